@@ -1,0 +1,142 @@
+//! The id of an alert, which is also a cursor into the log.
+//!
+//! Both engines give ids of one form, `<milliseconds>-<sequence>`, strictly increasing over all topics.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// `<milliseconds>-<sequence>`: orders alerts and names a place between two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Id {
+    /// Milliseconds since 1970, as the clock or the previous id had them, whichever is greater.
+    pub ms: u64,
+    /// Counts ids of the same millisecond.
+    pub seq: u64,
+}
+
+/// The text is no id: not two decimal numbers joined by `-`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id has the form <milliseconds>-<sequence>, such as 1795455190123-0")]
+pub struct NotAnId;
+
+impl Id {
+    /// The cursor before the first alert.
+    pub const ZERO: Self = Self { ms: 0, seq: 0 };
+    /// The cursor behind every alert.
+    pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
+
+    /// The smallest id of a millisecond, for searching by time.
+    #[must_use]
+    pub const fn at(ms: u64) -> Self {
+        Self { ms, seq: 0 }
+    }
+
+    /// The id after this one, at `now_ms` or, where the clock stands or went back, right behind it.
+    #[must_use]
+    pub const fn next(self, now_ms: u64) -> Self {
+        if now_ms > self.ms { Self { ms: now_ms, seq: 0 } } else { self.successor() }
+    }
+
+    /// The smallest id greater than this one.
+    #[must_use]
+    pub const fn successor(self) -> Self {
+        match self.seq.checked_add(1) {
+            Some(seq) => Self { ms: self.ms, seq },
+            None => Self { ms: self.ms.saturating_add(1), seq: 0 },
+        }
+    }
+
+    /// The greatest id smaller than this one; [`Id::ZERO`] stays.
+    #[must_use]
+    pub const fn predecessor(self) -> Self {
+        match (self.ms, self.seq) {
+            (0, 0) => self,
+            (ms, 0) => Self { ms: ms - 1, seq: u64::MAX },
+            (ms, seq) => Self { ms, seq: seq - 1 },
+        }
+    }
+
+    /// Sixteen bytes that sort as the ids do.
+    #[must_use]
+    pub const fn to_u128(self) -> u128 {
+        ((self.ms as u128) << 64) | self.seq as u128
+    }
+
+    /// The reverse of [`Id::to_u128`].
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a u128 are what is wanted")]
+    pub const fn from_u128(raw: u128) -> Self {
+        Self { ms: (raw >> 64) as u64, seq: raw as u64 }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl FromStr for Id {
+    type Err = NotAnId;
+
+    /// Takes exactly what [`Display`](fmt::Display) prints: no sign, no leading zero, no space.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let (ms, seq) = text.split_once('-').ok_or(NotAnId)?;
+        Ok(Self { ms: decimal(ms)?, seq: decimal(seq)? })
+    }
+}
+
+fn decimal(text: &str) -> Result<u64, NotAnId> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if canonical { text.parse().map_err(|_| NotAnId) } else { Err(NotAnId) }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_text_form_is_canonical() {
+        assert_eq!("1795455190123-0".parse(), Ok(Id { ms: 1_795_455_190_123, seq: 0 }));
+        for bad in ["", "-", "1", "1-", "-1", "01-0", "1-00", "+1-0", "1-0 ", "1-0-0", "18446744073709551616-0", "a-b"]
+        {
+            assert_eq!(bad.parse::<Id>(), Err(NotAnId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_take_ids_back() {
+        let first = Id::ZERO.next(1000);
+        assert_eq!(first, Id::at(1000));
+        assert_eq!(first.next(400), Id { ms: 1000, seq: 1 });
+        assert_eq!(first.next(1001), Id::at(1001));
+        assert_eq!(Id { ms: 7, seq: u64::MAX }.next(3), Id::at(8));
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_bytes_round_trip_and_keep_the_order(a: (u64, u64), b: (u64, u64)) {
+            let (a, b) = (Id { ms: a.0, seq: a.1 }, Id { ms: b.0, seq: b.1 });
+            prop_assert_eq!(a.to_string().parse(), Ok(a));
+            prop_assert_eq!(Id::from_u128(a.to_u128()), a);
+            prop_assert_eq!(a.cmp(&b), a.to_u128().cmp(&b.to_u128()));
+            if a != Id::MAX { prop_assert_eq!(a.successor().predecessor(), a); }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The log of alerts: one contract, whatever keeps it.
+//!
+//! Called by the service (publish, read) and by the daemon (feed, probe, close). It gives ids, stores, trims and
+//! reads; it knows nothing of subscribers: what it stored it hands out, in order, through the feed.
+
+use std::sync::Arc;
+
+use crate::alert::{Draft, Filter, Id, Record};
+use crate::sse::Gap;
+
+/// Scopes an `Idempotency-Key` to its user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Idempotency {
+    /// The user, so that two users' keys do not meet.
+    pub user: String,
+    /// The key as it was sent.
+    pub key: String,
+}
+
+/// An alert to be stored.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The validated alert.
+    pub draft: Draft,
+    /// Present where a retry must not store it twice.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// The alert is in the log, as durably as configured.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The alert with its id.
+    pub record: Record,
+    /// True where an earlier publish with the same idempotency key had stored it.
+    pub repeated: bool,
+}
+
+/// Why an alert was not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The idempotency key was used for another alert.
+    #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
+    Conflict,
+    /// Not stored, or not known whether stored: try again with the same idempotency key.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Why the log cannot be read now.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ReadError(pub String);
+
+/// Where a stream begins: what [`seek`](Engine) found for a [`Start`](crate::alert::Start).
+#[derive(Clone, Debug)]
+pub struct Seek {
+    /// Something asked for may be missing.
+    pub gap: Option<Gap>,
+    /// For `latest`: the newest matching alert of each topic, oldest first.
+    pub latest: Vec<Record>,
+    /// The replay goes on behind this id.
+    pub after: Id,
+}
+
+/// Which alerts to read: those that pass the filter, with `after < id <= until`.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Topics and level.
+    pub filter: Filter,
+    /// Exclusive.
+    pub after: Id,
+    /// Inclusive.
+    pub until: Id,
+    /// So many at the most.
+    pub limit: usize,
+}
+
+/// A part of a range. It may be short, or empty, and still not be the end: the work per page is bounded.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Oldest first, in both directions.
+    pub records: Vec<Record>,
+    /// Forward: all up to this id has been seen. Backward: all from this id on. None where the range is exhausted.
+    pub next: Option<Id>,
+}
+
+/// What the engine hands to the hub, in the order of the log.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// Alerts of one commit.
+    Alerts(Arc<[Record]>),
+    /// The watchdog's marker: no alert, no id, seen by no stream.
+    Marker(u64),
+}
+
+/// The engine in use.
+#[derive(Debug)]
+pub enum Engine {}

@@ -1,0 +1,72 @@
+//! Keys as pure values: scopes, grants, the text form of a secret, hashing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Pattern;
+
+/// One thing that a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Send alerts.
+    Publish,
+    /// Read streams and history.
+    Subscribe,
+    /// Read `/metrics`.
+    Metrics,
+    /// Manage keys, read the status.
+    Admin,
+}
+
+impl Scope {
+    /// All scopes.
+    pub const ALL: [Self; 4] = [Self::Publish, Self::Subscribe, Self::Metrics, Self::Admin];
+
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a verified key may do: the answer to "who is this".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The key's public id.
+    pub key_id: String,
+    /// Whose key it is.
+    pub user: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Where it may do it.
+    pub topics: Vec<Pattern>,
+    /// When it ends, milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+}
+
+impl Grant {
+    /// Whether the key has this scope.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether all that `pattern` selects is within the key's topics.
+    #[must_use]
+    pub fn covers(&self, pattern: &Pattern) -> bool {
+        self.topics.iter().any(|own| own.covers(pattern))
+    }
+}

@@ -1,0 +1,34 @@
+//! alertd takes alerts over REST and broadcasts each one, at once, in order and without loss, to every subscriber
+//! over Server-Sent Events. This page is the map; layers import downwards only, and `tests/layers` checks it.
+//!
+//! | layer | module | job |
+//! |---|---|---|
+//! | composition | [`daemon`] | the life of the process, on one page |
+//! | | [`ctl`] | `alertctl` |
+//! | delivery | [`http`] | requests in, answers and streams out |
+//! | | [`config`] | file, environment and flags become one checked configuration |
+//! | | [`systemd`] | inherited sockets, notifications, watchdog |
+//! | | [`log`] | events to the journal, syslog or standard error |
+//! | use cases | [`service`] | publish, subscribe, read, manage keys; the only place that authorises |
+//! | state | [`engine`] | the log of alerts: ids, storage, retention, idempotency |
+//! | | [`hub`] | fan-out: a ring of encoded frames for each distinct subscription |
+//! | | [`keyring`] | keys at rest, verification, revocation |
+//! | values | [`alert`] | ids, topics, filters, the validating door |
+//! | | [`key`] | scopes, grants, secrets |
+//! | | [`sse`] | the stream's wire forms, encoder and parser |
+//! | | [`api`] | the bodies that server and client share |
+
+pub mod alert;
+pub mod api;
+pub mod config;
+pub mod ctl;
+pub mod daemon;
+pub mod engine;
+pub mod http;
+pub mod hub;
+pub mod key;
+pub mod keyring;
+pub mod log;
+pub mod service;
+pub mod sse;
+pub mod systemd;
