@@ -1,0 +1,105 @@
+//! A subscriber's place in the fan-out.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
+
+use super::Shared;
+use super::ring::{Chunk, Found, Ring};
+use crate::alert::Id;
+
+/// What a subscriber finds next.
+#[derive(Debug)]
+pub enum Next {
+    /// Blocks to send.
+    Chunk(Chunk),
+    /// Nothing to send; all up to this id was delivered or filtered out.
+    Idle(Id),
+    /// The ring does not have what comes next: [`rejoin`](Subscription::rejoin), and read up to there from the engine.
+    Lost,
+}
+
+/// A cursor in a ring, or, beyond the cap on rings, just in the log.
+pub struct Subscription {
+    hub: Arc<Shared>,
+    place: Place,
+    joined: Id,
+}
+
+enum Place {
+    Ring { ring: Arc<Ring>, position: u64, wake: watch::Receiver<()> },
+    Log { head: watch::Receiver<Id> },
+}
+
+impl Subscription {
+    pub(super) fn new(hub: Arc<Shared>, ring: Option<Arc<Ring>>) -> Self {
+        let place = match ring {
+            Some(ring) => Place::Ring { position: 0, wake: ring.listen(), ring },
+            None => Place::Log { head: hub.head.subscribe() },
+        };
+        let mut subscription = Self { hub, place, joined: Id::ZERO };
+        subscription.rejoin();
+        subscription
+    }
+
+    /// All after this id comes through the subscription; all up to it is the engine's to replay.
+    #[must_use]
+    pub const fn joined(&self) -> Id {
+        self.joined
+    }
+
+    /// Skips to the newest, and returns the new [`joined`](Self::joined).
+    pub fn rejoin(&mut self) -> Id {
+        // Under the hub's lock, or an alert could fall between the position and the head.
+        let _feeding = self.hub.state();
+        if let Place::Ring { ring, position, .. } = &mut self.place {
+            *position = ring.end();
+        }
+        self.joined = *self.hub.head.borrow();
+        self.joined
+    }
+
+    /// What comes next, without waiting.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
+    pub fn next(&mut self) -> Next {
+        // Before the look into the ring: an alert that is fed in between is behind this head.
+        let head = *self.hub.head.borrow();
+        match &mut self.place {
+            Place::Log { .. } if head > self.joined => Next::Lost,
+            Place::Log { .. } => Next::Idle(head),
+            Place::Ring { ring, position, wake } => {
+                wake.mark_unchanged();
+                match ring.at(*position) {
+                    Found::Chunk(chunk) => {
+                        *position += 1;
+                        Next::Chunk(chunk)
+                    }
+                    Found::Nothing => Next::Idle(head.max(self.joined)),
+                    Found::Overwritten => Next::Lost,
+                }
+            }
+        }
+    }
+
+    /// Waits until [`next`](Self::next) may find something else. Safe to cancel.
+    pub async fn changed(&mut self) {
+        let gone = match &mut self.place {
+            Place::Ring { wake, .. } => wake.changed().await.is_err(),
+            Place::Log { head } => head.changed().await.is_err(),
+        };
+        if gone {
+            // The senders live as long as this subscription holds the hub, so this is never reached.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.subscribers.fetch_sub(1, Ordering::Relaxed);
+        if let Place::Ring { ring, .. } = &self.place {
+            self.hub.state().leave(ring);
+        }
+    }
+}
