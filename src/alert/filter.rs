@@ -30,6 +30,27 @@ impl Start {
     /// So much of an unreadable cursor is sent back in the gap event.
     pub const SHOWN: usize = 64;
 
+    /// The forms of `since=`: `latest`, `none`, `all`, an id, a duration back from `now_ms` such as `10m`, a time.
+    ///
+    /// # Errors
+    /// The accepted forms, for a person.
+    pub fn since(text: &str, now_ms: u64) -> Result<Self, &'static str> {
+        match text {
+            "latest" => return Ok(Self::Latest),
+            "none" => return Ok(Self::Live),
+            "all" => return Ok(Self::All),
+            _ => {}
+        }
+        if let Ok(id) = text.parse() {
+            return Ok(Self::After(id));
+        }
+        if let Some(back) = milliseconds(text) {
+            return Ok(Self::Time(now_ms.saturating_sub(back)));
+        }
+        let time = text.parse::<jiff::Timestamp>().ok().and_then(|t| u64::try_from(t.as_millisecond()).ok());
+        time.map(Self::Time).ok_or("takes latest, none, all, an id, a duration such as 10m, or a time such as 2026-11-23T17:33:10Z")
+    }
+
     /// A cursor as a client sends it; never an error, because an EventSource does not come back from one.
     #[must_use]
     pub fn cursor(text: &str) -> Self {
@@ -38,6 +59,21 @@ impl Start {
             Err(_) => Self::Unreadable(text.chars().take(Self::SHOWN).collect()),
         }
     }
+}
+
+/// A duration of one number and one unit of ms, s, m, h, d, w.
+fn milliseconds(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 604_800_000,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
 impl Filter {
@@ -91,6 +127,25 @@ mod tests {
         assert_eq!(one, two);
         assert_eq!(Filter::new(patterns(&["a", "*", "b.*"]), Level::Info).patterns(), [Pattern::All]);
         assert_ne!(one, Filter::new(patterns(&["a.*", "b"]), Level::Info));
+    }
+
+    #[test]
+    fn since_has_the_forms_of_the_contract() {
+        for (text, start) in [
+            ("latest", Start::Latest),
+            ("none", Start::Live),
+            ("all", Start::All),
+            ("5-0", Start::After(Id::at(5))),
+            ("10m", Start::Time(400_000)),
+            ("1000000h", Start::Time(0)),
+            ("1970-01-01T00:00:01.5Z", Start::Time(1500)),
+            ("1970-01-01T01:00:00+01:00", Start::Time(0)),
+        ] {
+            assert_eq!(Start::since(text, 1_000_000), Ok(start), "{text}");
+        }
+        for bad in ["", "yesterday", "m", "10", "10 m", "-5m", "2026-11-23", "5-", "99999999999999999999d", "LATEST"] {
+            assert!(Start::since(bad, 0).is_err(), "{bad}");
+        }
     }
 
     #[test]

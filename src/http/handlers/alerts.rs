@@ -1,0 +1,75 @@
+//! Publishing, streams and history.
+
+use hyper::{Method, Response, StatusCode};
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::Context;
+use crate::alert::{Record, Topic};
+use crate::api::{History, Published};
+use crate::http::error::HttpError;
+use crate::http::negotiate::{self, Representation};
+use crate::http::request;
+use crate::http::response::{self, Body};
+use crate::service::Query;
+use crate::sse::Format;
+
+/// Pieces that wait for the reader of one stream; each is a page or chunk of about 64 KiB.
+const PIECES: usize = 2;
+
+pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
+    let Context { service, settings, caller, request, mut parameters, argument } = context;
+    // Before the body: a sender that may not publish, or too fast, costs no memory.
+    service.may_publish(&caller)?;
+    let level = parameters.level()?;
+    parameters.finish("level")?;
+    let topic = argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()?;
+    let (head, body) = request.into_parts();
+    let key = request::idempotency_key(&head.headers)?;
+    let body = request::body(body, &settings).await?;
+    let draft = request::draft(&head.headers, topic, level, &body)?;
+    let stored = service.publish(&caller, draft, key).await?;
+    Ok(response::json(StatusCode::OK, &Published { status: "alert stored".into(), alert: raw(&stored.record) }))
+}
+
+pub(super) async fn read(context: Context) -> Result<Response<Body>, HttpError> {
+    let headers = context.request.headers();
+    let accept = headers.get_all(hyper::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let representation = negotiate::choose(accept).ok_or(HttpError::NotAcceptable(negotiate::NAMES))?;
+    let history = representation == Representation::History;
+    let now_ms = context.service.now_ms();
+    let query = request::query(context.argument.as_deref(), context.parameters, headers, history, now_ms)?;
+    match representation {
+        Representation::History => {
+            let page = context.service.history(&context.caller, query).await?;
+            let alerts = page.records.iter().map(raw).collect();
+            Ok(response::json(StatusCode::OK, &History { alerts, next: page.next, gap: page.gap }))
+        }
+        Representation::Stream(format) => {
+            let head_only = context.request.method() == Method::HEAD;
+            stream(&context.service, &context.caller, query, format, head_only)
+        }
+    }
+}
+
+fn stream(
+    service: &crate::service::Service,
+    caller: &crate::service::Caller,
+    query: Query,
+    format: Format,
+    head_only: bool,
+) -> Result<Response<Body>, HttpError> {
+    let stream = service.open_stream(caller, query, format)?;
+    if head_only {
+        return Ok(response::stream(format, Body::empty()));
+    }
+    let (blocks, body) = mpsc::channel(PIECES);
+    tokio::spawn(stream.run(blocks));
+    Ok(response::stream(format, Body::Stream(body)))
+}
+
+/// A record's line is JSON already.
+fn raw(record: &Record) -> Box<RawValue> {
+    let text = String::from_utf8_lossy(&record.json).into_owned();
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}

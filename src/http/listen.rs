@@ -1,0 +1,113 @@
+//! Listening sockets: bound here, or inherited; what comes after does not know which.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+/// So many connections wait while all threads are busy, or while systemd restarts the daemon.
+const BACKLOG: i32 = 4096;
+/// Unsent bytes that the kernel takes for one connection before it calls the socket full. Without it a reader that
+/// stalls hides megabytes of alerts in the kernel; with it a fast one still has a full window in flight.
+const UNSENT: u32 = 16 << 10;
+
+/// A socket that cannot be listened on, with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// A TCP address.
+    #[error("cannot listen on {address} (http.listen): {source}{}", hint(source))]
+    Tcp {
+        /// As configured.
+        address: SocketAddr,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A path.
+    #[error("cannot listen on {}: {source}{}", path.display(), hint(source))]
+    Unix {
+        /// As configured.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Something else is in the way.
+    #[error("cannot listen on {}: there is a file that is no socket; move it away, or configure another path", .0.display())]
+    NoSocket(PathBuf),
+    /// Another daemon answers there.
+    #[error("cannot listen on {}: another alertd answers there; stop it, or configure another path", .0.display())]
+    Answered(PathBuf),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has it: stop that, or choose another address",
+        io::ErrorKind::PermissionDenied => "; let systemd pass the socket (alertd.socket), or choose one that this user may have",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::NotFound => "; the directory does not exist",
+        _ => "",
+    }
+}
+
+/// Binds a TCP address.
+///
+/// # Errors
+/// [`ListenError::Tcp`].
+pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
+        // Or a restart without systemd waits a minute for the old connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        adopt_tcp(socket.into())
+    };
+    bind().map_err(|source| ListenError::Tcp { address, source })
+}
+
+/// Takes over a listening TCP socket.
+///
+/// # Errors
+/// Where it cannot be made non-blocking.
+pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    // Accepted sockets inherit it. A kernel without it only holds more.
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT);
+    TcpListener::from_std(listener)
+}
+
+/// Takes over a listening Unix socket.
+///
+/// # Errors
+/// Where it cannot be made non-blocking.
+pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Binds a path that only this user, and group, may connect to. A socket that a dead daemon left is replaced; anything
+/// else at that path is not touched.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn unix(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| ListenError::Unix { path: path.to_owned(), source };
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(ListenError::NoSocket(path.to_owned()));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(ListenError::Answered(path.to_owned()));
+        }
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    adopt_unix(listener).map_err(failed)
+}

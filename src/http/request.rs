@@ -1,0 +1,264 @@
+//! What comes in becomes typed values here: bodies within their limits, queries without unknown names.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+
+use super::error::HttpError;
+use super::{BODY_TIMEOUT, Settings};
+use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic};
+use crate::service::Query;
+
+/// The longest `Idempotency-Key`, in characters.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// Alerts of a page of history: by default, and at the most.
+const PAGE: (usize, usize) = (100, 1000);
+
+/// Reads a whole body.
+///
+/// # Errors
+/// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] where it breaks off.
+pub async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, HttpError> {
+    let limit = settings.max_body;
+    let too_large = hyper::body::Body::size_hint(&incoming).lower() > limit as u64;
+    if too_large {
+        return Err(HttpError::TooLarge(limit));
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await {
+        Err(_) => Err(HttpError::Timeout(BODY_TIMEOUT)),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
+        Ok(Err(e)) => Err(HttpError::Malformed(format!("the body broke off: {e}"))),
+    }
+}
+
+/// A JSON body of one of the API's own types.
+///
+/// # Errors
+/// [`HttpError::Malformed`] where it is no JSON, [`HttpError::Invalid`] where a field is not as it must be.
+pub fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => HttpError::invalid("body", e),
+        _ => HttpError::Malformed(format!("the body is not JSON: {e}")),
+    })
+}
+
+/// The alert that a body holds. JSON and plain text say so by their type; with another or no type, as `curl -d` sends it,
+/// a body that begins with `{` is JSON and any other is text.
+///
+/// # Errors
+/// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
+pub fn draft(headers: &HeaderMap, topic: Option<Topic>, level: Option<Level>, body: &[u8]) -> Result<Draft, HttpError> {
+    let declared = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let essence = declared.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let is_json = match essence.as_deref() {
+        Some("application/json") => true,
+        Some("text/plain") => false,
+        None | Some("application/x-www-form-urlencoded" | "application/octet-stream" | "") => {
+            body.trim_ascii_start().starts_with(b"{")
+        }
+        Some(other) if other.ends_with("+json") => true,
+        Some(other) => return Err(HttpError::MediaType(other.to_owned())),
+    };
+    if is_json {
+        if level.is_some() {
+            return Err(HttpError::invalid("level", "belongs into the JSON body, not into the query"));
+        }
+        return Ok(Draft::from_json(topic, body)?);
+    }
+    Ok(Draft::from_text(topic, body, level.unwrap_or_default())?)
+}
+
+/// The `Idempotency-Key`, if there is one.
+///
+/// # Errors
+/// [`HttpError::Invalid`] where it is empty, too long or given twice.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+    let invalid = |reason: &str| HttpError::invalid("Idempotency-Key", reason);
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(invalid("is given twice"));
+    }
+    let text = value.to_str().map_err(|_| invalid("must be printable ASCII"))?;
+    match text.len() {
+        1..=MAX_IDEMPOTENCY_KEY => Ok(Some(text.to_owned())),
+        _ => Err(invalid("must have 1 to 255 characters")),
+    }
+}
+
+/// The query of a URL, name by name; what is left over is unknown.
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Takes a query apart.
+    ///
+    /// # Errors
+    /// [`HttpError::Malformed`] for a broken percent-encoding.
+    pub fn parse(query: Option<&str>) -> Result<Self, HttpError> {
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let decoded = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name, true)?, decode(value, true)?))
+        });
+        Ok(Self(decoded.collect::<Result<_, HttpError>>()?))
+    }
+
+    /// Takes all values of a name.
+    fn all(&mut self, name: &str) -> Vec<String> {
+        self.0.extract_if(.., |(other, _)| other == name).map(|(_, value)| value).collect()
+    }
+
+    /// Takes the value of a name that may be given once.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] where it is given more than once.
+    pub fn one(&mut self, name: &str) -> Result<Option<String>, HttpError> {
+        let mut values = self.all(name);
+        let value = values.pop();
+        if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
+    }
+
+    /// Takes the level.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`].
+    pub fn level(&mut self) -> Result<Option<Level>, HttpError> {
+        self.one("level")?.map(|text| text.parse().map_err(|e| HttpError::invalid("level", e))).transpose()
+    }
+
+    /// Refuses what nobody took: a mistyped `levl=error` would silently mean all levels.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] with the name.
+    pub fn finish(self, known: &str) -> Result<(), HttpError> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some((name, _)) => Err(HttpError::invalid(&name, format!("is no parameter of this path, which takes {known}"))),
+        }
+    }
+}
+
+/// Decodes `%41`, and `+` as a space where asked.
+///
+/// # Errors
+/// [`HttpError::Malformed`] for a broken escape or what is not UTF-8.
+pub fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
+    let malformed = || HttpError::Malformed(format!("{text:?} in the URL is not percent-encoded UTF-8"));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' if plus => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or_else(malformed);
+                u8::try_from(digit()? * 16 + digit()?).map_err(|_| malformed())?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| malformed())
+}
+
+/// What a read asks for.
+///
+/// # Errors
+/// [`HttpError::Invalid`] with the parameter's name.
+pub fn query(
+    topic: Option<&str>,
+    mut parameters: Parameters,
+    headers: &HeaderMap,
+    history: bool,
+    now_ms: u64,
+) -> Result<Query, HttpError> {
+    let named = parameters.all("topic");
+    if topic.is_some() && !named.is_empty() {
+        return Err(HttpError::invalid("topic", "is in the path already: name topics there or in the query, not in both"));
+    }
+    let texts = topic.map(str::to_owned).into_iter().chain(named);
+    let mut patterns = texts
+        .map(|text| text.parse::<Pattern>().map_err(|e| HttpError::invalid("topic", format!("{text:?}: {e}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    if patterns.len() > Filter::MAX_PATTERNS {
+        let most = Filter::MAX_PATTERNS;
+        return Err(HttpError::invalid("topic", format!("may be given {most} times: use a pattern such as ops.*")));
+    }
+    if patterns.is_empty() {
+        patterns.push(Pattern::Exact(Topic::fallback()));
+    }
+    let level = parameters.level()?.unwrap_or_default();
+    let since = parameters.one("since")?;
+    let since = since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
+    // Never an error: an EventSource does not come back from one. An empty header is what a client without an id sends.
+    let header = headers.get(HeaderName::from_static("last-event-id")).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    let cursor = header.map(String::from).or(parameters.one("last_event_id")?).filter(|text| !text.is_empty());
+    let (mut before, mut limit) = (None, PAGE.0);
+    if history {
+        if let Some(text) = parameters.one("before")? {
+            before = Some(text.parse().map_err(|e| HttpError::invalid("before", e))?);
+        }
+        if let Some(text) = parameters.one("limit")? {
+            let valid = text.parse().ok().filter(|n| (1..=PAGE.1).contains(n));
+            limit = valid.ok_or_else(|| HttpError::invalid("limit", format!("takes 1 to {}", PAGE.1)))?;
+        }
+        parameters.finish("topic, level, since, before, limit, last_event_id")?;
+    } else {
+        parameters.finish("topic, level, since, last_event_id (before and limit are for Accept: application/json)")?;
+    }
+    Ok(Query { patterns, level, start: cursor.map(|text| Start::cursor(&text)).or(since), before, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(topic: Option<&str>, text: &str, cursor: Option<&'static str>) -> Result<Query, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(cursor) = cursor {
+            headers.insert("last-event-id", hyper::header::HeaderValue::from_static(cursor));
+        }
+        let parameters = Parameters::parse(Some(text)).map_err(|e| e.to_string())?;
+        query(topic, parameters, &headers, false, 1_000_000).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_header_wins_over_the_parameter_and_both_over_since() {
+        let start = |query: &str, header| read(None, query, header).unwrap().start;
+        assert_eq!(start("since=all&last_event_id=5-0", Some("6-0")), Some(Start::cursor("6-0")));
+        assert_eq!(start("since=all&last_event_id=5-0", None), Some(Start::cursor("5-0")));
+        assert_eq!(start("since=all", Some("")), Some(Start::All));
+        assert_eq!(start("", None), None);
+        assert_eq!(start("last_event_id=x%20y", None), Some(Start::Unreadable("x y".into())));
+    }
+
+    #[test]
+    fn a_typo_in_a_name_is_not_lost() {
+        assert!(read(None, "levl=error", None).unwrap_err().starts_with("levl: is no parameter"));
+        assert!(read(None, "level=error&level=warn", None).unwrap_err().contains("once"));
+        assert!(read(Some("a"), "topic=b", None).unwrap_err().contains("path already"));
+        assert!(read(None, "topic=%zz", None).unwrap_err().contains("percent-encoded"));
+        assert!(read(None, "limit=5", None).unwrap_err().contains("application/json"));
+    }
+
+    #[test]
+    fn no_topic_is_the_default_one() {
+        assert_eq!(read(None, "", None).unwrap().patterns, ["default".parse().unwrap()]);
+        assert_eq!(read(None, "topic=a&topic=b.*", None).unwrap().patterns.len(), 2);
+    }
+
+    #[test]
+    fn a_body_without_a_type_is_what_it_looks_like() {
+        let typed = |kind: Option<&'static str>, body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            if let Some(kind) = kind {
+                headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+            }
+            draft(&headers, None, None, body).map(|d| d.canonical()).map_err(|e| e.to_string())
+        };
+        assert_eq!(typed(None, b" {\"message\":\"x\"}"), typed(Some("text/plain; charset=utf-8"), b"x"));
+        assert_eq!(typed(Some("application/x-www-form-urlencoded"), b"x"), typed(None, b"x"));
+        assert!(typed(Some("text/plain"), b"{").is_ok() && typed(Some("application/json"), b"{").is_err());
+        assert!(typed(Some("image/png"), b"x").unwrap_err().contains("image/png"));
+    }
+}

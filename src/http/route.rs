@@ -1,0 +1,133 @@
+//! The table of paths and methods: one place gives the handlers, 404, and 405 with `Allow`.
+
+use std::sync::LazyLock;
+
+use hyper::Method;
+use matchit::Router;
+
+use super::error::HttpError;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `PUT`, `POST /alerts`.
+    Publish,
+    /// `GET /alerts`.
+    Read,
+    /// `GET /health`.
+    Health,
+    /// `GET /livez`.
+    Live,
+    /// `GET /readyz`.
+    Ready,
+    /// `GET /status`.
+    Status,
+    /// `GET /keys`.
+    ListKeys,
+    /// `POST /keys`.
+    AddKey,
+    /// `POST /keys/import`.
+    ImportKeys,
+    /// `DELETE /keys/{id}`.
+    RevokeKey,
+    /// `POST /keys/{id}/rotate`.
+    RotateKey,
+    /// `POST /reload`.
+    Reload,
+    /// `OPTIONS` of any path.
+    Options,
+}
+
+/// A path: which method does what. `HEAD` goes with `GET`, `OPTIONS` with all.
+struct Path {
+    methods: &'static [(Method, Route)],
+    allow: &'static str,
+}
+
+const PATHS: &[(&str, Path)] = {
+    const ALERTS: &[(Method, Route)] =
+        &[(Method::GET, Route::Read), (Method::PUT, Route::Publish), (Method::POST, Route::Publish)];
+    const KEYS: &[(Method, Route)] = &[(Method::GET, Route::ListKeys), (Method::POST, Route::AddKey)];
+    &[
+        ("/alerts", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
+        ("/alerts/{topic}", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
+        ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
+        ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
+        ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),
+        ("/status", Path { methods: &[(Method::GET, Route::Status)], allow: "GET, HEAD, OPTIONS" }),
+        ("/keys", Path { methods: KEYS, allow: "GET, HEAD, POST, OPTIONS" }),
+        ("/keys/import", Path { methods: &[(Method::POST, Route::ImportKeys)], allow: "POST, OPTIONS" }),
+        ("/keys/{id}", Path { methods: &[(Method::DELETE, Route::RevokeKey)], allow: "DELETE, OPTIONS" }),
+        ("/keys/{id}/rotate", Path { methods: &[(Method::POST, Route::RotateKey)], allow: "POST, OPTIONS" }),
+        ("/reload", Path { methods: &[(Method::POST, Route::Reload)], allow: "POST, OPTIONS" }),
+    ]
+};
+
+static ROUTER: LazyLock<Router<&'static Path>> = LazyLock::new(|| {
+    let mut router = Router::new();
+    for (path, entry) in PATHS {
+        // The table above has no two paths that collide; the test below would say so.
+        let _ = router.insert(*path, entry);
+    }
+    router
+});
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// What to do.
+    pub route: Route,
+    /// The variable part of the path, still percent-encoded.
+    pub argument: Option<&'a str>,
+    /// For the answer to `OPTIONS`.
+    pub allow: &'static str,
+}
+
+/// Finds the route of a request.
+///
+/// # Errors
+/// [`HttpError::NotFound`] or [`HttpError::Method`].
+pub fn find<'a>(method: &Method, path: &'a str) -> Result<Found<'a>, HttpError> {
+    if path == "*" && method == Method::OPTIONS {
+        return Ok(Found { route: Route::Options, argument: None, allow: "GET, HEAD, PUT, POST, DELETE, OPTIONS" });
+    }
+    let found = ROUTER.at(path).map_err(|_| HttpError::NotFound(path.chars().take(200).collect()))?;
+    let entry = found.value;
+    let argument = found.params.iter().next().map(|(_, value)| value);
+    let wanted = if method == Method::HEAD { &Method::GET } else { method };
+    let route = match entry.methods.iter().find(|(own, _)| own == wanted) {
+        Some((_, route)) => *route,
+        None if method == Method::OPTIONS => Route::Options,
+        None => return Err(HttpError::Method { method: method.to_string(), allow: entry.allow }),
+    };
+    Ok(Found { route, argument, allow: entry.allow })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_of_the_table_is_reachable_and_its_allow_is_true() {
+        for (path, entry) in PATHS {
+            let concrete = path.replace("{topic}", "ops.db").replace("{id}", "k1");
+            for (method, route) in entry.methods {
+                assert_eq!(find(method, &concrete).unwrap().route, *route, "{method} {concrete}");
+                assert!(entry.allow.contains(method.as_str()));
+            }
+            for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::POST, Method::GET] {
+                assert_eq!(find(&method, &concrete).is_ok(), entry.allow.contains(method.as_str()), "{method} {concrete}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_paths_are_not_found() {
+        for path in ["/", "/alerts/", "/alerts/a/b", "/Alerts", "/alert", "//alerts", "/keys/", "/keys/a/b"] {
+            assert!(matches!(find(&Method::GET, path), Err(HttpError::NotFound(_))), "{path}");
+        }
+        assert_eq!(find(&Method::OPTIONS, "*").unwrap().route, Route::Options);
+        assert!(matches!(find(&Method::GET, "*"), Err(HttpError::NotFound(_))));
+        assert_eq!(find(&Method::GET, "/alerts/ops.db").unwrap().argument, Some("ops.db"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Accepting connections and driving them, from the first byte to the drain.
+//!
+//! One task for each listener, one for each connection. A permit is taken before the accept, so connections beyond
+//! `http.max_connections` wait in the kernel instead of costing memory here. HTTP/1.1 and HTTP/2 by prior knowledge
+//! share a port: hyper's HTTP/1 says when it meets the preface of HTTP/2, and the connection changes hands.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::progress::Progress;
+use super::rewind::Rewind;
+use super::response::Body;
+use super::tls::Tls;
+use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
+use crate::service::{STALL, Service};
+
+/// Everything a connection needs; one for the whole server.
+pub struct Server {
+    service: Arc<Service>,
+    settings: Arc<ArcSwap<Settings>>,
+    tls: Option<Arc<Tls>>,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// A server with room for `max_connections`.
+    #[must_use]
+    pub fn new(
+        service: Arc<Service>,
+        settings: Arc<ArcSwap<Settings>>,
+        tls: Option<Arc<Tls>>,
+        max_connections: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            settings,
+            tls,
+            permits: Arc::new(Semaphore::new(max_connections)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Accepts on a TCP socket until [`stop`](Self::stop).
+    pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
+        let server = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while let Some((stream, address)) = server.accept(|| listener.accept()).await {
+                let server = Arc::clone(&server);
+                server.tasks.clone().spawn(async move {
+                    let (stream, permit) = stream;
+                    server.tcp_connection(stream, address.ip().to_canonical()).await;
+                    drop(permit);
+                });
+            }
+        });
+    }
+
+    /// Accepts on a Unix socket until [`stop`](Self::stop). Its connections do not count: an operator must get in
+    /// when all else is full.
+    pub fn serve_unix(self: &Arc<Self>, listener: UnixListener, door: Door) {
+        let server = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let local = Arc::new(Semaphore::new(256));
+            while let Some(((stream, permit), _)) = server.accept_with(&local, || listener.accept()).await {
+                let server = Arc::clone(&server);
+                server.tasks.clone().spawn(async move {
+                    server.connection(stream, Peer { door, address: None }, false).await;
+                    drop(permit);
+                });
+            }
+        });
+    }
+
+    /// Stops accepting, lets requests finish, and waits for all connections until the deadline. False if some were cut.
+    pub async fn stop(&self, deadline: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
+    }
+
+    async fn accept<S, A, F: Future<Output = io::Result<(S, A)>>>(
+        &self,
+        accept: impl Fn() -> F,
+    ) -> Option<((S, tokio::sync::OwnedSemaphorePermit), A)> {
+        self.accept_with(&self.permits, accept).await
+    }
+
+    /// The next connection; none once the server stops. Errors of one peer are its own; those of the machine (no
+    /// descriptors, no memory) are waited out, because returning at once would spin.
+    async fn accept_with<S, A, F: Future<Output = io::Result<(S, A)>>>(
+        &self,
+        permits: &Arc<Semaphore>,
+        accept: impl Fn() -> F,
+    ) -> Option<((S, tokio::sync::OwnedSemaphorePermit), A)> {
+        let next = async {
+            let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+            loop {
+                match accept().await {
+                    Ok((stream, address)) => return Some(((stream, permit), address)),
+                    Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                    Err(error) => {
+                        tracing::error!(%error, "cannot accept a connection; trying again");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            connection = next => connection,
+        }
+    }
+
+    async fn tcp_connection(&self, stream: TcpStream, address: IpAddr) {
+        let peer = Peer { door: Door::Http, address: Some(address) };
+        // An alert alone leaves at once.
+        let _ = stream.set_nodelay(true);
+        // A peer that vanished without a word is noticed by what it does not acknowledge.
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(2 * STALL));
+        let Some(tls) = &self.tls else {
+            return self.connection(stream, peer, false).await;
+        };
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.connection(stream, peer, http2).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+        }
+    }
+
+    async fn connection<S>(&self, stream: S, peer: Peer, http2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = Progress::new(stream, STALL);
+        let result = if http2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await };
+        if let Err(error) = result {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+
+    async fn http1<S>(&self, stream: Progress<S>, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service_fn(|r| self.answer(peer, r)));
+        let mut draining = false;
+        let result = loop {
+            tokio::select! {
+                result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result,
+                () = self.stop.cancelled(), if !draining => {
+                    draining = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        };
+        let parts = connection.into_parts();
+        match result {
+            Err(error) if error.is_parse_version_h2() => {
+                self.http2(Rewind::new(parts.read_buf, parts.io.into_inner()), peer).await
+            }
+            Ok(()) => {
+                let _ = tokio::io::AsyncWriteExt::shutdown(&mut parts.io.into_inner()).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn http2<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_send_buf_size(64 << 10)
+            .initial_stream_window_size(64 << 10)
+            .initial_connection_window_size(256 << 10)
+            .max_header_list_size(16 << 10)
+            // A peer that vanished does not answer a ping.
+            .keep_alive_interval(STALL)
+            .keep_alive_timeout(STALL / 2);
+        let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
+        let answer = service_fn(move |request| {
+            let (service, settings) = (Arc::clone(&service), settings.load_full());
+            async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await) }
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = self.stop.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        Ok(answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await)
+    }
+}
+
+async fn answer(
+    service: Arc<Service>,
+    settings: Arc<Settings>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let request_id = request_id();
+    handlers::answer(service, settings, peer, request, request_id).await
+}
+
+/// Names a request in its answer and in the log.
+fn request_id() -> String {
+    let mut bytes = [0; 8];
+    // Without randomness requests share an id, which only makes the log harder to read.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:016x}", u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,75 @@
+//! Managing keys: for the control socket, and for keys with the scope `admin`.
+
+use std::sync::Arc;
+
+use super::{Caller, Refusal, Service};
+use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::key::Scope;
+use crate::keyring::{Imported, Keyring, KeyringError};
+
+impl Service {
+    /// All keys.
+    ///
+    /// # Errors
+    /// As the caller's key has it.
+    pub fn keys(&self, caller: &Caller) -> Result<Vec<KeyInfo>, Refusal> {
+        caller.require(Scope::Admin)?;
+        Ok(self.keyring.list())
+    }
+
+    /// Makes a key; its secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// As the caller's key has it, [`Refusal::Invalid`] for what a key cannot be, [`Refusal::Unavailable`] where the
+    /// store cannot be written.
+    pub async fn add_key(&self, caller: &Caller, new: NewKey) -> Result<CreatedKey, Refusal> {
+        let created = self.change(caller, move |keyring, now_ms| keyring.add(new, now_ms)).await?;
+        tracing::info!(user = created.key.user, key = created.key.id, by = caller.name(), "key added");
+        Ok(created)
+    }
+
+    /// Ends a key, or all keys of a user, and their streams.
+    ///
+    /// # Errors
+    /// As [`add_key`](Self::add_key), and [`Refusal::NotFound`].
+    pub async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Vec<KeyInfo>, Refusal> {
+        let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
+        for key in &revoked {
+            tracing::info!(user = key.user, key = key.id, by = caller.name(), "key revoked");
+        }
+        Ok(revoked)
+    }
+
+    /// Makes a key like this one, which goes on working for `overlap` seconds.
+    ///
+    /// # Errors
+    /// As [`revoke_key`](Self::revoke_key).
+    pub async fn rotate_key(&self, caller: &Caller, id: String, overlap: Option<u64>) -> Result<CreatedKey, Refusal> {
+        let old = id.clone();
+        let created = self.change(caller, move |keyring, now_ms| keyring.rotate(&id, overlap, now_ms)).await?;
+        tracing::info!(user = created.key.user, key = created.key.id, old, by = caller.name(), "key rotated");
+        Ok(created)
+    }
+
+    /// Takes over the keys of the service before.
+    ///
+    /// # Errors
+    /// As [`add_key`](Self::add_key).
+    pub async fn import_keys(&self, caller: &Caller, file: bytes::Bytes) -> Result<Imported, Refusal> {
+        let imported = self.change(caller, move |keyring, now_ms| keyring.import(&file, now_ms)).await?;
+        tracing::info!(added = imported.added, skipped = imported.skipped, by = caller.name(), "keys imported");
+        Ok(imported)
+    }
+
+    /// Hashing and the disk stay off the serving threads.
+    async fn change<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        change: impl FnOnce(&Keyring, u64) -> Result<T, KeyringError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        caller.require(Scope::Admin)?;
+        let (keyring, now_ms) = (Arc::clone(&self.keyring), self.now_ms());
+        let done = tokio::task::spawn_blocking(move || change(&keyring, now_ms)).await;
+        Ok(done.map_err(|_| Refusal::Unavailable("alertd is stopping".into()))??)
+    }
+}

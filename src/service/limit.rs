@@ -1,0 +1,141 @@
+//! Rates and counts that bound what one key or address may take.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A rate for each key: `burst` at once, then one each `burst`-th of `per`. Bounded: at most [`Rate::MOST`] keys are
+/// remembered, and those that are back at rest are forgotten first.
+pub struct Rate<K> {
+    /// The time by which each key's allowance is whole again.
+    whole_at: Mutex<HashMap<K, Instant>>,
+}
+
+impl<K: Eq + Hash> Default for Rate<K> {
+    fn default() -> Self {
+        Self { whole_at: Mutex::default() }
+    }
+}
+
+impl<K: Eq + Hash> Rate<K> {
+    /// So many keys are remembered.
+    pub const MOST: usize = 65_536;
+
+    /// Takes one from the key's allowance of `burst` for each `per`; zero means no limit.
+    ///
+    /// # Errors
+    /// How long to wait until one is there again.
+    pub fn take(&self, key: K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
+        if burst == 0 {
+            return Ok(());
+        }
+        let mut map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::make_room(&mut map, now);
+        let whole_at = map.entry(key).or_insert(now);
+        let debt = whole_at.saturating_duration_since(now) + per / burst;
+        if debt > per {
+            return Err(debt - per);
+        }
+        *whole_at = now + debt;
+        Ok(())
+    }
+
+    /// Whether one could be taken, without taking it.
+    ///
+    /// # Errors
+    /// How long to wait until one is there again.
+    pub fn check(&self, key: &K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
+        if burst == 0 {
+            return Ok(());
+        }
+        let map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let debt = map.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now)) + per / burst;
+        if debt > per { Err(debt - per) } else { Ok(()) }
+    }
+
+    fn make_room(map: &mut HashMap<K, Instant>, now: Instant) {
+        if map.len() < Self::MOST {
+            return;
+        }
+        map.retain(|_, whole_at| *whole_at > now);
+        if map.len() >= Self::MOST {
+            // A flood from that many places at once: forgetting all of them is better than growing.
+            map.clear();
+        }
+    }
+}
+
+/// Counts what each key has open.
+#[derive(Default)]
+pub struct Counts(Mutex<HashMap<String, u32>>);
+
+/// One of the counted things; gives its place back when dropped.
+pub struct Counted {
+    counts: Arc<Counts>,
+    key: String,
+}
+
+impl Counts {
+    /// Takes a place for `key`, unless it has `most` already; zero means no limit.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, key: &str, most: u32) -> Option<Counted> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = map.entry(key.to_owned()).or_default();
+        if most != 0 && *open >= most {
+            return None;
+        }
+        *open += 1;
+        Some(Counted { counts: Arc::clone(self), key: key.to_owned() })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut map = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = map.get_mut(&self.key) {
+            *open -= 1;
+            if *open == 0 {
+                map.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_gives_its_burst_then_its_pace_and_says_how_long() {
+        let (rate, start, second) = (Rate::default(), Instant::now(), Duration::from_secs(1));
+        for _ in 0..4 {
+            rate.take("k", 4, second, start).unwrap();
+        }
+        assert_eq!(rate.take("k", 4, second, start), Err(second / 4));
+        assert_eq!(rate.check(&"k", 4, second, start), Err(second / 4));
+        rate.take("other", 4, second, start).unwrap();
+        rate.take("k", 4, second, start + second / 4).unwrap();
+        assert!(rate.take("k", 4, second, start + second / 4).is_err());
+        assert!(rate.take("k", 0, second, start).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_keys_does_not_grow_the_memory() {
+        let (rate, start) = (Rate::default(), Instant::now());
+        for key in 0..=Rate::<usize>::MOST {
+            rate.take(key, 1, Duration::from_secs(60), start).unwrap();
+        }
+        assert!(rate.whole_at.lock().unwrap().len() <= Rate::<usize>::MOST);
+    }
+
+    #[test]
+    fn a_place_comes_back_when_dropped() {
+        let counts = Arc::new(Counts::default());
+        let first = counts.enter("k", 1);
+        assert!(first.is_some() && counts.enter("k", 1).is_none() && counts.enter("l", 1).is_some());
+        drop(first);
+        assert!(counts.enter("k", 1).is_some());
+        assert!(counts.0.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,84 @@
+//! Why the service does not do what was asked; the HTTP layer gives each its status in one place.
+
+use std::time::Duration;
+
+use crate::alert::Pattern;
+use crate::engine::{AppendError, ReadError};
+use crate::key::Scope;
+use crate::keyring::KeyringError;
+
+/// A refusal with its remedy, for the one who asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No key, or none that works; one wording for all, so that nothing is learnt by trying.
+    #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
+    Unauthorized,
+    /// The key lacks a scope.
+    #[error("this key has no scope {0:?}: ask for one that has it (alertctl key add --scope {0})", .0.as_str())]
+    Scope(Scope),
+    /// The socket lacks a right.
+    #[error("the publish socket takes alerts only: use the control socket, or HTTP with a key")]
+    PublishOnly,
+    /// Only the control socket may do this.
+    #[error("this works on the control socket only")]
+    ControlOnly,
+    /// The key's topics do not reach so far.
+    #[error("this key may not use the topic {0}: its topics are {1}")]
+    Topic(Pattern, String),
+    /// A field or parameter is not as it must be.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// The field or parameter.
+        field: String,
+        /// What it must be.
+        reason: String,
+    },
+    /// No key of that id or user.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request contradicts an earlier one.
+    #[error("{0}")]
+    Conflict(String),
+    /// Too much of something.
+    #[error("{what}")]
+    TooMany {
+        /// What, and the limit's name.
+        what: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Not now; for a publish the outcome is unknown.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Refusal {
+    pub(super) fn invalid(field: &str, reason: impl ToString) -> Self {
+        Self::Invalid { field: field.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict => Self::Conflict(error.to_string()),
+            AppendError::Unavailable(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<KeyringError> for Refusal {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::NotFound(_) => Self::NotFound(error.to_string()),
+            KeyringError::Invalid { field, reason } => Self::Invalid { field, reason },
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
