@@ -3,10 +3,17 @@
 //! Called by the service (publish, read) and by the daemon (feed, probe, close). It gives ids, stores, trims and
 //! reads; it knows nothing of subscribers: what it stored it hands out, in order, through the feed.
 
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
+
 use std::sync::Arc;
 
-use crate::alert::{Draft, Filter, Id, Record};
+use crate::alert::{Draft, Filter, Id, Record, Start};
+use crate::api::EngineStatus;
 use crate::sse::Gap;
+
+use embedded::Embedded;
 
 /// Scopes an `Idempotency-Key` to its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +67,8 @@ pub struct Seek {
     pub latest: Vec<Record>,
     /// The replay goes on behind this id.
     pub after: Id,
+    /// The newest id that retention removed and that may have passed the filter.
+    pub trimmed: Id,
 }
 
 /// Which alerts to read: those that pass the filter, with `after < id <= until`.
@@ -82,6 +91,10 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Forward: all up to this id has been seen. Backward: all from this id on. None where the range is exhausted.
     pub next: Option<Id>,
+    /// The newest id that retention removed and that may have passed the filter.
+    pub trimmed: Id,
+    /// The oldest alert that is retained.
+    pub oldest: Option<Id>,
 }
 
 /// What the engine hands to the hub, in the order of the log.
@@ -93,6 +106,100 @@ pub enum Feed {
     Marker(u64),
 }
 
-/// The engine in use.
-#[derive(Debug)]
-pub enum Engine {}
+/// Milliseconds since 1970; ids and retention go by it.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The engine in use; cheap to clone.
+#[derive(Clone)]
+pub enum Engine {
+    /// Alerts on this machine's disk.
+    Embedded(Embedded),
+}
+
+impl Engine {
+    /// Stores an alert, and answers when it is as durable as configured.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after `Unavailable` the outcome is unknown until a retry with the same idempotency key.
+    pub async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
+        match self {
+            Self::Embedded(embedded) => embedded.append(publish).await,
+        }
+    }
+
+    /// Finds where a stream begins. Nothing after `until` is looked at: it comes through the hub.
+    /// A `latest` alert must have come in at or after `latest_after_ms`.
+    ///
+    /// # Errors
+    /// Where the log cannot be read now.
+    pub async fn seek(
+        &self,
+        start: &Start,
+        filter: &Filter,
+        until: Id,
+        latest_after_ms: u64,
+    ) -> Result<Seek, ReadError> {
+        match self {
+            Self::Embedded(embedded) => embedded.seek(start, filter, until, latest_after_ms).await,
+        }
+    }
+
+    /// The oldest part of a range.
+    ///
+    /// # Errors
+    /// Where the log cannot be read now.
+    pub async fn read(&self, range: Range) -> Result<Page, ReadError> {
+        match self {
+            Self::Embedded(embedded) => embedded.read(range).await,
+        }
+    }
+
+    /// The newest part of a range; its alerts are still oldest first.
+    ///
+    /// # Errors
+    /// Where the log cannot be read now.
+    pub async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
+        match self {
+            Self::Embedded(embedded) => embedded.read_back(range).await,
+        }
+    }
+
+    /// The newest id in the log, or that was in it.
+    #[must_use]
+    pub fn head(&self) -> Id {
+        match self {
+            Self::Embedded(embedded) => embedded.head(),
+        }
+    }
+
+    /// The log in numbers.
+    pub async fn stats(&self) -> EngineStatus {
+        match self {
+            Self::Embedded(embedded) => embedded.stats().await,
+        }
+    }
+
+    /// Whether a publish would work now.
+    ///
+    /// # Errors
+    /// Why not, and the remedy.
+    pub fn health(&self) -> Result<(), String> {
+        match self {
+            Self::Embedded(embedded) => embedded.health(),
+        }
+    }
+
+    /// Sends a marker on the road of the alerts, through the writer into the feed. Does not wait for it.
+    pub fn probe(&self, marker: u64) {
+        match self {
+            Self::Embedded(embedded) => embedded.probe(marker),
+        }
+    }
+
+    /// Finishes what is queued, makes all of it durable, and lets go of the store.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(embedded) => embedded.close().await,
+        }
+    }
+}
