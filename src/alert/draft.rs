@@ -121,6 +121,12 @@ impl Draft {
         self.level
     }
 
+    /// Bytes of message and metadata, for bounding what is gathered.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.message.len() + self.metadata.as_str().len()
+    }
+
     /// All that makes two alerts the same to their sender, as one text without ambiguity.
     #[must_use]
     pub fn canonical(&self) -> String {

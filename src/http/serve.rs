@@ -167,7 +167,7 @@ impl Server {
     {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service_fn(|r| self.answer(peer, r)));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service_fn(|r| Box::pin(self.answer(peer, r))));
         let mut draining = false;
         let result = loop {
             tokio::select! {

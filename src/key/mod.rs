@@ -1,4 +1,6 @@
-//! Keys as pure values: scopes, grants, the text form of a secret, hashing.
+//! Keys as pure values: scopes, grants, the text form of a secret.
+
+pub mod secret;
 
 use std::fmt;
 
@@ -39,6 +41,23 @@ impl Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Whether a text is a user name: 1 to 64 characters of `[A-Za-z0-9._-]`.
+#[must_use]
+pub fn is_user(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+impl std::str::FromStr for Scope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or("a scope is publish, subscribe, metrics or admin")
     }
 }
 

@@ -1,1 +1,533 @@
-//! Keys at rest.
+//! Keys at rest, their verification, and the news of their end.
+//!
+//! Used by the service, and by `alertctl` where no daemon runs. One keyring holds the store's lock for its life and is the
+//! only writer. A change is on disk before it is in memory, and in memory before it is answered. A verified secret is
+//! remembered beside its key by a keyed hash, so a derivation is paid once per key and process.
+
+mod origin;
+mod record;
+mod store;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use tokio::sync::{Semaphore, watch};
+use zeroize::Zeroizing;
+
+use crate::alert::Pattern;
+use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::key::secret::{self, Presented};
+use crate::key::{Grant, Scope, is_user};
+use record::{Record, derive, hex, time};
+use store::Store;
+
+/// Keys in all.
+pub const MAX_KEYS: usize = 10_000;
+/// Topic patterns of a key.
+const MAX_TOPICS: usize = 64;
+/// Bytes of a label.
+const MAX_LABEL: usize = 128;
+/// Verifications that wait, for each of the two lanes.
+const MAX_WAITING: usize = 256;
+/// Imported keys of one user that one presented secret is tried on.
+const MAX_TRIED: usize = 16;
+/// How long a rotated key goes on working where nobody says otherwise, seconds.
+const OVERLAP: u64 = 24 * 3600;
+/// The longest expiry and overlap, seconds: a hundred years.
+const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+/// An expired key is listed for so long, milliseconds.
+const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
+
+/// Why the keyring cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The store belongs to another process.
+    #[error("{} is locked: a running alertd holds the keys; go through its control socket, or stop it first", .0.display())]
+    Locked(PathBuf),
+    /// The file is not ours, and stays as it is.
+    #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        reason: String,
+    },
+    /// A link where a file should be.
+    #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]
+    Link(PathBuf),
+    /// The disk.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// No such key or user.
+    #[error("no key and no user is named {0}: `alertctl key list` shows them")]
+    NotFound(String),
+    /// A key cannot be like that.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Which field of the request.
+        field: String,
+        /// What is wrong, and what is right.
+        reason: String,
+    },
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Why a secret was refused; only the log tells these apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Too many verifications wait.
+    #[error("too many verifications wait")]
+    Busy,
+    /// It cannot be a secret of ours.
+    #[error("malformed or mistyped")]
+    Malformed,
+    /// No such key.
+    #[error("unknown or revoked key")]
+    Unknown,
+    /// Its time is over.
+    #[error("expired key")]
+    Expired,
+    /// The key is there, the secret is another.
+    #[error("wrong secret")]
+    Wrong,
+}
+
+/// What becomes of a key.
+#[derive(Clone, Debug)]
+pub enum KeyState {
+    /// It works, until then.
+    Active {
+        /// Milliseconds since 1970.
+        expires_ms: Option<u64>,
+        /// What it may do now.
+        grant: Arc<Grant>,
+    },
+    /// It is gone.
+    Revoked,
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Keys taken over.
+    pub added: usize,
+    /// Keys that were there already.
+    pub skipped: usize,
+}
+
+/// Where the keys lie and how they are hashed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The directory of `auth.json`; made if missing.
+    pub directory: PathBuf,
+    /// PBKDF2 iterations of new keys.
+    pub iterations: u32,
+    /// Derivations at the same time.
+    pub workers: usize,
+}
+
+type Fingerprint = [u8; 32];
+
+struct Entry {
+    record: Record,
+    grant: Arc<Grant>,
+    /// Of the secret that was verified for it.
+    verified: Mutex<Option<Fingerprint>>,
+    state: watch::Sender<KeyState>,
+}
+
+impl Entry {
+    fn new(record: Record) -> Self {
+        let grant = Arc::new(record.grant());
+        let state = KeyState::Active { expires_ms: grant.expires_ms, grant: Arc::clone(&grant) };
+        Self { record, grant, verified: Mutex::default(), state: watch::Sender::new(state) }
+    }
+}
+
+/// A bounded share of the derivations.
+struct Lane {
+    permits: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl Lane {
+    fn new(permits: usize) -> Self {
+        Self { permits: Semaphore::new(permits), waiting: AtomicUsize::new(0) }
+    }
+}
+
+/// The keys.
+pub struct Keyring {
+    /// Locked for the length of a change, the disk included; readers do not need it.
+    store: Mutex<Store>,
+    keys: RwLock<HashMap<String, Arc<Entry>>>,
+    iterations: u32,
+    fingerprint_key: Zeroizing<[u8; 32]>,
+    /// A known id of our own form.
+    own: Lane,
+    /// The form of the service before, whose secrets do not name their key.
+    origin: Lane,
+    derivations: AtomicU64,
+}
+
+impl Keyring {
+    /// Opens the store and takes its lock. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Where the store is locked, foreign or cannot be read.
+    pub fn open(settings: &Settings) -> Result<Self, KeyringError> {
+        let store = Store::open(&settings.directory)?;
+        let keys = store.load()?.into_iter().map(|record| (record.id.clone(), Arc::new(Entry::new(record)))).collect();
+        Ok(Self {
+            store: Mutex::new(store),
+            keys: RwLock::new(keys),
+            iterations: settings.iterations,
+            fingerprint_key: Zeroizing::new(random()?),
+            own: Lane::new(settings.workers.max(1)),
+            origin: Lane::new(1),
+            derivations: AtomicU64::new(0),
+        })
+    }
+
+    /// PBKDF2 runs since start.
+    #[must_use]
+    pub fn derivations(&self) -> u64 {
+        self.derivations.load(Ordering::Relaxed)
+    }
+
+    /// The grant of a secret that was verified before; never a derivation.
+    #[must_use]
+    pub fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
+        let candidates = self.candidates(presented).ok()?;
+        let fingerprint = self.fingerprint(presented);
+        let is_it = |entry: &&Arc<Entry>| {
+            let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            verified.is_some_and(|known| known.ct_eq(&fingerprint).into()) && !entry.record.is_expired(now_ms)
+        };
+        candidates.iter().find(is_it).map(|entry| Arc::clone(&entry.grant))
+    }
+
+    /// Verifies a secret, with a derivation off the calling thread where its form and id do not refuse it before.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+        let candidates = self.candidates(presented)?;
+        let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
+        if live.is_empty() {
+            return Err(VerifyError::Expired);
+        }
+        let lane = if live.iter().any(|entry| entry.record.imported) { &self.origin } else { &self.own };
+        if lane.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            lane.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(VerifyError::Busy);
+        }
+        // Counts down also where the caller goes away.
+        let _waiting = Leave(&lane.waiting);
+        let _permit = lane.permits.acquire().await.map_err(|_| VerifyError::Busy)?;
+        // Many requests with one new key come at once: the first one pays, the others find it remembered.
+        if let Some(grant) = self.remembered(presented, now_ms) {
+            return Ok(grant);
+        }
+        self.derivations.fetch_add(live.len() as u64, Ordering::Relaxed);
+        let secret = Zeroizing::new(presented.to_owned());
+        let found = tokio::task::spawn_blocking(move || live.into_iter().find(|entry| entry.record.is_secret(&secret)));
+        let entry = found.await.map_err(|_| VerifyError::Busy)?.ok_or(VerifyError::Wrong)?;
+        // It may have been revoked in the meantime; then the entry is no longer in the map, and nobody looks at it.
+        *entry.verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.fingerprint(presented));
+        match &*entry.state.borrow() {
+            KeyState::Active { grant, .. } => Ok(Arc::clone(grant)),
+            KeyState::Revoked => Err(VerifyError::Unknown),
+        }
+    }
+
+    /// The keys that a presented text may be the secret of.
+    fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let found: Vec<_> = match secret::parse(presented).ok_or(VerifyError::Malformed)? {
+            Presented::Own { user, id } => {
+                keys.get(id).filter(|entry| entry.record.user == user && !entry.record.imported).cloned().into_iter().collect()
+            }
+            Presented::Origin => {
+                let user = secret::origin_user(presented).ok_or(VerifyError::Malformed)?;
+                let imported = keys.values().filter(|entry| entry.record.imported && entry.record.user == user);
+                imported.take(MAX_TRIED).cloned().collect()
+            }
+        };
+        if found.is_empty() { Err(VerifyError::Unknown) } else { Ok(found) }
+    }
+
+    fn fingerprint(&self, secret: &str) -> Fingerprint {
+        // HMAC takes a key of any length, so this cannot fail.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.fingerprint_key) else { return [0; 32] };
+        mac.update(secret.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
+    /// All keys, by user and age.
+    #[must_use]
+    pub fn list(&self) -> Vec<KeyInfo> {
+        let mut records: Vec<_> = self.read(|entry| entry.record.clone());
+        records.sort_by(|a, b| (&a.user, a.created_at, &a.id).cmp(&(&b.user, b.created_at, &b.id)));
+        records.iter().map(Record::info).collect()
+    }
+
+    fn read<T>(&self, look: impl Fn(&Arc<Entry>) -> T) -> Vec<T> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).values().map(look).collect()
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// News of a key; [`KeyState::Revoked`] at once where there is none of that id.
+    #[must_use]
+    pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(id).map_or_else(|| watch::Sender::new(KeyState::Revoked).subscribe(), |entry| entry.state.subscribe())
+    }
+
+    /// Makes a key. Blocks for a derivation and the disk.
+    ///
+    /// # Errors
+    /// [`KeyringError::Invalid`], or where the store cannot be written.
+    pub fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+        let invalid = |field: &str, reason: &str| KeyringError::Invalid { field: field.into(), reason: reason.into() };
+        if !is_user(&new.user) {
+            return Err(invalid("user", "a user name is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
+        }
+        if new.topics.len() > MAX_TOPICS {
+            return Err(invalid("topics", "a key has at most 64 topic patterns: take a wider one"));
+        }
+        if new.label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
+            return Err(invalid("label", "a label is at most 128 bytes without control characters"));
+        }
+        if new.expires_in.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECONDS) {
+            return Err(invalid("expires_in", "is 1 second to 100 years"));
+        }
+        let mut scopes = if new.scopes.is_empty() { vec![Scope::Publish, Scope::Subscribe] } else { new.scopes };
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut topics = if new.topics.is_empty() { vec![Pattern::All] } else { new.topics };
+        topics.sort_unstable();
+        topics.dedup();
+        let record = Record {
+            id: String::new(),
+            user: new.user,
+            scopes,
+            topics,
+            label: new.label.filter(|label| !label.is_empty()),
+            created_at: time(now_ms),
+            expires_at: new.expires_in.map(|seconds| time(now_ms.saturating_add(seconds * 1000))),
+            imported: false,
+            iterations: self.iterations,
+            salt: String::new(),
+            hash: String::new(),
+        };
+        self.create(record, now_ms, |_| {})
+    }
+
+    /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
+    fn create(
+        &self,
+        mut record: Record,
+        now_ms: u64,
+        change: impl FnOnce(&mut Vec<Record>),
+    ) -> Result<CreatedKey, KeyringError> {
+        record.id = secret::id(random()?);
+        let secret = secret::compose(&record.user, &record.id, &*Zeroizing::new(random()?));
+        record.salt = hex(&random::<16>()?);
+        record.hash = derive(&secret, &record.salt, self.iterations);
+        let key = record.info();
+        self.change(now_ms, |records| {
+            change(records);
+            records.push(record);
+            Ok(())
+        })?;
+        Ok(CreatedKey { key, secret: secret.to_string(), old_expires_at: None })
+    }
+
+    /// Ends a key, or all keys of a user.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotFound`], or where the store cannot be written.
+    pub fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
+        self.change(now_ms, |records| {
+            let is_id = records.iter().any(|record| record.id == id_or_user);
+            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(records)
+                .into_iter()
+                .partition(|record| if is_id { record.id == id_or_user } else { record.user == id_or_user });
+            *records = kept;
+            if gone.is_empty() {
+                return Err(KeyringError::NotFound(id_or_user.chars().take(64).collect()));
+            }
+            Ok(gone.iter().map(Record::info).collect())
+        })
+    }
+
+    /// Makes a key like this one; the old one goes on for `overlap` seconds (a day if none is given), 0 ends it now.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
+    pub fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+        let overlap = overlap.unwrap_or(OVERLAP);
+        if overlap > MAX_SECONDS {
+            return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
+        }
+        let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
+        let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
+        if old.is_expired(now_ms) {
+            let reason = "has expired: make a new one with key add".into();
+            return Err(KeyringError::Invalid { field: "id".into(), reason });
+        }
+        let end = now_ms.saturating_add(overlap * 1000);
+        let end = old.expires_ms().map_or(end, |ms| ms.min(end));
+        // The new key lives as long as the old one was meant to.
+        let meant = old.expires_at.map(|time| time.as_millisecond() - old.created_at.as_millisecond());
+        let meant = meant.and_then(|ms| u64::try_from(ms).ok());
+        let new = Record {
+            created_at: time(now_ms),
+            expires_at: meant.map(|ms| time(now_ms.saturating_add(ms))),
+            imported: false,
+            iterations: self.iterations,
+            ..old.clone()
+        };
+        let created = self.create(new, now_ms, |records| {
+            records.retain(|record| overlap > 0 || record.id != old.id);
+            if let Some(record) = records.iter_mut().find(|record| record.id == old.id) {
+                record.expires_at = Some(time(end));
+            }
+        })?;
+        Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
+    }
+
+    /// Takes over the keys of the service before; those that are there already are skipped.
+    ///
+    /// # Errors
+    /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
+    pub fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
+        let mut ids = Vec::new();
+        let read = origin::read(file, now_ms, || {
+            let made = random().map(secret::id);
+            let id = made.as_ref().cloned().unwrap_or_default();
+            ids.push(made);
+            id
+        });
+        ids.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let read = read.map_err(|reason| KeyringError::Invalid { field: "file".into(), reason })?;
+        self.change(now_ms, |records| {
+            let mut imported = Imported::default();
+            for record in read {
+                if records.iter().any(|known| known.hash == record.hash && known.user == record.user) {
+                    imported.skipped += 1;
+                } else {
+                    imported.added += 1;
+                    records.push(record);
+                }
+            }
+            Ok(imported)
+        })
+    }
+
+    /// Reads the file again: what an operator restored or edited comes into force. Returns how many keys changed.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; the keys stay as they are.
+    pub fn reload(&self) -> Result<usize, KeyringError> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = store.load()?;
+        Ok(self.install(records))
+    }
+
+    /// One change of the keys: on disk, then in memory, then told to the streams.
+    fn change<T>(
+        &self,
+        now_ms: u64,
+        change: impl FnOnce(&mut Vec<Record>) -> Result<T, KeyringError>,
+    ) -> Result<T, KeyringError> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = self.read(|entry| entry.record.clone());
+        records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
+        let done = change(&mut records)?;
+        if records.len() > MAX_KEYS {
+            let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", store.path().display());
+            return Err(KeyringError::Invalid { field: "keys".into(), reason });
+        }
+        records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        store.save(records.clone())?;
+        self.install(records);
+        Ok(done)
+    }
+
+    /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
+    fn install(&self, records: Vec<Record>) -> usize {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *keys);
+        let mut changed = 0;
+        for record in records {
+            let entry = match before.remove(&record.id) {
+                Some(entry) if entry.record == record => entry,
+                Some(entry) => {
+                    changed += 1;
+                    let same_secret = (&entry.record.hash, &entry.record.salt) == (&record.hash, &record.salt);
+                    let new = Entry { state: entry.state.clone(), ..Entry::new(record) };
+                    if same_secret {
+                        let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
+                        *new.verified.lock().unwrap_or_else(PoisonError::into_inner) = verified;
+                    }
+                    let (expires_ms, grant) = (new.grant.expires_ms, Arc::clone(&new.grant));
+                    new.state.send_replace(KeyState::Active { expires_ms, grant });
+                    Arc::new(new)
+                }
+                None => {
+                    changed += 1;
+                    Arc::new(Entry::new(record))
+                }
+            };
+            keys.insert(entry.record.id.clone(), entry);
+        }
+        for entry in before.into_values() {
+            changed += 1;
+            entry.state.send_replace(KeyState::Revoked);
+        }
+        changed
+    }
+}
+
+struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], KeyringError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(KeyringError::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A rate for each key: `burst` at once, then one each `burst`-th of `per`. Bounded: at most [`Rate::MOST`] keys are
 /// remembered, and those that are back at rest are forgotten first.
-pub struct Rate<K> {
+pub(super) struct Rate<K> {
     /// The time by which each key's allowance is whole again.
     whole_at: Mutex<HashMap<K, Instant>>,
 }
@@ -20,13 +20,13 @@ impl<K: Eq + Hash> Default for Rate<K> {
 
 impl<K: Eq + Hash> Rate<K> {
     /// So many keys are remembered.
-    pub const MOST: usize = 65_536;
+    pub(super) const MOST: usize = 65_536;
 
     /// Takes one from the key's allowance of `burst` for each `per`; zero means no limit.
     ///
     /// # Errors
     /// How long to wait until one is there again.
-    pub fn take(&self, key: K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
+    pub(super) fn take(&self, key: K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
         if burst == 0 {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl<K: Eq + Hash> Rate<K> {
     ///
     /// # Errors
     /// How long to wait until one is there again.
-    pub fn check(&self, key: &K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
+    pub(super) fn check(&self, key: &K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
         if burst == 0 {
             return Ok(());
         }
@@ -68,10 +68,10 @@ impl<K: Eq + Hash> Rate<K> {
 
 /// Counts what each key has open.
 #[derive(Default)]
-pub struct Counts(Mutex<HashMap<String, u32>>);
+pub(super) struct Counts(Mutex<HashMap<String, u32>>);
 
 /// One of the counted things; gives its place back when dropped.
-pub struct Counted {
+pub(super) struct Counted {
     counts: Arc<Counts>,
     key: String,
 }
@@ -79,7 +79,7 @@ pub struct Counted {
 impl Counts {
     /// Takes a place for `key`, unless it has `most` already; zero means no limit.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, key: &str, most: u32) -> Option<Counted> {
+    pub(super) fn enter(self: &Arc<Self>, key: &str, most: u32) -> Option<Counted> {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let open = map.entry(key.to_owned()).or_default();
         if most != 0 && *open >= most {

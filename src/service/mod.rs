@@ -439,13 +439,25 @@ impl Service {
     }
 }
 
+/// One event for an alert, at the alert's own level; the target lets it through whatever `log.level` says.
 fn mirror(record: &Record, user: &str) {
     #[derive(serde::Deserialize)]
     struct Message {
         message: String,
     }
-    if let Ok(Message { message }) = serde_json::from_slice(&record.json) {
-        crate::log::mirror(record.topic.as_str(), &record.id.to_string(), record.level, user, &message);
+    let Ok(Message { message }) = serde_json::from_slice(&record.json) else { return };
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::event!(
+                target: "alertd::alert", tracing::Level::$level,
+                topic = %record.topic, alert_id = %record.id, user, "{message}"
+            )
+        };
+    }
+    match record.level {
+        Level::Info => event!(INFO),
+        Level::Warn => event!(WARN),
+        Level::Error => event!(ERROR),
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Refusal {
     #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
     Unauthorized,
     /// The key lacks a scope.
-    #[error("this key has no scope {0:?}: ask for one that has it (alertctl key add --scope {0})", .0.as_str())]
+    #[error("this key has no scope \"{0}\": ask for one that has it (alertctl key add --scope {0})")]
     Scope(Scope),
     /// The socket lacks a right.
     #[error("the publish socket takes alerts only: use the control socket, or HTTP with a key")]

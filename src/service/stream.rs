@@ -286,9 +286,12 @@ async fn at(time: Option<Instant>) {
 }
 
 async fn changed(key: &mut Option<watch::Receiver<KeyState>>) {
-    match key {
-        // A closed channel means that the keyring let go of the key, which it says first.
-        Some(receiver) if receiver.changed().await.is_ok() => {}
-        _ => std::future::pending().await,
+    let told = match key {
+        Some(receiver) => receiver.changed().await.is_ok(),
+        None => false,
+    };
+    // A closed channel has nothing to tell any more: the keyring says that a key is gone before it lets go of it.
+    if !told {
+        std::future::pending().await
     }
 }

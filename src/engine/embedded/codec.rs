@@ -113,8 +113,8 @@ pub(super) struct State {
     pub(super) bytes: u64,
     pub(super) topics: u64,
     pub(super) next_topic: u64,
-    /// Alerts that came in before this time are too old, milliseconds since 1970; moves at a bounded speed.
-    pub(super) horizon_ms: u64,
+    /// The time that retention goes by, milliseconds since 1970: the clock, but its leaps forward are taken at a bounded speed.
+    pub(super) clock_ms: u64,
     /// Entries in the table of removed ids, and of idempotency keys.
     pub(super) removed: u64,
     pub(super) keys: u64,
@@ -127,7 +127,7 @@ impl State {
             value.extend_from_slice(&id.to_u128().to_le_bytes());
         }
         for number in
-            [self.count, self.bytes, self.topics, self.next_topic, self.horizon_ms, self.removed, self.keys]
+            [self.count, self.bytes, self.topics, self.next_topic, self.clock_ms, self.removed, self.keys]
         {
             value.extend_from_slice(&number.to_le_bytes());
         }
@@ -139,8 +139,8 @@ impl State {
         let (head, floor, trim, topic_trim) = (reader.id()?, reader.id()?, reader.id()?, reader.id()?);
         let mut number = || reader.u64();
         let (count, bytes, topics, next_topic) = (number()?, number()?, number()?, number()?);
-        let (horizon_ms, removed, keys) = (number()?, number()?, number()?);
-        Ok(Self { head, floor, trim, topic_trim, count, bytes, topics, next_topic, horizon_ms, removed, keys })
+        let (clock_ms, removed, keys) = (number()?, number()?, number()?);
+        Ok(Self { head, floor, trim, topic_trim, count, bytes, topics, next_topic, clock_ms, removed, keys })
     }
 }
 

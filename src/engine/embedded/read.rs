@@ -50,6 +50,11 @@ impl View {
         Ok(self.log.first()?.map(|(id, _)| Id::from_u128(id.value())))
     }
 
+    /// When the oldest alert came in.
+    pub(super) fn oldest_received(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.log.first()?.map(|(_, value)| decode_head(value.value()).map(|head| head.1)).transpose()?)
+    }
+
     pub(super) fn seek(
         &self,
         start: &Start,

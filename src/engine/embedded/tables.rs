@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, StorageError, TableDefinition};
+use redb::{Database, DatabaseError, ReadableTable, StorageError, TableDefinition};
 
 use super::codec::{Damaged, State};
 
@@ -25,6 +25,8 @@ pub(super) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(
 /// The name of that row; a later format takes another.
 pub(super) const STATE_ROW: &str = "v1";
 
+/// The file in the state directory.
+pub(super) const FILE: &str = "alerts.redb";
 /// Bytes of the page cache.
 const CACHE: usize = 32 << 20;
 
@@ -32,7 +34,7 @@ const CACHE: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory cannot be made or used.
-    #[error("cannot use the directory {}: {source}; make it, or let {} write to it, or set state_dir", path.display(), "this user")]
+    #[error("cannot use the directory {}: {source}; make it and let this user write to it, or set state_dir", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -62,7 +64,7 @@ pub enum OpenError {
 
 /// Opens the store, or makes it.
 pub(super) fn open(directory: &Path) -> Result<(Database, State), OpenError> {
-    let path = directory.join("alerts.redb");
+    let path = directory.join(FILE);
     if !directory.exists() {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
@@ -111,6 +113,8 @@ pub(super) enum StoreError {
     Library(Box<redb::Error>),
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    #[error("the store is closed")]
+    Closed,
 }
 
 impl StoreError {
@@ -129,4 +133,4 @@ macro_rules! from_library {
         }
     )*};
 }
-from_library!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError, redb::SetDurabilityError);
+from_library!(redb::TransactionError, redb::TableError, StorageError, redb::CommitError, redb::SetDurabilityError);

@@ -1,0 +1,295 @@
+//! The one thread that writes.
+//!
+//! It takes what waits, stores it in one transaction, answers after the commit, and feeds the hub in the same order.
+//! Its state in memory is that of the last commit; a transaction that fails leaves no trace of itself.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::Batch;
+use super::codec::State;
+use super::reserve::Reserve;
+use super::retain::{Retention, advance};
+use super::tables::{self, StoreError};
+use super::{Durability, Settings, Shared};
+use crate::alert::Id;
+use crate::engine::{AppendError, Clock, Feed, Publish, Stored};
+
+/// Alerts and bytes of one commit.
+const BATCH: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
+/// The longest silence between two looks at what time does: retention, a broken store, durability `none`.
+const TICK: Duration = Duration::from_secs(1);
+/// Removals of one step without publishes, and the least within a commit.
+const STEP: usize = 512;
+/// With durability `none`: how far ahead of the clock ids are reserved on disk, milliseconds.
+const AHEAD: u64 = 10_000;
+/// A held-back clock is worth a warning from here on, milliseconds.
+const HELD_BACK: u64 = 3_600_000;
+
+type Answer = oneshot::Sender<Result<Stored, AppendError>>;
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Append(Box<Publish>, Answer),
+    Retention(Retention),
+    Wake,
+    Close,
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    durability: Durability,
+    retention: Retention,
+    clock: Clock,
+    feed: mpsc::Sender<Feed>,
+    reserve: Reserve,
+    /// As of the last commit.
+    state: State,
+    /// Ids go on above this one.
+    base: Id,
+    /// When time was last looked at.
+    looked: Instant,
+    /// When all was last flushed, with durability `none`.
+    flushed: Instant,
+    warned: bool,
+    closing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, settings: Settings, state: State, feed: mpsc::Sender<Feed>) -> Self {
+        let reserve = Reserve::new(&settings.directory);
+        let base = state.head.max(state.floor);
+        let now = Instant::now();
+        let mut writer = Self {
+            shared,
+            durability: settings.durability,
+            retention: settings.retention,
+            clock: settings.clock,
+            feed,
+            reserve,
+            state,
+            base,
+            looked: now,
+            flushed: now,
+            warned: false,
+            closing: false,
+        };
+        advance(&mut writer.state, (writer.clock)(), 0);
+        if let Err(error) = writer.reserve.hold() {
+            writer.report(&format!("no space can be held in reserve: {error}"));
+        }
+        writer
+    }
+
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut appends: Vec<(Box<Publish>, Answer)> = Vec::new();
+        loop {
+            let mut next = match jobs.recv_timeout(TICK.saturating_sub(self.looked.elapsed())) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
+            };
+            let (mut bytes, mut closing) = (0, false);
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Append(publish, answer) => {
+                        bytes += publish.draft.size();
+                        appends.push((publish, answer));
+                    }
+                    Job::Retention(retention) => self.retention = retention,
+                    Job::Wake => {}
+                    Job::Close => closing = true,
+                }
+                if appends.len() < BATCH && bytes < BATCH_BYTES && !closing {
+                    next = jobs.try_recv().ok();
+                }
+            }
+            if !appends.is_empty() {
+                self.store(&mut appends);
+            }
+            if self.looked.elapsed() >= TICK {
+                self.tick();
+            }
+            let marker = self.shared.marker.swap(0, Ordering::AcqRel);
+            if marker != 0 {
+                let _ = self.feed.blocking_send(Feed::Marker(marker));
+            }
+            if closing {
+                return self.close();
+            }
+        }
+    }
+
+    fn store(&mut self, appends: &mut Vec<(Box<Publish>, Answer)>) {
+        if let Some(trouble) = self.shared.trouble() {
+            for (_, answer) in appends.drain(..) {
+                let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
+            }
+            return;
+        }
+        let now_ms = (self.clock)();
+        let base = self.base;
+        let limit = STEP.max(2 * appends.len());
+        let done = self.commit(limit, |batch| {
+            appends.iter().map(|(publish, _)| batch.append(publish, base, now_ms)).collect::<Result<Vec<_>, _>>()
+        });
+        match done {
+            Ok((results, _)) => {
+                let fresh = results.iter().flatten().filter(|stored| !stored.repeated);
+                let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
+                self.shared.set_head(self.state.head);
+                for ((_, answer), result) in appends.drain(..).zip(results) {
+                    let _ = answer.send(result);
+                }
+                if !records.is_empty() {
+                    let _ = self.feed.blocking_send(Feed::Alerts(records));
+                }
+            }
+            Err(error) => {
+                self.fail(&error);
+                let trouble = self.shared.trouble().unwrap_or_default();
+                for (_, answer) in appends.drain(..) {
+                    let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
+                }
+            }
+        }
+    }
+
+    /// One transaction: `work`, then at most `limit` removals. Returns what `work` did and how many were removed.
+    fn commit<T>(
+        &mut self,
+        limit: usize,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
+    ) -> Result<(T, usize), StoreError> {
+        let database = self.shared.database().ok_or(StoreError::Closed)?;
+        let mut transaction = database.begin_write()?;
+        let mut batch = Batch::new(&transaction, self.state.clone())?;
+        let done = work(&mut batch)?;
+        let removed = batch.retain(&self.retention, limit)? + batch.forget_keys(limit)?;
+        let flush = match self.durability {
+            _ if self.closing => {
+                // All ids that were given are on disk with this commit.
+                batch.state.floor = Id::ZERO;
+                true
+            }
+            Durability::Fsync => true,
+            Durability::None => {
+                let due = self.flushed.elapsed() >= TICK || batch.state.head >= batch.state.floor;
+                if due {
+                    // Ids up to here may be given before the next flush; after a crash they are not given again.
+                    let ms = (self.clock)().max(batch.state.head.ms) + AHEAD;
+                    batch.state.floor = batch.state.floor.max(Id::at(ms));
+                }
+                due
+            }
+        };
+        let state = batch.finish()?;
+        transaction.set_durability(if flush { redb::Durability::Immediate } else { redb::Durability::None })?;
+        transaction.commit()?;
+        if flush {
+            self.flushed = Instant::now();
+        }
+        self.state = state;
+        Ok((done, removed))
+    }
+
+    /// What time asks for: retention, the next try of a broken store, the flush of durability `none`.
+    fn tick(&mut self) {
+        let now_ms = (self.clock)();
+        let elapsed = u64::try_from(self.looked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.looked = Instant::now();
+        advance(&mut self.state, now_ms, elapsed);
+        let behind = now_ms.saturating_sub(self.state.clock_ms);
+        if behind > HELD_BACK && !self.warned {
+            tracing::warn!(
+                held_back_s = behind / 1000,
+                message_id = "clock-held-back",
+                "the clock leapt forward: retention follows it slowly, so that a wrong clock does not empty the log"
+            );
+        }
+        self.warned = behind > HELD_BACK;
+        if self.shared.trouble().is_some() {
+            return self.recover();
+        }
+        let flush = self.durability == Durability::None && self.flushed.elapsed() >= TICK;
+        if (flush || self.is_due()) && let Err(error) = self.commit(STEP, |_| Ok(())) {
+            self.fail(&error);
+        }
+    }
+
+    /// Whether retention has something to do; looked up without a write.
+    fn is_due(&self) -> bool {
+        let over = |has: u64, limit: u64| limit != 0 && has > limit;
+        if over(self.state.count, self.retention.count) || over(self.state.bytes, self.retention.bytes) {
+            return true;
+        }
+        let Some(database) = self.shared.database() else { return false };
+        let oldest = super::read::View::new(&database).and_then(|view| view.oldest_received());
+        let horizon = self.state.clock_ms.saturating_sub(self.retention.age_ms);
+        self.retention.age_ms != 0 && oldest.is_ok_and(|oldest| oldest.is_some_and(|ms| ms < horizon))
+    }
+
+    /// After an error the library refuses to go on with an open store; it is opened again by [`Writer::recover`].
+    fn fail(&mut self, error: &StoreError) {
+        if error.is_full() {
+            self.reserve.release();
+        }
+        self.shared.set_database(None);
+        self.report(&error.to_string());
+    }
+
+    fn report(&mut self, reason: &str) {
+        let directory = self.shared.directory.display();
+        let trouble = format!(
+            "the store in {directory} cannot take alerts ({reason}): free space there, or mend the disk; alertd tries again each second"
+        );
+        tracing::error!(message_id = "store-unavailable", "{trouble}");
+        self.shared.set_trouble(Some(trouble));
+    }
+
+    /// Opens the store if it is closed, lets retention make room, and takes publishes again once the reserve is held.
+    fn recover(&mut self) {
+        if self.shared.database().is_none() {
+            match tables::open(&self.shared.directory) {
+                Ok((database, state)) => {
+                    // What was answered is in the store; what is not there was never answered, but its ids stay used.
+                    self.base = self.base.max(self.state.head).max(state.floor);
+                    self.state = State { clock_ms: self.state.clock_ms, ..state };
+                    self.shared.set_database(Some(Arc::new(database)));
+                }
+                Err(_) => return,
+            }
+        }
+        let made_room = self.commit(STEP, |_| Ok(()));
+        match made_room {
+            Ok(_) if self.reserve.hold().is_ok() => {
+                tracing::info!(message_id = "store-recovered", "the store takes alerts again");
+                self.shared.set_trouble(None);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if error.is_full() {
+                    self.reserve.release();
+                }
+                self.shared.set_database(None);
+            }
+        }
+    }
+
+    fn close(mut self) {
+        if self.shared.trouble().is_none() {
+            self.closing = true;
+            if let Err(error) = self.commit(0, |_| Ok(())) {
+                self.fail(&error);
+            }
+        }
+        self.shared.set_trouble(Some("alertd is stopping: try again".into()));
+        self.shared.set_database(None);
+    }
+}

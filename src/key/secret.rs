@@ -1,0 +1,111 @@
+//! The text form of a secret: what a client sends as its bearer token.
+//!
+//! `alertd_<user>~<id>~<random><checksum>`: a prefix that secret scanners know, the public key id, so that one look-up
+//! finds the key, 192 random bits, and a checksum, so that a mistyped secret costs no hashing. Secrets of the service
+//! before, which are base64url of `user:` and 24 bytes, are told apart by their form.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::is_user;
+
+/// How every secret begins.
+pub const PREFIX: &str = "alertd_";
+/// Random bytes in a secret.
+pub const RANDOM: usize = 24;
+/// Random bytes from which a key's id is made.
+pub const ID_RANDOM: usize = 10;
+/// Longer texts are no secrets.
+const MAX: usize = 256;
+const CHECKSUM: usize = 6;
+
+/// What a presented text says of itself, before anything is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// One of ours, complete.
+    Own {
+        /// Whose key it claims to be.
+        user: &'a str,
+        /// Which key it claims to be.
+        id: &'a str,
+    },
+    /// The form of the service before; the user is in the returned text of [`origin_user`].
+    Origin,
+}
+
+/// The public id of a key: ten characters of `a-z2-7`.
+#[must_use]
+pub fn id(random: [u8; ID_RANDOM]) -> String {
+    random.iter().map(|byte| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(byte % 32)])).collect()
+}
+
+/// The secret of a new key.
+#[must_use]
+pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Zeroizing<String> {
+    let random = Zeroizing::new(BASE64.encode(random));
+    let body = Zeroizing::new(format!("{PREFIX}{user}~{id}~{}", random.as_str()));
+    Zeroizing::new(format!("{}{}", body.as_str(), checksum(&body)))
+}
+
+/// Reads a presented text. None where it cannot be a secret: cut, mistyped, or something else.
+#[must_use]
+pub fn parse(text: &str) -> Option<Presented<'_>> {
+    if text.len() > MAX || !text.is_ascii() {
+        return None;
+    }
+    if !text.starts_with(PREFIX) {
+        return origin_user(text).map(|_| Presented::Origin);
+    }
+    let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM)?)?;
+    let mut parts = body.strip_prefix(PREFIX)?.split('~');
+    let (user, id, random) = (parts.next()?, parts.next()?, parts.next()?);
+    let whole = parts.next().is_none() && is_user(user) && random.len() == RANDOM * 4 / 3;
+    (whole && checksum(body) == given).then_some(Presented::Own { user, id })
+}
+
+/// The user in a secret of the service before.
+#[must_use]
+pub fn origin_user(text: &str) -> Option<String> {
+    let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
+    let user = bytes.get(..bytes.len().checked_sub(RANDOM)?)?.strip_suffix(b":")?;
+    let user = std::str::from_utf8(user).ok()?;
+    is_user(user).then(|| user.to_owned())
+}
+
+/// Finds typing errors; it protects nothing.
+fn checksum(body: &str) -> String {
+    BASE64.encode(Sha256::digest(body)).chars().take(CHECKSUM).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reads_back_and_a_mistyped_one_does_not() {
+        let id = id([7; ID_RANDOM]);
+        let secret = compose("al.ice-1", &id, &[0xa5; RANDOM]);
+        assert_eq!(parse(&secret), Some(Presented::Own { user: "al.ice-1", id: &id }));
+        for at in 0..secret.len() {
+            let mut typo = secret.as_bytes().to_vec();
+            typo[at] = if typo[at] == b'x' { b'y' } else { b'x' };
+            assert_eq!(parse(std::str::from_utf8(&typo).unwrap()), None, "changed at {at}");
+            assert_eq!(parse(&secret[..at]), None, "cut at {at}");
+        }
+        for other in ["", "alertd_", "alertd_~~", "alertd_é", &"a".repeat(4096), "Bearer x"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_the_service_before_is_recognised() {
+        let mut raw = b"bob:".to_vec();
+        raw.extend([0xff; RANDOM]);
+        let text = BASE64.encode(&raw);
+        assert_eq!(parse(&text), Some(Presented::Origin));
+        assert_eq!(origin_user(&text).as_deref(), Some("bob"));
+        assert_eq!(parse(&BASE64.encode(&raw[1..3])), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! A key at rest: a row of the store.
+
+use jiff::Timestamp;
+use pbkdf2::pbkdf2_hmac;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::alert::{Pattern, rfc3339};
+use crate::api::KeyInfo;
+use crate::key::{Grant, Scope};
+
+/// One key. The secret itself is nowhere in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub(super) id: String,
+    pub(super) user: String,
+    pub(super) scopes: Vec<Scope>,
+    pub(super) topics: Vec<Pattern>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) label: Option<String>,
+    pub(super) created_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) imported: bool,
+    pub(super) iterations: u32,
+    /// 32 hex digits; they are the salt as text, as the service before had it.
+    pub(super) salt: String,
+    /// 64 hex digits.
+    pub(super) hash: String,
+}
+
+impl Record {
+    pub(super) fn expires_ms(&self) -> Option<u64> {
+        self.expires_at.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0))
+    }
+
+    pub(super) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms().is_some_and(|ms| ms <= now_ms)
+    }
+
+    pub(super) fn grant(&self) -> Grant {
+        Grant {
+            key_id: self.id.clone(),
+            user: self.user.clone(),
+            scopes: self.scopes.clone(),
+            topics: self.topics.clone(),
+            expires_ms: self.expires_ms(),
+        }
+    }
+
+    pub(super) fn info(&self) -> KeyInfo {
+        let text = |time: Timestamp| rfc3339(u64::try_from(time.as_millisecond()).unwrap_or(0));
+        KeyInfo {
+            id: self.id.clone(),
+            user: self.user.clone(),
+            scopes: self.scopes.clone(),
+            topics: self.topics.clone(),
+            label: self.label.clone(),
+            created_at: text(self.created_at),
+            expires_at: self.expires_at.map(text),
+            imported: self.imported,
+        }
+    }
+
+    /// One derivation: tens of milliseconds.
+    pub(super) fn is_secret(&self, secret: &str) -> bool {
+        derive(secret, &self.salt, self.iterations).as_bytes().ct_eq(self.hash.as_bytes()).into()
+    }
+}
+
+/// PBKDF2-HMAC-SHA256, in hex.
+pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
+    let mut hash = [0; 32];
+    pbkdf2_hmac::<Sha256>(secret.as_bytes(), salt.as_bytes(), iterations, &mut hash);
+    hex(&hash)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Milliseconds since 1970 as the time that is written.
+pub(super) fn time(ms: u64) -> Timestamp {
+    i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+}
