@@ -14,10 +14,14 @@ use sd_notify::NotifyState;
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
     /// A name that is not ours.
-    #[error("systemd passed a socket named {0:?}: in its .socket unit set FileDescriptorName= to http, control or publish")]
+    #[error(
+        "systemd passed a socket named {0:?}: in its .socket unit set FileDescriptorName= to http, control or publish"
+    )]
     Name(String),
     /// Of another kind than its name says.
-    #[error("systemd passed {name:?} as another kind of socket ({source}): {name} listens on {kind}, see ListenStream= in its .socket unit")]
+    #[error(
+        "systemd passed {name:?} as another kind of socket ({source}): {name} listens on {kind}, see ListenStream= in its .socket unit"
+    )]
     Kind {
         /// The socket's name.
         name: String,

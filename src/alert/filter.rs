@@ -48,7 +48,8 @@ impl Start {
             return Ok(Self::Time(now_ms.saturating_sub(back)));
         }
         let time = text.parse::<jiff::Timestamp>().ok().and_then(|t| u64::try_from(t.as_millisecond()).ok());
-        time.map(Self::Time).ok_or("takes latest, none, all, an id, a duration such as 10m, or a time such as 2026-11-23T17:33:10Z")
+        time.map(Self::Time)
+            .ok_or("takes latest, none, all, an id, a duration such as 10m, or a time such as 2026-11-23T17:33:10Z")
     }
 
     /// A cursor as a client sends it; never an error, because an EventSource does not come back from one.

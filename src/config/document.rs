@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::keys::{KEYS, Key, variable};
 use super::Resolved;
+use super::keys::{KEYS, Key, variable};
 
 /// The section of a setting, and its name in it.
 fn split(name: &str) -> (&str, &str) {

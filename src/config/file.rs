@@ -45,7 +45,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let name = if section.is_empty() { key.get_ref().to_string() } else { format!("{section}.{}", key.get_ref()) };
+            let name =
+                if section.is_empty() { key.get_ref().to_string() } else { format!("{section}.{}", key.get_ref()) };
             let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
             match (find(&name), value.get_ref()) {
                 (Some(key), _) => {
@@ -53,11 +54,14 @@ impl Reader<'_> {
                     self.found.push(Found { name: key.name, raw: raw(value), line, column });
                 }
                 (None, DeValue::Table(inner)) if is_section => self.table(&name, inner),
-                (None, _) if is_section => self.refuse(key.span().start, format!("{name}: is a section: write [{name}]")),
+                (None, _) if is_section => {
+                    self.refuse(key.span().start, format!("{name}: is a section: write [{name}]"))
+                }
                 (None, DeValue::Table(inner)) if !inner.is_empty() && section.is_empty() => self.table(&name, inner),
                 (None, _) => {
                     let hint = nearest(&name, KEYS.iter().map(|key| key.name));
-                    let hint = hint.map_or_else(|| "alertd.toml(5) lists all".into(), |near| format!("did you mean {near}?"));
+                    let hint =
+                        hint.map_or_else(|| "alertd.toml(5) lists all".into(), |near| format!("did you mean {near}?"));
                     self.refuse(key.span().start, format!("{name}: there is no such setting; {hint}"));
                 }
             }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 pub use document::{example, man, show};
 use keys::{KEYS, nearest, variable};
-use value::{Parsed, Raw};
 pub use value::{Network, duration};
+use value::{Parsed, Raw};
 
 /// What the configuration is made of.
 #[derive(Clone, Debug, Default)]
@@ -198,7 +198,8 @@ impl Resolved {
     /// Names of settings that differ in `new` and that only a restart puts into force.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<String> {
-        let differs = |key: &&keys::Key| self.values.get(key.name).map(|v| &v.0) != new.values.get(key.name).map(|v| &v.0);
+        let differs =
+            |key: &&keys::Key| self.values.get(key.name).map(|v| &v.0) != new.values.get(key.name).map(|v| &v.0);
         KEYS.iter().filter(|key| !key.live).filter(differs).map(|key| key.name.to_owned()).collect()
     }
 
@@ -270,7 +271,8 @@ impl Loader {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => text,
                 Err(error) => {
-                    let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+                    let line =
+                        error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
                     self.errors.push(format!("{}:{}:1: the file is not UTF-8 there", path.display(), line + 1));
                     return None;
                 }
@@ -308,11 +310,13 @@ impl Loader {
             let key = seed.or_else(|| KEYS.iter().find(|key| variable(key.name) == name).map(|key| key.name));
             let Some(key) = key else {
                 // Container platforms inject these for a service that is called alertd; the file's name is a flag's.
-                let injected = ["ALERTD_PORT", "ALERTD_SERVICE_", "ALERTD_CONFIG"].iter().any(|form| name.starts_with(form));
+                let injected =
+                    ["ALERTD_PORT", "ALERTD_SERVICE_", "ALERTD_CONFIG"].iter().any(|form| name.starts_with(form));
                 if !injected {
                     let names: Vec<_> = KEYS.iter().map(|key| variable(key.name)).collect();
                     let hint = nearest(name, names.iter().map(String::as_str));
-                    let hint = hint.map_or_else(|| "alertd.toml(5) lists all".into(), |near| format!("did you mean {near}?"));
+                    let hint =
+                        hint.map_or_else(|| "alertd.toml(5) lists all".into(), |near| format!("did you mean {near}?"));
                     self.errors.push(format!("env {name}: there is no such setting; {hint}"));
                 }
                 continue;
@@ -446,7 +450,8 @@ impl Loader {
             (given, _) => {
                 let (given, missing) =
                     if given.is_some() { ("http.tls_cert", "http.tls_key") } else { ("http.tls_key", "http.tls_cert") };
-                let _: Option<()> = self.take(given, |_| Err(format!("needs {missing} beside it: set both, or neither")));
+                let _: Option<()> =
+                    self.take(given, |_| Err(format!("needs {missing} beside it: set both, or neither")));
                 None
             }
         }
@@ -454,17 +459,17 @@ impl Loader {
 
     /// What only a fleet has is known, so that a file may be prepared, but it cannot be chosen.
     fn engine(&mut self) {
-        let _: Option<()> = self.take("engine.kind", |raw| {
-            match raw.one_of(&[("embedded", true), ("redis", false)])? {
+        let _: Option<()> =
+            self.take("engine.kind", |raw| match raw.one_of(&[("embedded", true), ("redis", false)])? {
                 true => Ok(()),
-                false => Err("is \"redis\", which this version does not have: take \"embedded\", and unset REDIS_HOST".into()),
-            }
-        });
-        let _: Option<()> = self.take("auth.store", |raw| {
-            match raw.one_of(&[("file", true), ("engine", false)])? {
-                true => Ok(()),
-                false => Err("is \"engine\", which belongs to the redis engine: take \"file\"".into()),
-            }
+                false => {
+                    Err("is \"redis\", which this version does not have: take \"embedded\", and unset REDIS_HOST"
+                        .into())
+                }
+            });
+        let _: Option<()> = self.take("auth.store", |raw| match raw.one_of(&[("file", true), ("engine", false)])? {
+            true => Ok(()),
+            false => Err("is \"engine\", which belongs to the redis engine: take \"file\"".into()),
         });
         let _: Option<()> = self.take("engine.redis.host", |raw| {
             let host = raw.text()?;

@@ -46,7 +46,10 @@ fn a_plain_user_gets_the_xdg_directories() {
     assert_eq!(config.control_socket, Path::new("/run/user/7/alertd/control.sock"));
     given.environment.push(("STATE_DIRECTORY".into(), "/var/lib/other".into()));
     let config = load(&given).unwrap().config;
-    assert_eq!((config.state_dir.as_path(), config.auth.store_dir.as_path()), (Path::new("/var/lib/other"), Path::new("/var/lib/other")));
+    assert_eq!(
+        (config.state_dir.as_path(), config.auth.store_dir.as_path()),
+        (Path::new("/var/lib/other"), Path::new("/var/lib/other"))
+    );
     assert_eq!(config.publish_socket, Path::new("/run/alertd/publish.sock"));
 }
 
@@ -73,7 +76,10 @@ fn the_environment_wins_over_the_file_and_each_value_names_its_source() {
         ("limits.publish_rate = 7", "a.toml:6"),
         ("http.heartbeat = \"15s\"", "# default"),
     ] {
-        assert!(shown.lines().any(|line| line.starts_with(value) && line.ends_with(source)), "{value} {source}\n{shown}");
+        assert!(
+            shown.lines().any(|line| line.starts_with(value) && line.ends_with(source)),
+            "{value} {source}\n{shown}"
+        );
     }
     assert_eq!(loaded("", &[("STAGE", "dev"), ("ALERTD_STAGE", "prod")]).config.stage, Stage::Prod);
 }

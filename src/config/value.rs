@@ -69,7 +69,12 @@ impl Raw {
     /// `64KiB`, `1GiB`, `10MB`, or a number of bytes.
     pub(super) fn size(&self, least: u64, most: u64) -> Parsed<u64> {
         let wrong = || {
-            format!("is {}, must be a size from {} to {} such as \"64KiB\"", self.show(), show_size(least), show_size(most))
+            format!(
+                "is {}, must be a size from {} to {} such as \"64KiB\"",
+                self.show(),
+                show_size(least),
+                show_size(most)
+            )
         };
         let (Self::Number(text) | Self::Text(text)) = self else { return Err(wrong()) };
         let text = text.replace('_', "");
@@ -90,8 +95,10 @@ impl Raw {
 
     /// `15s`, `10m`, `1h30m`, `7d`, `500ms`; 0 where `least` is zero.
     pub(super) fn duration(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let text = self.text().map_err(|_| format!("is {}, must be a duration such as \"15s\" or \"1h30m\"", self.show()))?;
-        let duration = parse_duration(&text).ok_or_else(|| format!("is {text:?}, must be a duration such as \"15s\" or \"1h30m\""))?;
+        let text =
+            self.text().map_err(|_| format!("is {}, must be a duration such as \"15s\" or \"1h30m\"", self.show()))?;
+        let duration = parse_duration(&text)
+            .ok_or_else(|| format!("is {text:?}, must be a duration such as \"15s\" or \"1h30m\""))?;
         if duration < least || duration > most {
             return Err(format!("is {text:?}, must be from {} to {}", show_duration(least), show_duration(most)));
         }
@@ -101,7 +108,12 @@ impl Raw {
     /// `1s..5s`.
     pub(super) fn span(&self, least: Duration, most: Duration) -> Parsed<(Duration, Duration)> {
         let wrong = || {
-            format!("is {}, must be a span such as \"1s..5s\" from {} to {}", self.show(), show_duration(least), show_duration(most))
+            format!(
+                "is {}, must be a span such as \"1s..5s\" from {} to {}",
+                self.show(),
+                show_duration(least),
+                show_duration(most)
+            )
         };
         let text = self.text().map_err(|_| wrong())?;
         let (from, to) = text.split_once("..").unwrap_or((&text, &text));
@@ -116,7 +128,9 @@ impl Raw {
         }
         list.iter()
             .map(|item| {
-                item.parse().map_err(|_| format!("{item:?} is no address and port such as \"127.0.0.1:8080\" or \"[::1]:8080\""))
+                item.parse().map_err(|_| {
+                    format!("{item:?} is no address and port such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
+                })
             })
             .collect()
     }

@@ -12,7 +12,8 @@ pub fn apply(origins: &[String], request: Option<&HeaderValue>, preflight: bool,
         return;
     }
     headers.append(VARY, HeaderValue::from_name(ORIGIN));
-    let Some(origin) = request.filter(|o| origins.iter().any(|own| own == "*" || own.as_bytes() == o.as_bytes())) else {
+    let Some(origin) = request.filter(|o| origins.iter().any(|own| own == "*" || own.as_bytes() == o.as_bytes()))
+    else {
         return;
     };
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

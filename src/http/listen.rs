@@ -44,7 +44,9 @@ pub enum ListenError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; another program has it: stop that, or choose another address",
-        io::ErrorKind::PermissionDenied => "; let systemd pass the socket (alertd.socket), or choose one that this user may have",
+        io::ErrorKind::PermissionDenied => {
+            "; let systemd pass the socket (alertd.socket), or choose one that this user may have"
+        }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::NotFound => "; the directory does not exist",
         _ => "",
@@ -57,7 +59,8 @@ fn hint(error: &io::Error) -> &'static str {
 /// [`ListenError::Tcp`].
 pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
         // Or a restart without systemd waits a minute for the old connections to be forgotten.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;

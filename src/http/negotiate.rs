@@ -30,9 +30,9 @@ pub fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<Represent
         any = true;
         let mut parts = range.split(';').map(str::trim);
         let (kind, subkind) = parts.next().and_then(|name| name.split_once('/')).unwrap_or_default();
-        let quality = parts.find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q="))).map_or(1.0, |q| {
-            q.trim().parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0)
-        });
+        let quality = parts
+            .find_map(|p| p.strip_prefix("q=").or_else(|| p.strip_prefix("Q=")))
+            .map_or(1.0, |q| q.trim().parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0));
         for (slot, (offered, offered_sub, _)) in best.iter_mut().zip(OFFERED) {
             let exactness = match (kind, subkind) {
                 (k, s) if k.eq_ignore_ascii_case(offered) && s.eq_ignore_ascii_case(offered_sub) => 2,

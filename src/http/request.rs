@@ -135,7 +135,9 @@ impl Parameters {
     pub fn finish(self, known: &str) -> Result<(), HttpError> {
         match self.0.into_iter().next() {
             None => Ok(()),
-            Some((name, _)) => Err(HttpError::invalid(&name, format!("is no parameter of this path, which takes {known}"))),
+            Some((name, _)) => {
+                Err(HttpError::invalid(&name, format!("is no parameter of this path, which takes {known}")))
+            }
         }
     }
 }
@@ -174,7 +176,10 @@ pub fn query(
 ) -> Result<Query, HttpError> {
     let named = parameters.all("topic");
     if topic.is_some() && !named.is_empty() {
-        return Err(HttpError::invalid("topic", "is in the path already: name topics there or in the query, not in both"));
+        return Err(HttpError::invalid(
+            "topic",
+            "is in the path already: name topics there or in the query, not in both",
+        ));
     }
     let texts = topic.map(str::to_owned).into_iter().chain(named);
     let mut patterns = texts
@@ -189,7 +194,8 @@ pub fn query(
     }
     let level = parameters.level()?.unwrap_or_default();
     let since = parameters.one("since")?;
-    let since = since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
+    let since =
+        since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
     // Never an error: an EventSource does not come back from one. An empty header is what a client without an id sends.
     let header = headers.get(HeaderName::from_static("last-event-id")).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let cursor = header.map(String::from).or(parameters.one("last_event_id")?).filter(|text| !text.is_empty());

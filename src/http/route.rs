@@ -116,7 +116,11 @@ mod tests {
                 assert!(entry.allow.contains(method.as_str()));
             }
             for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::POST, Method::GET] {
-                assert_eq!(find(&method, &concrete).is_ok(), entry.allow.contains(method.as_str()), "{method} {concrete}");
+                assert_eq!(
+                    find(&method, &concrete).is_ok(),
+                    entry.allow.contains(method.as_str()),
+                    "{method} {concrete}"
+                );
             }
         }
     }

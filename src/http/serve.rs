@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::progress::Progress;
-use super::rewind::Rewind;
 use super::response::Body;
+use super::rewind::Rewind;
 use super::tls::Tls;
 use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
 use crate::service::{STALL, Service};
@@ -116,7 +116,8 @@ impl Server {
             loop {
                 match accept().await {
                     Ok((stream, address)) => return Some(((stream, permit), address)),
-                    Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                    Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+                    }
                     Err(error) => {
                         tracing::error!(%error, "cannot accept a connection; trying again");
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -167,7 +168,8 @@ impl Server {
     {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service_fn(|r| Box::pin(self.answer(peer, r))));
+        let mut connection =
+            builder.serve_connection(TokioIo::new(stream), service_fn(|r| Box::pin(self.answer(peer, r))));
         let mut draining = false;
         let result = loop {
             tokio::select! {

@@ -258,9 +258,12 @@ impl Keyring {
     fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let found: Vec<_> = match secret::parse(presented).ok_or(VerifyError::Malformed)? {
-            Presented::Own { user, id } => {
-                keys.get(id).filter(|entry| entry.record.user == user && !entry.record.imported).cloned().into_iter().collect()
-            }
+            Presented::Own { user, id } => keys
+                .get(id)
+                .filter(|entry| entry.record.user == user && !entry.record.imported)
+                .cloned()
+                .into_iter()
+                .collect(),
             Presented::Origin => {
                 let user = secret::origin_user(presented).ok_or(VerifyError::Malformed)?;
                 let imported = keys.values().filter(|entry| entry.record.imported && entry.record.user == user);

@@ -49,14 +49,20 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
             let old_id = key.id.as_str().map_or_else(|| key.id.to_string(), ToOwned::to_owned);
             let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
             if !is_hex(&key.salt, 32) || !is_hex(&key.hash, 64) {
-                return Err(format!("the key {old_id:?} of {} has no salt of 32 and hash of 64 hex digits", user.username));
+                return Err(format!(
+                    "the key {old_id:?} of {} has no salt of 32 and hash of 64 hex digits",
+                    user.username
+                ));
             }
             records.push(Record {
                 id: new_id(),
                 user: user.username.clone(),
                 scopes: vec![Scope::Publish, Scope::Subscribe],
                 topics: vec![Pattern::All],
-                label: Some(format!("imported {}", old_id.chars().filter(|c| !c.is_control()).take(100).collect::<String>())),
+                label: Some(format!(
+                    "imported {}",
+                    old_id.chars().filter(|c| !c.is_control()).take(100).collect::<String>()
+                )),
                 created_at: created(&key.created_at).unwrap_or_else(|| time(now_ms)),
                 expires_at: None,
                 imported: true,

@@ -118,7 +118,12 @@ async fn imported_keys_go_on_working() {
     assert_eq!(keyring.verify(&secret, NOW).await.unwrap().user, "dave");
     let created: Vec<_> = keyring.list().into_iter().map(|key| key.created_at).collect();
     assert_eq!(created, ["2023-11-14T22:13:20.000Z", "2025-01-02T03:04:05.678Z"]);
-    for bad in ["", "{}", r#"{"users":{"1":{"username":"a b"}}}"#, r#"{"users":{"1":{"username":"a","api_keys":[{"id":1,"salt":"x","hash":"y"}]}}}"#] {
+    for bad in [
+        "",
+        "{}",
+        r#"{"users":{"1":{"username":"a b"}}}"#,
+        r#"{"users":{"1":{"username":"a","api_keys":[{"id":1,"salt":"x","hash":"y"}]}}}"#,
+    ] {
         assert!(matches!(keyring.import(bad.as_bytes(), NOW), Err(KeyringError::Invalid { .. })), "{bad}");
     }
     assert_eq!(keyring.len(), 2);

@@ -16,8 +16,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-pub use sink::Target;
 use sink::Sink;
+pub use sink::Target;
 
 /// Events that wait for the thread.
 const QUEUE: usize = 4096;

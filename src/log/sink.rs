@@ -47,7 +47,8 @@ impl Sink {
                 .map_err(|e| LogError::Sink { target: "journald", reason: format!("{JOURNAL}: {e}") }),
             Target::Syslog => {
                 let syslog = Syslog::new(IDENTITY, syslog_tracing::Options::LOG_PID, syslog_tracing::Facility::Daemon);
-                let syslog = syslog.ok_or_else(|| LogError::Sink { target: "syslog", reason: "it is in use".into() })?;
+                let syslog =
+                    syslog.ok_or_else(|| LogError::Sink { target: "syslog", reason: "it is in use".into() })?;
                 Ok(Self::Syslog(syslog))
             }
         }

@@ -274,8 +274,9 @@ impl Service {
         caller.require(Scope::Publish)?;
         let rate = self.settings.load().publish_rate;
         let limited = !matches!(caller, Caller::Control);
-        if limited && let Err(retry_after) =
-            self.publish_rate.take(caller.name().to_owned(), rate, Duration::from_secs(1), Instant::now())
+        if limited
+            && let Err(retry_after) =
+                self.publish_rate.take(caller.name().to_owned(), rate, Duration::from_secs(1), Instant::now())
         {
             return Err(Refusal::TooMany {
                 what: format!("over {rate} alerts a second (limits.publish_rate): send slower"),
@@ -398,6 +399,12 @@ impl Service {
             keys: self.keyring.len(),
             config_file: settings.config_file.clone(),
         })
+    }
+
+    /// Open streams.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.hub.numbers().0
     }
 
     /// Why publishing would fail now, if it would.

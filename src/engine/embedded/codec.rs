@@ -126,9 +126,7 @@ impl State {
         for id in [self.head, self.floor, self.trim, self.topic_trim] {
             value.extend_from_slice(&id.to_u128().to_le_bytes());
         }
-        for number in
-            [self.count, self.bytes, self.topics, self.next_topic, self.clock_ms, self.removed, self.keys]
-        {
+        for number in [self.count, self.bytes, self.topics, self.next_topic, self.clock_ms, self.removed, self.keys] {
             value.extend_from_slice(&number.to_le_bytes());
         }
         value

@@ -152,7 +152,9 @@ impl Embedded {
         })?;
         match tokio::time::timeout(DEADLINE, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(AppendError::Unavailable("alertd is stopping: try again with the same Idempotency-Key".into())),
+            Ok(Err(_)) => {
+                Err(AppendError::Unavailable("alertd is stopping: try again with the same Idempotency-Key".into()))
+            }
             Err(_) => Err(AppendError::Unavailable(format!(
                 "the disk did not take the alert within {} s, and may still: try again with the same Idempotency-Key",
                 DEADLINE.as_secs()

@@ -191,12 +191,8 @@ impl View {
     }
 
     pub(super) fn read(&self, range: &Range, backward: bool) -> Result<Page, StoreError> {
-        let mut page = Page {
-            records: Vec::new(),
-            next: None,
-            trimmed: self.trimmed(&range.filter)?,
-            oldest: self.oldest()?,
-        };
+        let mut page =
+            Page { records: Vec::new(), next: None, trimmed: self.trimmed(&range.filter)?, oldest: self.oldest()? };
         let ids = range.after.successor().to_u128()..=range.until.to_u128();
         if range.after >= range.until {
             return Ok(page);

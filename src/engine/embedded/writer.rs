@@ -3,9 +3,9 @@
 //! It takes what waits, stores it in one transaction, answers after the commit, and feeds the hub in the same order.
 //! Its state in memory is that of the last commit; a transaction that fails leaves no trace of itself.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -218,7 +218,9 @@ impl Writer {
             return self.recover();
         }
         let flush = self.durability == Durability::None && self.flushed.elapsed() >= TICK;
-        if (flush || self.is_due()) && let Err(error) = self.commit(STEP, |_| Ok(())) {
+        if (flush || self.is_due())
+            && let Err(error) = self.commit(STEP, |_| Ok(()))
+        {
             self.fail(&error);
         }
     }

@@ -1,0 +1,289 @@
+//! The life of the process, on one page: configuration, sockets, engine, keys, hub, service, HTTP, and the end.
+//!
+//! Called by the program `alertd` alone. Sockets are taken before anything slow, so nobody is refused while the store
+//! opens; READY is said when all of it works; at the end streams are told why before the engine closes.
+
+mod reload;
+mod settings;
+mod watchdog;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::args::DaemonArgs;
+use crate::config::{self, Inputs, Resolved, Source};
+use crate::engine::embedded::{Embedded, OpenError};
+use crate::engine::{Clock, Engine, Feed};
+use crate::http::Door;
+use crate::http::listen::{self, ListenError};
+use crate::http::serve::Server;
+use crate::http::tls::{Tls, TlsError};
+use crate::hub::Hub;
+use crate::keyring::{Keyring, KeyringError};
+use crate::log::{self, LogError};
+use crate::service::Service;
+use crate::sse::Bye;
+use crate::systemd::{Inherited, InheritedError, Notifier};
+use reload::Reloader;
+use watchdog::Watchdog;
+
+/// How long requests may go on once the end has begun.
+const DRAIN: Duration = Duration::from_secs(10);
+/// A slow start says so as often, and asks for three times as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each wraps the error of one layer")]
+pub enum Failure {
+    #[error("the configuration has errors:\n{0}")]
+    Config(#[from] config::Errors),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// The exit code: 78 where only another configuration helps, which systemd is told not to retry.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Tls(_) | Self::Inherited(_) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop. With `--check` it only validates.
+///
+/// # Errors
+/// [`Failure`]; it is for the program to print.
+pub fn run(args: DaemonArgs) -> Result<(), Failure> {
+    // First, because it changes the environment, and no other thread may run by then.
+    let inherited = Inherited::take();
+    let inputs = Inputs {
+        file: args.config,
+        default_file: config::default_file().to_owned(),
+        environment: std::env::vars_os().collect(),
+        is_root: is_root(),
+    };
+    let resolved = config::load(&inputs)?;
+    let tls = resolved.config.http.tls.as_ref().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
+    if args.check {
+        return Ok(());
+    }
+    let inherited = inherited?;
+    let journal_stream = std::env::var("JOURNAL_STREAM").ok();
+    let log = settings::log(&resolved.config);
+    let log = log::start(log.0, log.1, journal_stream.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
+    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), &log));
+    log.flush();
+    // A blocking task that hangs must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(
+    inputs: Inputs,
+    resolved: Resolved,
+    inherited: Inherited,
+    tls: Option<Arc<Tls>>,
+    log: &log::Handle,
+) -> Result<(), Failure> {
+    let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let notifier = Notifier::default();
+    let clock = wall_clock();
+    let config = &resolved.config;
+
+    let under_systemd = !inherited.http.is_empty();
+    let doors = Doors::open(&resolved, inherited)?;
+    let addresses = doors.addresses();
+    let (embedded, feed, keyring) = open_stores(config, &clock, &notifier).await?;
+    let engine = Engine::Embedded(embedded.clone());
+    let hub = Hub::new(settings::hub(config), engine.head());
+    let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
+
+    let http_settings = Arc::new(ArcSwap::from_pointee(settings::http(config)));
+    let (reload, mut reloads) = mpsc::channel(8);
+    let keyring = Arc::new(keyring);
+    let service_settings = settings::service(&resolved);
+    let service =
+        Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), service_settings, Arc::clone(&clock), reload);
+    let service = Arc::new(service);
+    let connections = config.http.max_connections;
+    let server = Server::new(Arc::clone(&service), Arc::clone(&http_settings), tls.clone(), connections);
+    let bound = doors.serve(&server);
+
+    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    tracing::info!(
+        message_id = "started",
+        http = listening,
+        control = %config.control_socket.display(),
+        keys = keyring.len(),
+        head = %engine.head(),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+    notifier.ready(&format!("listening on {listening}"));
+
+    let mut watchdog = Watchdog::new(engine.clone(), &hub, Arc::clone(&service), listening);
+    let mut reloader =
+        Reloader { inputs, resolved, service: Arc::clone(&service), http: http_settings, hub, embedded, keyring, tls };
+    loop {
+        tokio::select! {
+            _ = stop.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => drop(reloader.reload(&notifier, log).await),
+            Some(answer) = reloads.recv() => {
+                let reloaded = reloader.reload(&notifier, log).await;
+                let _ = answer.send(reloaded);
+            }
+            () = watchdog.look(&notifier) => {}
+        }
+    }
+
+    tracing::info!(message_id = "stopping", "stopping");
+    notifier.stopping("telling the streams");
+    // Sockets that systemd holds stay open, so whoever comes back waits there for the next start.
+    service.drain(if under_systemd { Bye::Restart } else { Bye::Stop });
+    let all_done = tokio::select! {
+        done = server.stop(DRAIN) => done,
+        // The second time means now.
+        _ = stop.recv() => false,
+        _ = interrupt.recv() => false,
+    };
+    if !all_done {
+        tracing::warn!("some connections did not end in time and are cut");
+    }
+    notifier.extend(DRAIN);
+    engine.close().await;
+    feeding.abort();
+    for path in bound {
+        let _ = std::fs::remove_file(path);
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time.
+async fn open_stores(
+    config: &config::Config,
+    clock: &Clock,
+    notifier: &Notifier,
+) -> Result<(Embedded, mpsc::Receiver<Feed>, Keyring), Failure> {
+    let (engine, keys) = (settings::engine(config, Arc::clone(clock)), settings::keyring(config));
+    let mut opening = tokio::task::spawn_blocking(move || {
+        let keyring = Keyring::open(&keys)?;
+        let (embedded, feed) = Embedded::open(engine)?;
+        Ok::<_, Failure>((embedded, feed, keyring))
+    });
+    loop {
+        tokio::select! {
+            opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
+            () = tokio::time::sleep(PATIENCE) => {
+                tracing::info!("the store is being opened; after a crash this takes its time");
+                notifier.extend(3 * PATIENCE);
+            }
+        }
+    }
+}
+
+/// The only place that feeds the hub.
+async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
+    while let Some(fed) = feed.recv().await {
+        match fed {
+            Feed::Alerts(alerts) => hub.deliver(&alerts),
+            Feed::Marker(marker) => hub.mark(marker),
+        }
+    }
+}
+
+/// The listening sockets.
+struct Doors {
+    http: Vec<TcpListener>,
+    control: UnixListener,
+    publish: UnixListener,
+    /// Paths that were made here, and go at the end.
+    bound: Vec<PathBuf>,
+}
+
+impl Doors {
+    fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
+        let config = &resolved.config;
+        let http = if inherited.http.is_empty() {
+            config.http.listen.iter().map(|address| listen::tcp(*address)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            inherited.http.into_iter().map(listen::adopt_tcp).collect::<Result<Vec<_>, _>>()?
+        };
+        let mut bound = Vec::new();
+        let mut unix = |inherited, path: &PathBuf| match inherited {
+            Some(listener) => Ok::<_, Failure>(listen::adopt_unix(listener)?),
+            None => {
+                bound.push(path.clone());
+                Ok(listen::unix(path)?)
+            }
+        };
+        let control = unix(inherited.control, &config.control_socket)?;
+        let publish = unix(inherited.publish, &config.publish_socket)?;
+        let doors = Self { http, control, publish, bound };
+        let (asked, has) = (&config.http.listen, doors.addresses());
+        if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
+            && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
+        {
+            tracing::warn!(
+                configured = ?asked, passed = ?has,
+                "http.listen differs from the sockets that systemd passed, which are used: set ListenStream= in alertd.socket"
+            );
+        }
+        Ok(doors)
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.http.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
+        for listener in self.http {
+            server.serve_tcp(listener);
+        }
+        server.serve_unix(self.control, Door::Control);
+        server.serve_unix(self.publish, Door::Publish);
+        self.bound
+    }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// The real clock, for everything below.
+#[must_use]
+pub fn wall_clock() -> Clock {
+    Arc::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    })
+}

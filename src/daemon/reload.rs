@@ -1,0 +1,84 @@
+//! Reading file, keys and certificates again without touching a stream.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::settings;
+use crate::api::Reloaded;
+use crate::config::{self, Inputs, Resolved};
+use crate::engine::embedded::Embedded;
+use crate::http;
+use crate::http::tls::Tls;
+use crate::hub::Hub;
+use crate::keyring::Keyring;
+use crate::log;
+use crate::service::Service;
+use crate::systemd::Notifier;
+
+/// All that can change while the daemon runs.
+pub(super) struct Reloader {
+    pub(super) inputs: Inputs,
+    /// As of the start: what only a restart changes is compared with it.
+    pub(super) resolved: Resolved,
+    pub(super) service: Arc<Service>,
+    pub(super) http: Arc<ArcSwap<http::Settings>>,
+    pub(super) hub: Hub,
+    pub(super) embedded: Embedded,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+impl Reloader {
+    /// All of it comes into force, or nothing. The errors are for whoever asked, and in the log.
+    pub(super) async fn reload(&mut self, notifier: &Notifier, log: &log::Handle) -> Result<Reloaded, Vec<String>> {
+        notifier.reloading();
+        let done = self.apply(log).await;
+        match &done {
+            Ok(reloaded) => {
+                let needs_restart = reloaded.needs_restart.join(", ");
+                tracing::info!(
+                    message_id = "reloaded",
+                    needs_restart,
+                    "configuration, keys and certificates read again"
+                );
+                notifier.ready(&if needs_restart.is_empty() {
+                    "reloaded".to_owned()
+                } else {
+                    format!("reloaded; waiting for a restart: {needs_restart}")
+                });
+            }
+            Err(errors) => {
+                let errors = errors.join("\n");
+                tracing::error!(
+                    message_id = "reload-refused",
+                    "the new configuration is refused, the old one stays in force:\n{errors}"
+                );
+                notifier.ready("reload refused, the old configuration stays in force: see the journal");
+            }
+        }
+        done
+    }
+
+    async fn apply(&mut self, log: &log::Handle) -> Result<Reloaded, Vec<String>> {
+        let one = |error: String| vec![error];
+        let new = config::load(&self.inputs).map_err(|errors| errors.0)?;
+        let config = &new.config;
+        if let Some((cert, key)) = &config.http.tls {
+            // Only looked at, so that nothing is in force yet if the keys are refused.
+            Tls::load(cert, key).map_err(|error| one(error.to_string()))?;
+        }
+        let keyring = Arc::clone(&self.keyring);
+        let reread = tokio::task::spawn_blocking(move || keyring.reload()).await;
+        reread.map_err(|error| one(error.to_string()))?.map_err(|error| one(error.to_string()))?;
+        if let (Some(tls), Some((cert, key))) = (&self.tls, &config.http.tls) {
+            tls.reload(cert, key).map_err(|error| one(error.to_string()))?;
+        }
+        self.service.configure(settings::service(&new));
+        self.http.store(Arc::new(settings::http(config)));
+        self.hub.configure(settings::hub(config));
+        self.embedded.set_retention(settings::retention(config));
+        log.set_level(settings::log(config).1);
+        Ok(Reloaded { needs_restart: self.resolved.needs_restart(&new), warnings: Vec::new() })
+    }
+}

@@ -1,0 +1,90 @@
+//! The configuration, as each layer wants it; the layers know nothing of files and variables.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use crate::config::{Config, Durability, LogLevel, LogTarget, Resolved, Stage};
+use crate::engine::{Clock, embedded};
+use crate::{http, hub, keyring, log, service};
+
+pub(super) fn service(resolved: &Resolved) -> service::Settings {
+    let config = &resolved.config;
+    service::Settings {
+        stage: match config.stage {
+            Stage::Prod => "prod".into(),
+            Stage::Dev => "dev".into(),
+        },
+        latest_ttl: config.alerts.latest_ttl,
+        heartbeat: config.http.heartbeat,
+        retry: config.http.retry,
+        stream_lifetime: config.http.stream_lifetime,
+        max_streams: config.http.max_streams,
+        streams_per_key: config.limits.streams_per_key,
+        publish_rate: config.limits.publish_rate,
+        failed_auth_rate: config.limits.failed_auth_rate,
+        mirror_alerts: config.log.mirror_alerts,
+        config_file: resolved.file.as_ref().map(|file| file.display().to_string()),
+    }
+}
+
+pub(super) fn http(config: &Config) -> http::Settings {
+    let proxies = config.http.trusted_proxies.clone();
+    http::Settings {
+        max_body: config.http.max_body,
+        trusted_proxy: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
+        query_token: config.auth.query_token,
+        cors_origins: config.http.cors_origins.clone(),
+    }
+}
+
+pub(super) fn hub(config: &Config) -> hub::Settings {
+    hub::Settings {
+        memory: config.hub.memory,
+        max_subscriptions: config.hub.max_subscriptions,
+        max_subscriptions_per_key: config.hub.max_subscriptions_per_key,
+    }
+}
+
+pub(super) fn engine(config: &Config, clock: Clock) -> embedded::Settings {
+    embedded::Settings {
+        directory: config.state_dir.clone(),
+        durability: match config.durability {
+            Durability::Fsync => embedded::Durability::Fsync,
+            Durability::None => embedded::Durability::None,
+        },
+        retention: retention(config),
+        clock,
+    }
+}
+
+pub(super) fn retention(config: &Config) -> embedded::Retention {
+    embedded::Retention {
+        age_ms: u64::try_from(config.alerts.retain_age.as_millis()).unwrap_or(u64::MAX),
+        count: config.alerts.retain_count,
+        bytes: config.alerts.retain_bytes,
+        topic_count: config.alerts.topic_count,
+    }
+}
+
+pub(super) fn keyring(config: &Config) -> keyring::Settings {
+    // Half of the machine at the most: the rest goes on serving.
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
+    keyring::Settings { directory: config.auth.store_dir.clone(), iterations: config.auth.iterations, workers }
+}
+
+pub(super) fn log(config: &Config) -> (log::Target, tracing::Level) {
+    let target = match config.log.target {
+        LogTarget::Auto => log::Target::Auto,
+        LogTarget::Journald => log::Target::Journald,
+        LogTarget::Syslog => log::Target::Syslog,
+        LogTarget::Stderr => log::Target::Stderr,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    (target, level)
+}

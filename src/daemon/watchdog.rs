@@ -1,0 +1,77 @@
+//! Proof of life: a marker goes through the engine's writer, the feed and the hub, as an alert does.
+//!
+//! systemd's watchdog is fed only while markers come through in time. An engine that answers with an error passes them
+//! on too: only silence starves the watchdog, because only then a restart helps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::hub::Hub;
+use crate::service::Service;
+use crate::systemd::{Notifier, watchdog_interval};
+
+/// How often a marker is sent where no watchdog asks for more.
+const PERIOD: Duration = Duration::from_secs(2);
+/// A marker that is late by this much is worth a word, and `/livez` says no.
+const LATE: Duration = Duration::from_secs(15);
+
+pub(super) struct Watchdog {
+    engine: Engine,
+    service: Arc<Service>,
+    markers: watch::Receiver<u64>,
+    listening: String,
+    period: Duration,
+    sent: u64,
+    sent_at: Instant,
+    stuck: bool,
+    status: String,
+}
+
+impl Watchdog {
+    pub(super) fn new(engine: Engine, hub: &Hub, service: Arc<Service>, listening: String) -> Self {
+        let period = watchdog_interval().map_or(PERIOD, |interval| PERIOD.min(interval / 4));
+        let (markers, status) = (hub.markers(), String::new());
+        Self { engine, service, markers, listening, period, sent: 0, sent_at: Instant::now(), stuck: false, status }
+    }
+
+    /// Waits a period, then looks whether the last marker came through and sends the next one.
+    pub(super) async fn look(&mut self, notifier: &Notifier) {
+        tokio::time::sleep(self.period).await;
+        self.service.numbers().sample(Instant::now());
+        let came = *self.markers.borrow_and_update() >= self.sent;
+        if came {
+            notifier.watchdog();
+            self.sent += 1;
+            self.sent_at = Instant::now();
+            self.engine.probe(self.sent);
+        }
+        let stuck = !came && self.sent_at.elapsed() > LATE;
+        if stuck != self.stuck {
+            self.stuck = stuck;
+            self.service.set_stuck(stuck);
+            if stuck {
+                tracing::error!(
+                    message_id = "stuck",
+                    "the writer, the feed or the hub no longer passes on what it gets"
+                );
+            } else {
+                tracing::info!("the writer, the feed and the hub go on");
+            }
+        }
+        self.say(notifier);
+    }
+
+    fn say(&mut self, notifier: &Notifier) {
+        let status = match self.service.not_ready() {
+            Some(reason) => format!("not ready: {reason}"),
+            None => format!("listening on {}, {} streams", self.listening, self.service.streams()),
+        };
+        if status != self.status {
+            notifier.status(&status);
+            self.status = status;
+        }
+    }
+}
