@@ -1,1 +1,7 @@
-fn main() {}
+//! The operator's tool; its commands are in [`alertd::ctl`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(alertd::ctl::main())
+}

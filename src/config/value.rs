@@ -194,13 +194,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
 fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-    let fits = units.iter().find(|(_, unit)| ms > 0 && ms % unit == 0);
+    let fits = units.iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit));
     fits.map_or_else(|| "0s".into(), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
 fn show_size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let fits = units.iter().find(|(_, unit)| bytes > 0 && bytes % unit == 0);
+    let fits = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
     fits.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 

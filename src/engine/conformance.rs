@@ -51,7 +51,7 @@ impl Log {
         let record = stored.unwrap().record;
         loop {
             if let Feed::Alerts(fed) = self.feed.recv().await.unwrap() {
-                assert_eq!(*fed, [record.clone()]);
+                assert_eq!(*fed, *std::slice::from_ref(&record));
                 return record;
             }
         }

@@ -49,6 +49,14 @@ impl Subscription {
         self.joined
     }
 
+    /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
+    pub async fn reach(&mut self, id: Id) {
+        let mut head = self.hub.head.subscribe();
+        // The sender lives as long as this subscription holds the hub.
+        let _ = head.wait_for(|head| *head >= id).await;
+        self.rejoin();
+    }
+
     /// Skips to the newest, and returns the new [`joined`](Self::joined).
     pub fn rejoin(&mut self) -> Id {
         // Under the hub's lock, or an alert could fall between the position and the head.

@@ -359,7 +359,7 @@ impl Keyring {
         change: impl FnOnce(&mut Vec<Record>),
     ) -> Result<CreatedKey, KeyringError> {
         record.id = secret::id(random()?);
-        let secret = secret::compose(&record.user, &record.id, &*Zeroizing::new(random()?));
+        let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
         record.salt = hex(&random::<16>()?);
         record.hash = derive(&secret, &record.salt, self.iterations);
         let key = record.info();

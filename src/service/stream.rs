@@ -137,6 +137,13 @@ impl Stream {
     async fn deliver(&mut self, outlet: &mut Outlet) -> Result<std::convert::Infallible, End> {
         let mut start = self.start.clone();
         let mut seam = true;
+        if let Start::After(cursor) = start
+            && cursor > self.subscription.joined()
+            && cursor <= self.engine.head()
+        {
+            // Stored and answered, but still on its way to the hub: live, it would come a second time.
+            self.subscription.reach(cursor).await;
+        }
         loop {
             let cursor = self.replay(&start, outlet).await?;
             if std::mem::take(&mut seam) {
