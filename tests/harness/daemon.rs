@@ -1,0 +1,215 @@
+//! A real alertd on a port of its own, in a directory of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Answer, PATIENCE, Request, Stream, eventually, program};
+
+/// A running daemon; it is killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub directory: TempDir,
+    pub address: SocketAddr,
+    log: Arc<Log>,
+    environment: Vec<(String, String)>,
+}
+
+/// A key and its public id.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub id: String,
+    pub secret: String,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Log {
+    fn wait(&self, text: &str) -> String {
+        let lines = self.lines.lock().unwrap();
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
+        let (lines, _) = self.more.wait_timeout_while(lines, PATIENCE, |lines| found(lines).is_none()).unwrap();
+        found(&lines).unwrap_or_else(|| panic!("the log never said {text:?}:\n{}", lines.join("\n")))
+    }
+}
+
+impl Daemon {
+    /// With the defaults.
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With more configuration, as TOML.
+    pub fn with(configuration: &str) -> Self {
+        Self::with_environment(configuration, &[])
+    }
+
+    /// With more configuration and environment.
+    pub fn with_environment(configuration: &str, environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        configure(&directory, configuration);
+        Self::launch(directory, environment)
+    }
+
+    fn launch(directory: TempDir, environment: Vec<(String, String)>) -> Self {
+        let mut command = program("alertd");
+        command.args(["--config"]).arg(directory.path().join("alertd.toml"));
+        // Cheap keys: what they cost is no property of a test.
+        command.env("ALERTD_AUTH_ITERATIONS", "10000").env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let (lines, pipe) = (Arc::clone(&log), child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                lines.lines.lock().unwrap().push(line);
+                lines.more.notify_all();
+            }
+        });
+        let line = log.wait("listening http=");
+        let address = line.split("http=").nth(1).unwrap().split([' ', ',']).next().unwrap().parse().unwrap();
+        Self { child, directory, address, log, environment }
+    }
+
+    /// Replaces the configuration file; a reload or restart reads it.
+    pub fn configure(&self, configuration: &str) {
+        configure(&self.directory, configuration);
+    }
+
+    pub fn control(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    pub fn publish_socket(&self) -> PathBuf {
+        self.directory.path().join("publish.sock")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line of the log that contains the text.
+    pub fn said(&self, text: &str) -> String {
+        self.log.wait(text)
+    }
+
+    /// All of the log so far.
+    pub fn log(&self) -> String {
+        self.log.lines.lock().unwrap().join("\n")
+    }
+
+    /// A key for a user with the default scopes.
+    pub fn key(&self, user: &str) -> Key {
+        self.key_with(&json!({ "user": user }))
+    }
+
+    /// A key as `POST /keys` takes it.
+    pub fn key_with(&self, wish: &Value) -> Key {
+        let answer = Request::post("/keys").json(wish).over(&self.control());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let created = answer.json();
+        Key { id: created["key"]["id"].as_str().unwrap().into(), secret: created["secret"].as_str().unwrap().into() }
+    }
+
+    /// Sends a request over TCP.
+    pub fn send(&self, request: &Request) -> Answer {
+        request.to(self.address)
+    }
+
+    /// Publishes a text, and returns its id.
+    pub fn publish(&self, key: &Key, topic: &str, message: &str) -> String {
+        let answer = self.send(&Request::post(&format!("/alerts/{topic}")).key(key).json(&json!({ "message": message })));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["alert"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens a stream, such as `/alerts?topic=*`.
+    pub fn stream(&self, key: &Key, path: &str) -> Stream {
+        Stream::open(self.address, &Request::get(path).key(key))
+    }
+
+    /// The status, as alertctl sees it.
+    pub fn status(&self) -> Value {
+        Request::get("/status").over(&self.control()).json()
+    }
+
+    /// Waits until so many streams are open.
+    pub fn has_streams(&self, number: u64) {
+        eventually(&format!("{number} streams"), || (self.status()["hub"]["subscribers"] == number).then_some(()));
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> ExitStatus {
+        eventually("the end of alertd", || self.child.try_wait().unwrap())
+    }
+
+    /// Stops it in the orderly way.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// The same directory, another process. The old one must have ended.
+    pub fn again(mut self) -> Self {
+        assert!(self.child.try_wait().unwrap().is_some(), "still running");
+        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
+        Self::launch(directory, self.environment.clone())
+    }
+
+    /// Ends it without a chance to do anything.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Runs alertctl against it.
+    pub fn ctl(&self, arguments: &[&str]) -> Output {
+        self.ctl_command().args(arguments).output().unwrap()
+    }
+
+    /// alertctl, ready to be given arguments.
+    pub fn ctl_command(&self) -> Command {
+        let mut command = program("alertctl");
+        command.arg("--socket").arg(self.control()).arg("--config").arg(self.directory.path().join("alertd.toml"));
+        command.env("ALERTD_AUTH_ITERATIONS", "10000");
+        command
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log\n{}", self.log());
+        }
+    }
+}
+
+fn configure(directory: &TempDir, configuration: &str) {
+    let at = directory.path().display();
+    let own = format!(
+        "state_dir = \"{at}/state\"\ncontrol_socket = \"{at}/control.sock\"\npublish_socket = \"{at}/publish.sock\"\n{configuration}"
+    );
+    fs::write(directory.path().join("alertd.toml"), own).unwrap();
+}

@@ -1,0 +1,165 @@
+//! A plain HTTP/1.1 client that sends exactly what it is told, right or wrong.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Key, PATIENCE};
+
+/// A request, as it will stand on the wire.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// An answer, whole.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn new(method: &str, path: &str) -> Self {
+        Self { method: method.into(), path: path.into(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path)
+    }
+
+    pub fn key(self, key: &Key) -> Self {
+        self.header("Authorization", &format!("Bearer {}", key.secret))
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub fn json(self, value: &Value) -> Self {
+        self.header("Content-Type", "application/json").body(value.to_string())
+    }
+
+    /// The bytes; `close` asks the server to end the connection behind the answer.
+    pub fn bytes(&self, close: bool) -> Vec<u8> {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if !self.body.is_empty() || matches!(self.method.as_str(), "PUT" | "POST") {
+            head += &format!("Content-Length: {}\r\n", self.body.len());
+        }
+        head += if close { "Connection: close\r\n\r\n" } else { "\r\n" };
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    pub fn to(&self, address: SocketAddr) -> Answer {
+        raw(address, &self.bytes(true))
+    }
+
+    pub fn over(&self, socket: &Path) -> Answer {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&self.bytes(true)).unwrap();
+        Answer::read(&mut stream)
+    }
+}
+
+/// Sends these bytes and reads until the server closes.
+pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The server may refuse, answer and close before it has read all.
+    let _ = stream.write_all(bytes);
+    Answer::read(&mut stream)
+}
+
+impl Answer {
+    /// Reads to the end of the connection. No answer at all has the status 0.
+    pub fn read(stream: &mut impl Read) -> Self {
+        let mut bytes = Vec::new();
+        // A reset behind the answer is no news.
+        let _ = stream.read_to_end(&mut bytes);
+        let Some((mut answer, rest)) = Self::head(&bytes) else { return Self::default() };
+        answer.body = if answer.header("transfer-encoding") == Some("chunked") {
+            let mut chunks = Chunks::default();
+            chunks.feed(rest)
+        } else {
+            rest.to_vec()
+        };
+        answer
+    }
+
+    /// Takes the head off the front, if it is there whole.
+    pub fn head(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let mut lines = text.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned()));
+        Some((Self { status, headers: headers.collect(), body: Vec::new() }, &bytes[end + 4..]))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {} {}", self.status, self.text()))
+    }
+
+    /// The kind of a problem, such as `malformed`.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
+        problem["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+}
+
+/// Takes the chunked coding off.
+#[derive(Default)]
+pub struct Chunks {
+    pending: Vec<u8>,
+    pub ended: bool,
+}
+
+impl Chunks {
+    /// The bytes that the next piece completes.
+    pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
+        self.pending.extend_from_slice(piece);
+        let mut out = Vec::new();
+        while let Some(line) = self.pending.windows(2).position(|two| two == b"\r\n") {
+            let length = usize::from_str_radix(std::str::from_utf8(&self.pending[..line]).unwrap(), 16).unwrap();
+            if self.pending.len() < line + 2 + length + 2 {
+                break;
+            }
+            out.extend_from_slice(&self.pending[line + 2..line + 2 + length]);
+            self.pending.drain(..line + 2 + length + 2);
+            self.ended |= length == 0;
+        }
+        out
+    }
+}

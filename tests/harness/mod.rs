@@ -1,0 +1,56 @@
+//! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
+//! for luck.
+
+pub mod daemon;
+pub mod http;
+pub mod stream;
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+pub use daemon::{Daemon, Key};
+pub use http::{Answer, Request};
+pub use stream::Stream;
+
+/// So long anything may take on a loaded machine before it counts as never.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the closure gives something.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "never came: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A program of this package.
+pub fn program(name: &str) -> Command {
+    let path = match name {
+        "alertd" => env!("CARGO_BIN_EXE_alertd"),
+        "alertctl" => env!("CARGO_BIN_EXE_alertctl"),
+        other => panic!("no program {other}"),
+    };
+    let mut command = Command::new(path);
+    // What the machine's environment says must not matter.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE"].iter().any(|p| text.starts_with(p)) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// What a program printed, for people who read a failed test.
+pub fn told(output: &Output) -> String {
+    format!(
+        "{}\n--- stdout\n{}--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}

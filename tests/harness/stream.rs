@@ -1,0 +1,130 @@
+//! A subscriber: reads a stream event by event.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use alertd::sse::{Event, Parser};
+use serde_json::Value;
+
+use super::http::Chunks;
+use super::{Answer, PATIENCE, Request};
+
+/// An open stream.
+pub struct Stream {
+    pub head: Answer,
+    socket: TcpStream,
+    chunks: Chunks,
+    parser: Parser,
+    events: VecDeque<Event>,
+    /// As a client keeps it for its next connection.
+    pub last_id: Option<String>,
+    /// Every byte of the body so far.
+    pub raw: Vec<u8>,
+}
+
+impl Stream {
+    /// Opens a stream and reads the head of the answer.
+    pub fn open(address: SocketAddr, request: &Request) -> Self {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&request.bytes(false)).unwrap();
+        let mut bytes = Vec::new();
+        let (head, rest) = loop {
+            if let Some((head, rest)) = Answer::head(&bytes) {
+                break (head, rest.to_vec());
+            }
+            let mut piece = [0; 4096];
+            let read = socket.read(&mut piece).expect("an answer in time");
+            assert!(read > 0, "closed without an answer");
+            bytes.extend_from_slice(&piece[..read]);
+        };
+        let mut stream = Self {
+            head,
+            socket,
+            chunks: Chunks::default(),
+            parser: Parser::default(),
+            events: VecDeque::new(),
+            last_id: None,
+            raw: Vec::new(),
+        };
+        stream.feed(&rest);
+        stream
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let body = self.chunks.feed(bytes);
+        self.raw.extend_from_slice(&body);
+        let events = &mut self.events;
+        self.parser.feed(&body, |event| events.push_back(event)).unwrap();
+    }
+
+    /// The next event; none where the stream ended.
+    pub fn event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                if let Some(id) = &event.id {
+                    self.last_id = Some(id.clone());
+                }
+                return Some(event);
+            }
+            if self.chunks.ended {
+                return None;
+            }
+            let mut piece = [0; 16 << 10];
+            match self.socket.read(&mut piece) {
+                Ok(0) => return None,
+                Ok(read) => self.feed(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("no event in time: {error}; so far: {}", String::from_utf8_lossy(&self.raw)),
+            }
+        }
+    }
+
+    /// The next event of this name; others, and alerts, are passed over.
+    pub fn until(&mut self, name: &str) -> Event {
+        loop {
+            let event = self.event().unwrap_or_else(|| panic!("the stream ended before {name}"));
+            if event.event == name {
+                return event;
+            }
+        }
+    }
+
+    /// The next alert; control events are passed over. None where the stream ended.
+    pub fn alert(&mut self) -> Option<Value> {
+        loop {
+            let event = self.event()?;
+            if event.event.is_empty() && !event.data.is_empty() {
+                let alert: Value = serde_json::from_str(&event.data).unwrap();
+                assert_eq!(alert["id"].as_str(), event.id.as_deref());
+                return Some(alert);
+            }
+        }
+    }
+
+    /// The message of the next alert.
+    pub fn message(&mut self) -> String {
+        self.alert().expect("an alert")["message"].as_str().unwrap().to_owned()
+    }
+
+    /// The reason of the farewell, behind which the stream ends.
+    pub fn bye(&mut self) -> String {
+        let bye = self.until("bye");
+        let reason = serde_json::from_str::<Value>(&bye.data).unwrap()["reason"].as_str().unwrap().to_owned();
+        assert_eq!(self.event(), None, "something behind the farewell");
+        reason
+    }
+
+    /// Asserts that nothing but control events comes until the next sign of life.
+    pub fn is_quiet_until_heartbeat(&mut self) {
+        let event = self.event().expect("a heartbeat");
+        assert_eq!(event.event, "cursor", "{event:?}");
+    }
+
+    /// For tests that stall on purpose.
+    pub fn set_patience(&self, patience: Duration) {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+    }
+}
