@@ -137,12 +137,11 @@ impl Stream {
     async fn deliver(&mut self, outlet: &mut Outlet) -> Result<std::convert::Infallible, End> {
         let mut start = self.start.clone();
         let mut seam = true;
-        if let Start::After(cursor) = start
-            && cursor > self.subscription.joined()
-            && cursor <= self.engine.head()
-        {
-            // Stored and answered, but still on its way to the hub: live, it would come a second time.
-            self.subscription.reach(cursor).await;
+        let head = self.engine.head();
+        if head > self.subscription.joined() {
+            // What is stored and answered is on its way to the hub: a cursor on it would get it a second time, and
+            // `latest` would be the one before.
+            self.subscription.reach(head).await;
         }
         loop {
             let cursor = self.replay(&start, outlet).await?;

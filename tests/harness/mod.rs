@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, Key};
-pub use http::{Answer, Request};
+pub use http::{Answer, Request, raw};
 pub use stream::Stream;
 
 /// So long anything may take on a loaded machine before it counts as never.
