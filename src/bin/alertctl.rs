@@ -1,7 +1,7 @@
-//! The operator's tool; its commands are in [`alertd::ctl`].
+//! The command line client of alertd; see `alertctl --help`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(alertd::ctl::main())
+    alertd::ctl::main()
 }

@@ -1,221 +1,343 @@
-//! The command line of `alertctl`: help, man pages and completions come from here.
+//! The command line of `alertctl`. Help, man pages and completions come from here and from nowhere else.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::values;
 use crate::alert::{Level, Pattern, Topic};
 use crate::key::Scope;
 
-/// Talks to alertd: keys, alerts, status.
+/// Speaks to alertd: sends and reads alerts, manages keys
+///
+/// Without --url it uses the control socket of the daemon on this machine, where file permissions are the credential.
+/// A remote daemon is named by --url or ALERTCTL_URL and asks for a key, in ALERTCTL_KEY or --key-file.
 #[derive(Debug, Parser)]
-#[command(
-    name = "alertctl",
-    version,
-    after_help = "Without --url, alertctl talks to the local daemon over its control socket, for which file permissions are the credential.\n\n\
-        Exit codes: 0 done, 1 failed, 2 wrong command line, 69 no daemon or not now, 77 not permitted, 78 wrong configuration."
-)]
+#[command(name = "alertctl", version, arg_required_else_help = true, after_long_help = AFTER)]
 pub struct Ctl {
-    /// Where the daemon is.
+    /// Which daemon.
     #[command(flatten)]
-    pub target: TargetArgs,
+    pub at: Where,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where the daemon is, and with which key.
+const AFTER: &str = "\
+Examples:
+  alertctl key add alice
+  alertctl publish -t ops.db -l error 'disk is full'
+  alertctl tail 'ops.*'
+  alertctl --url https://alerts.example.org --key-file ~/.alertkey history -n 20
+
+Environment:
+  ALERTCTL_URL     the daemon's URL, where --url is not given
+  ALERTCTL_KEY     the key for it, where --key-file is not given
+  ALERTCTL_SOCKET  the control socket, where neither is given
+  SSL_CERT_FILE    certificate authorities to trust, instead of the system's
+  NO_COLOR         no colours, whatever its value
+
+Exit status:
+  0   done
+  1   failed
+  2   the command line, or a value that it sent, is wrong
+  69  the daemon does not answer, or cannot do it now
+  77  the key or the user may not do this
+  78  the configuration is wrong";
+
+/// Which daemon is meant.
 #[derive(Clone, Debug, Default, Args)]
-pub struct TargetArgs {
-    /// A remote daemon, such as https://alerts.example.org; the key comes from --key-file or $ALERTCTL_KEY
-    #[arg(long, global = true, env = "ALERTCTL_URL", value_name = "URL", conflicts_with_all = ["socket", "instance"])]
+#[command(next_help_heading = "Which daemon")]
+pub struct Where {
+    /// A remote daemon, http://host:port or https://host [env: ALERTCTL_URL]
+    #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The file that holds the key, alone
-    #[arg(long, global = true, value_name = "FILE")]
+    /// A file whose only line is the key for the remote daemon [env: ALERTCTL_KEY, the key itself]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
-    /// Another control socket
-    #[arg(long, global = true, env = "ALERTCTL_SOCKET", value_name = "PATH")]
+    /// The socket of a local daemon [env: ALERTCTL_SOCKET]
+    #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
-    /// The instance alertd@NAME: its socket is /run/alertd-NAME/control.sock
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "socket")]
+    /// A local daemon with the socket /run/alertd-NAME/control.sock
+    #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<String>,
-    /// The configuration file [default: /etc/alertd.toml, if it is there]
-    #[arg(long, global = true, env = "ALERTD_CONFIG", value_name = "FILE")]
+    /// The configuration file that names socket and key store [default: as for alertd]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ALERTD_CONFIG",
+        value_hint = clap::ValueHint::FilePath
+    )]
     pub config: Option<PathBuf>,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make, list, revoke, rotate and import keys
-    #[command(subcommand)]
-    Key(KeyCommand),
-    /// Publish an alert, and wait until it is stored
-    Publish(PublishArgs),
-    /// Follow alerts; resumes by id after any break, forever
-    Tail(TailArgs),
-    /// Show alerts of the past
-    History(HistoryArgs),
+    /// Make, list and end keys
+    #[command(subcommand, arg_required_else_help = true)]
+    Key(Key),
+    /// Send an alert and wait until it is stored
+    ///
+    /// Prints the alert's id. Where the daemon is away, answers late or is too busy, the alert is sent again under the same
+    /// idempotency key: it is stored once, however often it was sent.
+    Publish(Publish),
+    /// Follow alerts as they come
+    ///
+    /// Comes back after every break, for ever, and goes on behind the last alert. Without --since it begins with the newest
+    /// alert of each topic that is not too old. Where alerts may be missing, standard error says so.
+    ///
+    /// With --exec each alert runs a command, one after another; a command that fails is run again after a while, for ever.
+    /// With --state the place is kept over the end of alertctl itself. It moves on after an alert was printed or its command
+    /// succeeded, so each alert is handled at least once, and again only if alertctl was killed in between.
+    Tail(Tail),
+    /// Read alerts that are retained
+    ///
+    /// Oldest first: the newest COUNT, or with --since the first COUNT from there on, all of them where no COUNT is given.
+    History(History),
     /// Show how the daemon is
-    Status {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Check or show the configuration
-    #[command(subcommand)]
-    Config(ConfigCommand),
-    /// Make the daemon read its configuration, keys and certificates again, and wait for the outcome
+    Status(Status),
+    /// Check and show the configuration
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(Config),
+    /// Have the daemon read its configuration, keys and certificates again
+    ///
+    /// Waits for the outcome. A configuration that is refused leaves the one in force as it is; the reasons are said and
+    /// the exit status is 78. Works on the control socket only.
     Reload,
-    /// Print the completions of a shell
+    /// Write the completions of a shell to standard output
+    #[command(
+        after_long_help = "Examples:\n  alertctl completions bash > ~/.local/share/bash-completion/completions/alertctl"
+    )]
     Completions {
-        /// Which shell
+        /// For which shell
         shell: clap_complete::Shell,
     },
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man {
-        /// Where to
-        directory: PathBuf,
+        /// The directory, which must exist
+        dir: PathBuf,
     },
 }
 
 /// `alertctl key`.
 #[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Make a key; its secret goes to standard output, alone and only this once
+pub enum Key {
+    /// Make a key; its secret is shown once
+    ///
+    /// The secret goes to standard output, alone on a line; everything else goes to standard error. A user may have
+    /// several keys.
+    #[command(
+        after_long_help = "Examples:\n  alertctl key add alice\n  alertctl key add backup --scope publish --topic 'host.*' --expires 90d --label nightly > backup.key"
+    )]
     Add {
-        /// Whose key it is: 1 to 64 of A-Z a-z 0-9 . _ -
+        /// Whose key it is: letters, digits, dot, _ and -, 1 to 64
         user: String,
-        /// What it may do; may be repeated [default: publish and subscribe]
-        #[arg(long = "scope", value_name = "SCOPE")]
+        /// What it may do; publish and subscribe where none is given
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = values::scope(), value_delimiter = ',')]
         scopes: Vec<Scope>,
-        /// Where it may do it: a topic, ops.* or *; may be repeated [default: *]
-        #[arg(long = "topic", value_name = "TOPIC")]
+        /// Where it may do it: a topic, ops.* or *; * where none is given
+        #[arg(long = "topic", value_name = "PATTERN", value_parser = values::pattern, value_delimiter = ',')]
         topics: Vec<Pattern>,
-        /// How long it lives, such as 90d
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        /// When it ends by itself, such as 90d
+        #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
         expires: Option<Duration>,
         /// Words that help to tell keys apart
         #[arg(long)]
         label: Option<String>,
     },
-    /// List the keys, never their secrets
+    /// List the keys; never their secrets
     List {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
     },
-    /// End a key, or all keys of a user, and their streams
+    /// End a key, or all keys of a user, and the streams that they opened
     Revoke {
-        /// The key's id, or the user
+        /// A key's id, or a user name
         #[arg(value_name = "ID|USER")]
         id_or_user: String,
     },
-    /// Make a key like this one; the old one goes on working for a while
+    /// Make a new key like this one, which goes on working for a while
+    ///
+    /// The new secret goes to standard output, alone on a line.
+    #[command(after_long_help = "Examples:\n  alertctl key rotate k7Qm2x --overlap 7d > new.key")]
     Rotate {
-        /// The old key's id
+        /// The id of the key to replace
         id: String,
-        /// For how long
-        #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "24h")]
+        /// How long the old key goes on working
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = values::duration)]
         overlap: Duration,
     },
-    /// Take over the keys of the former alert server, so that they go on working
+    /// Take over the keys of the service before alertd, so that they go on working
     Import {
-        /// Its auth.json, or - for standard input
+        /// Its JSON file with the table of users; - is standard input
+        #[arg(value_name = "FILE|-", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },
 }
 
 /// `alertctl publish`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  alertctl publish -t ops.db -l warn 'disk at 91 %' -m host=db1\n  dmesg | tail -5 | alertctl publish -"
-)]
-pub struct PublishArgs {
-    /// The topic
+#[command(after_long_help = "\
+Examples:
+  alertctl publish 'Deploy completed' -m version=1.2.3
+  alertctl publish -t ops.db -l error 'disk is full'
+  journalctl -u backup -n 5 | alertctl publish -t backup -")]
+pub struct Publish {
+    /// Where it goes
     #[arg(short, long, default_value = "default")]
     pub topic: Topic,
-    /// info, warn or error
-    #[arg(short, long, default_value = "info")]
+    /// How serious it is
+    #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
-    /// Metadata; the value is JSON if it reads as such, else text; may be repeated
-    #[arg(short, long = "metadata", value_name = "KEY=VALUE")]
-    pub metadata: Vec<String>,
-    /// Retry an earlier publish whose outcome is unknown
+    /// A member of the metadata; the value is text
+    #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::pair)]
+    pub metadata: Vec<(String, String)>,
+    /// The idempotency key; drawn at random where none is given
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// How long to try while the daemon is away
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    /// How long to go on trying; 0 means once
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub retry_for: Duration,
-    /// Print the stored alert as JSON instead of its id
+    /// Print the whole alert, one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The message, or - for standard input
+    /// The message, 1 to 4096 bytes; - reads it from standard input, without the line break at its end
     #[arg(value_name = "MESSAGE|-")]
     pub message: String,
 }
 
 /// `alertctl tail`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "With --exec the alert is in ALERT_ID, ALERT_TOPIC, ALERT_LEVEL, ALERT_MESSAGE, ALERT_RECEIVED_AT and ALERT_METADATA, and as JSON on standard \
-        input. A command that fails is tried again, slower and slower, before the next alert: each alert is handled at least once, in order."
-)]
-pub struct TailArgs {
-    /// Topics, ops.* or * [default: *]
-    #[arg(value_name = "TOPIC")]
+#[command(after_long_help = "\
+Examples:
+  alertctl tail
+  alertctl tail 'ops.*' -l warn --since 1h
+  alertctl tail --json | jq .message
+  alertctl tail -l error --state ~/.pager --exec 'printf \"%s\" \"$ALERT_MESSAGE\" | mail -s \"$ALERT_TOPIC\" root'
+
+Environment of the command:
+  ALERT_ID           the id
+  ALERT_TOPIC        the topic
+  ALERT_LEVEL        info, warn or error
+  ALERT_MESSAGE      the message; a NUL in it, which no variable can hold, is replaced by U+FFFD
+  ALERT_RECEIVED_AT  when it came in, 2026-11-23T17:33:10.123Z
+  ALERT_METADATA     the metadata as JSON; empty where it has over 64 KiB
+  Standard input is the whole alert, one JSON object, as it was received. What the command prints is not touched.")]
+pub struct Tail {
+    /// A topic, ops.* or *; all where none is given
+    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
     pub topics: Vec<Pattern>,
     /// This level and above
-    #[arg(short, long, default_value = "info")]
+    #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
-    /// Where to begin: latest, none, all, an id, 10m, or a time
+    /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; a state that exists wins
     #[arg(long)]
     pub since: Option<String>,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Run this for each alert, with sh -c
-    #[arg(long, value_name = "COMMAND")]
+    /// Run this shell command for each alert instead of printing it
+    #[arg(long, value_name = "COMMAND", conflicts_with = "json", value_hint = clap::ValueHint::CommandString)]
     pub exec: Option<String>,
-    /// Keep the cursor in this file, and go on from there at the next start
-    #[arg(long, value_name = "FILE")]
+    /// Keep the place in this file
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub state: Option<PathBuf>,
     /// End after so many alerts
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }
 
 /// `alertctl history`.
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// Topics, ops.* or * [default: *]
-    #[arg(value_name = "TOPIC")]
+#[command(after_long_help = "\
+Examples:
+  alertctl history -n 20
+  alertctl history 'ops.*' -l warn --since 24h
+  alertctl history --since 2026-11-23T00:00:00Z --json > yesterday.ndjson")]
+pub struct History {
+    /// A topic, ops.* or *; all where none is given
+    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
     pub topics: Vec<Pattern>,
     /// This level and above
-    #[arg(short, long, default_value = "info")]
+    #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
-    /// Everything since an id, 10m or a time, oldest first [default: the newest N]
+    /// Where to begin: all, an id, a duration such as 10m, or a time
     #[arg(long)]
     pub since: Option<String>,
-    /// So many at the most [default: 100; with --since all]
-    #[arg(short = 'n', long, value_name = "N")]
-    pub count: Option<usize>,
+    /// How many; without --since 100 where none is given
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub count: Option<u32>,
     /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `alertctl status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// One JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 /// `alertctl config`.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Find all errors at once
+pub enum Config {
+    /// Check the configuration without touching the daemon: all errors at once, exit status 78
     Check,
     /// Show every value with its source
     Show,
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    crate::config::duration(text).ok_or("a duration is written like 90d, 12h or 1h30m")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Ctl::command().debug_assert();
+    }
+
+    #[test]
+    fn a_hyphen_is_a_message_and_options_may_stand_anywhere() {
+        let ctl = Ctl::try_parse_from(["alertctl", "publish", "-t", "a", "-", "--url", "http://h"]).unwrap();
+        assert_eq!(ctl.at.url.as_deref(), Some("http://h"));
+        let Command::Publish(publish) = ctl.command else { panic!() };
+        assert_eq!((publish.message.as_str(), publish.topic.as_str()), ("-", "a"));
+        let ctl = Ctl::try_parse_from(["alertctl", "publish", "--", "--url"]).unwrap();
+        let Command::Publish(publish) = ctl.command else { panic!() };
+        assert_eq!(publish.message, "--url");
+    }
+
+    #[test]
+    fn the_long_help_explains_what_is_kept() {
+        let mut ctl = Ctl::command();
+        let help = ctl.find_subcommand_mut("tail").unwrap().render_long_help().to_string();
+        assert!(help.contains("at least once") && help.contains("ALERT_METADATA"), "{help}");
+    }
+
+    #[test]
+    fn wrong_values_are_usage_errors() {
+        for line in [
+            &["tail", "a b"][..],
+            &["tail", "-l", "fatal"],
+            &["tail", "-n", "0"],
+            &["tail", "--json", "--exec", "x"],
+            &["publish", "-m", "novalue", "x"],
+            &["publish"],
+            &["key", "add", "alice", "--scope", "root"],
+            &["key", "add", "alice", "--expires", "0d"],
+            &["history", "-n", "x"],
+            &["nothing"],
+        ] {
+            let line: Vec<&str> = ["alertctl"].into_iter().chain(line.iter().copied()).collect();
+            assert_eq!(Ctl::try_parse_from(&line).unwrap_err().exit_code(), 2, "{line:?}");
+        }
+    }
 }

@@ -1,47 +1,50 @@
-//! How a command ends when it does not succeed.
+//! Why a command ends without having done its work, and with which exit code.
+//!
+//! Every command returns a [`Failure`]; `main` alone prints it and turns it into the code. The text says what is wrong
+//! and, behind a semicolon, what to do.
 
-use std::fmt;
+use std::process::ExitCode;
 
-/// Exit codes, as in sysexits(3) where there is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Code {
-    /// It did not work.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// No daemon, or not now.
-    Unavailable = 69,
-    /// The key or the file permissions do not reach.
-    NotPermitted = 77,
-    /// The configuration is wrong.
-    Config = 78,
-}
-
-/// A code and what to say.
-#[derive(Debug)]
-pub struct Failure {
-    /// For scripts.
-    pub code: Code,
-    /// For people.
-    pub message: String,
+/// The end of a command that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nobody reads standard output any more, such as behind `| head`: no failure, there is just nothing left to do.
+    #[error("standard output was closed")]
+    ReaderGone,
+    /// Anything else: 1.
+    #[error("{0}")]
+    Failed(String),
+    /// The command line is wrong: 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The daemon does not answer, or cannot do it now: 69.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The key or the user may not do this: 77.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// The configuration is wrong: 78.
+    #[error("{0}")]
+    Configuration(String),
 }
 
 impl Failure {
-    /// A failure with this code.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+    /// The exit code of the process.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::ReaderGone => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unavailable(_) => 69,
+            Self::NotPermitted(_) => 77,
+            Self::Configuration(_) => 78,
+        }
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+impl From<Failure> for ExitCode {
+    fn from(failure: Failure) -> Self {
+        Self::from(failure.code())
     }
-}
-
-/// A local file that cannot be used.
-pub(super) fn file(path: &std::path::Path, error: &std::io::Error) -> Failure {
-    let code = if error.kind() == std::io::ErrorKind::PermissionDenied { Code::NotPermitted } else { Code::Failed };
-    Failure::new(code, format!("{}: {error}", path.display()))
 }

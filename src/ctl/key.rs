@@ -1,151 +1,198 @@
-//! `alertctl key`: through the daemon, or, where none runs and its lock is free, on the store itself.
+//! `alertctl key`: the secret alone on standard output, everything else for people.
 
-use std::io::Read;
 use std::path::Path;
 
-use hyper::Method;
-use serde_json::Value;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::args::{KeyCommand, TargetArgs};
-use super::client::{Client, Trouble, escape};
-use super::exit::{Code, Failure, file};
-use super::output::{note, say, table};
-use super::settings;
-use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, Rotate};
-use crate::keyring::{Imported, Keyring, KeyringError, Settings};
+use super::args::Key;
+use super::exit::Failure;
+use super::keys::Store;
+use super::output::{Output, escaped, local, note, table};
+use crate::api::{CreatedKey, KeyInfo, NewKey};
 
-/// What a command asks of the keys, and gets.
-enum Wish {
-    Add(NewKey),
-    List,
-    Revoke(String),
-    Rotate(String, u64),
-    Import(Vec<u8>),
-}
+/// A file of keys has at most so many bytes; the daemon takes no more.
+const MAX_FILE: u64 = 16 << 20;
 
-enum Outcome {
-    Created(CreatedKey),
-    Listed(Vec<KeyInfo>),
-    Revoked(Vec<KeyInfo>),
-    Imported(Imported),
-}
-
-pub(super) async fn run(command: KeyCommand, client: &Client, args: &TargetArgs) -> Result<(), Failure> {
-    let json = matches!(command, KeyCommand::List { json: true });
-    let wish = match command {
-        KeyCommand::Add { user, scopes, topics, expires, label } => {
-            Wish::Add(NewKey { user, scopes, topics, label, expires_in: expires.map(|time| time.as_secs()) })
+/// Does it, at whichever place the keys are.
+///
+/// # Errors
+/// As the daemon or the keyring has it.
+pub async fn run(
+    command: Key,
+    store: &Store,
+    input: impl AsyncRead + Unpin,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match command {
+        Key::Add { user, scopes, topics, expires, label } => {
+            let expires_in = expires.map(|time| time.as_secs());
+            let created = store.add(NewKey { user, scopes, topics, label, expires_in }).await?;
+            show(&created, output).await
         }
-        KeyCommand::List { .. } => Wish::List,
-        KeyCommand::Revoke { id_or_user } => Wish::Revoke(id_or_user),
-        KeyCommand::Rotate { id, overlap } => Wish::Rotate(id, overlap.as_secs()),
-        KeyCommand::Import { file } => Wish::Import(contents(&file)?),
-    };
-    let outcome = match ask(client, &wish).await {
-        Err(Trouble::NoDaemon(_, true)) => {
-            let outcome = alone(wish, args)?;
-            note("no alertd is running: the key store was used directly");
-            outcome
+        Key::Rotate { id, overlap } => {
+            let created = store.rotate(&id, overlap.as_secs()).await?;
+            show(&created, output).await?;
+            match &created.old_expires_at {
+                Some(time) => note(&format!("the key {id} goes on working until {}", local(time))),
+                None => note(&format!("the key {id} works no more")),
+            }
+            Ok(())
         }
-        other => other?,
-    };
-    tell(outcome, json)
+        Key::Revoke { id_or_user } => {
+            for key in store.revoke(&id_or_user).await? {
+                output.line(&format!("revoked {}", escaped(&key.id))).await?;
+            }
+            Ok(())
+        }
+        Key::List { json } => list(&store.list().await?, json, output).await,
+        Key::Import { file } => {
+            let imported = store.import(read(&file, input).await?).await?;
+            note(&format!("{} keys taken over, {} were there already", imported.added, imported.skipped));
+            Ok(())
+        }
+    }
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>, Failure> {
+async fn show(created: &CreatedKey, output: &mut Output) -> Result<(), Failure> {
+    let key = &created.key;
+    let written = async {
+        output.line(&created.secret).await?;
+        output.flush().await
+    };
+    if written.await.is_err() {
+        // Nobody will ever see it again.
+        return Err(Failure::Failed(format!(
+            "the key {} was made, but its secret could not be written; revoke it: alertctl key revoke {0}",
+            key.id
+        )));
+    }
+    let ends =
+        key.expires_at.as_deref().map_or_else(|| "does not expire".to_owned(), |time| format!("until {}", local(time)));
+    note(&format!("key {} of {}: {} on {}, {ends}", key.id, key.user, words(&key.scopes), words(&key.topics)));
+    note("this is the only time that the secret is shown");
+    Ok(())
+}
+
+async fn list(keys: &[KeyInfo], json: bool, output: &mut Output) -> Result<(), Failure> {
+    if json {
+        for key in keys {
+            let line = serde_json::to_string(key).map_err(|e| Failure::Failed(format!("cannot show a key: {e}")))?;
+            output.line(&line).await?;
+        }
+        return Ok(());
+    }
+    if keys.is_empty() {
+        note("there are no keys; make one with: alertctl key add USER");
+        return Ok(());
+    }
+    let heading = ["ID", "USER", "SCOPES", "TOPICS", "CREATED", "EXPIRES", "LABEL"].map(str::to_owned).to_vec();
+    let row = |key: &KeyInfo| {
+        let expires = key.expires_at.as_deref().map_or_else(|| "never".to_owned(), local);
+        let label = key.label.as_deref().unwrap_or(if key.imported { "(imported)" } else { "" });
+        vec![
+            escaped(&key.id),
+            escaped(&key.user),
+            words(&key.scopes),
+            words(&key.topics),
+            local(&key.created_at),
+            expires,
+            escaped(label),
+        ]
+    };
+    let rows: Vec<Vec<String>> = [heading].into_iter().chain(keys.iter().map(row)).collect();
+    for line in table(&rows) {
+        output.line(&line).await?;
+    }
+    Ok(())
+}
+
+fn words(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
+    let read = async {
+        if file == Path::new("-") {
+            input.take(MAX_FILE + 1).read_to_end(&mut bytes).await
+        } else {
+            tokio::fs::File::open(file).await?.take(MAX_FILE + 1).read_to_end(&mut bytes).await
+        }
     };
-    read.map_err(|error| file(path, &error))
+    read.await.map_err(|e| Failure::Failed(format!("cannot read {}: {e}; check its name and mode", file.display())))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Failure::Failed(format!("{} has over 16 MiB; it is no file of keys", file.display())));
+    }
+    Ok(bytes.into())
 }
 
-async fn ask(client: &Client, wish: &Wish) -> Result<Outcome, Trouble> {
-    const NOTHING: Option<&Value> = None;
-    Ok(match wish {
-        Wish::Add(new) => Outcome::Created(client.json(Method::POST, "/keys", Some(new)).await?),
-        Wish::List => Outcome::Listed(client.json::<Keys>(Method::GET, "/keys", NOTHING).await?.keys),
-        Wish::Revoke(id) => {
-            let path = format!("/keys/{}", escape(id));
-            Outcome::Revoked(client.json::<Keys>(Method::DELETE, &path, NOTHING).await?.keys)
-        }
-        Wish::Rotate(id, overlap) => {
-            let (path, wish) = (format!("/keys/{}/rotate", escape(id)), Rotate { overlap: Some(*overlap) });
-            Outcome::Created(client.json(Method::POST, &path, Some(&wish)).await?)
-        }
-        Wish::Import(bytes) => {
-            let parsed: Value = serde_json::from_slice(bytes).map_err(|e| {
-                Trouble::Refused(hyper::StatusCode::UNPROCESSABLE_ENTITY, format!("the file is not JSON: {e}"), None)
-            })?;
-            Outcome::Imported(client.json(Method::POST, "/keys/import", Some(&parsed)).await?)
-        }
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::args::{Command, Ctl};
+    use crate::ctl::output::tests::Kept;
+    use crate::keyring::{Keyring, Settings};
+    use clap::Parser;
 
-fn alone(wish: Wish, args: &TargetArgs) -> Result<Outcome, Failure> {
-    let resolved = settings::load(args).map_err(|errors| Failure::new(Code::Config, errors.to_string()))?;
-    let auth = &resolved.config.auth;
-    let settings = Settings { directory: auth.store_dir.clone(), iterations: auth.iterations, workers: 1 };
-    let failed = |error: KeyringError| {
-        let code = match &error {
-            KeyringError::Locked(_) => Code::Unavailable,
-            KeyringError::Invalid { .. } => Code::Usage,
-            KeyringError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                Code::NotPermitted
-            }
-            _ => Code::Failed,
+    fn store(dir: &Path) -> Store {
+        let settings = Settings { directory: dir.join("keys"), iterations: 1000, workers: 1 };
+        Store::File(Keyring::open(&settings).unwrap())
+    }
+
+    async fn key(line: &[&str], store: &Store, input: &[u8]) -> Result<String, Failure> {
+        let line = ["alertctl", "key"].into_iter().chain(line.iter().copied());
+        let Command::Key(command) = Ctl::try_parse_from(line).unwrap().command else { panic!() };
+        let kept = Kept::default();
+        let mut output = Output::to(kept.clone());
+        run(command, store, input, &mut output).await?;
+        output.flush().await?;
+        Ok(kept.text())
+    }
+
+    #[tokio::test]
+    async fn the_secret_is_alone_on_standard_output_and_never_in_a_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let line = ["add", "alice", "--scope", "publish", "--topic", "ops.*", "--expires", "90d", "--label", "nightly"];
+        let secret = key(&line, &store, b"").await.unwrap();
+        assert_eq!((secret.lines().count(), secret.split_whitespace().count()), (1, 1));
+        let listed = key(&["list"], &store, b"").await.unwrap();
+        assert!(listed.contains("alice") && listed.contains("ops.*") && listed.contains("nightly"), "{listed}");
+        let json = key(&["list", "--json"], &store, b"").await.unwrap();
+        let parsed: KeyInfo = serde_json::from_str(json.trim()).unwrap();
+        assert!(parsed.expires_at.is_some() && !listed.contains(secret.trim()) && !json.contains(secret.trim()));
+
+        let second = key(&["rotate", &parsed.id], &store, b"").await.unwrap();
+        assert!(second.lines().count() == 1 && second != secret);
+        let revoked = key(&["revoke", "alice"], &store, b"").await.unwrap();
+        assert_eq!(revoked.lines().count(), 2);
+        assert_eq!(key(&["revoke", "alice"], &store, b"").await.unwrap_err().code(), 1);
+        assert_eq!(key(&["add", "no name"], &store, b"").await.unwrap_err().code(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_nobody_saw_is_a_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut output = Output::to(tokio::fs::File::from_std(std::os::fd::OwnedFd::from(writer).into()));
+        let Command::Key(command) = Ctl::try_parse_from(["alertctl", "key", "add", "alice"]).unwrap().command else {
+            panic!()
         };
-        Failure::new(code, error.to_string())
-    };
-    let keyring = Keyring::open(&settings).map_err(failed)?;
-    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    let done = match wish {
-        Wish::Add(new) => keyring.add(new, now_ms).map(Outcome::Created),
-        Wish::List => Ok(Outcome::Listed(keyring.list())),
-        Wish::Revoke(id) => keyring.revoke(&id, now_ms).map(Outcome::Revoked),
-        Wish::Rotate(id, overlap) => keyring.rotate(&id, Some(overlap), now_ms).map(Outcome::Created),
-        Wish::Import(bytes) => keyring.import(&bytes, now_ms).map(Outcome::Imported),
-    };
-    done.map_err(failed)
-}
+        let failure = run(command, &store(dir.path()), &b""[..], &mut output).await.unwrap_err();
+        assert!(failure.code() == 1 && failure.to_string().contains("alertctl key revoke"), "{failure}");
+    }
 
-fn tell(outcome: Outcome, json: bool) -> Result<(), Failure> {
-    match outcome {
-        Outcome::Created(created) => {
-            note(&format!("key {} of {}: keep the secret, it is not shown again", created.key.id, created.key.user));
-            if let Some(end) = &created.old_expires_at {
-                note(&format!("the old key ends at {end}"));
-            }
-            say(&format!("{}\n", created.secret))
-        }
-        Outcome::Listed(keys) if json => keys.iter().try_for_each(|key| {
-            let line = serde_json::to_string(key).map_err(|e| Failure::new(Code::Failed, e.to_string()))?;
-            say(&format!("{line}\n"))
-        }),
-        Outcome::Listed(keys) => {
-            let heading = ["ID", "USER", "SCOPES", "TOPICS", "CREATED", "EXPIRES", "LABEL"];
-            let mut rows = vec![heading.map(ToOwned::to_owned).to_vec()];
-            rows.extend(keys.into_iter().map(|key| {
-                let scopes: Vec<_> = key.scopes.iter().map(ToString::to_string).collect();
-                let topics: Vec<_> = key.topics.iter().map(ToString::to_string).collect();
-                let never = || "never".to_owned();
-                vec![
-                    key.id,
-                    key.user,
-                    scopes.join(","),
-                    topics.join(","),
-                    key.created_at,
-                    key.expires_at.unwrap_or_else(never),
-                    key.label.unwrap_or_default(),
-                ]
-            }));
-            say(&table(&rows))
-        }
-        Outcome::Revoked(keys) => keys.iter().try_for_each(|key| say(&format!("revoked {} of {}\n", key.id, key.user))),
-        Outcome::Imported(imported) => {
-            say(&format!("{} keys taken over, {} were there already\n", imported.added, imported.skipped))
-        }
+    #[tokio::test]
+    async fn a_file_is_imported_from_a_path_or_from_standard_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let file = dir.path().join("users.json");
+        std::fs::write(&file, r#"{"users":{}}"#).unwrap();
+        assert!(key(&["import", file.to_str().unwrap()], &store, b"").await.is_ok());
+        assert!(key(&["import", "-"], &store, br#"{"users":{}}"#).await.is_ok());
+        let failure = key(&["import", "/nonexistent"], &store, b"").await.unwrap_err();
+        assert!(failure.to_string().contains("/nonexistent"), "{failure}");
     }
 }

@@ -1,78 +1,172 @@
-//! `alertctl`: a client of the daemon's own API, with nothing behind its back.
+//! `alertctl`: everything that a person or a script does with alertd from a shell.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`args`] | the command line; man pages and completions |
-//! | [`client`], `tls` | the way to the daemon |
-//! | [`key`], [`publish`], [`tail`], [`read`], [`settings`], [`manual`] | the commands |
-//! | [`output`] | what people see |
-//! | [`exit`] | how a command ends |
+//! | [`args`] | the command line; help, man pages and completions come from it |
+//! | [`values`] | durations, patterns and pairs on it |
+//! | [`client`] | requests to the daemon, over socket, TCP or TLS |
+//! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
+//! | [`keys`] | the keys, at the daemon or in their file |
+//! | [`settings`] | the daemon's configuration |
+//! | [`query`] | what reading commands have in common |
+//! | [`alert`] | an alert and its line for people |
+//! | [`output`] | standard output and notes, safe for a terminal |
+//! | [`man`] | man pages and completions |
+//! | [`exit`] | failures and exit codes |
 
+pub mod alert;
 pub mod args;
 pub mod client;
+pub mod config;
 pub mod exit;
-mod key;
-mod manual;
-mod output;
-mod publish;
-mod read;
-mod settings;
-mod tail;
-mod tls;
+pub mod history;
+pub mod key;
+pub mod keys;
+pub mod man;
+pub mod output;
+pub mod publish;
+pub mod query;
+pub mod settings;
+pub mod status;
+pub mod tail;
+#[cfg(test)]
+mod testing;
+pub mod values;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::Parser;
-use hyper::Method;
-use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
-use crate::api::Reloaded;
-use args::{Command, Ctl};
-use client::{Client, Trouble};
-use exit::{Code, Failure};
+use args::{Command, Ctl, Where};
+use client::Client;
+use client::address::{Address, Environment};
+use exit::Failure;
+use output::{Output, note};
 
-/// Runs the command line of this process; returns its exit code.
+/// A key's file holds one line; anything longer is another file.
+const MAX_KEY: u64 = 4096;
+
+/// The whole program.
 #[must_use]
-pub fn main() -> u8 {
-    let ctl = Ctl::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(ctl)),
-        Err(error) => Err(Failure::new(Code::Failed, error.to_string())),
+pub fn main() -> ExitCode {
+    let ctl = match Ctl::try_parse() {
+        Ok(ctl) => ctl,
+        Err(help) => {
+            // Nobody is left to tell where even this cannot be written.
+            let _ = help.print();
+            return ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(2));
+        }
     };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            note(&format!("cannot start: {e}; check the limits on open files and threads"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(ctl));
+    // A write to a reader that stands still, or a read from an idle terminal, must not keep the process.
+    runtime.shutdown_background();
     match done {
-        Ok(()) => 0,
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.message.lines().for_each(output::note);
-            failure.code as u8
+            if failure != Failure::ReaderGone {
+                note(&failure.to_string());
+            }
+            failure.into()
         }
     }
 }
 
 async fn run(ctl: Ctl) -> Result<(), Failure> {
-    let target = &ctl.target;
+    let mut output = Output::stdout();
+    let config = ctl.at.config.as_deref();
     match ctl.command {
-        Command::Key(command) => key::run(command, &Client::new(target)?, target).await,
-        Command::Publish(args) => publish::run(args, &Client::new(target)?).await,
-        Command::Tail(args) => tail::run(&args, &Client::new(target)?).await,
-        Command::History(args) => read::history(args, &Client::new(target)?).await,
-        Command::Status { json } => read::status(json, &Client::new(target)?).await,
-        Command::Config(command) => settings::run(&command, target),
-        Command::Reload => reload(&Client::new(target)?).await,
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man { directory } => manual::write(&directory),
+        Command::Completions { shell } => output.text(&man::completions(shell)).await?,
+        Command::Man { dir } => man::write(&dir)?,
+        Command::Config(command) => config::run(&command, config, &mut output).await?,
+        Command::Key(command) => {
+            let (client, usual) = client(&ctl.at)?;
+            let settings = usual.then_some(|| settings::key_store(config));
+            let store = keys::Store::reach(client, settings).await?;
+            key::run(command, &store, tokio::io::stdin(), &mut output).await?;
+        }
+        Command::Publish(args) => {
+            let (client, usual) = client(&ctl.at)?;
+            let second = if usual { settings::publish_socket(config) } else { None };
+            publish::run(args, client, second, tokio::io::stdin(), &mut output).await?;
+        }
+        Command::Tail(args) => {
+            let (client, _) = client(&ctl.at)?;
+            let stop = stop(args.exec.is_none())?;
+            tail::run(args, &client, &mut output, &stop, tail::follow::Pace::default()).await?;
+            // It has written what counts as seen; for the rest nobody may be reading.
+            return Ok(());
+        }
+        Command::History(args) => history::run(args, &client(&ctl.at)?.0, &mut output).await?,
+        Command::Status(args) => status::run(args.json, &client(&ctl.at)?.0, &mut output).await?,
+        Command::Reload => config::reload(&client(&ctl.at)?.0).await?,
     }
+    output.flush().await
 }
 
-async fn reload(client: &Client) -> Result<(), Failure> {
-    let reloaded: Result<Reloaded, _> = client.json(Method::POST, "/reload", None::<&Value>).await;
-    match reloaded {
-        Ok(reloaded) => {
-            reloaded.warnings.iter().for_each(|warning| output::note(warning));
-            if !reloaded.needs_restart.is_empty() {
-                output::note(&format!("waits for a restart: {}", reloaded.needs_restart.join(", ")));
-            }
-            output::say("reloaded\n")
-        }
-        Err(Trouble::Refused(status, message, _)) if status.as_u16() == 422 => Err(Failure::new(Code::Config, message)),
-        Err(trouble) => Err(trouble.into()),
+/// The client of the daemon that is meant, and whether that is the one at its usual place.
+fn client(at: &Where) -> Result<(Client, bool), Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let text = |name: &str| {
+        let not_text = |_| Failure::Usage(format!("{name} is not UTF-8; set it anew"));
+        variable(name).map(|value| value.into_string().map_err(not_text)).transpose()
+    };
+    let environment =
+        Environment { url: text("ALERTCTL_URL")?, socket: variable("ALERTCTL_SOCKET").map(PathBuf::from) };
+    let chosen = Address::chosen(at, &environment)?;
+    let usual = chosen.is_none();
+    let address = chosen.unwrap_or_else(|| {
+        let runtime_dir = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+        Address::local(settings::control_socket(at.config.as_deref()), runtime_dir.as_deref())
+    });
+    let key = match (&address, &at.key_file) {
+        // A socket asks for no key, and none is shown to it.
+        (Address::Socket(_), _) => None,
+        (Address::Remote(_), Some(file)) => Some(key_file(file)?),
+        (Address::Remote(_), None) => text("ALERTCTL_KEY")?.map(|key| Zeroizing::new(key.trim().to_owned())),
+    };
+    Ok((Client::new(address, key), usual))
+}
+
+fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text));
+    read.map_err(|e| {
+        Failure::Failed(format!("cannot read the key file {}: {e}; check its owner and mode", path.display()))
+    })?;
+    let key = text.trim();
+    if key.is_empty() || key.contains(char::is_whitespace) {
+        return Err(Failure::Failed(format!("the key file {} must hold the key alone, on one line", path.display())));
     }
+    Ok(Zeroizing::new(key.to_owned()))
+}
+
+/// Fires at SIGINT and SIGTERM, and where asked once nobody reads standard output.
+fn stop(watch_output: bool) -> Result<CancellationToken, Failure> {
+    let listen = |kind| signal(kind).map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let stop = CancellationToken::new();
+    let fires = stop.clone();
+    tokio::spawn(async move {
+        let closed =
+            async { if watch_output { output::closed(std::io::stdout()).await } else { std::future::pending().await } };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = closed => {}
+        }
+        fires.cancel();
+    });
+    Ok(stop)
 }

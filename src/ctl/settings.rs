@@ -1,47 +1,53 @@
-//! What `alertctl` takes from the daemon's configuration.
+//! What `alertctl` takes from the daemon's configuration. The only file here that knows how it is loaded.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::args::{ConfigCommand, TargetArgs};
-use super::exit::{Code, Failure};
-use super::output;
+use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
+use crate::keyring;
 
-const SYSTEM: &str = "/run/alertd/control.sock";
-
-/// The configuration as the daemon would read it.
-pub(super) fn load(args: &TargetArgs) -> Result<Resolved, config::Errors> {
-    use std::os::unix::fs::MetadataExt;
-    config::load(&Inputs {
-        file: args.config.clone(),
-        default_file: config::default_file().to_owned(),
+/// Reads the configuration as the daemon would, `file` being another one than the usual.
+///
+/// # Errors
+/// [`Failure::Configuration`] with all its errors, a line each.
+pub fn load(file: Option<&Path>) -> Result<Resolved, Failure> {
+    let inputs = Inputs {
+        file: file.map(Path::to_path_buf),
+        default_file: config::default_file().to_path_buf(),
         environment: std::env::vars_os().collect(),
+        // The owner of a process's directory is its effective user.
         is_root: std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0),
-    })
+    };
+    config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
 }
 
-/// The control socket: as named, as configured, the user's own, the system's.
-pub(super) fn socket(args: &TargetArgs) -> PathBuf {
-    if let Some(path) = &args.socket {
-        return path.clone();
-    }
-    if let Some(name) = &args.instance {
-        return format!("/run/alertd-{name}/control.sock").into();
-    }
-    // A configuration that does not load is the daemon's trouble; its socket may work all the same.
-    let Ok(resolved) = load(args) else { return SYSTEM.into() };
-    let own = resolved.config.control_socket.clone();
-    let is_set = resolved.source("control_socket").is_some_and(|source| *source != Source::Default);
-    if is_set || own.exists() || !Path::new(SYSTEM).exists() { own } else { SYSTEM.into() }
+/// Every value with its source.
+#[must_use]
+pub fn show(resolved: &Resolved) -> String {
+    config::show(resolved)
 }
 
-pub(super) fn run(command: &ConfigCommand, args: &TargetArgs) -> Result<(), Failure> {
-    let resolved = load(args).map_err(|errors| Failure::new(Code::Config, errors.to_string()))?;
-    if let Some((cert, key)) = &resolved.config.http.tls {
-        crate::http::tls::Tls::load(cert, key).map_err(|error| Failure::new(Code::Config, error.to_string()))?;
-    }
-    match command {
-        ConfigCommand::Check => output::say("the configuration is good\n"),
-        ConfigCommand::Show => output::say(&config::show(&resolved)),
-    }
+/// The control socket, and whether somebody chose it; none where the configuration cannot be read, which must not keep
+/// anybody from speaking to the daemon.
+#[must_use]
+pub fn control_socket(file: Option<&Path>) -> Option<(PathBuf, bool)> {
+    let resolved = load(file).ok()?;
+    let chosen = resolved.source("control_socket").is_some_and(|source| *source != Source::Default);
+    Some((resolved.config.control_socket, chosen))
+}
+
+/// The publish socket, likewise.
+#[must_use]
+pub fn publish_socket(file: Option<&Path>) -> Option<PathBuf> {
+    load(file).ok().map(|resolved| resolved.config.publish_socket)
+}
+
+/// Where the keys lie and how they are hashed.
+///
+/// # Errors
+/// As [`load`].
+pub fn key_store(file: Option<&Path>) -> Result<keyring::Settings, Failure> {
+    let auth = load(file)?.config.auth;
+    Ok(keyring::Settings { directory: auth.store_dir, iterations: auth.iterations, workers: 1 })
 }

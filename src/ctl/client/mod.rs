@@ -1,0 +1,284 @@
+//! Requests to the daemon and what can go wrong with them.
+//!
+//! Called by every command. One connection for each request: a command makes few of them, and none can then wait behind
+//! another one. Each step has a time limit, so that a command always ends; only [`Answer::piece`] is left to its caller,
+//! who knows how long a stream may be silent. The key is sent in a header and shown nowhere.
+
+pub mod address;
+mod tls;
+pub mod trouble;
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
+
+use address::Address;
+pub use trouble::Trouble;
+
+/// A connection must stand within this time, a TLS handshake included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A whole answer is at most so large; a page of history is the largest.
+const MAX_ANSWER: usize = 128 << 20;
+
+/// What is asked of the daemon.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    method: Method,
+    target: String,
+    headers: Vec<(HeaderName, String)>,
+    body: Bytes,
+    patience: Duration,
+}
+
+/// Speaks to one daemon.
+pub struct Client {
+    address: Address,
+    key: Option<Zeroizing<String>>,
+}
+
+/// An answer that is a success, its body still to come.
+pub struct Answer {
+    response: Response<Incoming>,
+    address: String,
+    patience: Duration,
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Ask {
+    /// The default of [`patience`](Self::patience).
+    pub const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A request without a body. `target` is a path with its query, percent-encoded.
+    #[must_use]
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        Self { method, target: target.into(), headers: Vec::new(), body: Bytes::new(), patience: Self::PATIENCE }
+    }
+
+    /// A `GET`.
+    #[must_use]
+    pub fn get(target: impl Into<String>) -> Self {
+        Self::new(Method::GET, target)
+    }
+
+    /// With this header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.header(CONTENT_TYPE, kind)
+    }
+
+    /// How long the head of the answer may take, and then the whole of its body.
+    #[must_use]
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+impl Client {
+    /// A client of this daemon, which sends the key where there is one. Connects to nothing yet.
+    #[must_use]
+    pub const fn new(address: Address, key: Option<Zeroizing<String>>) -> Self {
+        Self { address, key }
+    }
+
+    /// Where requests go.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Asks, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`Trouble`], also for every answer that is no success.
+    pub async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+        let address = self.address.to_string();
+        let request = self.request(&ask)?;
+        let connected = timeout(CONNECT, self.connect()).await;
+        let (mut sender, connection) =
+            connected.unwrap_or_else(|_| Err(self.unreachable("no connection in 10 s", false)))?;
+        let broken = |reason: String| Trouble::Broken { address: address.clone(), reason };
+        let response = match timeout(ask.patience, sender.send_request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(e)) => return Err(broken(format!("closed the connection before it answered ({e})"))),
+            Err(_) => return Err(broken(format!("did not answer within {} s", ask.patience.as_secs_f64()))),
+        };
+        if response.status().is_success() {
+            return Ok(Answer { response, address, patience: ask.patience, _connection: connection });
+        }
+        Err(trouble::refusal(address, response, ask.patience).await)
+    }
+
+    fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Trouble> {
+        let (host, prefix) = match &self.address {
+            Address::Socket(_) => ("localhost", ""),
+            Address::Remote(remote) => (remote.authority.as_str(), remote.prefix.as_str()),
+        };
+        let mut builder = Request::builder()
+            .method(ask.method.clone())
+            .uri(format!("{prefix}{}", ask.target))
+            .header(HOST, host)
+            .header("user-agent", concat!("alertctl/", env!("CARGO_PKG_VERSION")));
+        if let Some(key) = &self.key {
+            let bearer = HeaderValue::try_from(format!("Bearer {}", key.as_str()));
+            let mut bearer = bearer.map_err(|_| self.foreign("the key holds characters that no key has"))?;
+            bearer.set_sensitive(true);
+            builder = builder.header(AUTHORIZATION, bearer);
+        }
+        for (name, value) in &ask.headers {
+            builder = builder.header(name, value);
+        }
+        builder
+            .body(Full::new(ask.body.clone()))
+            .map_err(|e| self.foreign(&format!("no request can be made of this: {e}")))
+    }
+
+    async fn connect(&self) -> Result<(Sender, AbortOnDropHandle<()>), Trouble> {
+        match &self.address {
+            Address::Socket(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|e| self.io(&e))?;
+                self.speak(stream).await
+            }
+            Address::Remote(remote) => {
+                let tcp = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(|e| self.io(&e))?;
+                // A request is one small write; waiting for more to send with it only costs time.
+                let _ = tcp.set_nodelay(true);
+                if !remote.tls {
+                    return self.speak(tcp).await;
+                }
+                let roots = tls::system_roots().map_err(|e| self.unreachable(&e, false))?;
+                let stream = tls::handshake(roots, &remote.host, tcp).await;
+                self.speak(stream.map_err(|e| self.unreachable(&format!("TLS: {e}"), false))?).await
+            }
+        }
+    }
+
+    async fn speak(
+        &self,
+        stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<(Sender, AbortOnDropHandle<()>), Trouble> {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.unreachable(&e.to_string(), false))?;
+        // How it ends is seen at the answer.
+        let driver = tokio::spawn(async move { drop(connection.await) });
+        Ok((sender, AbortOnDropHandle::new(driver)))
+    }
+
+    fn io(&self, error: &std::io::Error) -> Trouble {
+        match (error.kind(), &self.address) {
+            (ErrorKind::PermissionDenied, Address::Socket(_)) => {
+                Trouble::Forbidden { address: self.address.to_string() }
+            }
+            (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("there is no such socket", true),
+            (ErrorKind::ConnectionRefused, Address::Socket(_)) => {
+                self.unreachable("nobody listens on the socket", true)
+            }
+            _ => self.unreachable(&error.to_string(), false),
+        }
+    }
+
+    fn unreachable(&self, reason: &str, absent: bool) -> Trouble {
+        Trouble::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), absent }
+    }
+
+    fn foreign(&self, reason: &str) -> Trouble {
+        Trouble::Foreign { address: self.address.to_string(), reason: reason.to_owned() }
+    }
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+
+impl Answer {
+    /// The media type without its parameters, in lower case.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        let value = self.response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Trouble::Broken`] where it does not come whole and in time.
+    pub async fn bytes(self) -> Result<Bytes, Trouble> {
+        let broken = |reason: String| Trouble::Broken { address: self.address.clone(), reason };
+        match timeout(self.patience, Limited::new(self.response.into_body(), MAX_ANSWER).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(e)) => Err(broken(format!("broke off in the middle of its answer ({e})"))),
+            Err(_) => Err(broken(format!("took over {} s for its answer", self.patience.as_secs_f64()))),
+        }
+    }
+
+    /// The whole body as a value.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), and [`Trouble::Foreign`] where it is something else.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, Trouble> {
+        let address = self.address.clone();
+        let body = self.bytes().await?;
+        serde_json::from_slice(&body)
+            .map_err(|e| Trouble::Foreign { address, reason: format!("its answer is not the expected JSON ({e})") })
+    }
+
+    /// The next piece of a stream; none at its end. Waits without a limit.
+    ///
+    /// # Errors
+    /// [`Trouble::Broken`].
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            match self.response.body_mut().frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_) => continue,
+                },
+                Some(Err(e)) => {
+                    return Err(Trouble::Broken { address: self.address.clone(), reason: format!("broke off ({e})") });
+                }
+            }
+        }
+    }
+}
+
+/// A text as part of a path or a query.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'*' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A path with a query; pairs without a value are left out by the caller.
+#[must_use]
+pub fn target(path: &str, query: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+#[cfg(test)]
+mod tests;

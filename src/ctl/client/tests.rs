@@ -1,0 +1,107 @@
+//! The client against peers that are slow, foreign or not there.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use super::address::{Address, Environment};
+use super::{Ask, Client, Trouble, encoded, target};
+use crate::ctl::args::Where;
+use crate::ctl::exit::Failure;
+use crate::ctl::testing::{Reply, Server};
+
+/// A peer on TCP that takes a request, answers with these bytes and closes; what it was sent comes back.
+async fn peer(answer: &'static [u8]) -> (Address, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/base/", listener.local_addr().unwrap());
+    let environment = Environment { url: Some(url), socket: None };
+    let address = Address::chosen(&Where::default(), &environment).unwrap().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            seen.push(tcp.read_u8().await.unwrap());
+        }
+        tcp.write_all(answer).await.unwrap();
+        String::from_utf8(seen).unwrap()
+    });
+    (address, task)
+}
+
+fn key(text: &str) -> Option<Zeroizing<String>> {
+    Some(Zeroizing::new(text.to_owned()))
+}
+
+#[tokio::test]
+async fn a_remote_daemon_gets_the_key_in_a_header_and_the_path_behind_its_prefix() {
+    let (address, seen) = peer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    let client = Client::new(address, key("secret"));
+    client.ask(Ask::get("/status")).await.unwrap().bytes().await.unwrap();
+    let seen = seen.await.unwrap().to_lowercase();
+    assert!(seen.starts_with("get /base/status http/1.1") && seen.contains("authorization: bearer secret"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_sent_is_refused_without_being_shown() {
+    let (address, _seen) = peer(b"").await;
+    let trouble = Client::new(address, key("sec\nret")).ask(Ask::get("/")).await.err().unwrap();
+    assert!(!trouble.to_string().contains("sec\n"), "{trouble}");
+}
+
+#[tokio::test]
+async fn each_trouble_has_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = Client::new(Address::Socket(dir.path().join("none")), None);
+    let trouble = nowhere.ask(Ask::get("/")).await.err().unwrap();
+    assert!(trouble.is_absent() && trouble.passes());
+    let failure = Failure::from(trouble);
+    assert!(failure.code() == 69 && failure.to_string().contains("/none"), "{failure}");
+
+    for (status, code, passes) in [(400, 1, false), (401, 77, false), (429, 69, true), (502, 69, true), (503, 69, true)]
+    {
+        let reply = Reply::problem(status, "the daemon's words").header("Retry-After: 7");
+        let server = Server::always(reply).await;
+        let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
+        assert_eq!((trouble.passes(), trouble.retry_after()), (passes, Some(Duration::from_secs(7))), "{status}");
+        let failure = Failure::from(trouble);
+        assert!(failure.code() == code && failure.to_string().contains("the daemon's words"), "{failure}");
+    }
+    let server = Server::always(Reply::whole(502, "text/html", "<html>Bad Gateway</html>")).await;
+    let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
+    assert!(trouble.to_string().starts_with("Bad Gateway ("), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_in_time_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = Where { url: Some(format!("http://{}", listener.local_addr().unwrap())), ..Where::default() };
+    let address = Address::chosen(&at, &Environment::default()).unwrap().unwrap();
+    let ask = Ask::get("/").patience(Duration::from_millis(30));
+    let trouble = Client::new(address, None).ask(ask.clone()).await.err().unwrap();
+    assert!(matches!(&trouble, Trouble::Broken { reason, .. } if reason.contains("0.03 s")), "{trouble}");
+    // The head came, the body does not.
+    let server = Server::always(Reply::Held("x".into())).await;
+    let answer = Client::new(server.address(), None).ask(ask).await.unwrap();
+    assert!(matches!(answer.bytes().await, Err(Trouble::Broken { .. })));
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_something_else_is_no_success() {
+    let (address, _seen) = peer(b"SSH-2.0-x\r\n").await;
+    assert!(matches!(Client::new(address, None).ask(Ask::get("/")).await, Err(Trouble::Broken { .. })));
+    let server = Server::always(Reply::json(200, "[1,")).await;
+    let answer = Client::new(server.address(), None).ask(Ask::get("/")).await.unwrap();
+    assert!(matches!(answer.json::<serde_json::Value>().await, Err(Trouble::Foreign { .. })));
+}
+
+#[test]
+fn what_goes_into_a_url_cannot_leave_its_place() {
+    assert_eq!(encoded("a b/c?d=e&f#ä"), "a%20b%2Fc%3Fd%3De%26f%23%C3%A4");
+    assert_eq!(
+        target("/alerts", &[("topic", "ops.*".into()), ("since", "a+b".into())]),
+        "/alerts?topic=ops.*&since=a%2Bb"
+    );
+    assert_eq!(target("/alerts", &[]), "/alerts");
+}

@@ -1,0 +1,81 @@
+//! `alertctl config` and `alertctl reload`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::Method;
+
+use super::args::Config;
+use super::client::{Ask, Client, Trouble};
+use super::exit::Failure;
+use super::output::{Output, note};
+use super::settings;
+use crate::api::Reloaded;
+
+/// A reload reads certificates and keys as well, from disks that may be slow.
+const RELOAD: Duration = Duration::from_secs(60);
+
+/// Checks or shows the configuration, without a daemon.
+///
+/// # Errors
+/// [`Failure::Configuration`] with all errors.
+pub async fn run(command: &Config, file: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
+    let resolved = settings::load(file)?;
+    match command {
+        Config::Check => {
+            note("the configuration is valid");
+            Ok(())
+        }
+        Config::Show => {
+            let text = settings::show(&resolved);
+            output.text(&text).await?;
+            if text.ends_with('\n') { Ok(()) } else { output.text("\n").await }
+        }
+    }
+}
+
+/// Has the daemon read everything again, and waits for the outcome.
+///
+/// # Errors
+/// [`Failure::Configuration`] where the new configuration was refused.
+pub async fn reload(client: &Client) -> Result<(), Failure> {
+    let reloaded: Reloaded = match client.ask(Ask::new(Method::POST, "/reload").patience(RELOAD)).await {
+        Ok(answer) => answer.json().await?,
+        Err(Trouble::Refused { status: 422, detail, .. }) => {
+            let remedy = "the running configuration stays in force; correct it and reload again";
+            return Err(Failure::Configuration(format!("the new configuration is refused: {detail}\n{remedy}")));
+        }
+        Err(trouble) => return Err(trouble.into()),
+    };
+    for warning in &reloaded.warnings {
+        note(warning);
+    }
+    if !reloaded.needs_restart.is_empty() {
+        let names = reloaded.needs_restart.join(", ");
+        note(&format!("needs a restart to take effect: {names} (systemctl restart alertd)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::testing::{Reply, Server};
+
+    #[tokio::test]
+    async fn a_refused_configuration_is_78_with_every_reason() {
+        let server = Server::always(Reply::problem(422, "configuration: line 3\nline 9")).await;
+        let failure = reload(&Client::new(server.address(), None)).await.unwrap_err();
+        assert!(failure.code() == 78 && failure.to_string().contains("line 3\nline 9"), "{failure}");
+        let server = Server::always(Reply::problem(403, "control socket only")).await;
+        assert_eq!(reload(&Client::new(server.address(), None)).await.unwrap_err().code(), 77);
+    }
+
+    #[tokio::test]
+    async fn an_accepted_one_is_0() {
+        let server = Server::always(Reply::json(200, r#"{"needs_restart":["engine.kind"],"warnings":[]}"#)).await;
+        reload(&Client::new(server.address(), None)).await.unwrap();
+        let request = server.requests().remove(0);
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/reload"));
+    }
+}

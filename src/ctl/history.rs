@@ -1,0 +1,146 @@
+//! `alertctl history`: alerts that are retained, page by page.
+
+use hyper::header::ACCEPT;
+use serde_json::value::RawValue;
+
+use super::alert::Alert;
+use super::args;
+use super::client::{Ask, Client, target};
+use super::exit::Failure;
+use super::output::{Output, note};
+use super::query::query;
+use super::tail::missing;
+use crate::api::History;
+
+/// What one page holds at the most.
+const PAGE: u32 = 1000;
+/// How many there are where nobody says.
+const DEFAULT: u32 = 100;
+
+/// Prints them, oldest first.
+///
+/// # Errors
+/// What the daemon said, or that it did not answer.
+pub async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let pages = Pages { client, query: query(&args.topics, args.level) };
+    match args.since {
+        Some(since) => pages.forward(since, args.count, args.json, output).await,
+        None => pages.newest(args.count.unwrap_or(DEFAULT), args.json, output).await,
+    }
+}
+
+struct Pages<'a> {
+    client: &'a Client,
+    query: Vec<(&'static str, String)>,
+}
+
+impl Pages<'_> {
+    async fn page(&self, place: Option<(&'static str, String)>, limit: u32) -> Result<History, Failure> {
+        let limit = ("limit", limit.min(PAGE).to_string());
+        let query: Vec<_> = self.query.iter().cloned().chain(place).chain([limit]).collect();
+        let answer = self.client.ask(Ask::get(target("/alerts", &query)).header(ACCEPT, "application/json")).await?;
+        let page: History = answer.json().await?;
+        if let Some(gap) = &page.gap {
+            note(&missing(gap));
+        }
+        Ok(page)
+    }
+
+    /// From a place on, each page printed as it comes.
+    async fn forward(&self, since: String, count: Option<u32>, json: bool, output: &mut Output) -> Result<(), Failure> {
+        let (mut since, mut left) = (since, count);
+        loop {
+            let page = self.page(Some(("since", since)), left.unwrap_or(PAGE)).await?;
+            for alert in &page.alerts {
+                print(alert, json, output).await?;
+            }
+            left = left.map(|left| left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX)));
+            match page.next {
+                // An empty page with a place to go on is no end: the daemon bounds how much it scans for one.
+                Some(next) if left != Some(0) => since = next.to_string(),
+                _ => return Ok(()),
+            }
+            output.flush().await?;
+        }
+    }
+
+    /// The newest, which have to be collected from their end.
+    async fn newest(&self, count: u32, json: bool, output: &mut Output) -> Result<(), Failure> {
+        let (mut pages, mut left, mut place) = (Vec::new(), count, None);
+        loop {
+            let page = self.page(place, left).await?;
+            left = left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX));
+            pages.push(page.alerts);
+            match page.next {
+                Some(next) if left > 0 => place = Some(("before", next.to_string())),
+                _ => break,
+            }
+        }
+        for alert in pages.iter().rev().flatten() {
+            print(alert, json, output).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn print(alert: &RawValue, json: bool, output: &mut Output) -> Result<(), Failure> {
+    if json {
+        return output.line(alert.get()).await;
+    }
+    let alert: Alert = serde_json::from_str(alert.get())
+        .map_err(|e| Failure::Failed(format!("an alert is not readable ({e}); update alertctl, or use --json")))?;
+    let line = alert.line(output);
+    output.line(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::output::tests::Kept;
+    use crate::ctl::testing::{Reply, Server};
+    use clap::Parser;
+
+    async fn history(line: &[&str], server: &Server) -> Result<Vec<String>, Failure> {
+        let line = ["alertctl", "history", "--json"].into_iter().chain(line.iter().copied());
+        let args::Command::History(args) = args::Ctl::try_parse_from(line).unwrap().command else { panic!() };
+        let kept = Kept::default();
+        let mut output = Output::to(kept.clone());
+        run(args, &Client::new(server.address(), None), &mut output).await?;
+        output.flush().await?;
+        let id =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        Ok(kept.text().lines().map(id).collect())
+    }
+
+    fn page(ids: &[u64], next: Option<u64>) -> Reply {
+        let alerts: Vec<String> = ids.iter().map(|id| format!(r#"{{"id":"{id}-0"}}"#)).collect();
+        let next = next.map_or("null".to_owned(), |id| format!("\"{id}-0\""));
+        Reply::json(200, &format!(r#"{{"alerts":[{}],"next":{next},"gap":null}}"#, alerts.join(",")))
+    }
+
+    #[tokio::test]
+    async fn forward_pages_follow_next_over_empty_ones_to_the_end() {
+        let server = Server::start([page(&[1, 2], Some(2)), page(&[], Some(9)), page(&[10], None)]).await;
+        assert_eq!(history(&["--since", "all", "ops.*", "-l", "warn"], &server).await.unwrap(), ["1-0", "2-0", "10-0"]);
+        let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
+        assert_eq!(targets[0], "/alerts?topic=ops.*&level=warn&since=all&limit=1000");
+        assert!(targets[1].contains("since=2-0") && targets[2].contains("since=9-0"), "{targets:?}");
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_collected_backwards_and_printed_forwards() {
+        let server = Server::start([page(&[8, 9], Some(8)), page(&[6, 7], Some(6))]).await;
+        assert_eq!(history(&["-n", "4"], &server).await.unwrap(), ["6-0", "7-0", "8-0", "9-0"]);
+        let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
+        assert_eq!(targets, ["/alerts?topic=*&limit=4", "/alerts?topic=*&before=8-0&limit=2"]);
+    }
+
+    #[tokio::test]
+    async fn the_daemons_words_come_with_the_refusal() {
+        let server = Server::always(Reply::problem(403, "this key may not use the topic *")).await;
+        let failure = history(&[], &server).await.unwrap_err();
+        assert!(failure.code() == 77 && failure.to_string().contains("may not use the topic"), "{failure}");
+        let server = Server::always(Reply::json(200, "<html>")).await;
+        assert_eq!(history(&[], &server).await.unwrap_err().code(), 1);
+    }
+}

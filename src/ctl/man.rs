@@ -1,0 +1,132 @@
+//! Man pages from the definitions of the command lines, and completions.
+//!
+//! The help's closing text becomes sections: a line at the margin that ends with a colon is a heading, indented lines
+//! stay as they are, and what comes before any heading are notes.
+
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::args::Ctl;
+use super::exit::Failure;
+use crate::config;
+
+/// Writes `alertctl.1` and a page for each subcommand, `alertd.8` and `alertd.toml.5`.
+///
+/// # Errors
+/// [`Failure::Failed`] with the file.
+pub fn write(dir: &Path) -> Result<(), Failure> {
+    let mut ctl = Ctl::command().disable_help_subcommand(true);
+    ctl.build();
+    tree(&ctl, dir)?;
+    let daemon = page(&config::args::DaemonArgs::command(), "8");
+    save(&dir.join("alertd.8"), daemon.as_bytes())?;
+    save(&dir.join("alertd.toml.5"), config::man().as_bytes())
+}
+
+/// The completions of a shell.
+#[must_use]
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Ctl::command(), "alertctl", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+fn tree(command: &Command, dir: &Path) -> Result<(), Failure> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    save(&dir.join(format!("{name}.1")), page(command, "1").as_bytes())?;
+    command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| tree(sub, dir))
+}
+
+fn save(path: &Path, page: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, page)
+        .map_err(|e| Failure::Failed(format!("cannot write {}: {e}; make the directory first", path.display())))
+}
+
+fn page(command: &Command, section: &str) -> String {
+    let man = Man::new(command.clone())
+        .section(section)
+        .manual("alertd")
+        .source(concat!("alertd ", env!("CARGO_PKG_VERSION")));
+    let mut out = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = man.render_title(&mut out);
+    let _ = man.render_name_section(&mut out);
+    let _ = man.render_synopsis_section(&mut out);
+    let _ = man.render_description_section(&mut out);
+    if command.get_arguments().any(|argument| !argument.is_hide_set()) {
+        let _ = man.render_options_section(&mut out);
+    }
+    if command.get_subcommands().any(|sub| !sub.is_hide_set()) {
+        let _ = man.render_subcommands_section(&mut out);
+    }
+    if let Some(text) = command.get_after_long_help().or_else(|| command.get_after_help()) {
+        out.extend(sections(&text.to_string()).to_roff().into_bytes());
+    }
+    let also = "alertctl(1), alertd(8), alertd.toml(5)";
+    let mut end = Roff::new();
+    end.control("SH", ["SEE ALSO"]).text([roman(also)]);
+    out.extend(end.to_roff().into_bytes());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn sections(text: &str) -> Roff {
+    let mut roff = Roff::new();
+    let mut verbatim = false;
+    if !text.lines().next().unwrap_or_default().ends_with(':') {
+        roff.control("SH", ["NOTES"]);
+    }
+    for line in text.lines() {
+        let indented = line.starts_with(' ');
+        if indented != verbatim && !line.is_empty() {
+            roff.control(if indented { "nf" } else { "fi" }, []);
+            verbatim = indented;
+        }
+        match line.strip_suffix(':') {
+            _ if line.is_empty() => {
+                roff.control("PP", []);
+            }
+            Some(heading) if !indented => {
+                roff.control("SH", [heading.to_uppercase().as_str()]);
+            }
+            _ => {
+                roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+            }
+        }
+    }
+    if verbatim {
+        roff.control("fi", []);
+    }
+    roff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_and_the_hidden_one_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        for name in ["alertctl.1", "alertctl-key-add.1", "alertctl-tail.1", "alertctl-config-show.1", "alertd.8"] {
+            let page = read(name);
+            assert!(page.contains(".SH NAME") && page.contains("SEE ALSO"), "{name}");
+        }
+        assert!(!dir.path().join("alertctl-man.1").exists() && !read("alertctl.1").contains("alertctl\\-man"));
+        let tail = read("alertctl-tail.1");
+        assert!(tail.contains(".SH EXAMPLES\n.nf\n") && tail.contains("ALERT_METADATA"), "{tail}");
+        assert!(read("alertd.8").contains(".SH NOTES\nExit codes") && !read("alertd.toml.5").is_empty());
+        assert!(write(&dir.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn completions_know_the_commands() {
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let script = completions(shell);
+            assert!(["publish", "tail", "history", "rotate"].iter().all(|word| script.contains(word)), "{shell}");
+        }
+    }
+}

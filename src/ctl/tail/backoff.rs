@@ -1,0 +1,81 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+/// Grows with each failure in a row; a shared outage must not end in everybody coming back at once.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    base: Duration,
+    most: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// A server may ask for a longer pause, up to this.
+    const LONGEST: Duration = Duration::from_secs(600);
+
+    /// Waits about `base` after the first failure, doubled with each further one, up to `most`.
+    #[must_use]
+    pub const fn new(base: Duration, most: Duration) -> Self {
+        Self { base, most, failures: 0 }
+    }
+
+    /// The server's own wish for the first pause.
+    pub fn set_base(&mut self, base: Duration) {
+        self.base = base.clamp(Duration::from_millis(100), Self::LONGEST);
+        self.most = self.most.max(self.base);
+    }
+
+    /// It works again.
+    pub const fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The pause after one more failure. `asked` is the server's `Retry-After`; `chance` is drawn from 0 to 1.
+    pub fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
+        let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.most);
+        self.failures = self.failures.saturating_add(1);
+        let own = doubled.mul_f64(0.5 + chance / 2.0);
+        // Never earlier than asked, and spread over the time after it.
+        asked.map_or(own, |asked| own.max(asked.min(Self::LONGEST).mul_f64(1.0 + chance / 4.0)))
+    }
+}
+
+/// A number from 0 to 1 by chance.
+#[must_use]
+pub fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness the pauses are only less spread.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_limit_and_start_again_after_a_success() {
+        let second = Duration::from_secs(1);
+        let mut backoff = Backoff::new(second, second * 10);
+        let pauses: Vec<u64> = (0..6).map(|_| backoff.next(None, 1.0).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
+        backoff.succeeded();
+        assert_eq!(backoff.next(None, 0.0), second / 2);
+        for _ in 0..100 {
+            assert!(backoff.next(None, 1.0) <= second * 10);
+        }
+    }
+
+    #[test]
+    fn never_earlier_than_the_server_asked_but_not_for_ever_either() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let asked = Duration::from_secs(20);
+        assert_eq!(backoff.next(Some(asked), 0.0), asked);
+        assert_eq!(backoff.next(Some(asked), 1.0), Duration::from_secs(25));
+        assert!(backoff.next(Some(Duration::MAX), 1.0) <= Duration::from_secs(750));
+        backoff.set_base(Duration::ZERO);
+        backoff.succeeded();
+        assert!(backoff.next(None, 0.0) >= Duration::from_millis(50));
+    }
+}

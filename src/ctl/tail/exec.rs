@@ -1,0 +1,140 @@
+//! Runs a shell command for an alert.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::ctl::alert::Alert;
+
+/// A command that runs when `alertctl` is told to end may finish within this time.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// The kernel takes no variable over 128 KiB; longer metadata is on standard input only.
+const MAX_VARIABLE: usize = 64 << 10;
+
+/// How a command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// With success.
+    Well,
+    /// Without; the words are for a person.
+    Badly(String),
+    /// It did not end in time after `alertctl` was told to end.
+    Cut,
+}
+
+/// Runs `sh -c command` with the alert in its environment and, as it came, on its standard input. After `stop` it may go
+/// on for `grace`.
+pub async fn run(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, grace: Duration) -> Ran {
+    let metadata = alert.metadata.get();
+    let metadata = if metadata.len() > MAX_VARIABLE { "" } else { metadata };
+    let spawned = Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .env("ALERT_ID", &alert.id)
+        .env("ALERT_TOPIC", &alert.topic)
+        .env("ALERT_LEVEL", &alert.level)
+        // A variable ends at a NUL, so none can hold one.
+        .env("ALERT_MESSAGE", alert.message.replace('\0', "\u{fffd}"))
+        .env("ALERT_RECEIVED_AT", &alert.received_at)
+        .env("ALERT_METADATA", metadata)
+        .env_remove("ALERTCTL_KEY")
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(e) => return Ran::Badly(format!("could not be started: {e}")),
+    };
+    let input = child.stdin.take();
+    let feed = async {
+        if let Some(mut input) = input {
+            // A command that does not want its input has closed it, which is its right.
+            let _ = input.write_all(format!("{json}\n").as_bytes()).await;
+        }
+        std::future::pending::<()>().await
+    };
+    let told = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        status = child.wait() => match status {
+            Ok(status) if status.success() => Ran::Well,
+            Ok(status) => Ran::Badly(words(status)),
+            Err(e) => Ran::Badly(format!("could not be waited for: {e}")),
+        },
+        () = feed => Ran::Cut,
+        () = told => Ran::Cut,
+    }
+}
+
+fn words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "did not succeed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alert(json: &str) -> Alert {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn sample(message: &str, metadata: &str) -> String {
+        let message = serde_json::to_string(message).unwrap();
+        format!(
+            r#"{{"id":"5-1","topic":"ops.db","message":{message},"level":"warn","metadata":{metadata},"received_at":"2026-11-23T17:33:10.123Z"}}"#
+        )
+    }
+
+    #[tokio::test]
+    async fn the_command_gets_the_alert_by_environment_and_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = dir.path().join("seen");
+        let json = sample("it's $(on) `fire` \"now\"\n", r#"{"k":[1,2]}"#);
+        let command = format!(
+            r#"{{ printf '%s|' "$ALERT_ID" "$ALERT_TOPIC" "$ALERT_LEVEL" "$ALERT_MESSAGE" "$ALERT_RECEIVED_AT" "$ALERT_METADATA"; cat; }} > {}"#,
+            seen.display()
+        );
+        assert_eq!(run(&command, &alert(&json), &json, &CancellationToken::new(), GRACE).await, Ran::Well);
+        let expected =
+            format!("5-1|ops.db|warn|it's $(on) `fire` \"now\"\n|2026-11-23T17:33:10.123Z|{{\"k\":[1,2]}}|{json}\n");
+        assert_eq!(std::fs::read_to_string(&seen).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn neither_a_nul_nor_large_metadata_nor_an_unread_input_breaks_it() {
+        let stop = CancellationToken::new();
+        let json = sample("a\0b", "{}");
+        let command = r#"[ "$ALERT_MESSAGE" = "a�b" ] && grep -q 'a\\u0000b'"#;
+        assert_eq!(run(command, &alert(&json), &json, &stop, GRACE).await, Ran::Well);
+        let json = sample("x", &format!(r#"{{"k":"{}"}}"#, "y".repeat(300_000)));
+        assert_eq!(run(r#"[ -z "$ALERT_METADATA" ]"#, &alert(&json), &json, &stop, GRACE).await, Ran::Well);
+        assert_eq!(run("wc -c | grep -q 300", &alert(&json), &json, &stop, GRACE).await, Ran::Well);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_with_its_status() {
+        let (json, stop) = (sample("x", "{}"), CancellationToken::new());
+        assert_eq!(run("exit 3", &alert(&json), &json, &stop, GRACE).await, Ran::Badly("ended with status 3".into()));
+        assert_eq!(
+            run("kill -9 $$", &alert(&json), &json, &stop, GRACE).await,
+            Ran::Badly("was ended by signal 9".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_command_that_does_not_end_is_cut_after_its_grace() {
+        let (json, stop) = (sample("x", "{}"), CancellationToken::new());
+        stop.cancel();
+        assert_eq!(run("exec sleep 600", &alert(&json), &json, &stop, Duration::from_millis(20)).await, Ran::Cut);
+    }
+}

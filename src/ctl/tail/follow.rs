@@ -1,0 +1,218 @@
+//! The stream that does not end: opened again after every break, behind the last thing that came.
+//!
+//! Called by `tail` alone. It yields what came in order, without repeat, and remembers the place; what its caller did
+//! not take yet is kept, at most what one read of the connection brought. Only errors that no waiting cures come out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hyper::header::{ACCEPT, HeaderName};
+use tokio::time::{sleep, timeout};
+
+use super::backoff::{Backoff, chance};
+use crate::alert::Id;
+use crate::ctl::client::{Answer, Ask, Client, Trouble, target};
+use crate::ctl::output::{escaped, note};
+use crate::sse::{Event, Gap, Parser};
+
+/// Three signs of life that a daemon sends by default: a server that is silent for longer is gone.
+const SILENCE: Duration = Duration::from_secs(45);
+/// A daemon may be set to fewer signs of life: after each silence the next one may be twice as long, up to this.
+const MAX_SILENCE: Duration = Duration::from_secs(360);
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// An alert, its line of JSON as it was sent.
+    Alert(Id, String),
+    /// Everything up to here was delivered or is of no interest.
+    Cursor(Id),
+    /// Something asked for may be missing.
+    Gap(Gap),
+}
+
+/// The pauses, shorter in tests.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Between tries.
+    pub backoff: Backoff,
+    /// How long a stream may be silent.
+    pub silence: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)), silence: SILENCE }
+    }
+}
+
+/// A stream over all breaks.
+pub struct Follower<'a> {
+    client: &'a Client,
+    query: Vec<(&'static str, String)>,
+    since: Option<String>,
+    place: Option<Id>,
+    open: Option<(Answer, Parser)>,
+    waiting: VecDeque<Item>,
+    /// What broke the stream, to be dealt with once everything before it is taken.
+    trouble: Option<Trouble>,
+    pace: Pace,
+    /// Whether a stream was ever open: what answers there is alertd.
+    known: bool,
+    said: Option<String>,
+}
+
+impl<'a> Follower<'a> {
+    /// Follows what `query` selects, behind `place` or else from `since` on. Connects at the first [`next`](Self::next).
+    #[must_use]
+    pub const fn new(
+        client: &'a Client,
+        query: Vec<(&'static str, String)>,
+        since: Option<String>,
+        place: Option<Id>,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            client,
+            query,
+            since,
+            place,
+            open: None,
+            waiting: VecDeque::new(),
+            trouble: None,
+            pace,
+            known: false,
+            said: None,
+        }
+    }
+
+    /// Whether the next item has to be waited for.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// What comes next; waits as long as it takes.
+    ///
+    /// # Errors
+    /// [`Trouble`] that no waiting cures, such as a key that was revoked.
+    pub async fn next(&mut self) -> Result<Item, Trouble> {
+        loop {
+            if let Some(item) = self.waiting.pop_front() {
+                return Ok(item);
+            }
+            let Some(trouble) = self.trouble.take() else {
+                self.trouble = self.read().await.err();
+                continue;
+            };
+            // Once it was alertd, a strange answer is one of a proxy whose server is away.
+            let proxy = self.known && matches!(trouble, Trouble::Foreign { .. });
+            if !trouble.passes() && !proxy {
+                return Err(trouble);
+            }
+            let pause = self.pace.backoff.next(trouble.retry_after(), chance());
+            self.say(&trouble, pause);
+            sleep(pause).await;
+        }
+    }
+
+    /// Reads one piece of the stream, which is opened if need be, and left at the first trouble.
+    async fn read(&mut self) -> Result<(), Trouble> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => (self.connect().await?, Parser::default()),
+        };
+        self.piece(&mut open).await?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    async fn piece(&mut self, (answer, parser): &mut (Answer, Parser)) -> Result<(), Trouble> {
+        let address = self.client.address().to_string();
+        let broken = |reason: String| Trouble::Broken { address: address.clone(), reason };
+        let silence = self.pace.silence;
+        let piece = match timeout(silence, answer.piece()).await {
+            Ok(piece) => piece?.ok_or_else(|| broken("ended the stream".into()))?,
+            Err(_) => {
+                self.pace.silence = (silence * 2).min(MAX_SILENCE);
+                return Err(broken(format!("was silent for {} s", silence.as_secs_f64())));
+            }
+        };
+        let mut events = Vec::new();
+        let fed = parser.feed(&piece, |event| events.push(event));
+        for event in events {
+            self.take(event)?;
+        }
+        fed.map_err(|e| Trouble::Foreign { address, reason: e.to_string() })
+    }
+
+    async fn connect(&self) -> Result<Answer, Trouble> {
+        let mut query = self.query.clone();
+        if let (None, Some(since)) = (self.place, &self.since) {
+            query.push(("since", since.clone()));
+        }
+        let mut ask = Ask::get(target("/alerts", &query)).header(ACCEPT, "text/event-stream");
+        if let Some(place) = self.place {
+            ask = ask.header(HeaderName::from_static("last-event-id"), place.to_string());
+        }
+        let answer = self.client.ask(ask).await?;
+        match answer.media_type().as_str() {
+            "text/event-stream" => Ok(answer),
+            other => Err(Trouble::Foreign {
+                address: self.client.address().to_string(),
+                reason: format!("it sent {:?} instead of a stream", escaped(other)),
+            }),
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Trouble> {
+        self.known = true;
+        self.said = None;
+        self.pace.backoff.succeeded();
+        if let Some(retry) = event.retry {
+            self.pace.backoff.set_base(Duration::from_millis(retry));
+        }
+        let address = || self.client.address().to_string();
+        let id = event.id.as_deref().and_then(|id| id.parse::<Id>().ok());
+        if let Some(id) = id {
+            self.place = Some(id);
+        }
+        match (event.event.as_str(), id) {
+            ("", Some(id)) => self.waiting.push_back(Item::Alert(id, event.data)),
+            ("", None) if event.data.is_empty() => {}
+            ("", None) => {
+                return Err(Trouble::Foreign { address: address(), reason: "an alert without an id".into() });
+            }
+            ("cursor", Some(id)) => self.waiting.push_back(Item::Cursor(id)),
+            ("gap", _) => match serde_json::from_str(&event.data) {
+                Ok(gap) => self.waiting.push_back(Item::Gap(gap)),
+                Err(e) => {
+                    let reason = format!("a gap that is not readable ({e})");
+                    return Err(Trouble::Foreign { address: address(), reason });
+                }
+            },
+            ("bye", _) => {
+                #[derive(serde::Deserialize)]
+                struct Bye {
+                    reason: String,
+                }
+                let reason = serde_json::from_str(&event.data).map_or_else(|_| "?".into(), |bye: Bye| bye.reason);
+                let reason = format!("ended the stream ({})", escaped(&reason));
+                return Err(Trouble::Broken { address: address(), reason });
+            }
+            // A kind of event that a newer daemon knows.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Says each reason once, however often it comes in a row.
+    fn say(&mut self, trouble: &Trouble, pause: Duration) {
+        let text = trouble.to_string();
+        if self.said.as_ref() != Some(&text) {
+            let place = self.place.map_or_else(String::new, |place| format!(" behind {place}"));
+            note(&format!("{text}; going on{place} in {:.1} s", pause.as_secs_f64()));
+            self.said = Some(text);
+        }
+    }
+}

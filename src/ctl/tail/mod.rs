@@ -1,0 +1,130 @@
+//! `alertctl tail`: prints each alert as it comes, or runs a command for it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`follow`] | the stream over all its breaks |
+//! | [`backoff`] | pauses between tries |
+//! | [`cursor`] | the place, kept in a file |
+//! | [`exec`] | the command for each alert |
+
+pub mod backoff;
+pub mod cursor;
+pub mod exec;
+pub mod follow;
+
+use tokio_util::sync::CancellationToken;
+
+use super::alert::Alert;
+use super::args::Tail;
+use super::client::{Client, Trouble};
+use super::exit::Failure;
+use super::output::{Output, note};
+use super::query::query;
+use crate::sse::Gap;
+use backoff::{Backoff, chance};
+use cursor::Cursor;
+use exec::Ran;
+use follow::{Follower, Item, Pace};
+
+/// Runs until `stop`, until so many alerts were handled as were asked for, or until nobody reads the output.
+///
+/// # Errors
+/// What no waiting cures: the key, the topics, the state file.
+pub async fn run(
+    args: Tail,
+    client: &Client,
+    output: &mut Output,
+    stop: &CancellationToken,
+    pace: Pace,
+) -> Result<(), Failure> {
+    let mut cursor = args.state.map(Cursor::open).transpose()?;
+    let place = cursor.as_ref().and_then(Cursor::id);
+    let retries = pace.backoff.clone();
+    let mut stream = Follower::new(client, query(&args.topics, args.level), args.since, place, pace);
+    let mut left = args.count;
+    while left != Some(0) {
+        let item = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            item = stream.next() => item?,
+        };
+        let id = match item {
+            Item::Alert(id, json) => {
+                let alert = read(client, &json)?;
+                match &args.exec {
+                    None => {
+                        let line = if args.json { json } else { alert.line(output) };
+                        tokio::select! {
+                            biased;
+                            taken = output.line(&line) => taken?,
+                            () = stop.cancelled() => break,
+                        }
+                    }
+                    Some(command) => {
+                        if !execute(command, &alert, &json, stop, retries.clone()).await {
+                            break;
+                        }
+                    }
+                }
+                left = left.map(|left| left - 1);
+                id
+            }
+            Item::Cursor(id) => id,
+            Item::Gap(gap) => {
+                note(&missing(&gap));
+                continue;
+            }
+        };
+        if let Some(cursor) = &mut cursor {
+            cursor.advance(id);
+        }
+        // The place moves on only behind what has left this process.
+        if args.exec.is_some() || stream.is_drained() || left == Some(0) {
+            tokio::select! {
+                biased;
+                written = output.flush() => written?,
+                () = stop.cancelled() => return Ok(()),
+            }
+            cursor.as_mut().map_or(Ok(()), Cursor::save)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(client: &Client, json: &str) -> Result<Alert, Failure> {
+    serde_json::from_str(json).map_err(|e| {
+        let reason = format!("an alert that is not readable ({e})");
+        Trouble::Foreign { address: client.address().to_string(), reason }.into()
+    })
+}
+
+/// Runs the command until it succeeds; false where `stop` came first.
+async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, mut retries: Backoff) -> bool {
+    loop {
+        let reason = match exec::run(command, alert, json, stop, exec::GRACE).await {
+            Ran::Well => return true,
+            Ran::Cut => {
+                note(&format!("the command for {} was ended; the next run gets this alert again", alert.id));
+                return false;
+            }
+            Ran::Badly(reason) => reason,
+        };
+        let pause = retries.next(None, chance());
+        note(&format!("the command for {} {reason}; running it again in {:.1} s", alert.id, pause.as_secs_f64()));
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// A gap in words.
+#[must_use]
+pub fn missing(gap: &Gap) -> String {
+    let oldest =
+        gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("the oldest retained is {oldest}"));
+    format!("alerts may be missing behind {}: {oldest}, the newest was {}", gap.requested, gap.head)
+}
+
+#[cfg(test)]
+mod tests;
