@@ -74,7 +74,9 @@ fn pure_values_know_no_clock_environment_or_file() {
     sources(&root.join("key"), &mut files);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        for banned in ["std::env", "std::fs", "std::net", "std::time::", "Timestamp::now", "tokio::", "getrandom", "tracing::"] {
+        for banned in
+            ["std::env", "std::fs", "std::net", "std::time::", "Timestamp::now", "tokio::", "getrandom", "tracing::"]
+        {
             assert!(!text.contains(banned), "{} uses {banned}", file.display());
         }
     }
@@ -85,7 +87,11 @@ fn a_file_is_one_idea() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
-    let long: Vec<_> = files.iter().map(|file| (fs::read_to_string(file).unwrap().lines().count(), file)).filter(|(lines, _)| *lines > 600).collect();
+    let long: Vec<_> = files
+        .iter()
+        .map(|file| (fs::read_to_string(file).unwrap().lines().count(), file))
+        .filter(|(lines, _)| *lines > 600)
+        .collect();
     assert!(long.is_empty(), "over 600 lines: {long:?}");
     let undocumented: Vec<_> = files
         .iter()

@@ -52,7 +52,8 @@ fn a_repeated_idempotency_key_stores_once() {
     let (alice, bob) = (daemon.key("alice"), daemon.key("bob"));
     let other = daemon.key("alice");
     let send = |key, message: &str| {
-        daemon.send(&Request::post("/alerts").key(key).header("Idempotency-Key", "k1").json(&json!({"message": message})))
+        daemon
+            .send(&Request::post("/alerts").key(key).header("Idempotency-Key", "k1").json(&json!({"message": message})))
     };
     let first = send(&alice, "once").json();
     assert_eq!(send(&alice, "once").json(), first);
@@ -64,9 +65,8 @@ fn a_repeated_idempotency_key_stores_once() {
     let mut daemon = daemon;
     daemon.stop();
     let daemon = daemon.again();
-    let again = daemon.send(
-        &Request::post("/alerts").key(&alice).header("Idempotency-Key", "k1").json(&json!({"message": "once"})),
-    );
+    let again = daemon
+        .send(&Request::post("/alerts").key(&alice).header("Idempotency-Key", "k1").json(&json!({"message": "once"})));
     assert_eq!(again.json(), first);
 }
 

@@ -45,7 +45,8 @@ fn since_and_cursors_in_all_forms_choose_where_to_begin() {
             match event.event.as_str() {
                 "cursor" => return seen.join(" "),
                 "gap" => seen.push("gap".to_owned()),
-                _ => seen.push(serde_json::from_str::<Value>(&event.data).unwrap()["message"].as_str().unwrap().to_owned()),
+                _ => seen
+                    .push(serde_json::from_str::<Value>(&event.data).unwrap()["message"].as_str().unwrap().to_owned()),
             }
         }
     };
@@ -78,7 +79,14 @@ fn topics_patterns_and_levels_select() {
     for stream in [&mut below, &mut named, &mut two, &mut all] {
         stream.until("cursor");
     }
-    for (topic, level) in [("ops", "error"), ("ops.db", "info"), ("ops.db", "warn"), ("web", "info"), ("opsx.db", "error"), ("mail", "warn")] {
+    for (topic, level) in [
+        ("ops", "error"),
+        ("ops.db", "info"),
+        ("ops.db", "warn"),
+        ("web", "info"),
+        ("opsx.db", "error"),
+        ("mail", "warn"),
+    ] {
         let body = json!({"message": format!("{topic} {level}"), "level": level});
         assert_eq!(daemon.send(&Request::post(&format!("/alerts/{topic}")).key(&key).json(&body)).status, 200);
     }
@@ -95,9 +103,12 @@ fn a_quiet_stream_gets_a_cursor_that_moves_on() {
     let mut quiet = daemon.stream(&key, "/alerts/quiet");
     quiet.until("cursor");
     let elsewhere = daemon.publish(&key, "noisy", "x");
-    eventually("a cursor behind what was filtered out", || (quiet.until("cursor").id.as_ref() == Some(&elsewhere)).then_some(()));
+    eventually("a cursor behind what was filtered out", || {
+        (quiet.until("cursor").id.as_ref() == Some(&elsewhere)).then_some(())
+    });
     // With it the stream resumes exactly, without a gap.
-    let mut back = Stream::open(daemon.address, &Request::get("/alerts/quiet").key(&key).header("Last-Event-ID", &elsewhere));
+    let mut back =
+        Stream::open(daemon.address, &Request::get("/alerts/quiet").key(&key).header("Last-Event-ID", &elsewhere));
     daemon.publish(&key, "quiet", "hello");
     let first = back.event().unwrap();
     assert_eq!(first.event, "cursor");
@@ -120,7 +131,11 @@ fn ndjson_is_the_same_stream_line_by_line() {
         // The parser of the other form finds no event here, so the read ends by its patience.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stream.event()));
         let text = String::from_utf8(stream.raw.clone()).unwrap();
-        lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         (lines.len() >= 3).then_some(())
     });
     assert_eq!(lines[0]["id"], id.as_str());
@@ -154,7 +169,8 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id() {
     let message = "x".repeat(4000);
     let count = 3000;
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| (0..count).map(|_| fast.alert().unwrap()["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+        let reader = scope
+            .spawn(|| (0..count).map(|_| fast.alert().unwrap()["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
         let publishers: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| (0..count / 4).for_each(|_| drop(daemon.publish(&key, "default", &message)))))
             .collect();
@@ -169,7 +185,8 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id() {
                 Some(_) => {}
                 None => {
                     let last = got.last().cloned().unwrap();
-                    slow = Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &last));
+                    slow =
+                        Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &last));
                 }
             }
         }

@@ -133,7 +133,8 @@ impl Daemon {
 
     /// Publishes a text, and returns its id.
     pub fn publish(&self, key: &Key, topic: &str, message: &str) -> String {
-        let answer = self.send(&Request::post(&format!("/alerts/{topic}")).key(key).json(&json!({ "message": message })));
+        let answer =
+            self.send(&Request::post(&format!("/alerts/{topic}")).key(key).json(&json!({ "message": message })));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["alert"]["id"].as_str().unwrap().to_owned()
     }

@@ -113,7 +113,8 @@ impl Answer {
         let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let mut lines = text.split("\r\n");
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned()));
+        let headers =
+            lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned()));
         Some((Self { status, headers: headers.collect(), body: Vec::new() }, &bytes[end + 4..]))
     }
 

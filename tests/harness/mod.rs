@@ -38,7 +38,10 @@ pub fn program(name: &str) -> Command {
     // What the machine's environment says must not matter.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE"].iter().any(|p| text.starts_with(p)) {
+        if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE"]
+            .iter()
+            .any(|p| text.starts_with(p))
+        {
             command.env_remove(&name);
         }
     }
