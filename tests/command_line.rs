@@ -1,1 +1,150 @@
-//! x
+//! Bad configurations and command lines, with their exit codes and messages. Each kind of bad value has its place among the
+//! unit tests of the configuration; here are the programs.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::harness::{program, told};
+
+#[test]
+fn alertd_refuses_a_bad_configuration_with_all_errors_and_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bad.toml");
+    let cases: &[(&str, &[&str])] = &[
+        ("stage = \"test\"\n[http]\nlisten = \"here\"\n", &["bad.toml:1:9: stage: ", "bad.toml:3:10: http.listen: "]),
+        ("[http]\nlisten\n", &["bad.toml:2:", "the file is not TOML"]),
+        ("[htp]\nlisten = \"x\"\n", &["bad.toml:2:1: htp.listen: there is no such setting; did you mean http.listen?"]),
+        ("stage = \"prod\"\nstage = \"dev\"\n", &["bad.toml:2:1: duplicate key"]),
+        ("[http]\ntls_cert = \"/nowhere/c.pem\"\ntls_key = \"/nowhere/k.pem\"\n", &["http.tls_cert: /nowhere/c.pem: "]),
+        ("[engine]\nkind = \"redis\"\n", &["bad.toml:2:8: engine.kind: ", "take \"embedded\""]),
+    ];
+    for (text, words) in cases {
+        fs::write(&path, text).unwrap();
+        for check in [true, false] {
+            let mut command = program("alertd");
+            command.arg("--config").arg(&path).args(check.then_some("--check"));
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(78), "{}", told(&output));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(words.iter().all(|word| said.contains(word)), "{text}\n{said}");
+            assert!(said.starts_with("alertd: "), "{said}");
+        }
+    }
+    fs::write(&path, "").unwrap();
+    let good = program("alertd").arg("--config").arg(&path).arg("--check").output().unwrap();
+    assert!(good.status.success() && good.stderr.is_empty(), "{}", told(&good));
+}
+
+#[test]
+fn bad_environments_are_named() {
+    for (name, value, words) in [
+        ("ALERTD_HTTP_LISTEN", "8080", "env ALERTD_HTTP_LISTEN: http.listen: \"8080\" is no address and port"),
+        ("ALERTD_LOG_LEVL", "info", "did you mean ALERTD_LOG_LEVEL?"),
+        ("STAGE", "staging", "env STAGE: stage: is \"staging\""),
+        ("AUTH_STORE_DIR", "./data/auth/", "env AUTH_STORE_DIR: auth.store_dir: is \"./data/auth/\", must be an absolute path"),
+        ("REDIS_HOST", "localhost", "env REDIS_HOST: engine.kind: is \"redis\""),
+        ("REDIS_PORT", "port", "env REDIS_PORT: engine.redis.port: "),
+        ("ALERTD_CONFIG", "/nowhere.toml", "/nowhere.toml: cannot be read"),
+    ] {
+        let output = program("alertd").arg("--check").env(name, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{name}: {}", told(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_start_that_cannot_work_says_what_is_in_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::write(at.join("file"), "").unwrap();
+    fs::create_dir(at.join("foreign")).unwrap();
+    fs::write(at.join("foreign/auth.json"), "{\"users\": {}}").unwrap();
+    fs::create_dir(at.join("damaged")).unwrap();
+    fs::write(at.join("damaged/alerts.redb"), "not a store of alerts").unwrap();
+    let path = |name: &str| at.join(name).display().to_string();
+    let cases: Vec<(&str, String, &str)> = vec![
+        ("ALERTD_HTTP_LISTEN", taken.local_addr().unwrap().to_string(), "another program has it"),
+        ("ALERTD_HTTP_LISTEN", "192.0.2.1:80".into(), "this machine has no such address"),
+        ("ALERTD_CONTROL_SOCKET", path("file"), "there is a file that is no socket"),
+        ("ALERTD_STATE_DIR", path("file/below"), "cannot use"),
+        ("ALERTD_AUTH_STORE_DIR", path("foreign"), "is not alertd's key file"),
+        ("ALERTD_STATE_DIR", path("damaged"), "cannot be read"),
+    ];
+    for (name, value, words) in cases {
+        let mut command = program("alertd");
+        command.env("ALERTD_HTTP_LISTEN", "127.0.0.1:0").env("ALERTD_STATE_DIR", path("state"));
+        command.env("ALERTD_CONTROL_SOCKET", path("c.sock")).env("ALERTD_PUBLISH_SOCKET", path("p.sock"));
+        let output = command.env(name, &value).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}={value}: {}", told(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(words) && said.contains("alertd: "), "{name}={value}: {said}");
+    }
+    assert_eq!(fs::read_to_string(at.join("foreign/auth.json")).unwrap(), "{\"users\": {}}");
+    assert_eq!(fs::read_to_string(at.join("damaged/alerts.redb")).unwrap(), "not a store of alerts");
+}
+
+#[test]
+fn wrong_command_lines_end_with_2_and_a_hint() {
+    let cases: &[(&str, &[&str])] = &[
+        ("alertd", &["--confg", "x"]),
+        ("alertd", &["--config"]),
+        ("alertd", &["start"]),
+        ("alertd", &["--check", "--check"]),
+        ("alertctl", &[]),
+        ("alertctl", &["keys"]),
+        ("alertctl", &["key"]),
+        ("alertctl", &["key", "add"]),
+        ("alertctl", &["key", "add", "alice", "--scope", "write"]),
+        ("alertctl", &["key", "add", "alice", "--topic", "a b"]),
+        ("alertctl", &["key", "add", "alice", "--topic", "a*"]),
+        ("alertctl", &["key", "add", "alice", "--expires", "soon"]),
+        ("alertctl", &["key", "add", "alice", "--expires", "90"]),
+        ("alertctl", &["key", "add", "alice", "bob"]),
+        ("alertctl", &["key", "list", "alice"]),
+        ("alertctl", &["key", "revoke"]),
+        ("alertctl", &["key", "rotate"]),
+        ("alertctl", &["key", "rotate", "x", "--overlap", "1 day"]),
+        ("alertctl", &["key", "import"]),
+        ("alertctl", &["key", "delete", "x"]),
+        ("alertctl", &["publish"]),
+        ("alertctl", &["publish", "-t", "ops.*", "x"]),
+        ("alertctl", &["publish", "-t", "", "x"]),
+        ("alertctl", &["publish", "-l", "fatal", "x"]),
+        ("alertctl", &["publish", "a", "b"]),
+        ("alertctl", &["publish", "--retry-for", "x", "x"]),
+        ("alertctl", &["tail", "a b"]),
+        ("alertctl", &["tail", "-l", "loud"]),
+        ("alertctl", &["tail", "-n", "few"]),
+        ("alertctl", &["tail", "--exec"]),
+        ("alertctl", &["history", "-n", "-1"]),
+        ("alertctl", &["history", "a..b"]),
+        ("alertctl", &["status", "now"]),
+        ("alertctl", &["config"]),
+        ("alertctl", &["config", "set"]),
+        ("alertctl", &["reload", "--force"]),
+        ("alertctl", &["completions"]),
+        ("alertctl", &["completions", "tcsh"]),
+        ("alertctl", &["--url"]),
+        ("alertctl", &["--url", "ftp://x", "status"]),
+        ("alertctl", &["--url", "http://u:p@x", "status"]),
+        ("alertctl", &["--url", "http://x", "--socket", "/x", "status"]),
+        ("alertctl", &["--socket", "/x", "--instance", "y", "status"]),
+        ("alertctl", &["--key", "secret", "status"]),
+    ];
+    for (name, arguments) in cases {
+        let output = program(name).args(*arguments).stdin(Stdio::null()).env("ALERTCTL_KEY", "x").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}: {}", told(&output));
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{name} {arguments:?}: {}", told(&output));
+    }
+}
+
+#[test]
+fn without_a_daemon_alertctl_says_so_with_69() {
+    for arguments in [&["status"][..], &["reload"], &["history"], &["publish", "--retry-for", "0s", "x"]] {
+        let output = program("alertctl").args(["--socket", "/nowhere/control.sock"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {}", told(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/control.sock"), "{}", told(&output));
+    }
+}

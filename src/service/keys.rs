@@ -8,6 +8,14 @@ use crate::key::Scope;
 use crate::keyring::{Imported, Keyring, KeyringError};
 
 impl Service {
+    /// Checks whether the caller may manage keys at all, before its body is read.
+    ///
+    /// # Errors
+    /// As the caller's key has it.
+    pub fn may_manage(&self, caller: &Caller) -> Result<(), Refusal> {
+        caller.require(Scope::Admin)
+    }
+
     /// All keys.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub(super) fn list(context: Context) -> Result<Response<Body>, HttpError> {
 
 pub(super) async fn add(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
+    context.service.may_manage(&context.caller)?;
     let body = request::body(context.request.into_body(), &context.settings).await?;
     let new: NewKey = request::json(&body)?;
     Ok(response::json(StatusCode::CREATED, &context.service.add_key(&context.caller, new).await?))
@@ -25,7 +26,7 @@ pub(super) async fn import(context: Context) -> Result<Response<Body>, HttpError
     /// A file of keys is larger than an alert, and comes from a caller who may do everything.
     const MAX_FILE: usize = 16 << 20;
     let settings = crate::http::Settings { max_body: MAX_FILE, ..(*context.settings).clone() };
-    context.service.keys(&context.caller)?;
+    context.service.may_manage(&context.caller)?;
     let body = request::body(context.request.into_body(), &settings).await?;
     let imported = context.service.import_keys(&context.caller, body).await?;
     let answer = serde_json::json!({ "added": imported.added, "skipped": imported.skipped });
@@ -40,6 +41,7 @@ pub(super) async fn revoke(context: Context) -> Result<Response<Body>, HttpError
 
 pub(super) async fn rotate(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
+    context.service.may_manage(&context.caller)?;
     let body = request::body(context.request.into_body(), &context.settings).await?;
     let wish: Rotate = if body.is_empty() { Rotate::default() } else { request::json(&body)? };
     let id = context.argument.unwrap_or_default();
