@@ -1,1 +1,152 @@
-//! x
+//! Start, reload, stop: what the operator does to a daemon with streams open.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::harness::{Daemon, Request, Stream, eventually};
+
+#[test]
+fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0() {
+    let mut daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let mut streams: Vec<_> = (0..5).map(|_| daemon.stream(&key, "/alerts")).collect();
+    streams.iter_mut().for_each(|stream| drop(stream.until("cursor")));
+    let id = daemon.publish(&key, "default", "last");
+    let began = Instant::now();
+    assert!(daemon.stop().success());
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    for stream in &mut streams {
+        assert_eq!(stream.message(), "last");
+        assert_eq!(stream.bye(), "stop");
+    }
+    assert!(!daemon.control().exists() && !daemon.publish_socket().exists());
+    let daemon = daemon.again();
+    let mut back = Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &id));
+    let next = daemon.publish(&key, "default", "after");
+    assert!(next > id);
+    assert_eq!(back.message(), "after");
+}
+
+#[test]
+fn a_reload_changes_what_it_can_and_names_what_waits() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let mut stream = daemon.stream(&key, "/alerts");
+    stream.until("cursor");
+    daemon.configure("[http]\nmax_body = \"1KiB\"\nmax_connections = 99\n");
+    let reload = || Request::post("/reload").over(&daemon.control());
+    assert_eq!(reload().json(), json!({"needs_restart": ["http.max_connections"], "warnings": []}));
+    let large = Request::post("/alerts").key(&key).body("x".repeat(2000));
+    assert_eq!(daemon.send(&large).status, 413);
+    // A bad file changes nothing and says all that is wrong.
+    daemon.configure("[http]\nmax_body = \"tiny\"\nlissten = 1\n");
+    let refused = reload();
+    assert_eq!(refused.status, 422);
+    assert!(refused.text().contains("max_body") && refused.text().contains("lissten"), "{}", refused.text());
+    assert_eq!(daemon.send(&large).status, 413);
+    daemon.configure("");
+    daemon.signal("HUP");
+    eventually("the reload by signal", || (daemon.send(&large).status == 200).then_some(()));
+    assert_eq!(stream.alert().unwrap()["message"].as_str().unwrap().len(), 2000);
+}
+
+#[test]
+fn certificates_are_served_and_read_again() {
+    let daemon_directory = tempfile::tempdir().unwrap();
+    let (cert, key_file) = (daemon_directory.path().join("c.pem"), daemon_directory.path().join("k.pem"));
+    let make = |name: &str| {
+        let made = std::process::Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9"])
+            .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .arg("-keyout").arg(&key_file).arg("-out").arg(&cert)
+            .output()
+            .unwrap();
+        assert!(made.status.success());
+    };
+    make("first");
+    let tls = format!("[http]\ntls_cert = \"{}\"\ntls_key = \"{}\"\n", cert.display(), key_file.display());
+    let daemon = Daemon::with(&tls);
+    let key = daemon.key("alice");
+    let get = |version: &str| {
+        let url = format!("https://localhost:{}/health", daemon.address.port());
+        std::process::Command::new("curl")
+            .args(["-sS", version, "--cacert"]).arg(&cert)
+            .args(["-H", &format!("Authorization: Bearer {}", key.secret), &url])
+            .output()
+            .unwrap()
+    };
+    for version in ["--http1.1", "--http2"] {
+        assert_eq!(String::from_utf8_lossy(&get(version).stdout), "{\"status\":\"ok\"}", "{version}");
+    }
+    make("second");
+    assert!(!get("--http2").status.success());
+    assert_eq!(Request::post("/reload").over(&daemon.control()).status, 200);
+    assert!(get("--http2").status.success());
+}
+
+#[test]
+fn two_daemons_never_share_a_directory() {
+    let daemon = Daemon::start();
+    let mut second = crate::harness::program("alertd");
+    second.arg("--config").arg(daemon.directory.path().join("alertd.toml")).env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
+    let at = daemon.directory.path().display().to_string();
+    second.env("ALERTD_CONTROL_SOCKET", format!("{at}/c2")).env("ALERTD_PUBLISH_SOCKET", format!("{at}/p2"));
+    let output = second.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is locked: a running alertd"), "{output:?}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_got_over() {
+    // A file system of its own, so small that it fills.
+    let directory = tempfile::tempdir().unwrap();
+    let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).arg(directory.path()).status();
+    if !mount(&["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: this user cannot mount a small file system");
+        return;
+    }
+    struct Unmount<'a>(&'a std::path::Path);
+    impl Drop for Unmount<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg("-l").arg(self.0).status();
+        }
+    }
+    let _unmount = Unmount(directory.path());
+    let state = directory.path().join("state").display().to_string();
+    let daemon = Daemon::with_environment("", &[("ALERTD_STATE_DIR", &state), ("ALERTD_AUTH_STORE_DIR", &state)]);
+    let key = daemon.key("alice");
+    let first = daemon.publish(&key, "default", "before");
+    let mut stream = daemon.stream(&key, "/alerts?topic=*&since=none");
+    stream.until("cursor");
+    let filler = directory.path().join("filler");
+    let mut stored = vec![first];
+    let body = json!({"message": "x".repeat(4000), "metadata": {"pad": "y".repeat(50_000)}});
+    let send = || daemon.send(&Request::post("/alerts").key(&key).json(&body));
+    // The rest of the space goes to somebody else, and then alerts come until it is over.
+    fs::write(&filler, vec![1; 8 << 20]).unwrap();
+    let refused = eventually("a full disk", || {
+        let answer = send();
+        if answer.status == 200 {
+            stored.push(answer.json()["alert"]["id"].as_str().unwrap().to_owned());
+            return None;
+        }
+        Some(answer)
+    });
+    assert_eq!((refused.status, refused.problem().as_str()), (503, "unavailable"));
+    assert!(refused.text().contains(&state) && refused.header("retry-after").is_some(), "{}", refused.text());
+    assert_eq!(daemon.send(&Request::get("/readyz")).status, 503);
+    assert_eq!(daemon.send(&Request::get("/livez")).status, 200);
+    fs::remove_file(&filler).unwrap();
+    let again = eventually("space again", || Some(send()).filter(|answer| answer.status == 200));
+    stored.push(again.json()["alert"]["id"].as_str().unwrap().to_owned());
+    // Nothing that was answered is missing, and the open stream saw all of it.
+    let all = daemon.stream(&key, "/alerts?topic=*&since=all");
+    for mut reader in [all] {
+        let ids: Vec<_> = stored.iter().map(|_| reader.alert().unwrap()["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids, stored);
+    }
+    let live: Vec<_> = stored[1..].iter().map(|_| stream.alert().unwrap()["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(live, stored[1..]);
+}
