@@ -42,16 +42,17 @@ fn every_wrong_key_is_refused_with_one_wording() {
     assert_eq!(Request::new("DELETE", &format!("/keys/{}", revoked.id)).over(&daemon.control()).status, 200);
     let mistyped = Key { secret: key.secret.replacen('a', "b", 1), ..key.clone() };
     let half = key.secret.len() / 2;
-    let wordings: Vec<_> = ["", "x", &mistyped.secret, &revoked.secret, &key.secret[..half], "alertd_alice~aaaaaaaaaa~x"]
-        .into_iter()
-        .map(|secret| {
-            let answer = daemon.send(&Request::get("/health").header("Authorization", &format!("Bearer {secret}")));
-            assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{secret}");
-            assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"));
-            answer.json()["detail"].clone()
-        })
-        .chain([daemon.send(&Request::get("/health")).json()["detail"].clone()])
-        .collect();
+    let wordings: Vec<_> =
+        ["", "x", &mistyped.secret, &revoked.secret, &key.secret[..half], "alertd_alice~aaaaaaaaaa~x"]
+            .into_iter()
+            .map(|secret| {
+                let answer = daemon.send(&Request::get("/health").header("Authorization", &format!("Bearer {secret}")));
+                assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"), "{secret}");
+                assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"));
+                answer.json()["detail"].clone()
+            })
+            .chain([daemon.send(&Request::get("/health")).json()["detail"].clone()])
+            .collect();
     assert!(wordings.iter().all(|wording| *wording == wordings[0]), "{wordings:?}");
     assert_eq!(daemon.send(&Request::get("/health").key(&key)).status, 200);
 }
@@ -87,7 +88,8 @@ fn a_rotated_key_overlaps_with_the_new_one() {
     let old = daemon.key("carol");
     let mut stream = daemon.stream(&old, "/alerts");
     stream.until("cursor");
-    let rotated = Request::post(&format!("/keys/{}/rotate", old.id)).json(&json!({"overlap": 2})).over(&daemon.control());
+    let rotated =
+        Request::post(&format!("/keys/{}/rotate", old.id)).json(&json!({"overlap": 2})).over(&daemon.control());
     assert_eq!(rotated.status, 201, "{rotated:?}");
     let new = Key { id: String::new(), secret: rotated.json()["secret"].as_str().unwrap().into() };
     for key in [&old, &new] {

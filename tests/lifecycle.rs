@@ -60,7 +60,10 @@ fn certificates_are_served_and_read_again() {
         let made = std::process::Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9"])
             .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            .arg("-keyout").arg(&key_file).arg("-out").arg(&cert)
+            .arg("-keyout")
+            .arg(&key_file)
+            .arg("-out")
+            .arg(&cert)
             .output()
             .unwrap();
         assert!(made.status.success());
@@ -72,7 +75,8 @@ fn certificates_are_served_and_read_again() {
     let get = |version: &str| {
         let url = format!("https://localhost:{}/health", daemon.address.port());
         std::process::Command::new("curl")
-            .args(["-sS", version, "--cacert"]).arg(&cert)
+            .args(["-sS", version, "--cacert"])
+            .arg(&cert)
             .args(["-H", &format!("Authorization: Bearer {}", key.secret), &url])
             .output()
             .unwrap()

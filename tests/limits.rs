@@ -63,13 +63,20 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let key = daemon.key("alice");
     let mut socket = TcpStream::connect(daemon.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!("POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 999999999\r\n\r\n", key.secret);
+    let head = format!(
+        "POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 999999999\r\n\r\n",
+        key.secret
+    );
     socket.write_all(head.as_bytes()).unwrap();
     let answer = Answer::read(&mut socket);
     assert_eq!((answer.status, answer.problem().as_str()), (413, "too-large"));
     // Without a length it is counted as it comes.
     let chunk = format!("400\r\n{}\r\n", "x".repeat(1024));
-    let chunked = format!("POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", key.secret, chunk.repeat(4));
+    let chunked = format!(
+        "POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
+        key.secret,
+        chunk.repeat(4)
+    );
     assert_eq!(raw(daemon.address, chunked.as_bytes()).status, 413);
     let within = json!({"message": "x".repeat(1500)});
     assert_eq!(daemon.send(&Request::post("/alerts").key(&key).json(&within)).status, 200);

@@ -72,7 +72,13 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (Request::post("/alerts/%FF").body("x"), 400, m),
         (Request::post("/alerts/%zz").body("x"), 400, m),
         (Request::post("/alerts/a/b").body("x"), 404, "not-found"),
-        (Request::post("/alerts/a").header("Content-Type", "application/json").body("{\"message\":\"x\",\"topic\":\"b\"}"), 422, i),
+        (
+            Request::post("/alerts/a")
+                .header("Content-Type", "application/json")
+                .body("{\"message\":\"x\",\"topic\":\"b\"}"),
+            422,
+            i,
+        ),
         // Headers.
         (typed("image/png", "x"), 415, "unsupported-media-type"),
         (typed("multipart/form-data; boundary=x", "x"), 415, "unsupported-media-type"),
@@ -85,7 +91,11 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (put("{\"message\":\"x\"}").header("Idempotency-Key", "a").header("Idempotency-Key", "b"), 422, i),
         (put("{\"message\":\"x\"}").header("Idempotency-Key", "ä"), 422, i),
         // Queries.
-        (Request::post("/alerts?level=warn").header("Content-Type", "application/json").body("{\"message\":\"x\"}"), 422, i),
+        (
+            Request::post("/alerts?level=warn").header("Content-Type", "application/json").body("{\"message\":\"x\"}"),
+            422,
+            i,
+        ),
         (Request::post("/alerts?level=loud").body("x"), 422, i),
         (Request::post("/alerts?lvel=warn").body("x"), 422, i),
         (Request::get("/alerts?level=loud"), 422, i),
@@ -149,7 +159,8 @@ fn each_malformed_request_has_its_status_and_problem() {
     assert!(cases.len() >= 80);
     let mut wrong = Vec::new();
     for (request, status, problem) in cases {
-        let authorised = if format!("{request:?}").contains("Authorization") { request.clone() } else { request.clone().key(&key) };
+        let authorised =
+            if format!("{request:?}").contains("Authorization") { request.clone() } else { request.clone().key(&key) };
         let answer = daemon.send(&authorised);
         let is_problem = answer.header("content-type") == Some("application/problem+json");
         let found = if is_problem { answer.problem() } else { answer.text() };

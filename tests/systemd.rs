@@ -49,7 +49,8 @@ fn the_service_manager_is_told_of_start_reload_life_and_end() {
     assert!(ready.contains("STATUS=listening on 127.0.0.1:"), "{ready}");
     manager.hears("WATCHDOG=1");
     manager.hears("WATCHDOG=1");
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &daemon.id().to_string()]).status().unwrap().success());
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &daemon.id().to_string()]).status().unwrap().success());
     signal("-HUP");
     assert!(manager.hears("RELOADING=1").contains("MONOTONIC_USEC="));
     manager.hears("READY=1");
@@ -67,7 +68,9 @@ fn inherited_sockets_are_told_apart_by_their_names() {
     let mut command = Command::new("systemd-socket-activate");
     command.args(["--fdname=publish:http:control", "-l"]).arg(&publish).arg("-l").arg(format!("127.0.0.1:{port}"));
     command.arg("-l").arg(&control);
-    for name in ["NOTIFY_SOCKET", "ALERTD_STATE_DIR", "ALERTD_CONTROL_SOCKET", "ALERTD_PUBLISH_SOCKET", "ALERTD_HTTP_LISTEN"] {
+    for name in
+        ["NOTIFY_SOCKET", "ALERTD_STATE_DIR", "ALERTD_CONTROL_SOCKET", "ALERTD_PUBLISH_SOCKET", "ALERTD_HTTP_LISTEN"]
+    {
         command.args(["-E", name]);
     }
     manager.prepare(&mut command);
@@ -110,7 +113,9 @@ fn the_units_are_well_formed() {
     for name in ["alertd.service", "alertd.socket", "alertd-control.socket", "alertd-publish.socket"] {
         // The programs are not installed here: those of this build stand in for them.
         let text = std::fs::read_to_string(root.join("systemd").join(name)).unwrap();
-        let text = text.replace("/usr/bin/alertd", env!("CARGO_BIN_EXE_alertd")).replace("/usr/bin/alertctl", env!("CARGO_BIN_EXE_alertctl"));
+        let text = text
+            .replace("/usr/bin/alertd", env!("CARGO_BIN_EXE_alertd"))
+            .replace("/usr/bin/alertctl", env!("CARGO_BIN_EXE_alertctl"));
         std::fs::write(directory.path().join(name), text).unwrap();
         verify.arg(directory.path().join(name));
     }

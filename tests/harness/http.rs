@@ -74,6 +74,16 @@ impl Request {
         raw(address, &self.bytes(true))
     }
 
+    /// As [`Request::to`] where there may be nobody; an answer that broke off is none.
+    pub fn try_to(&self, address: SocketAddr) -> Option<Answer> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(&self.bytes(true)).ok()?;
+        let answer = Answer::read(&mut stream);
+        let length = answer.header("content-length").and_then(|length| length.parse().ok());
+        (answer.status != 0 && length == Some(answer.body.len())).then_some(answer)
+    }
+
     pub fn over(&self, socket: &Path) -> Answer {
         let mut stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

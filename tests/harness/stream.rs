@@ -27,17 +27,21 @@ pub struct Stream {
 impl Stream {
     /// Opens a stream and reads the head of the answer.
     pub fn open(address: SocketAddr, request: &Request) -> Self {
-        let mut socket = TcpStream::connect(address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(&request.bytes(false)).unwrap();
+        Self::try_open(address, request).expect("an answer")
+    }
+
+    /// The same where there may be nobody.
+    pub fn try_open(address: SocketAddr, request: &Request) -> Option<Self> {
+        let mut socket = TcpStream::connect(address).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        socket.write_all(&request.bytes(false)).ok()?;
         let mut bytes = Vec::new();
         let (head, rest) = loop {
             if let Some((head, rest)) = Answer::head(&bytes) {
                 break (head, rest.to_vec());
             }
             let mut piece = [0; 4096];
-            let read = socket.read(&mut piece).expect("an answer in time");
-            assert!(read > 0, "closed without an answer");
+            let read = socket.read(&mut piece).ok().filter(|read| *read > 0)?;
             bytes.extend_from_slice(&piece[..read]);
         };
         let mut stream = Self {
@@ -50,7 +54,7 @@ impl Stream {
             raw: Vec::new(),
         };
         stream.feed(&rest);
-        stream
+        Some(stream)
     }
 
     fn feed(&mut self, bytes: &[u8]) {
