@@ -1,1 +1,193 @@
-//! x
+//! Clients that are not ours: curl, the npm package eventsource, Python's httpx-sse, nghttp. They drop or choke on blocks
+//! without data, and resume in their own way.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use crate::harness::{Daemon, Key, Request};
+
+/// A client that prints a line for each thing that happens.
+struct Client {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Client {
+    fn start(mut command: Command, url: &str, key: &Key) -> Self {
+        command.env("URL_TO_FOLLOW", url).env("KEY", &key.secret).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line that begins like this; a gap on the way there is a failure.
+    fn says(&mut self, beginning: &str) -> String {
+        loop {
+            let line = self.lines.next().expect("the client is there").unwrap();
+            if line.starts_with(beginning) {
+                return line;
+            }
+            assert!(!line.starts_with("gap"), "{line}");
+            // An alert must not be passed over in the search for something else.
+            assert!(!line.starts_with("alert"), "wanted {beginning}, got {line}");
+        }
+    }
+
+    /// The message of the next alert.
+    fn message(&mut self) -> String {
+        self.says("alert ").splitn(3, ' ').nth(2).unwrap().to_owned()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// A place for what npm and pip bring, kept between runs.
+fn workshop(name: &str) -> PathBuf {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(name);
+    std::fs::create_dir_all(&place).unwrap();
+    place
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", crate::harness::told(&output));
+}
+
+/// A free port that a restarted daemon takes again.
+fn fixed_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Busy, quiet, killed, back: the client has every alert once, and no gap although the log forgot what was before.
+fn follows_over_breaks(command: impl Fn() -> Command) {
+    let address = fixed_port();
+    let configuration = "[http]\nheartbeat = \"1s\"\nretry = \"200ms..200ms\"\n[alerts]\nretain_count = 20\n";
+    let mut daemon = Daemon::with_environment(configuration, &[("ALERTD_HTTP_LISTEN", &address)]);
+    let key = daemon.key("alice");
+    daemon.publish(&key, "quiet", "first");
+    let mut client = Client::start(command(), &format!("http://{address}/alerts/quiet"), &key);
+    assert_eq!(client.message(), "first");
+    client.says("cursor");
+    daemon.publish(&key, "quiet", "two\nlines \u{1f600}");
+    assert_eq!(client.message(), "two", "the message's first line as printed");
+    assert_eq!(client.lines.next().unwrap().unwrap(), "lines \u{1f600}");
+    // Far more elsewhere than is retained: only the cursor events keep the quiet client's place.
+    let mut newest = String::new();
+    for number in 0..60 {
+        newest = daemon.publish(&key, "noisy", &number.to_string());
+    }
+    while !client.says("cursor").contains(&newest) {}
+    daemon.kill();
+    client.says("error");
+    let mut daemon = daemon.again();
+    daemon.publish(&key, "quiet", "after the crash");
+    assert_eq!(client.message(), "after the crash");
+    daemon.stop();
+    client.says("bye");
+    let daemon = daemon.again();
+    daemon.publish(&key, "quiet", "after the restart");
+    assert_eq!(client.message(), "after the restart");
+}
+
+#[test]
+fn the_npm_package_eventsource_resumes_exactly() {
+    let place = workshop("npm");
+    for file in ["package.json", "follow.mjs"] {
+        std::fs::copy(scripts().join(file), place.join(file)).unwrap();
+    }
+    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&place));
+    follows_over_breaks(|| {
+        let mut node = Command::new("node");
+        node.arg("follow.mjs").current_dir(&place);
+        node
+    });
+}
+
+#[test]
+fn pythons_httpx_sse_resumes_exactly() {
+    let place = workshop("python");
+    let python = place.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&place));
+    }
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "httpx==0.28.1",
+        "httpx-sse==0.4.3",
+    ]));
+    follows_over_breaks(|| {
+        let mut follow = Command::new(&python);
+        follow.arg(scripts().join("follow.py"));
+        follow
+    });
+}
+
+#[test]
+fn nghttp_speaks_http2_with_prior_knowledge() {
+    let daemon = Daemon::with("[http]\nstream_lifetime = \"2s\"\n");
+    let key = daemon.key("alice");
+    daemon.publish(&key, "default", "over http/2");
+    let authorization = format!("Authorization: Bearer {}", key.secret);
+    let url = |path: &str| format!("http://{}{path}", daemon.address);
+    let health = Command::new("nghttp").args(["-v", "-H", &authorization, &url("/health")]).output().unwrap();
+    let said = String::from_utf8_lossy(&health.stdout).into_owned();
+    assert!(said.contains(":status: 200") && said.contains("{\"status\":\"ok\"}"), "{said}");
+    // nghttp prints what it has when the stream ends, so the stream is told to.
+    let stream =
+        Command::new("nghttp").args(["-H", &authorization, &url("/alerts")]).stdout(Stdio::piped()).spawn().unwrap();
+    daemon.has_streams(1);
+    daemon.publish(&key, "default", "live");
+    let printed = stream.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&printed.stdout).into_owned();
+    let parts = ["over http/2", "event: cursor", "\"live\"", "event: bye", "\"lifetime\""].map(|part| said.find(part));
+    assert!(parts.iter().all(Option::is_some) && parts.is_sorted(), "{said}");
+    let load = Command::new("h2load")
+        .args(["-n", "200", "-c", "4", "-m", "10", "-H", &authorization, &url("/health")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&load.stdout).into_owned();
+    assert!(said.contains("200 succeeded, 0 failed"), "{said}");
+}
+
+#[test]
+fn the_former_servers_curl_lines_work_unchanged() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let shell = |line: &str| {
+        let line = line.replace("localhost:8080", &daemon.address.to_string());
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).env("API_KEY", &key.secret);
+        command
+    };
+    let put = r#"curl -sS -X PUT -H "Authorization: Bearer $API_KEY" -H "Content-Type: application/json" -d '{"message":"Deploy completed","level":"info","metadata":{"version":"1.2.3"}}' http://localhost:8080/alerts"#;
+    let stored = shell(put).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&stored.stdout).starts_with("{\"status\":\"alert stored\",\"alert\":{"),
+        "{stored:?}"
+    );
+    let health =
+        shell(r#"curl -sS -H "Authorization: Bearer $API_KEY" http://localhost:8080/health"#).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&health.stdout), "{\"status\":\"ok\"}");
+    let follow = r#"exec curl -sS -N -H "Authorization: Bearer $API_KEY" http://localhost:8080/alerts"#;
+    let mut curl = shell(follow).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("data: {") && line.contains("Deploy completed")));
+    assert_eq!(daemon.send(&Request::post("/alerts").key(&key).body("live")).status, 200);
+    assert!(lines.any(|line| line.starts_with("data: {") && line.contains("\"live\"")));
+    let _ = curl.kill();
+    let _ = curl.wait();
+}
