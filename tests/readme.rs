@@ -1,1 +1,57 @@
-//! x
+//! The README's examples, run as they stand there: one shell, from top to bottom.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Daemon, program, told};
+
+#[test]
+fn every_example_of_the_readme_works() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 5);
+    let daemon = Daemon::start();
+    let script = blocks.join("\n").replace("localhost:8080", &daemon.address.to_string());
+    let alertctl = program("alertctl");
+    let programs = Path::new(alertctl.get_program()).parent().unwrap().to_owned();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-euxc", &script])
+        .current_dir(daemon.directory.path())
+        .env("PATH", path)
+        .env("ALERTCTL_SOCKET", daemon.control())
+        .env("ALERTD_CONFIG", daemon.directory.path().join("alertd.toml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "alert stored",
+        "Deploy completed",
+        "{\"status\":\"ok\"}",
+        "disk at 91 %",
+        "warn: ",
+        "replication lag",
+        "build server",
+    ] {
+        assert!(said.contains(part), "{part} is missing in {}", told(&output));
+    }
+    let secrets = said.matches("alertd_alice~").count();
+    assert_eq!(secrets, 0, "a secret was printed");
+}
+
+#[test]
+fn make_run_shows_the_first_alert_and_ends_cleanly() {
+    use std::io::{BufRead, BufReader};
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut run = Command::new(root.join("packaging/run-local"));
+    run.env("ALERTD_HTTP_LISTEN", &address).stdout(std::process::Stdio::piped());
+    let mut run = run.spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("data: ") && line.contains("the first alert")));
+    assert!(lines.any(|line| line.contains("Ctrl-C stops it")));
+    assert!(Command::new("kill").args(["-TERM", &run.id().to_string()]).status().unwrap().success());
+    assert!(run.wait().unwrap().success());
+    assert!(std::net::TcpStream::connect(&address).is_err(), "still running");
+}
