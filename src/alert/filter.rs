@@ -1,5 +1,6 @@
 //! What a reader asks for: topics, a level, and where to begin.
 
+use super::duration::milliseconds;
 use super::{Id, Level, Pattern, Record, Topic};
 
 /// The topics and the level of a subscription; equal filters share one ring in the hub.
@@ -60,21 +61,6 @@ impl Start {
             Err(_) => Self::Unreadable(text.chars().take(Self::SHOWN).collect()),
         }
     }
-}
-
-/// A duration of one number and one unit of ms, s, m, h, d, w.
-fn milliseconds(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let unit = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 604_800_000,
-        _ => return None,
-    };
-    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
 impl Filter {

@@ -8,10 +8,12 @@
 //! | [`id`] | ids, which are also cursors |
 //! | [`topic`] | topics and patterns |
 //! | [`filter`] | what a reader asks for, and where it begins |
+//! | [`duration`] | durations as people write them |
 //! | [`level`] | info, warn, error |
 //! | [`metadata`] | the free JSON object |
 
 pub mod draft;
+pub mod duration;
 pub mod filter;
 pub mod id;
 pub mod level;

@@ -1,7 +1,7 @@
 //! A real alertd on a port of its own, in a directory of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -202,7 +202,7 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the daemon's log\n{}", self.log());
+            let _ = writeln!(std::io::stderr(), "--- the daemon's log\n{}", self.log());
         }
     }
 }

@@ -121,12 +121,6 @@ impl Stream {
         reason
     }
 
-    /// Asserts that nothing but control events comes until the next sign of life.
-    pub fn is_quiet_until_heartbeat(&mut self) {
-        let event = self.event().expect("a heartbeat");
-        assert_eq!(event.event, "cursor", "{event:?}");
-    }
-
     /// For tests that stall on purpose.
     pub fn set_patience(&self, patience: Duration) {
         self.socket.set_read_timeout(Some(patience)).unwrap();
