@@ -78,7 +78,7 @@ impl Failure {
 /// [`Failure`]; it is for the program to print.
 pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     // First, because it changes the environment, and no other thread may run by then.
-    let inherited = Inherited::take();
+    let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
     let inputs = Inputs {
         file: args.config,
         default_file: config::default_file().to_owned(),
@@ -91,9 +91,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let inherited = inherited?;
-    let journal_stream = std::env::var("JOURNAL_STREAM").ok();
-    let log = settings::log(&resolved.config);
-    let log = log::start(log.0, log.1, journal_stream.as_deref())?;
+    let log = log::start(settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
     let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), &log));
     log.flush();
@@ -147,7 +145,7 @@ async fn serve(
     );
     notifier.ready(&format!("listening on {listening}"));
 
-    let mut watchdog = Watchdog::new(engine.clone(), &hub, Arc::clone(&service), listening);
+    let mut watchdog = Watchdog::new(engine.clone(), &hub, Arc::clone(&service), &notifier, listening);
     let mut reloader =
         Reloader { inputs, resolved, service: Arc::clone(&service), http: http_settings, hub, embedded, keyring, tls };
     loop {
@@ -164,7 +162,7 @@ async fn serve(
     }
 
     tracing::info!(message_id = "stopping", "stopping");
-    notifier.stopping("telling the streams");
+    notifier.stopping();
     // Sockets that systemd holds stay open, so whoever comes back waits there for the next start.
     service.drain(if under_systemd { Bye::Restart } else { Bye::Stop });
     let all_done = tokio::select! {
@@ -176,7 +174,7 @@ async fn serve(
     if !all_done {
         tracing::warn!("some connections did not end in time and are cut");
     }
-    notifier.extend(DRAIN);
+    notifier.extend_timeout(DRAIN);
     engine.close().await;
     feeding.abort();
     for path in bound {
@@ -203,7 +201,7 @@ async fn open_stores(
             opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
             () = tokio::time::sleep(PATIENCE) => {
                 tracing::info!("the store is being opened; after a crash this takes its time");
-                notifier.extend(3 * PATIENCE);
+                notifier.extend_timeout(3 * PATIENCE);
             }
         }
     }

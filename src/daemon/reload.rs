@@ -78,7 +78,7 @@ impl Reloader {
         self.http.store(Arc::new(settings::http(config)));
         self.hub.configure(settings::hub(config));
         self.embedded.set_retention(settings::retention(config));
-        log.set_level(settings::log(config).1);
+        log.set_level(settings::level(config));
         Ok(Reloaded { needs_restart: self.resolved.needs_restart(&new), warnings: Vec::new() })
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration, as each layer wants it; the layers know nothing of files and variables.
 
+use std::ffi::OsString;
 use std::num::NonZero;
 use std::sync::Arc;
 
@@ -72,19 +73,26 @@ pub(super) fn keyring(config: &Config) -> keyring::Settings {
     keyring::Settings { directory: config.auth.store_dir.clone(), iterations: config.auth.iterations, workers }
 }
 
-pub(super) fn log(config: &Config) -> (log::Target, tracing::Level) {
-    let target = match config.log.target {
-        LogTarget::Auto => log::Target::Auto,
-        LogTarget::Journald => log::Target::Journald,
-        LogTarget::Syslog => log::Target::Syslog,
-        LogTarget::Stderr => log::Target::Stderr,
-    };
-    let level = match config.log.level {
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Warn => tracing::Level::WARN,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-        LogLevel::Trace => tracing::Level::TRACE,
-    };
-    (target, level)
+pub(super) fn log(config: &Config, journal_stream: Option<OsString>) -> log::Settings {
+    log::Settings {
+        target: match config.log.target {
+            LogTarget::Auto => log::Target::Auto,
+            LogTarget::Journald => log::Target::Journald,
+            LogTarget::Syslog => log::Target::Syslog,
+            LogTarget::Stderr => log::Target::Stderr,
+        },
+        level: level(config),
+        identifier: "alertd".into(),
+        journal_stream,
+    }
+}
+
+pub(super) fn level(config: &Config) -> log::Level {
+    match config.log.level {
+        LogLevel::Error => log::Level::ERROR,
+        LogLevel::Warn => log::Level::WARN,
+        LogLevel::Info => log::Level::INFO,
+        LogLevel::Debug => log::Level::DEBUG,
+        LogLevel::Trace => log::Level::TRACE,
+    }
 }

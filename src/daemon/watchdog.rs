@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::engine::Engine;
 use crate::hub::Hub;
 use crate::service::Service;
-use crate::systemd::{Notifier, watchdog_interval};
+use crate::systemd::Notifier;
 
 /// How often a marker is sent where no watchdog asks for more.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -31,8 +31,14 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn new(engine: Engine, hub: &Hub, service: Arc<Service>, listening: String) -> Self {
-        let period = watchdog_interval().map_or(PERIOD, |interval| PERIOD.min(interval / 4));
+    pub(super) fn new(
+        engine: Engine,
+        hub: &Hub,
+        service: Arc<Service>,
+        notifier: &Notifier,
+        listening: String,
+    ) -> Self {
+        let period = notifier.watchdog_interval().map_or(PERIOD, |interval| PERIOD.min(interval / 4));
         let (markers, status) = (hub.markers(), String::new());
         Self { engine, service, markers, listening, period, sent: 0, sent_at: Instant::now(), stuck: false, status }
     }

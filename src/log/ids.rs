@@ -1,8 +1,10 @@
-//! The `MESSAGE_ID` of each kind of event that an operator may want explained; `systemd/alertd.catalog` explains them
-//! to `journalctl -x`.
+//! The `MESSAGE_ID` of each kind of event that an operator may want explained.
+//!
+//! Code says `message_id = "store-recovered"`, in any layer and without importing anything; the journal gets the
+//! 128-bit id, and `systemd/alertd.catalog` explains it to `journalctl -x`. An id is never given another meaning.
 
-/// Name in the code, and 128-bit id in the journal. An id is never given another meaning.
-pub(super) const IDS: [(&str, &str); 9] = [
+/// Name in the code and id in the journal, in the order of the catalog.
+const IDS: [(&str, &str); 11] = [
     ("started", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e01"),
     ("stopping", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e02"),
     ("reloaded", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e03"),
@@ -10,12 +12,14 @@ pub(super) const IDS: [(&str, &str); 9] = [
     ("store-unavailable", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e05"),
     ("store-recovered", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e06"),
     ("clock-held-back", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e07"),
-    ("configuration-refused", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e08"),
     ("stuck", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e09"),
+    ("store-full", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e0a"),
+    ("slow-stream-ended", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e0b"),
+    ("key-revoked", "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e0c"),
 ];
 
-/// The id of an event's `message_id`.
-pub(super) fn id_of(name: &str) -> Option<&'static str> {
+/// The id of a kind of event.
+pub(super) fn of(name: &str) -> Option<&'static str> {
     IDS.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
 }
 
@@ -23,12 +27,28 @@ pub(super) fn id_of(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    const CATALOG: &str = include_str!("../../systemd/alertd.catalog");
+
     #[test]
-    fn every_id_is_explained_in_the_catalog() {
-        let catalog = include_str!("../../systemd/alertd.catalog");
-        let explained: Vec<_> = catalog.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
-        let known: Vec<_> = IDS.iter().map(|(_, id)| *id).collect();
-        assert_eq!(explained, known);
-        assert!(known.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+    fn catalog_and_code_have_the_same_ids() {
+        let explained: Vec<_> = CATALOG.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+        assert_eq!(explained, IDS.map(|(_, id)| id));
+    }
+
+    #[test]
+    fn every_id_is_128_bits_of_lower_case_hex_and_means_one_thing() {
+        for (name, id) in IDS {
+            assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+            assert_eq!(IDS.iter().filter(|(n, i)| *n == name || *i == id).count(), 1, "{name} {id}");
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_catalog_has_a_subject_and_a_text() {
+        for entry in CATALOG.split("\n-- ").skip(1) {
+            let (head, text) = entry.split_once("\n\n").unwrap();
+            assert!(head.contains("\nSubject: ") && head.contains("\nDefined-By: alertd"), "{head}");
+            assert!(!text.trim().is_empty(), "{head}");
+        }
     }
 }

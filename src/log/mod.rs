@@ -1,181 +1,218 @@
 //! Events to the journal, to syslog or to standard error.
 //!
-//! Started once by the daemon. Events go through one bounded queue to one thread, so a log that is stuck never holds up
-//! an alert: what does not fit is counted, and the count is written when there is room again.
+//! Owns the subscriber of the process and the one thread that writes. The daemon calls [`start`] once; everything else
+//! says `tracing::info!` and the like. What always holds: an event never waits for a sink. It goes into one bounded
+//! queue; what finds no room is counted, and the count is written as soon as there is room again. Libraries are heard
+//! up to `info` only, whatever the level: what they say below that may quote headers, and so secrets.
+//!
+//! It adds no time (all three sinks have their own), knows no spans, and filters by level alone.
 
 mod ids;
+mod journald;
+mod line;
+mod queue;
+mod record;
 mod sink;
 
-use std::fmt;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::Subscriber;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::{Registry, reload};
 
-use sink::Sink;
-pub use sink::Target;
+use queue::Queue;
+use record::Record;
+pub use tracing::Level;
 
-/// Events that wait for the thread.
-const QUEUE: usize = 4096;
-/// Bytes of one value; the rest is cut.
-const VALUE: usize = 16 << 10;
-/// Mirrored alerts pass whatever the level is: they were asked for by name.
+/// The target of mirrored alerts, which pass at any level: they were asked for by `log.mirror_alerts`.
 const ALERTS: &str = "alertd::alert";
+/// How long [`Handle::flush`] waits for a stuck sink.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Where events go, as `log.target` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The journal where standard error is connected to it, else standard error. Never syslog: nothing tells that
+    /// somebody reads `/dev/log`, while whoever started the process sees its standard error.
+    #[default]
+    Auto,
+    /// The journal's native protocol, with fields.
+    Journald,
+    /// `/dev/log`, facility daemon, one line of text for each event.
+    Syslog,
+    /// Lines `<level> <message> <key>=<value>…`, without time.
+    Stderr,
+}
+
+/// What [`start`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to.
+    pub target: Target,
+    /// How much of alertd's own events.
+    pub level: Level,
+    /// `SYSLOG_IDENTIFIER`, and the name in front of a syslog line.
+    pub identifier: String,
+    /// The value of `$JOURNAL_STREAM`, which says whether standard error is the journal.
+    pub journal_stream: Option<OsString>,
+}
 
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The sink.
-    #[error("cannot log to {target} (log.target): {reason}; take \"stderr\" or \"auto\"")]
-    Sink {
-        /// As configured.
+    /// Nobody listens at the socket of the journal or of syslog.
+    #[error("log.target = \"{target}\", but {} cannot be used ({source}); start that service, or set log.target to \"auto\" or \"stderr\"", path.display())]
+    Unreachable {
+        /// The configured target.
         target: &'static str,
+        /// The socket.
+        path: PathBuf,
         /// The system's word.
-        reason: String,
+        source: io::Error,
     },
-    /// Only once in a process.
-    #[error("logging was started before")]
+    /// [`start`] was called before, or another subscriber is installed.
+    #[error("logging has already been started in this process")]
     Twice,
+    /// The writing thread could not be made.
+    #[error("cannot start the thread that writes the log ({0}); raise the limit of processes (TasksMax=, ulimit -u)")]
+    Thread(io::Error),
 }
 
-/// What the sinks write.
-struct Entry {
-    metadata: &'static Metadata<'static>,
-    message: String,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Entry {
-    /// As in syslog(3).
-    fn priority(&self) -> u8 {
-        match *self.metadata.level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
-        }
-    }
-}
-
-enum Job {
-    Write(Entry),
-    Flush(SyncSender<()>),
-}
-
-struct Shared {
-    level: AtomicU8,
-    dropped: AtomicU64,
-}
-
-/// Changes the level, and flushes at the end.
+/// Changes the level of running logging; writes out the queue when dropped.
+#[derive(Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
-    jobs: SyncSender<Job>,
+    queue: Arc<Queue>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Handle {
-    /// Puts another level into force.
+    /// Puts another level into force, at once and for all threads.
     pub fn set_level(&self, level: Level) {
-        self.shared.level.store(rank(level), Ordering::Relaxed);
+        // Fails only where the subscriber is gone, and then there is nothing to filter.
+        let _ = self.filter.reload(filter(level));
     }
 
-    /// Waits until all that was said is written, a second at the most.
-    pub fn flush(&self) {
-        let (done, written) = sync_channel(1);
-        if self.jobs.try_send(Job::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(Duration::from_secs(1));
-        }
+    /// Waits until everything said so far is written, one second at most; false if that was not enough.
+    pub fn flush(&self) -> bool {
+        self.queue.flush(FLUSH)
     }
 }
 
-const fn rank(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 1,
-        Level::WARN => 2,
-        Level::INFO => 3,
-        Level::DEBUG => 4,
-        Level::TRACE => 5,
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// [`LogError`].
-pub fn start(target: Target, level: Level, journal_stream: Option<&str>) -> Result<Handle, LogError> {
-    let sink = Sink::open(target, journal_stream)?;
-    let (jobs, queued) = sync_channel(QUEUE);
-    let shared = Arc::new(Shared { level: AtomicU8::new(rank(level)), dropped: AtomicU64::new(0) });
-    let counted = Arc::clone(&shared);
-    let spawned = std::thread::Builder::new().name("alertd-log".into()).spawn(move || write(&sink, &queued, &counted));
-    spawned.map_err(|e| LogError::Sink { target: "a thread", reason: e.to_string() })?;
-    let layer = Forward { shared: Arc::clone(&shared), jobs: jobs.clone() };
-    let subscriber = tracing_subscriber::registry().with(layer);
+/// [`LogError`]: the sink that was asked for is not there, or logging runs already. `Auto` and `Stderr` need no sink.
+pub fn start(settings: Settings) -> Result<Handle, LogError> {
+    let sink = sink::open(&settings)?;
+    let queue = Arc::new(Queue::default());
+    let (subscriber, filter) = subscriber(Arc::clone(&queue), settings.level);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    Ok(Handle { shared, jobs })
+    queue::spawn(Arc::clone(&queue), sink).map_err(LogError::Thread)?;
+    Ok(Handle { queue, filter })
 }
 
-fn write(sink: &Sink, queued: &Receiver<Job>, shared: &Shared) {
-    loop {
-        match queued.recv_timeout(Duration::from_secs(1)) {
-            Ok(Job::Write(entry)) => sink.write(&entry),
-            Ok(Job::Flush(done)) => drop(done.send(())),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        let dropped = shared.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            tracing::warn!(dropped, "the log was too slow: messages were left out");
-        }
-    }
+fn subscriber(
+    queue: Arc<Queue>,
+    level: Level,
+) -> (impl Subscriber + Send + Sync + 'static, reload::Handle<Targets, Registry>) {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    (tracing_subscriber::registry().with(filter).with(Forward { queue }), handle)
 }
 
-/// Hands events over to the thread.
+/// The greater level is the one that lets more through.
+fn filter(level: Level) -> Targets {
+    Targets::new()
+        .with_default(level.min(Level::INFO))
+        .with_target("alertd", level)
+        .with_target(ALERTS, level.max(Level::INFO))
+}
+
+/// Hands events over to the writing thread.
 struct Forward {
-    shared: Arc<Shared>,
-    jobs: SyncSender<Job>,
+    queue: Arc<Queue>,
 }
 
 impl<S: Subscriber> Layer<S> for Forward {
-    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let ours = metadata.target().starts_with("alertd");
-        // What libraries say is for whoever looks into them.
-        let limit = self.shared.level.load(Ordering::Relaxed) - u8::from(!ours);
-        metadata.target() == ALERTS || rank(*metadata.level()) <= limit
-    }
-
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut entry = Entry { metadata: event.metadata(), message: String::new(), fields: Vec::new() };
-        event.record(&mut entry);
-        if self.jobs.try_send(Job::Write(entry)).is_err() {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.queue.push(Record::of(event));
     }
 }
 
-impl Entry {
-    fn put(&mut self, field: &Field, mut value: String) {
-        if value.len() > VALUE {
-            let cut = (0..=VALUE).rev().find(|at| value.is_char_boundary(*at)).unwrap_or(0);
-            value.truncate(cut);
-        }
-        match field.name() {
-            "message" => self.message = value,
-            name => self.fields.push((name, value)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What gets through the subscriber at a level, as `message` and target.
+    fn heard(level: Level, say: impl FnOnce(&Handle)) -> Vec<Record> {
+        let queue = Arc::new(Queue::default());
+        let (subscriber, filter) = subscriber(Arc::clone(&queue), level);
+        tracing::subscriber::with_default(subscriber, || {
+            let handle = Handle { queue: Arc::clone(&queue), filter };
+            say(&handle);
+            // Nothing drains this queue, so a flush at the drop would only wait.
+            std::mem::forget(handle);
+        });
+        queue.drain()
+    }
+
+    fn messages(records: &[Record]) -> Vec<&str> {
+        records.iter().map(|record| record.message.as_str()).collect()
+    }
+
+    /// As the service says it of an alert.
+    fn mirror(topic: &str, id: &str, level: Level, user: &str, message: &str) {
+        match level {
+            Level::INFO => tracing::info!(target: ALERTS, topic, alert_id = id, user, "{message}"),
+            Level::WARN => tracing::warn!(target: ALERTS, topic, alert_id = id, user, "{message}"),
+            _ => tracing::error!(target: ALERTS, topic, alert_id = id, user, "{message}"),
         }
     }
-}
 
-impl Visit for Entry {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.to_owned());
+    #[test]
+    fn a_mirrored_alert_passes_at_any_level_with_its_own_priority() {
+        let records = heard(Level::ERROR, |_| {
+            mirror("ops.db", "5-0", Level::INFO, "alice", "up {}");
+            mirror("ops.db", "6-0", Level::WARN, "alice", "slow");
+            mirror("ops.db", "7-0", Level::ERROR, "alice", "down");
+            tracing::info!("not this");
+        });
+        assert_eq!(messages(&records), ["up {}", "slow", "down"]);
+        assert_eq!(records.iter().map(Record::priority).collect::<Vec<_>>(), [6, 4, 3]);
+        let fields: Vec<_> = records[0].fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(fields, [("topic", "ops.db"), ("alert_id", "5-0"), ("user", "alice")]);
     }
 
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
+    #[test]
+    fn a_new_level_is_in_force_at_once_in_both_directions() {
+        let records = heard(Level::WARN, |handle| {
+            let say = |text: &str| tracing::debug!("{text}");
+            say("one");
+            handle.set_level(Level::DEBUG);
+            say("two");
+            handle.set_level(Level::WARN);
+            say("three");
+        });
+        assert_eq!(messages(&records), ["two"]);
+    }
+
+    #[test]
+    fn libraries_are_never_heard_below_info() {
+        let records = heard(Level::TRACE, |_| {
+            tracing::debug!(target: "h2::codec", "headers");
+            tracing::info!(target: "h2::codec", "said");
+            tracing::trace!(target: "alertd::http", "own");
+        });
+        assert_eq!(messages(&records), ["said", "own"]);
     }
 }

@@ -43,7 +43,13 @@ impl Service {
     pub async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Vec<KeyInfo>, Refusal> {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
         for key in &revoked {
-            tracing::info!(user = key.user, key = key.id, by = caller.name(), "key revoked");
+            tracing::info!(
+                message_id = "key-revoked",
+                user = key.user,
+                key = key.id,
+                by = caller.name(),
+                "key revoked"
+            );
         }
         Ok(revoked)
     }

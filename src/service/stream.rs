@@ -127,6 +127,9 @@ impl Stream {
             End::Bye(bye) => Some(bye),
         });
         if let End::Bye(bye) = end {
+            if bye == Bye::Slow {
+                tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
+            }
             let patience = if bye == Bye::Slow { STALL } else { FAREWELL };
             if let Ok(Ok(room)) = timeout(patience, blocks.reserve()).await {
                 room.send(format.bye(bye, retry_ms));

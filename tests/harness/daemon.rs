@@ -77,8 +77,8 @@ impl Daemon {
                 lines.more.notify_all();
             }
         });
-        let line = log.wait("listening http=");
-        let address = line.split("http=").nth(1).unwrap().split([' ', ',']).next().unwrap().parse().unwrap();
+        let line = log.wait(" http=");
+        let address = line.split(" http=").nth(1).unwrap().split([' ', ',']).next().unwrap().parse().unwrap();
         Self { child, directory, address, log, environment }
     }
 

@@ -82,7 +82,7 @@ impl Writer {
         };
         advance(&mut writer.state, (writer.clock)(), 0);
         if let Err(error) = writer.reserve.hold() {
-            writer.report(&format!("no space can be held in reserve: {error}"));
+            writer.report(true, &format!("no space can be held in reserve: {error}"));
         }
         writer
     }
@@ -243,15 +243,19 @@ impl Writer {
             self.reserve.release();
         }
         self.shared.set_database(None);
-        self.report(&error.to_string());
+        self.report(error.is_full(), &error.to_string());
     }
 
-    fn report(&mut self, reason: &str) {
+    fn report(&mut self, is_full: bool, reason: &str) {
         let directory = self.shared.directory.display();
         let trouble = format!(
             "the store in {directory} cannot take alerts ({reason}): free space there, or mend the disk; alertd tries again each second"
         );
-        tracing::error!(message_id = "store-unavailable", "{trouble}");
+        if is_full {
+            tracing::error!(message_id = "store-full", "{trouble}");
+        } else {
+            tracing::error!(message_id = "store-unavailable", "{trouble}");
+        }
         self.shared.set_trouble(Some(trouble));
     }
 

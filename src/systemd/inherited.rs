@@ -1,0 +1,261 @@
+//! Listening sockets that systemd opened and passed.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+
+use listenfd::ListenFd;
+use socket2::SockRef;
+
+const NAMES: &str = "set FileDescriptorName= in its .socket unit to http, control or publish";
+
+/// Sockets that alertd does not take. It is better not to start than to leave one of them without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritedError {
+    /// None of our names. systemd uses the unit's name where the unit does not set one.
+    #[error("systemd passed a socket named {0:?}, which alertd does not know: {NAMES}")]
+    Unknown(String),
+    /// More than one socket, and no telling which is which.
+    #[error("systemd passed {count} sockets, and number {number} has no name: {NAMES}")]
+    Unnamed {
+        /// How many there are.
+        count: usize,
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// TCP instead of Unix, a datagram socket, or no socket at all.
+    #[error(
+        "the socket that systemd passed as {name:?} is not {expected} ({source}): correct ListenStream= or FileDescriptorName= in its .socket unit"
+    )]
+    Kind {
+        /// The socket's name.
+        name: String,
+        /// What goes by that name.
+        expected: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// A single connection.
+    #[error(
+        "the socket that systemd passed as {0:?} is one connection and accepts none: set Accept=no in its .socket unit (and FileDescriptorName=)"
+    )]
+    NotListening(String),
+    /// The name stands for one socket.
+    #[error(
+        "systemd passed more than one socket named {0:?}: only http may have several; look for a second ListenStream= or .socket unit"
+    )]
+    Twice(String),
+    /// The system refused to prepare the socket.
+    #[error("cannot use the socket that systemd passed as {name:?}: {source}")]
+    Unusable {
+        /// The socket's name.
+        name: String,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// The sockets, each non-blocking and closed on exec. All empty without socket activation.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// TCP, behind keys; in the order of the units.
+    pub http: Vec<TcpListener>,
+    /// The control socket.
+    pub control: Option<UnixListener>,
+    /// The publish socket.
+    pub publish: Option<UnixListener>,
+}
+
+impl Inherited {
+    /// Takes all sockets that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A lone TCP
+    /// socket without a name counts as `http`.
+    ///
+    /// Call it first in `main`, before any other thread runs: the crate below takes `LISTEN_FDS` and `LISTEN_PID` out
+    /// of the environment, so that no child takes the sockets for its own. A second call finds nothing.
+    ///
+    /// # Errors
+    /// [`InheritedError`]; the process should then end, as sockets that were not taken stay open.
+    pub fn take(fdnames: Option<String>) -> Result<Self, InheritedError> {
+        let names = fdnames.unwrap_or_default();
+        let names: Vec<&str> = names.split(':').collect();
+        let mut passed = ListenFd::from_env();
+        let count = passed.len();
+        let mut taken = Self::default();
+        for index in 0..count {
+            match names.get(index).copied().unwrap_or_default() {
+                // "unknown" is what systemd's own library says where there is no name.
+                "" | "unknown" if count == 1 => taken.take_http(&mut passed, index)?,
+                "" | "unknown" => return Err(InheritedError::Unnamed { count, number: index + 1 }),
+                "http" => taken.take_http(&mut passed, index)?,
+                "control" => take_unix(&mut passed, index, "control", &mut taken.control)?,
+                "publish" => take_unix(&mut passed, index, "publish", &mut taken.publish)?,
+                // The name that Accept=yes gives, whatever the unit says.
+                "connection" => return Err(InheritedError::NotListening("connection".into())),
+                other => return Err(InheritedError::Unknown(other.to_owned())),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take_http(&mut self, passed: &mut ListenFd, index: usize) -> Result<(), InheritedError> {
+        let listener = passed.take_tcp_listener(index).map_err(kind("http", "a TCP socket"))?;
+        if let Some(listener) = &listener {
+            check("http", listener, |l| l.set_nonblocking(true))?;
+        }
+        self.http.extend(listener);
+        Ok(())
+    }
+}
+
+fn take_unix(
+    passed: &mut ListenFd,
+    index: usize,
+    name: &'static str,
+    place: &mut Option<UnixListener>,
+) -> Result<(), InheritedError> {
+    if place.is_some() {
+        return Err(InheritedError::Twice(name.to_owned()));
+    }
+    let listener = passed.take_unix_listener(index).map_err(kind(name, "a Unix stream socket"))?;
+    if let Some(listener) = &listener {
+        check(name, listener, |l| l.set_nonblocking(true))?;
+    }
+    *place = listener;
+    Ok(())
+}
+
+fn kind(name: &'static str, expected: &'static str) -> impl FnOnce(io::Error) -> InheritedError {
+    move |source| InheritedError::Kind { name: name.to_owned(), expected, source }
+}
+
+fn check<L: AsFd>(
+    name: &'static str,
+    listener: &L,
+    set_nonblocking: impl FnOnce(&L) -> io::Result<()>,
+) -> Result<(), InheritedError> {
+    let unusable = |source| InheritedError::Unusable { name: name.to_owned(), source };
+    if !SockRef::from(listener).is_listener().map_err(unusable)? {
+        return Err(InheritedError::NotListening(name.to_owned()));
+    }
+    set_nonblocking(listener).map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::child;
+    use super::*;
+    use std::net::TcpStream;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    /// In a child: takes what it got and writes it down. In the parent it has nothing to do.
+    #[test]
+    fn reports_what_it_took() {
+        let Some(report) = child::report() else { return };
+        let text = match Inherited::take(std::env::var("LISTEN_FDNAMES").ok()) {
+            Err(error) => error.to_string(),
+            Ok(mut taken) => {
+                // A blocking accept would never come back, for nobody connects.
+                let would_block = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                taken.http.iter().for_each(|l| would_block(l.accept().unwrap_err()));
+                taken.control.iter().chain(&taken.publish).for_each(|l| would_block(l.accept().unwrap_err()));
+                let again = Inherited::take(None).unwrap();
+                assert!(again.http.is_empty() && std::env::var_os("LISTEN_FDS").is_none());
+                let http: Vec<_> = taken.http.drain(..).map(|l| l.local_addr().unwrap().to_string()).collect();
+                let path = |l: Option<UnixListener>| {
+                    l.map(|l| l.local_addr().unwrap().as_pathname().unwrap().file_name().unwrap().to_owned())
+                };
+                format!("{http:?} {:?} {:?}", path(taken.control), path(taken.publish))
+            }
+        };
+        std::fs::write(report, text).unwrap();
+    }
+
+    fn take(names: Option<&str>, sockets: Vec<OwnedFd>) -> String {
+        let names: Vec<_> = names.map(|names| ("LISTEN_FDNAMES", names)).into_iter().collect();
+        child::run("systemd::inherited::tests::reports_what_it_took", sockets, &names)
+    }
+
+    fn tcp() -> (OwnedFd, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        (listener.into(), address)
+    }
+
+    fn unix(name: &str) -> (OwnedFd, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        (UnixListener::bind(directory.path().join(name)).unwrap().into(), directory)
+    }
+
+    #[test]
+    fn sockets_are_told_apart_by_name_in_any_order() {
+        let ((control, _c), (publish, _p), (http, address)) = (unix("c"), unix("p"), tcp());
+        let expected = format!("[{address:?}] Some(\"c\") Some(\"p\")");
+        assert_eq!(take(Some("publish:http:control"), vec![publish, http, control]), expected);
+    }
+
+    #[test]
+    fn http_may_have_several_sockets_and_control_only_one() {
+        let ((first, a), (second, b)) = (tcp(), tcp());
+        assert_eq!(take(Some("http:http"), vec![first, second]), format!("[{a:?}, {b:?}] None None"));
+        let ((first, _a), (second, _b)) = (unix("a"), unix("b"));
+        let error = take(Some("control:control"), vec![first, second]);
+        assert!(error.contains("more than one socket named \"control\""), "{error}");
+    }
+
+    #[test]
+    fn a_lone_tcp_socket_needs_no_name_and_two_do() {
+        for names in [None, Some(""), Some("unknown")] {
+            let (http, address) = tcp();
+            assert_eq!(take(names, vec![http]), format!("[{address:?}] None None"), "{names:?}");
+        }
+        let error = take(Some("http"), vec![tcp().0, tcp().0]);
+        assert!(error.contains("number 2 has no name") && error.contains("FileDescriptorName="), "{error}");
+        let error = take(None, vec![unix("x").0]);
+        assert!(error.contains("is not a TCP socket"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_remedy() {
+        let error = take(Some("alertd.socket"), vec![tcp().0]);
+        assert!(error.contains("\"alertd.socket\"") && error.contains("FileDescriptorName="), "{error}");
+    }
+
+    #[test]
+    fn a_socket_of_the_wrong_kind_is_refused_by_name() {
+        let error = take(Some("control"), vec![tcp().0]);
+        assert!(error.contains("\"control\" is not a Unix stream socket"), "{error}");
+        let error = take(Some("publish"), vec![UnixDatagram::unbound().unwrap().into()]);
+        assert!(error.contains("\"publish\" is not a Unix stream socket"), "{error}");
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let error = take(Some("http"), vec![file.into()]);
+        assert!(error.contains("\"http\" is not a TCP socket"), "{error}");
+    }
+
+    #[test]
+    fn a_connection_is_not_taken_for_a_listening_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for name in ["http", "connection"] {
+            let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let error = take(Some(name), vec![connection.into()]);
+            assert!(error.contains("Accept=no"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_units_pass_the_names_that_are_taken() {
+        for (unit, name) in [
+            (include_str!("../../systemd/alertd.socket"), "http"),
+            (include_str!("../../systemd/alertd-control.socket"), "control"),
+            (include_str!("../../systemd/alertd-publish.socket"), "publish"),
+        ] {
+            assert!(unit.contains(&format!("\nFileDescriptorName={name}\n")), "{unit}");
+        }
+    }
+
+    #[test]
+    fn without_activation_there_is_nothing() {
+        assert_eq!(take(Some("http"), vec![]), "[] None None");
+    }
+}

@@ -1,0 +1,49 @@
+//! What the service manager gives, and what it wants to know.
+//!
+//! Owns the sockets it passes ([`Inherited`]) and the messages to it ([`Notifier`]). The daemon alone calls it. Without
+//! systemd everything here does nothing and is no error. It leaves logging to [`crate::log`] and binds nothing itself.
+
+mod inherited;
+mod notify;
+
+pub use inherited::{Inherited, InheritedError};
+pub use notify::Notifier;
+
+#[cfg(test)]
+mod child {
+    //! Runs one test of this binary again as a child, with an environment and descriptors of its own: both belong to a
+    //! process, and cannot be changed in a running one.
+
+    use std::os::fd::OwnedFd;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    /// Names the file into which the child writes what it saw; absent in the parent.
+    const REPORT: &str = "ALERTD_TEST_REPORT";
+
+    /// In the child: where to write.
+    pub(super) fn report() -> Option<PathBuf> {
+        std::env::var_os(REPORT).map(PathBuf::from)
+    }
+
+    /// Passes up to three descriptors as 3, 4 and 5, with `LISTEN_PID` right; gives back what the child reported.
+    pub(super) fn run(test: &str, sockets: Vec<OwnedFd>, environment: &[(&str, &str)]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let report = directory.path().join("report");
+        let output = std::fs::File::create(directory.path().join("output")).unwrap();
+        // The shell moves standard input, output and error to where systemd puts its descriptors.
+        let script = "exec 3<&0 4<&1 5<&2 0</dev/null 1>\"$OUTPUT\" 2>&1; LISTEN_PID=$$ exec \"$@\"";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, "sh"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        command.env("LISTEN_FDS", sockets.len().to_string()).env("OUTPUT", directory.path().join("output"));
+        command.env(REPORT, &report).envs(environment.iter().copied());
+        let mut sockets = sockets.into_iter();
+        let mut next = || sockets.next().map_or_else(|| Stdio::from(output.try_clone().unwrap()), Stdio::from);
+        let (first, second, third) = (next(), next(), next());
+        let status = command.stdin(first).stdout(second).stderr(third).status().unwrap();
+        let said = std::fs::read_to_string(directory.path().join("output")).unwrap();
+        assert!(status.success(), "{said}");
+        std::fs::read_to_string(report).unwrap_or_else(|_| panic!("the child ran no test: {said}"))
+    }
+}
