@@ -7,25 +7,23 @@
 mod origin;
 mod record;
 mod store;
+mod verify;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::alert::Pattern;
 use crate::api::{CreatedKey, KeyInfo, NewKey};
-use crate::key::secret::{self, Presented};
-use crate::key::{Grant, Scope, is_user};
+use crate::key::{Grant, Scope, is_user, secret};
 use record::{Record, derive, hex, time};
 use store::Store;
+use verify::{Fingerprint, Lane};
 
 /// Keys in all.
 pub const MAX_KEYS: usize = 10_000;
@@ -33,10 +31,6 @@ pub const MAX_KEYS: usize = 10_000;
 const MAX_TOPICS: usize = 64;
 /// Bytes of a label.
 const MAX_LABEL: usize = 128;
-/// Verifications that wait, for each of the two lanes.
-const MAX_WAITING: usize = 256;
-/// Imported keys of one user that one presented secret is tried on.
-const MAX_TRIED: usize = 16;
 /// How long a rotated key goes on working where nobody says otherwise, seconds.
 const OVERLAP: u64 = 24 * 3600;
 /// The longest expiry and overlap, seconds: a hundred years.
@@ -58,6 +52,17 @@ pub enum KeyringError {
         /// How it differs.
         reason: String,
     },
+    /// The file is ours, but what it says cannot be.
+    #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is no longer the one that was read.
+    #[error("{} was changed by another hand and is not overwritten: `alertctl reload` takes it up, then try again", .0.display())]
+    Changed(PathBuf),
     /// A link where a file should be.
     #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]
     Link(PathBuf),
@@ -139,8 +144,6 @@ pub struct Settings {
     pub workers: usize,
 }
 
-type Fingerprint = [u8; 32];
-
 struct Entry {
     record: Record,
     grant: Arc<Grant>,
@@ -155,32 +158,34 @@ impl Entry {
         let state = KeyState::Active { expires_ms: grant.expires_ms, grant: Arc::clone(&grant) };
         Self { record, grant, verified: Mutex::default(), state: watch::Sender::new(state) }
     }
-}
 
-/// A bounded share of the derivations.
-struct Lane {
-    permits: Semaphore,
-    waiting: AtomicUsize,
-}
-
-impl Lane {
-    fn new(permits: usize) -> Self {
-        Self { permits: Semaphore::new(permits), waiting: AtomicUsize::new(0) }
+    fn remember(&self, fingerprint: Fingerprint) {
+        *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
     }
+}
+
+/// The keys in force, and the ways to find them.
+#[derive(Default)]
+struct Keys {
+    by_id: HashMap<String, Arc<Entry>>,
+    /// Those of the former service by user: their secrets name no id.
+    imported: HashMap<String, Vec<Arc<Entry>>>,
 }
 
 /// The keys.
 pub struct Keyring {
-    /// Locked for the length of a change, the disk included; readers do not need it.
-    store: Mutex<Store>,
-    keys: RwLock<HashMap<String, Arc<Entry>>>,
+    /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
+    /// `alertctl` holds one.
+    store: Mutex<Box<Store>>,
+    keys: RwLock<Keys>,
     iterations: u32,
     fingerprint_key: Zeroizing<[u8; 32]>,
     /// A known id of our own form.
     own: Lane,
     /// The form of the service before, whose secrets do not name their key.
     origin: Lane,
-    derivations: AtomicU64,
+    /// Shared with derivations whose caller is gone.
+    derivations: Arc<AtomicU64>,
 }
 
 impl Keyring {
@@ -189,95 +194,25 @@ impl Keyring {
     /// # Errors
     /// Where the store is locked, foreign or cannot be read.
     pub fn open(settings: &Settings) -> Result<Self, KeyringError> {
-        let store = Store::open(&settings.directory)?;
-        let keys = store.load()?.into_iter().map(|record| (record.id.clone(), Arc::new(Entry::new(record)))).collect();
-        Ok(Self {
-            store: Mutex::new(store),
-            keys: RwLock::new(keys),
+        let mut store = Store::open(&settings.directory)?;
+        let records = store.load()?;
+        let keyring = Self {
+            store: Mutex::new(Box::new(store)),
+            keys: RwLock::default(),
             iterations: settings.iterations,
             fingerprint_key: Zeroizing::new(random()?),
             own: Lane::new(settings.workers.max(1)),
             origin: Lane::new(1),
-            derivations: AtomicU64::new(0),
-        })
+            derivations: Arc::default(),
+        };
+        keyring.install(records);
+        Ok(keyring)
     }
 
     /// PBKDF2 runs since start.
     #[must_use]
     pub fn derivations(&self) -> u64 {
         self.derivations.load(Ordering::Relaxed)
-    }
-
-    /// The grant of a secret that was verified before; never a derivation.
-    #[must_use]
-    pub fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
-        let candidates = self.candidates(presented).ok()?;
-        let fingerprint = self.fingerprint(presented);
-        let is_it = |entry: &&Arc<Entry>| {
-            let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
-            verified.is_some_and(|known| known.ct_eq(&fingerprint).into()) && !entry.record.is_expired(now_ms)
-        };
-        candidates.iter().find(is_it).map(|entry| Arc::clone(&entry.grant))
-    }
-
-    /// Verifies a secret, with a derivation off the calling thread where its form and id do not refuse it before.
-    ///
-    /// # Errors
-    /// [`VerifyError`].
-    pub async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
-        let candidates = self.candidates(presented)?;
-        let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
-        if live.is_empty() {
-            return Err(VerifyError::Expired);
-        }
-        let lane = if live.iter().any(|entry| entry.record.imported) { &self.origin } else { &self.own };
-        if lane.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            lane.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(VerifyError::Busy);
-        }
-        // Counts down also where the caller goes away.
-        let _waiting = Leave(&lane.waiting);
-        let _permit = lane.permits.acquire().await.map_err(|_| VerifyError::Busy)?;
-        // Many requests with one new key come at once: the first one pays, the others find it remembered.
-        if let Some(grant) = self.remembered(presented, now_ms) {
-            return Ok(grant);
-        }
-        self.derivations.fetch_add(live.len() as u64, Ordering::Relaxed);
-        let secret = Zeroizing::new(presented.to_owned());
-        let found = tokio::task::spawn_blocking(move || live.into_iter().find(|entry| entry.record.is_secret(&secret)));
-        let entry = found.await.map_err(|_| VerifyError::Busy)?.ok_or(VerifyError::Wrong)?;
-        // It may have been revoked in the meantime; then the entry is no longer in the map, and nobody looks at it.
-        *entry.verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.fingerprint(presented));
-        match &*entry.state.borrow() {
-            KeyState::Active { grant, .. } => Ok(Arc::clone(grant)),
-            KeyState::Revoked => Err(VerifyError::Unknown),
-        }
-    }
-
-    /// The keys that a presented text may be the secret of.
-    fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let found: Vec<_> = match secret::parse(presented).ok_or(VerifyError::Malformed)? {
-            Presented::Own { user, id } => keys
-                .get(id)
-                .filter(|entry| entry.record.user == user && !entry.record.imported)
-                .cloned()
-                .into_iter()
-                .collect(),
-            Presented::Origin => {
-                let user = secret::origin_user(presented).ok_or(VerifyError::Malformed)?;
-                let imported = keys.values().filter(|entry| entry.record.imported && entry.record.user == user);
-                imported.take(MAX_TRIED).cloned().collect()
-            }
-        };
-        if found.is_empty() { Err(VerifyError::Unknown) } else { Ok(found) }
-    }
-
-    fn fingerprint(&self, secret: &str) -> Fingerprint {
-        // HMAC takes a key of any length, so this cannot fail.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.fingerprint_key) else { return [0; 32] };
-        mac.update(secret.as_bytes());
-        mac.finalize().into_bytes().into()
     }
 
     /// All keys, by user and age.
@@ -289,13 +224,13 @@ impl Keyring {
     }
 
     fn read<T>(&self, look: impl Fn(&Arc<Entry>) -> T) -> Vec<T> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).values().map(look).collect()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).by_id.values().map(look).collect()
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
     }
 
     /// Whether there is no key.
@@ -308,7 +243,9 @@ impl Keyring {
     #[must_use]
     pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.get(id).map_or_else(|| watch::Sender::new(KeyState::Revoked).subscribe(), |entry| entry.state.subscribe())
+        keys.by_id
+            .get(id)
+            .map_or_else(|| watch::Sender::new(KeyState::Revoked).subscribe(), |entry| entry.state.subscribe())
     }
 
     /// Makes a key. Blocks for a derivation and the disk.
@@ -344,11 +281,12 @@ impl Keyring {
             created_at: time(now_ms),
             expires_at: new.expires_in.map(|seconds| time(now_ms.saturating_add(seconds * 1000))),
             imported: false,
+            successor: None,
             iterations: self.iterations,
             salt: String::new(),
             hash: String::new(),
         };
-        self.create(record, now_ms, |_| {})
+        self.create(record, now_ms, |_, _| Ok(()))
     }
 
     /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
@@ -356,7 +294,7 @@ impl Keyring {
         &self,
         mut record: Record,
         now_ms: u64,
-        change: impl FnOnce(&mut Vec<Record>),
+        change: impl FnOnce(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
     ) -> Result<CreatedKey, KeyringError> {
         record.id = secret::id(random()?);
         let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
@@ -364,7 +302,7 @@ impl Keyring {
         record.hash = derive(&secret, &record.salt, self.iterations);
         let key = record.info();
         self.change(now_ms, |records| {
-            change(records);
+            change(records, &record.id)?;
             records.push(record);
             Ok(())
         })?;
@@ -404,6 +342,11 @@ impl Keyring {
             let reason = "has expired: make a new one with key add".into();
             return Err(KeyringError::Invalid { field: "id".into(), reason });
         }
+        if let Some(successor) = &old.successor {
+            // Its expiry is that of the overlap by now, which a second successor must not take for its own.
+            let reason = format!("was rotated already: rotate {successor}, which took its place, or make a new key");
+            return Err(KeyringError::Invalid { field: "id".into(), reason });
+        }
         let end = now_ms.saturating_add(overlap * 1000);
         let end = old.expires_ms().map_or(end, |ms| ms.min(end));
         // The new key lives as long as the old one was meant to.
@@ -416,11 +359,17 @@ impl Keyring {
             iterations: self.iterations,
             ..old.clone()
         };
-        let created = self.create(new, now_ms, |records| {
-            records.retain(|record| overlap > 0 || record.id != old.id);
-            if let Some(record) = records.iter_mut().find(|record| record.id == old.id) {
-                record.expires_at = Some(time(end));
+        let created = self.create(new, now_ms, |records, successor| {
+            // Changed while the new one was hashed: a revoked key must not live on in a successor.
+            let at = records.iter().position(|record| *record == old);
+            let at = at.ok_or_else(|| KeyringError::NotFound(old.id.clone()))?;
+            if overlap == 0 {
+                records.remove(at);
+            } else {
+                records[at].expires_at = Some(time(end));
+                records[at].successor = Some(successor.to_owned());
             }
+            Ok(())
         })?;
         Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
     }
@@ -458,7 +407,7 @@ impl Keyring {
     /// # Errors
     /// Where the file cannot be read; the keys stay as they are.
     pub fn reload(&self) -> Result<usize, KeyringError> {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let records = store.load()?;
         Ok(self.install(records))
     }
@@ -469,7 +418,7 @@ impl Keyring {
         now_ms: u64,
         change: impl FnOnce(&mut Vec<Record>) -> Result<T, KeyringError>,
     ) -> Result<T, KeyringError> {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = self.read(|entry| entry.record.clone());
         records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
         let done = change(&mut records)?;
@@ -478,7 +427,7 @@ impl Keyring {
             return Err(KeyringError::Invalid { field: "keys".into(), reason });
         }
         records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        store.save(records.clone())?;
+        store.save(&records)?;
         self.install(records);
         Ok(done)
     }
@@ -486,29 +435,24 @@ impl Keyring {
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
     fn install(&self, records: Vec<Record>) -> usize {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let mut before = std::mem::take(&mut *keys);
+        let mut before = std::mem::take(&mut *keys).by_id;
         let mut changed = 0;
         for record in records {
             let entry = match before.remove(&record.id) {
                 Some(entry) if entry.record == record => entry,
                 Some(entry) => {
                     changed += 1;
-                    let same_secret = (&entry.record.hash, &entry.record.salt) == (&record.hash, &record.salt);
-                    let new = Entry { state: entry.state.clone(), ..Entry::new(record) };
-                    if same_secret {
-                        let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
-                        *new.verified.lock().unwrap_or_else(PoisonError::into_inner) = verified;
-                    }
-                    let (expires_ms, grant) = (new.grant.expires_ms, Arc::clone(&new.grant));
-                    new.state.send_replace(KeyState::Active { expires_ms, grant });
-                    Arc::new(new)
+                    Arc::new(replace(&entry, record))
                 }
                 None => {
                     changed += 1;
                     Arc::new(Entry::new(record))
                 }
             };
-            keys.insert(entry.record.id.clone(), entry);
+            if entry.record.imported {
+                keys.imported.entry(entry.record.user.clone()).or_default().push(Arc::clone(&entry));
+            }
+            keys.by_id.insert(entry.record.id.clone(), entry);
         }
         for entry in before.into_values() {
             changed += 1;
@@ -518,12 +462,18 @@ impl Keyring {
     }
 }
 
-struct Leave<'a>(&'a AtomicUsize);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+/// The entry of a record that changed. With the same secret it keeps those who watch; with another, who held the old
+/// one is out.
+fn replace(old: &Entry, record: Record) -> Entry {
+    if !old.record.has_secret_of(&record) {
+        old.state.send_replace(KeyState::Revoked);
+        return Entry::new(record);
     }
+    let new = Entry { state: old.state.clone(), ..Entry::new(record) };
+    *new.verified.lock().unwrap_or_else(PoisonError::into_inner) =
+        *old.verified.lock().unwrap_or_else(PoisonError::into_inner);
+    new.state.send_replace(KeyState::Active { expires_ms: new.grant.expires_ms, grant: Arc::clone(&new.grant) });
+    new
 }
 
 fn random<const N: usize>() -> Result<[u8; N], KeyringError> {

@@ -66,6 +66,7 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
                 created_at: created(&key.created_at).unwrap_or_else(|| time(now_ms)),
                 expires_at: None,
                 imported: true,
+                successor: None,
                 iterations: ITERATIONS,
                 // The salt is the text of the digits, so its case stays.
                 salt: key.salt,

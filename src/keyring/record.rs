@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::alert::{Pattern, rfc3339};
 use crate::api::KeyInfo;
-use crate::key::{Grant, Scope};
+use crate::key::{Grant, Scope, is_user};
 
 /// One key. The secret itself is nowhere in it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub(super) struct Record {
     pub(super) expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) imported: bool,
+    /// The key that took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) successor: Option<String>,
     pub(super) iterations: u32,
     /// 32 hex digits; they are the salt as text, as the service before had it.
     pub(super) salt: String,
@@ -32,7 +35,30 @@ pub(super) struct Record {
     pub(super) hash: String,
 }
 
+/// Above this, an edited file could keep a core busy for minutes.
+const MAX_ITERATIONS: u32 = 10_000_000;
+
 impl Record {
+    /// What the types do not say, of a record that somebody may have edited.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match self {
+            _ if self.id.is_empty() => Err("a key has no id"),
+            _ if !is_user(&self.user) => Err("its user is not 1 to 64 of A-Z a-z 0-9 . _ -"),
+            _ if self.scopes.is_empty() => Err("it has no scope"),
+            _ if self.topics.is_empty() => Err("it has no topic"),
+            _ if !(1..=MAX_ITERATIONS).contains(&self.iterations) => Err("its iterations are not 1 to 10000000"),
+            _ if !is_hex(&self.salt, 32) => Err("its salt is not 32 hex digits"),
+            _ if !is_hex(&self.hash, 64) => Err("its hash is not 64 hex digits"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the same secret opens both.
+    pub(super) fn has_secret_of(&self, other: &Self) -> bool {
+        (self.iterations, &self.salt, &self.hash) == (other.iterations, &other.salt, &other.hash)
+    }
+
     pub(super) fn expires_ms(&self) -> Option<u64> {
         self.expires_at.map(|time| u64::try_from(time.as_millisecond()).unwrap_or(0))
     }

@@ -1,35 +1,46 @@
 //! `auth.json` and its lock.
 //!
 //! Whoever holds a [`Store`] is the only writer: the lock is held for its life. A write either happens whole or not at
-//! all, and never through a symbolic link.
+//! all, and never through a symbolic link. A file that is not the one that was read, such as the former service's copied in
+//! between, is never replaced.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::KeyringError;
 use super::record::Record;
+use super::{KeyringError, MAX_KEYS};
 
-/// A larger file is none of ours.
-const MAX_BYTES: u64 = 32 << 20;
+/// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
+const MAX_BYTES: u64 = 128 << 20;
 
 /// The file's form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Document<K> {
     /// Says whose file it is, and its version.
     alertd_keys: u32,
-    keys: Vec<Record>,
+    keys: K,
 }
 
 pub(super) struct Store {
     directory: PathBuf,
     path: PathBuf,
+    /// Of the file as it was last read or written.
+    stamp: Option<Stamp>,
     /// Held, not used.
     _lock: File,
+}
+
+/// Tells one version of the file from another: device, inode, size and time of change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+fn stamp(file: &Metadata) -> Stamp {
+    (file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec())
 }
 
 impl Store {
@@ -40,15 +51,23 @@ impl Store {
         }
         let path = directory.join("auth.lock");
         let failed = |source| KeyringError::Io { path: path.clone(), source };
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.map_err(failed)?;
-        let (opened, named) = (lock.metadata().map_err(failed)?, fs::symlink_metadata(&path).map_err(failed)?);
-        if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-            return Err(KeyringError::Link(path));
-        }
-        give_to_owner(&lock, directory).map_err(failed)?;
+        // Made anew or opened as it is: creating "if missing" would make a file wherever a dangling link points, and an
+        // older file may have another name, whose owner is nobody's to change.
+        let lock = match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(lock) => {
+                give_to_owner(&lock, directory).map_err(failed)?;
+                lock
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_plain(&path, true)?,
+            Err(error) => return Err(failed(error)),
+        };
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), path: directory.join("auth.json"), _lock: lock }),
+            Ok(()) => Ok(Self {
+                directory: directory.to_owned(),
+                path: directory.join("auth.json"),
+                stamp: None,
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(KeyringError::Locked(path)),
             Err(TryLockError::Error(source)) => Err(KeyringError::Io { path, source }),
         }
@@ -59,21 +78,44 @@ impl Store {
     }
 
     /// The keys; none where there is no file yet.
-    pub(super) fn load(&self) -> Result<Vec<Record>, KeyringError> {
+    pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
+        let Some((records, stamp)) = self.read()? else {
+            self.stamp = None;
+            return Ok(Vec::new());
+        };
+        let damaged = |reason: String| KeyringError::Damaged { path: self.path.clone(), reason };
+        let mut ids = HashSet::new();
+        for record in &records {
+            record.check().map_err(|reason| damaged(format!("key {:?}: {reason}", record.id)))?;
+            if !ids.insert(&record.id) {
+                return Err(damaged(format!("the key {:?} is there twice", record.id)));
+            }
+        }
+        if records.len() > MAX_KEYS {
+            return Err(damaged(format!("there are more than {MAX_KEYS} keys")));
+        }
+        self.stamp = Some(stamp);
+        Ok(records)
+    }
+
+    fn read(&self) -> Result<Option<(Vec<Record>, Stamp)>, KeyringError> {
         let failed = |source| KeyringError::Io { path: self.path.clone(), source };
         match fs::symlink_metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-            Ok(file) if !file.is_file() => return Err(KeyringError::Link(self.path.clone())),
-            Ok(file) if file.len() > MAX_BYTES => return Err(self.foreign("it is too large")),
-            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        let file = open_plain(&self.path, false)?;
+        let stamp = stamp(&file.metadata().map_err(failed)?);
+        let mut text = Vec::new();
+        file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(self.foreign("it is too large"));
         }
-        let text = fs::read(&self.path).map_err(failed)?;
-        let document: Document = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
+        let document: Document<Vec<Record>> = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
         if document.alertd_keys != 1 {
             return Err(self.foreign(format_args!("its version is {}, not 1", document.alertd_keys)));
         }
-        Ok(document.keys)
+        Ok(Some((document.keys, stamp)))
     }
 
     fn foreign(&self, reason: impl ToString) -> KeyringError {
@@ -81,12 +123,19 @@ impl Store {
     }
 
     /// Replaces the file; after a crash at any moment it is the old or the new one.
-    pub(super) fn save(&self, keys: Vec<Record>) -> Result<(), KeyringError> {
+    pub(super) fn save(&mut self, keys: &[Record]) -> Result<(), KeyringError> {
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(found) if self.stamp == Some(stamp(&found)) => {}
+            // Another's file is named as such.
+            Ok(_) => return Err(self.read().err().unwrap_or_else(|| KeyringError::Changed(self.path.clone()))),
+            Err(source) => return Err(KeyringError::Io { path: self.path.clone(), source }),
+        }
         let written = self.replace(&Document { alertd_keys: 1, keys });
         written.map_err(|source| KeyringError::Io { path: self.path.clone(), source })
     }
 
-    fn replace(&self, document: &Document) -> io::Result<()> {
+    fn replace(&mut self, document: &Document<&[Record]>) -> io::Result<()> {
         let temporary = self.directory.join("auth.json.new");
         // One that a crash left behind; a link there goes as well, unfollowed.
         match fs::remove_file(&temporary) {
@@ -100,8 +149,24 @@ impl Store {
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&temporary, &self.path)?;
+        self.stamp = Some(stamp(&file.metadata()?));
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// An existing plain file; what a link points to is opened at the worst, never made, changed or used.
+fn open_plain(path: &Path, write: bool) -> Result<File, KeyringError> {
+    let failed = |source| KeyringError::Io { path: path.to_owned(), source };
+    // Looked at first, or a pipe in its place would hold the opening up.
+    if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
+        return Err(KeyringError::Link(path.to_owned()));
+    }
+    let file = OpenOptions::new().read(true).write(write).open(path).map_err(failed)?;
+    let (opened, named) = (file.metadata().map_err(failed)?, fs::symlink_metadata(path).map_err(failed)?);
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return Err(KeyringError::Link(path.to_owned()));
+    }
+    Ok(file)
 }
 
 /// Root writes as the directory's owner, or the daemon could not read what `alertctl` wrote.
@@ -111,4 +176,84 @@ fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
         fchown(file, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::secret;
+    use crate::keyring::record::{derive, time};
+    use std::os::unix::fs::{chown, symlink};
+
+    fn record(number: usize) -> Record {
+        let topic = |n: usize| format!("{}{n:03}", "a".repeat(125)).parse().unwrap();
+        Record {
+            id: secret::id(std::array::from_fn(|i| (number >> (5 * i.min(7))) as u8)),
+            user: "a".repeat(64),
+            scopes: crate::key::Scope::ALL.to_vec(),
+            topics: (0..64).map(topic).collect(),
+            label: Some("\"".repeat(128)),
+            created_at: time(0),
+            expires_at: Some(time(0)),
+            imported: false,
+            successor: Some("abcdefghij".into()),
+            iterations: 10_000_000,
+            salt: "0".repeat(32),
+            hash: derive("", "", 1),
+        }
+    }
+
+    #[test]
+    fn as_much_as_may_be_written_can_be_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
+        store.save(&(0..MAX_KEYS).map(record).collect::<Vec<_>>()).unwrap();
+        assert_eq!(store.load().unwrap().len(), MAX_KEYS);
+    }
+
+    #[test]
+    fn what_a_crash_left_before_the_rename_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
+        store.save(&[record(1)]).unwrap();
+        drop(store);
+        fs::write(directory.path().join("auth.json.new"), "{\"alertd_keys\": 1, \"keys\": [").unwrap();
+        let mut store = Store::open(directory.path()).unwrap();
+        assert!(store.load().unwrap() == [record(1)]);
+        store.save(&[record(1), record(2)]).unwrap();
+        assert_eq!(store.load().unwrap().len(), 2);
+        assert!(!directory.path().join("auth.json.new").exists());
+    }
+
+    #[test]
+    fn a_dangling_link_in_the_locks_place_makes_no_file_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, target) = (directory.path().join("store"), directory.path().join("target"));
+        fs::create_dir(&store).unwrap();
+        symlink(&target, store.join("auth.lock")).unwrap();
+        assert!(matches!(Store::open(&store), Err(KeyringError::Link(_))));
+        assert!(!target.exists());
+    }
+
+    #[test]
+    fn only_a_lock_that_was_made_here_is_given_to_the_directorys_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let own = fs::metadata(directory.path()).unwrap().uid();
+        let (store, target) = (directory.path().join("store"), directory.path().join("target"));
+        fs::create_dir(&store).unwrap();
+        fs::write(&target, "").unwrap();
+        // Only root can make this case, and only for root does it matter.
+        if own != 0 || chown(&store, Some(12345), Some(12345)).is_err() {
+            return;
+        }
+        fs::hard_link(&target, store.join("auth.lock")).unwrap();
+        Store::open(&store).unwrap();
+        assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
+        fs::remove_file(store.join("auth.lock")).unwrap();
+        let mut made = Store::open(&store).unwrap();
+        made.save(&[]).unwrap();
+        for name in ["auth.lock", "auth.json"] {
+            assert_eq!(fs::metadata(store.join(name)).unwrap().uid(), 12345, "{name}");
+        }
+    }
 }

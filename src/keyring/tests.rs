@@ -186,3 +186,95 @@ fn what_a_key_cannot_be_is_refused_by_field() {
     }
     assert!(!directory.path().join("auth.json").exists());
 }
+
+#[tokio::test]
+async fn all_imported_keys_of_a_user_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let keyring = open(directory.path()).unwrap();
+    let secrets: Vec<_> = (0..20).map(|n| URL_SAFE_NO_PAD.encode([&b"dave:"[..], &[n; 24]].concat())).collect();
+    let salt = "00112233445566778899aabbccddeeff";
+    let key = |secret: &String| serde_json::json!({"id": 1, "salt": salt, "hash": derive(secret, salt, 100_000)});
+    let keys: Vec<_> = secrets.iter().map(key).collect();
+    let file = serde_json::json!({"users": {"1": {"username": "dave", "api_keys": keys}}}).to_string();
+    keyring.import(file.as_bytes(), NOW).unwrap();
+    for secret in &secrets {
+        assert_eq!(keyring.verify(secret, NOW).await.unwrap().user, "dave");
+    }
+}
+
+#[test]
+fn a_key_is_rotated_once_so_its_overlap_is_not_taken_for_its_lifetime() {
+    let directory = tempfile::tempdir().unwrap();
+    let keyring = open(directory.path()).unwrap();
+    let old = keyring.add(for_user("a"), NOW).unwrap();
+    let new = keyring.rotate(&old.key.id, None, NOW).unwrap();
+    assert_eq!(new.key.expires_at, None);
+    let again = keyring.rotate(&old.key.id, None, NOW).err().unwrap().to_string();
+    assert!(again.contains(&new.key.id), "{again}");
+    assert_eq!(keyring.rotate(&new.key.id, None, NOW).unwrap().key.expires_at, None);
+}
+
+#[tokio::test]
+async fn who_holds_a_secret_that_was_replaced_is_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let keyring = open(directory.path()).unwrap();
+    let key = keyring.add(for_user("a"), NOW).unwrap();
+    keyring.verify(&key.secret, NOW).await.unwrap();
+    let watched = keyring.watch(&key.key.id);
+    edit(directory.path(), |key| key["hash"] = "0".repeat(64).into());
+    keyring.reload().unwrap();
+    assert!(matches!(&*watched.borrow(), KeyState::Revoked));
+    assert_eq!(keyring.remembered(&key.secret, NOW), None);
+    assert_eq!(keyring.verify(&key.secret, NOW).await, Err(VerifyError::Wrong));
+}
+
+fn edit(directory: &std::path::Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = directory.join("auth.json");
+    let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut file["keys"][0]);
+    fs::write(&path, file.to_string()).unwrap();
+}
+
+#[test]
+fn a_file_that_says_what_cannot_be_is_refused_by_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = open(directory.path()).unwrap().add(for_user("a"), NOW).unwrap().key.id;
+    let good = fs::read(directory.path().join("auth.json")).unwrap();
+    for (field, value) in [
+        ("iterations", serde_json::json!(u32::MAX)),
+        ("iterations", serde_json::json!(0)),
+        ("salt", serde_json::json!("")),
+        ("hash", serde_json::json!("ab")),
+        ("user", serde_json::json!("a~b")),
+        ("scopes", serde_json::json!([])),
+        ("topics", serde_json::json!([])),
+    ] {
+        edit(directory.path(), |key| key[field] = value);
+        let Err(KeyringError::Damaged { reason, .. }) = open(directory.path()) else { panic!("{field}") };
+        assert!(reason.contains(&id), "{reason}");
+        fs::write(directory.path().join("auth.json"), &good).unwrap();
+    }
+    let mut twice: serde_json::Value = serde_json::from_slice(&good).unwrap();
+    let twin = twice["keys"][0].clone();
+    twice["keys"].as_array_mut().unwrap().push(twin);
+    fs::write(directory.path().join("auth.json"), twice.to_string()).unwrap();
+    assert!(matches!(open(directory.path()), Err(KeyringError::Damaged { .. })));
+}
+
+#[test]
+fn a_file_that_came_in_between_is_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let keyring = open(directory.path()).unwrap();
+    keyring.add(for_user("a"), NOW).unwrap();
+    let path = directory.path().join("auth.json");
+    let (ours, theirs) = (fs::read(&path).unwrap(), br#"{"users": {"1": {"username": "a", "api_keys": []}}}"#);
+    fs::write(&path, theirs).unwrap();
+    assert!(matches!(keyring.add(for_user("b"), NOW), Err(KeyringError::Foreign { .. })));
+    assert_eq!(fs::read(&path).unwrap(), theirs);
+    fs::write(&path, &ours).unwrap();
+    assert!(matches!(keyring.add(for_user("b"), NOW), Err(KeyringError::Changed(_))));
+    assert_eq!((fs::read(&path).unwrap(), keyring.len()), (ours, 1));
+    keyring.reload().unwrap();
+    keyring.add(for_user("b"), NOW).unwrap();
+    keyring.add(for_user("c"), NOW).unwrap();
+}

@@ -1,0 +1,267 @@
+//! Verification of presented secrets: who pays for a derivation, where, and how many at a time.
+//!
+//! The service asks [`Keyring::remembered`] first and [`Keyring::verify`] after it. Derivations run on blocking threads
+//! behind two lanes, so that a flood of secrets in the former service's form leaves alertd's own keys their share. Requests
+//! with the same secret share one derivation, and one key or user has few of them under way, so that wrong secrets for one
+//! id cannot fill a lane. What waits is bounded; the rest is told to come again.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use tokio::sync::{OnceCell, Semaphore};
+use zeroize::Zeroizing;
+
+use super::{Entry, Keyring, VerifyError};
+use crate::key::Grant;
+use crate::key::secret::{self, Presented};
+
+/// Distinct secrets that wait or are tried, for each of the two lanes.
+const MAX_WAITING: usize = 1024;
+/// Of these for one key, or one user of the former service. Who holds the key presents one.
+const MAX_FOR_ONE: usize = 4;
+
+pub(super) type Fingerprint = [u8; 32];
+
+/// A bounded share of the derivations.
+pub(super) struct Lane {
+    permits: Arc<Semaphore>,
+    flights: Mutex<HashMap<Fingerprint, Flight>>,
+}
+
+/// The verification of one secret, for all who wait for it.
+struct Flight {
+    owner: String,
+    users: usize,
+    outcome: Arc<OnceCell<Option<Arc<Entry>>>>,
+}
+
+/// One who waits; the last to leave, also by being dropped, ends the flight.
+struct Seat<'a> {
+    lane: &'a Lane,
+    fingerprint: Fingerprint,
+    outcome: Arc<OnceCell<Option<Arc<Entry>>>>,
+}
+
+impl Lane {
+    pub(super) fn new(permits: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(permits)), flights: Mutex::default() }
+    }
+
+    fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Seat<'_>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if !flights.contains_key(&fingerprint) {
+            let of_owner = flights.values().filter(|flight| flight.owner == owner).count();
+            if flights.len() >= MAX_WAITING || of_owner >= MAX_FOR_ONE {
+                return None;
+            }
+        }
+        let new = || Flight { owner: owner.to_owned(), users: 0, outcome: Arc::default() };
+        let flight = flights.entry(fingerprint).or_insert_with(new);
+        flight.users += 1;
+        Some(Seat { lane: self, fingerprint, outcome: Arc::clone(&flight.outcome) })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.lane.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get_mut(&self.fingerprint) {
+            flight.users -= 1;
+            if flight.users == 0 {
+                flights.remove(&self.fingerprint);
+            }
+        }
+    }
+}
+
+impl Keyring {
+    /// The grant of a secret that was verified before; never a derivation.
+    #[must_use]
+    pub fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
+        let candidates = self.candidates(presented).ok()?;
+        let entry = known(&candidates, &self.fingerprint(presented))?;
+        (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
+    }
+
+    /// Verifies a secret, with a derivation off the calling thread where its form and id do not refuse it before.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+        let candidates = self.candidates(presented)?;
+        let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
+        let Some(first) = live.first() else { return Err(VerifyError::Expired) };
+        let (lane, owner) = if first.record.imported {
+            (&self.origin, first.record.user.clone())
+        } else {
+            (&self.own, first.record.id.clone())
+        };
+        let fingerprint = self.fingerprint(presented);
+        let seat = lane.enter(fingerprint, &owner).ok_or(VerifyError::Busy)?;
+        let outcome = seat.outcome.get_or_try_init(|| self.derive(lane, presented, fingerprint, live)).await?;
+        let entry = outcome.as_ref().ok_or(VerifyError::Wrong)?;
+        // Revoked or given another secret in the meantime: then that is what counts.
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        match keys.by_id.get(&entry.record.id) {
+            Some(now) if !now.record.has_secret_of(&entry.record) => Err(VerifyError::Unknown),
+            None => Err(VerifyError::Unknown),
+            Some(now) if now.record.is_expired(now_ms) => Err(VerifyError::Expired),
+            Some(now) => {
+                now.remember(fingerprint);
+                Ok(Arc::clone(&now.grant))
+            }
+        }
+    }
+
+    /// The key whose secret this is. Runs once for all who wait; where that one goes away, the next begins again.
+    async fn derive(
+        &self,
+        lane: &Lane,
+        presented: &str,
+        fingerprint: Fingerprint,
+        live: Vec<Arc<Entry>>,
+    ) -> Result<Option<Arc<Entry>>, VerifyError> {
+        let permit = Arc::clone(&lane.permits).acquire_owned().await.map_err(|_| VerifyError::Busy)?;
+        // A flight with this secret may have ended between the caller's look and its seat.
+        if let Some(entry) = known(&live, &fingerprint) {
+            return Ok(Some(Arc::clone(entry)));
+        }
+        let (secret, derivations) = (Zeroizing::new(presented.to_owned()), Arc::clone(&self.derivations));
+        let found = tokio::task::spawn_blocking(move || {
+            // The place is taken until the work is done, also where nobody waits for it any more.
+            let _permit = permit;
+            let found = live.into_iter().find(|entry| {
+                derivations.fetch_add(1, Ordering::Relaxed);
+                entry.record.is_secret(&secret)
+            });
+            if let Some(entry) = &found {
+                entry.remember(fingerprint);
+            }
+            found
+        });
+        found.await.map_err(|_| VerifyError::Busy)
+    }
+
+    /// The keys that a presented text may be the secret of.
+    fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
+        let parsed = secret::parse(presented).ok_or(VerifyError::Malformed)?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let found: Vec<_> = match parsed {
+            Presented::Own { user, id } => {
+                let own = |entry: &&Arc<Entry>| entry.record.user == user && !entry.record.imported;
+                keys.by_id.get(id).filter(own).cloned().into_iter().collect()
+            }
+            Presented::Origin => {
+                let user = secret::origin_user(presented).ok_or(VerifyError::Malformed)?;
+                keys.imported.get(&user).cloned().unwrap_or_default()
+            }
+        };
+        if found.is_empty() { Err(VerifyError::Unknown) } else { Ok(found) }
+    }
+
+    fn fingerprint(&self, secret: &str) -> Fingerprint {
+        // HMAC takes a key of any length, so this cannot fail.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.fingerprint_key) else { return [0; 32] };
+        mac.update(secret.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+fn known<'a>(entries: &'a [Arc<Entry>], fingerprint: &Fingerprint) -> Option<&'a Arc<Entry>> {
+    entries.iter().find(|entry| {
+        let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.is_some_and(|known| known.ct_eq(fingerprint).into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::NewKey;
+    use crate::keyring::Settings;
+
+    const NOW: u64 = 1_795_455_190_123;
+
+    fn open(directory: &std::path::Path, iterations: u32, workers: usize) -> Arc<Keyring> {
+        let settings = Settings { directory: directory.to_owned(), iterations, workers };
+        Arc::new(Keyring::open(&settings).unwrap())
+    }
+
+    fn for_user(user: &str) -> NewKey {
+        NewKey { user: user.into(), ..NewKey::default() }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn any_number_of_requests_with_one_key_cost_one_derivation_and_none_is_turned_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = open(directory.path(), 20_000, 2);
+        let key = keyring.add(for_user("a"), NOW).unwrap();
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..3000 {
+            let (keyring, secret) = (Arc::clone(&keyring), key.secret.clone());
+            requests.spawn(async move { keyring.verify(&secret, NOW).await.is_ok() });
+        }
+        assert!(requests.join_all().await.into_iter().all(|accepted| accepted));
+        assert_eq!(keyring.derivations(), 1);
+        assert!(keyring.own.flights.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_that_goes_away_frees_no_place_before_its_work_is_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = open(directory.path(), 2_000_000, 1);
+        let key = keyring.add(for_user("a"), NOW).unwrap();
+        let (ring, wrong) = (Arc::clone(&keyring), secret::compose("a", &key.key.id, &[1; 24]));
+        let request = tokio::spawn(async move { ring.verify(&wrong, NOW).await });
+        while keyring.derivations() == 0 {
+            tokio::task::yield_now().await;
+        }
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        assert_eq!(keyring.own.permits.available_permits(), 0);
+        assert!(keyring.own.flights.lock().unwrap().is_empty());
+        assert!(keyring.verify(&key.secret, NOW).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn wrong_secrets_for_one_id_take_no_place_from_other_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = open(directory.path(), 1000, 1);
+        let (attacked, other) = (keyring.add(for_user("a"), NOW).unwrap(), keyring.add(for_user("b"), NOW).unwrap());
+        let busy = Arc::clone(&keyring.own.permits).acquire_owned().await.unwrap();
+        let mut flood = tokio::task::JoinSet::new();
+        for n in 0..100 {
+            let (ring, wrong) = (Arc::clone(&keyring), secret::compose("a", &attacked.key.id, &[n; 24]));
+            flood.spawn(async move { ring.verify(&wrong, NOW).await });
+        }
+        for _ in MAX_FOR_ONE..100 {
+            assert_eq!(flood.join_next().await.unwrap().unwrap(), Err(VerifyError::Busy));
+        }
+        assert_eq!(keyring.own.flights.lock().unwrap().len(), MAX_FOR_ONE);
+        drop(busy);
+        assert_eq!(keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
+        while let Some(refused) = flood.join_next().await {
+            assert_eq!(refused.unwrap(), Err(VerifyError::Wrong));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_revoked_while_it_is_verified_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let keyring = open(directory.path(), 1000, 1);
+        let key = keyring.add(for_user("a"), NOW).unwrap();
+        let busy = Arc::clone(&keyring.own.permits).acquire_owned().await.unwrap();
+        let (ring, secret) = (Arc::clone(&keyring), key.secret.clone());
+        let request = tokio::spawn(async move { ring.verify(&secret, NOW).await });
+        while keyring.own.flights.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        keyring.revoke(&key.key.id, NOW).unwrap();
+        drop(busy);
+        assert_eq!(request.await.unwrap(), Err(VerifyError::Unknown));
+    }
+}
