@@ -1,7 +1,7 @@
 //! What the service manager gives, and what it wants to know.
 //!
 //! Owns the sockets it passes ([`Inherited`]) and the messages to it ([`Notifier`]). The daemon alone calls it. Without
-//! systemd everything here does nothing and is no error. It leaves logging to [`crate::log`] and binds nothing itself.
+//! systemd everything here does nothing and is no error. It leaves logging to the module `log` and binds nothing itself.
 
 mod inherited;
 mod notify;
