@@ -79,14 +79,9 @@ impl Failure {
 pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     // First, because it changes the environment, and no other thread may run by then.
     let inherited = Inherited::take();
-    let inputs = Inputs {
-        file: args.config,
-        default_file: config::default_file().to_owned(),
-        environment: std::env::vars_os().collect(),
-        is_root: is_root(),
-    };
+    let inputs = Inputs::from_process(args.config);
     let resolved = config::load(&inputs)?;
-    let tls = resolved.config.http.tls.as_ref().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
+    let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
     if args.check {
         return Ok(());
     }
@@ -94,6 +89,9 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let journal_stream = std::env::var("JOURNAL_STREAM").ok();
     let log = settings::log(&resolved.config);
     let log = log::start(log.0, log.1, journal_stream.as_deref())?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
     let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), &log));
     log.flush();
@@ -271,11 +269,6 @@ impl Doors {
         server.serve_unix(self.publish, Door::Publish);
         self.bound
     }
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// The real clock, for everything below.
