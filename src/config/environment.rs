@@ -34,7 +34,7 @@ pub(super) fn read<'a>(environment: &'a [(OsString, OsString)], errors: &mut Rem
         let named = || KEYS.iter().map(|key| key.name).find(|name| variable(name) == given);
         let Some(name) = seed.or_else(named) else {
             if !belongs_to_others(given) {
-                errors.add(source, format!("there is no such variable; {}", remedy_for_variable(given)));
+                errors.add(source, format!("there is no such setting; {}", remedy_for_variable(given)));
             }
             continue;
         };

@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, text: &str, errors: &mut Remarks) -> Vec<Found> 
     for error in &syntax {
         let message = error.message().trim().replace('\n', ", ");
         let offset = error.span().map_or(0, |span| span.start);
-        reader.refuse(offset, format!("the file is not TOML here: {message}; mend the line"));
+        reader.refuse(offset, format!("{message}: the file is not TOML here; mend the line"));
     }
     // After a syntax error the recovered values may stand in the wrong section.
     if syntax.is_empty() {
@@ -88,7 +88,7 @@ impl Reader<'_> {
                 (None, _) => {
                     let remedy = remedy_for_key(&name);
                     let shown: String = name.escape_debug().take(100).collect();
-                    self.refuse(at, format!("{shown}: there is no such key; {remedy}"));
+                    self.refuse(at, format!("{shown}: there is no such setting; {remedy}"));
                 }
             }
         }

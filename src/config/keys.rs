@@ -176,7 +176,7 @@ impl Raw {
     fn engine_kind(&self) -> Parsed<EngineKind> {
         if self.is("redis") {
             return Err("this build has only the embedded engine; \
-                 write kind = \"embedded\" under [engine], and unset REDIS_HOST"
+                 take \"embedded\", and unset REDIS_HOST"
                 .into());
         }
         self.one_of(&[("embedded", EngineKind::Embedded)])

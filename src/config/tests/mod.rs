@@ -154,8 +154,7 @@ fn the_precise_name_wins_over_the_old_one_and_that_is_said() {
 
 #[test]
 fn redis_host_alone_selects_the_engine_that_is_not_here() {
-    let only =
-        "this build has only the embedded engine; write kind = \"embedded\" under [engine], and unset REDIS_HOST";
+    let only = "this build has only the embedded engine; take \"embedded\", and unset REDIS_HOST";
     let both = [("REDIS_HOST", "localhost"), ("REDIS_PORT", "6380")];
     assert_eq!(refused_with("", &both), [format!("env REDIS_HOST: engine.kind: {only}")]);
     // Whoever names the engine means it; the host is of no use then.
@@ -178,9 +177,9 @@ fn all_errors_are_found_at_once_in_the_order_of_the_file() {
         [
             "a.toml:1:9: stage: \"test\" is unknown; write \"prod\" or \"dev\"",
             "a.toml:3:10: http.listen: 8080 is neither text nor list; write [\"…\", \"…\"]",
-            "a.toml:4:3: http.lissten: there is no such key; did you mean http.listen?",
-            "a.toml:6:1: foo.bar: there is no such key; alertd.toml(5) lists all",
-            "env ALERTD_HTP_LISTEN: there is no such variable; did you mean ALERTD_HTTP_LISTEN?",
+            "a.toml:4:3: http.lissten: there is no such setting; did you mean http.listen?",
+            "a.toml:6:1: foo.bar: there is no such setting; alertd.toml(5) lists all",
+            "env ALERTD_HTP_LISTEN: there is no such setting; did you mean ALERTD_HTTP_LISTEN?",
             "env ALERTD_LOG_LEVEL: log.level: \"loud\" is unknown; write \"error\" or \"warn\" or \"info\" or \"debug\" or \"trace\"",
         ]
     );
