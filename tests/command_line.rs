@@ -40,13 +40,17 @@ fn bad_environments_are_named() {
     for (name, value, words) in [
         ("ALERTD_HTTP_LISTEN", "8080", "env ALERTD_HTTP_LISTEN: http.listen: \"8080\" is no address and port"),
         ("ALERTD_LOG_LEVL", "info", "did you mean ALERTD_LOG_LEVEL?"),
-        ("STAGE", "staging", "env STAGE: stage: is \"staging\""),
+        ("STAGE", "staging", "env STAGE: stage: \"staging\" is unknown; write \"prod\" or \"dev\""),
         (
             "AUTH_STORE_DIR",
             "./data/auth/",
-            "env AUTH_STORE_DIR: auth.store_dir: is \"./data/auth/\", must be an absolute path",
+            "env AUTH_STORE_DIR: auth.store_dir: \"./data/auth/\" is no absolute path; begin it with /",
         ),
-        ("REDIS_HOST", "localhost", "env REDIS_HOST: engine.kind: is \"redis\""),
+        (
+            "REDIS_HOST",
+            "localhost",
+            "env REDIS_HOST: engine.kind: this build has only the embedded engine; take \"embedded\"",
+        ),
         ("REDIS_PORT", "port", "env REDIS_PORT: engine.redis.port: "),
         ("ALERTD_CONFIG", "/nowhere.toml", "/nowhere.toml: cannot be read"),
     ] {

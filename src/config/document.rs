@@ -1,21 +1,17 @@
-//! The settings for people: `config show`, the example file, the man page. All from the one table.
+//! The keys for people: `config show`, the example file, the man page. All from the one table.
 
 use std::fmt::Write;
 
-use super::Resolved;
-use super::keys::{KEYS, Key, variable};
+use super::keys::{Apply, KEYS, variable};
+use super::load::{Resolved, usual};
 
-/// The section of a setting, and its name in it.
+/// The section of a key, and its name in it.
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
 
-/// A setting with its default, as a file of its own.
-pub(super) fn assignment(key: &Key) -> String {
-    format!("{} = {}\n", key.name, key.default)
-}
-
-/// Every value with its source, in the order and form of the file.
+/// Every value with its source, a line each, in the order of the file: `http.listen = "…"   # /etc/alertd.toml:3`. It is
+/// TOML, and holds no secret.
 #[must_use]
 pub fn show(resolved: &Resolved) -> String {
     let lines: Vec<_> = KEYS
@@ -32,12 +28,13 @@ pub fn show(resolved: &Resolved) -> String {
     })
 }
 
-/// The example file: every setting, explained, with its default.
+/// The example file: every key, explained, with its default.
 #[must_use]
 pub fn example() -> String {
     let mut text = String::from(
-        "# All settings of alertd, with their defaults. Copy what you change into /etc/alertd.toml; each can also be set in\n\
-         # the environment, as ALERTD_<SECTION>_<KEY>. Check with: alertctl config check. See alertd.toml(5).\n",
+        "# All keys of alertd, with their defaults. Copy what you change into /etc/alertd.toml; each can also be set in the\n\
+         # environment, as ALERTD_<SECTION>_<KEY>. Durations are written 500ms, 15s, 10m, 1h30m, 7d; sizes 64KiB, 10MB, 1GiB,\n\
+         # or a number of bytes. Check with: alertctl config check. See alertd.toml(5).\n",
     );
     let mut section = "";
     for key in KEYS {
@@ -46,9 +43,12 @@ pub fn example() -> String {
             section = own;
             let _ = write!(text, "\n[{section}]\n");
         }
-        let value = if key.default.is_empty() { "\"\"" } else { key.default };
-        let comment = if key.default.is_empty() { "# " } else { "" };
-        let _ = write!(text, "\n{}{comment}{name} = {value}\n", wrapped(key.about));
+        // What depends on the system must not be fixed by a copy of this file.
+        let line = match key.default {
+            "" => format!("# {name} = {}", usual(key.name)),
+            default => format!("{name} = {default}"),
+        };
+        let _ = write!(text, "\n{}{line}\n", wrapped(key.about));
     }
     text
 }
@@ -71,27 +71,35 @@ fn wrapped(about: &str) -> String {
 /// The page alertd.toml(5), in roff.
 #[must_use]
 pub fn man() -> String {
-    let mut page = String::from(
-        ".TH alertd.toml 5\n.SH NAME\nalertd.toml \\- configuration of alertd\n.SH SYNOPSIS\n/etc/alertd.toml\n\
-         .SH DESCRIPTION\nA TOML file. What it does not set has its default. Every setting can also be given in the environment, where it\n\
-         wins over the file: the variable is named beside it. The variables STAGE, AUTH_STORE_DIR, REDIS_HOST and REDIS_PORT\n\
-         work too. A setting that does not exist is an error. \\fBalertctl config check\\fR finds all errors at once,\n\
-         \\fBalertctl config show\\fR shows every value with its source, \\fBsystemctl reload alertd\\fR puts changes into force;\n\
-         those marked with (restart) wait for a restart.\n",
+    let mut page = format!(
+        ".TH alertd.toml 5 \"\" \"alertd {}\" alertd\n{}",
+        env!("CARGO_PKG_VERSION"),
+        include_str!("man_head.roff")
     );
     let mut section = None;
     for key in KEYS {
         let (own, name) = split(key.name);
         if section != Some(own) {
             section = Some(own);
-            let title = if own.is_empty() { "THE PROCESS".to_owned() } else { format!("[{own}]") };
-            let _ = writeln!(page, ".SH {title}");
+            let _ = match own {
+                "" => writeln!(page, ".SH KEYS OUTSIDE ANY SECTION"),
+                own => writeln!(page, ".SH [{own}]"),
+            };
         }
-        let restart = if key.live { "" } else { " (restart)" };
-        let default = if key.default.is_empty() { String::new() } else { format!(" = {}", key.default) };
-        let about = key.about.replace('\\', "\\\\").replace('-', "\\-");
-        let _ = write!(page, ".TP\n\\fB{name}\\fR{default}{restart}\n{about}\n{}\n", variable(key.name));
+        let default = if key.default.is_empty() { String::new() } else { format!(" = {}", roff(key.default)) };
+        let restart = match key.apply {
+            Apply::Live | Apply::Switch => "",
+            Apply::Restart => " (restart)",
+        };
+        let (about, variable) = (roff(key.about), variable(key.name));
+        let _ = write!(page, ".TP\n\\fB{name}\\fR{default}{restart}\n{about}\n.br\n{variable}\n");
     }
-    page.push_str(".SH SEE ALSO\nalertd(8), alertctl(1)\n");
+    page.push_str(include_str!("man_tail.roff"));
     page
+}
+
+/// Text that roff takes as it is: no escape, no hyphen of its own making, no request at the start of a line.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }

@@ -1,83 +1,110 @@
 //! The configuration file: from text to raw values with their places, all errors gathered.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, find, nearest};
+use super::keys::{KEYS, find};
+use super::nearest::remedy_for_key;
+use super::source::{Remarks, Source};
 use super::value::Raw;
+
+/// All keys a hundred times over; a larger file is another one.
+const LARGEST: u64 = 1 << 20;
 
 /// A value, and where it stands.
 pub(super) struct Found {
     pub(super) name: &'static str,
     pub(super) raw: Raw,
-    pub(super) line: usize,
-    pub(super) column: usize,
+    pub(super) source: Source,
 }
 
-/// What is wrong at which place.
-pub(super) struct Wrong {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) reason: String,
+/// The text of a file. None where it is missing and may be, or where it cannot be read, which is an error then.
+pub(super) fn open(path: &Path, must_exist: bool, errors: &mut Remarks) -> Option<String> {
+    let mut refuse = |line: usize, reason: String| {
+        errors.add(Source::File(path.to_owned(), line, line.min(1)), reason);
+        None
+    };
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => None,
+        Err(error) => refuse(0, format!("cannot be read: {error}; mend that, or name another file with --config")),
+        Ok(_) if bytes.len() as u64 > LARGEST => {
+            refuse(0, format!("is larger than {LARGEST} bytes; name the right file with --config"))
+        }
+        Ok(_) => String::from_utf8(bytes).map_or_else(
+            |error| {
+                let good = error.utf8_error().valid_up_to();
+                let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+                refuse(line, "the line is not UTF-8; save the file as UTF-8".into())
+            },
+            Some,
+        ),
+    }
 }
 
 /// Reads the text of a file. What can be read is, also where other parts are wrong.
-pub(super) fn read(text: &str) -> (Vec<Found>, Vec<Wrong>) {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, found: Vec::new(), wrong: Vec::new() };
-    for error in &errors {
+pub(super) fn read(path: &Path, text: &str, errors: &mut Remarks) -> Vec<Found> {
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { path, text, found: Vec::new(), errors };
+    for error in &syntax {
+        let message = error.message().trim().replace('\n', ", ");
         let offset = error.span().map_or(0, |span| span.start);
-        reader.refuse(offset, format!("{}: the file is not TOML there", error.message().trim()));
+        reader.refuse(offset, format!("{message}: the file is not TOML here; mend the line"));
     }
     // After a syntax error the recovered values may stand in the wrong section.
-    if errors.is_empty() {
+    if syntax.is_empty() {
         reader.table("", table.get_ref());
     }
-    (reader.found, reader.wrong)
+    reader.found
 }
 
 struct Reader<'a> {
+    path: &'a Path,
     text: &'a str,
     found: Vec<Found>,
-    wrong: Vec<Wrong>,
+    errors: &'a mut Remarks,
 }
 
 impl Reader<'_> {
     fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let name =
-                if section.is_empty() { key.get_ref().to_string() } else { format!("{section}.{}", key.get_ref()) };
+            let own = key.get_ref();
+            let name = if section.is_empty() { own.to_string() } else { format!("{section}.{own}") };
+            let at = key.span().start;
             let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
             match (find(&name), value.get_ref()) {
                 (Some(key), _) => {
-                    let (line, column) = self.place(value.span().start);
-                    self.found.push(Found { name: key.name, raw: raw(value), line, column });
+                    let source = self.place(value.span().start);
+                    self.found.push(Found { name: key.name, raw: raw(value), source });
                 }
                 (None, DeValue::Table(inner)) if is_section => self.table(&name, inner),
-                (None, _) if is_section => {
-                    self.refuse(key.span().start, format!("{name}: is a section: write [{name}]"))
-                }
+                (None, _) if is_section => self.refuse(at, format!("{name}: is a section; write [{name}]")),
                 (None, DeValue::Table(inner)) if !inner.is_empty() && section.is_empty() => self.table(&name, inner),
                 (None, _) => {
-                    let hint = nearest(&name, KEYS.iter().map(|key| key.name));
-                    let hint =
-                        hint.map_or_else(|| "alertd.toml(5) lists all".into(), |near| format!("did you mean {near}?"));
-                    self.refuse(key.span().start, format!("{name}: there is no such setting; {hint}"));
+                    let remedy = remedy_for_key(&name);
+                    let shown: String = name.escape_debug().take(100).collect();
+                    self.refuse(at, format!("{shown}: there is no such setting; {remedy}"));
                 }
             }
         }
     }
 
     fn refuse(&mut self, offset: usize, reason: String) {
-        let (line, column) = self.place(offset);
-        self.wrong.push(Wrong { line, column, reason });
+        let place = self.place(offset);
+        self.errors.add(place, reason);
     }
 
-    /// Line and column of a byte, both from 1.
-    fn place(&self, offset: usize) -> (usize, usize) {
+    /// Line and column of a byte, both from 1; columns count characters.
+    fn place(&self, offset: usize) -> Source {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let column = before[line_start..].chars().count() + 1;
+        Source::File(self.path.to_owned(), before.matches('\n').count() + 1, column)
     }
 }
 
@@ -85,7 +112,8 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
     match value.get_ref() {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().to_owned()),
-        DeValue::Integer(_) => Raw::Other("a number that is not decimal"),
+        DeValue::Integer(number) => i64::from_str_radix(&number.as_str().replace('_', ""), number.radix())
+            .map_or(Raw::Other("a number beyond 64 bits"), |number| Raw::Number(number.to_string())),
         DeValue::Float(number) => Raw::Number(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Raw::Flag(*flag),
         DeValue::Datetime(_) => Raw::Other("a date"),

@@ -1,159 +1,214 @@
-//! The one table of settings: names, defaults and explanations. Parsing, environment names, the example file, the man
-//! page and `config show` all go by it.
+//! The one table of keys: name, reader, default, effect of a reload, and explanation.
+//!
+//! Parsing, environment names, hints, `config show`, the example file and the man page all go by it. A new key is a row
+//! here, and a field of the same name in [`Config`].
 
-/// One setting.
+use std::time::Duration;
+
+use super::settings::{Config, Durability, EngineKind, LogLevel, LogTarget, Stage, Store};
+use super::value::{Parsed, Raw};
+
+/// When a changed value comes into force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apply {
+    /// At a reload.
+    Live,
+    /// At a restart.
+    Restart,
+    /// At a reload, but for turning the feature on or off.
+    Switch,
+}
+
+/// One key.
 pub(super) struct Key {
     /// With its section, as in `http.listen`.
     pub(super) name: &'static str,
     /// As it would stand in the file; empty where it depends on the system.
     pub(super) default: &'static str,
-    /// Whether a reload puts it into force.
-    pub(super) live: bool,
+    pub(super) apply: Apply,
     /// For a person.
     pub(super) about: &'static str,
+    /// Reads a value into its field.
+    pub(super) set: fn(&mut Config, &Raw) -> Parsed<()>,
+    /// Whether the field has another value.
+    pub(super) differs: fn(&Config, &Config) -> bool,
 }
 
-const fn live(name: &'static str, default: &'static str, about: &'static str) -> Key {
-    Key { name, default, live: true, about }
+/// `Apply field = default, reader(arguments), explanation`: the path of the field is the name of the key.
+macro_rules! key {
+    ($apply:ident $first:ident $(. $rest:ident)* = $default:literal, $read:ident($($bound:expr),*), $about:literal) => {
+        Key {
+            name: concat!(stringify!($first) $(, ".", stringify!($rest))*),
+            default: $default,
+            apply: Apply::$apply,
+            about: $about,
+            set: |config, raw| {
+                config.$first $(.$rest)* = raw.$read($($bound),*)?;
+                Ok(())
+            },
+            differs: |old, new| old.$first $(.$rest)* != new.$first $(.$rest)*,
+        }
+    };
 }
 
-const fn fixed(name: &'static str, default: &'static str, about: &'static str) -> Key {
-    Key { name, default, live: false, about }
-}
+const MS100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const YEARS: Duration = Duration::from_secs(3650 * 86_400);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
 
-/// All settings, by section.
-pub(super) const KEYS: &[Key] = &[
-    live("stage", "\"prod\"", "\"prod\", or \"dev\", which adds /docs and /openapi.json without a key."),
-    fixed(
-        "state_dir",
-        "",
-        "Where the alerts are kept. Default: systemd's StateDirectory, else /var/lib/alertd for root, else ~/.local/state/alertd.",
-    ),
-    fixed(
-        "control_socket",
-        "",
-        "The socket of alertctl: whoever may connect to it may do everything. Default: /run/alertd/control.sock, or under $XDG_RUNTIME_DIR.",
-    ),
-    fixed(
-        "publish_socket",
-        "",
-        "The socket of local producers: whoever may connect to it may publish. Default: /run/alertd/publish.sock, or under $XDG_RUNTIME_DIR.",
-    ),
-    fixed(
-        "http.listen",
-        "\"127.0.0.1:8080\"",
-        "Address and port, or a list of them. Where systemd passes sockets, alertd.socket says it instead.",
-    ),
-    live(
-        "http.trusted_proxies",
-        "[]",
-        "Addresses or networks (10.0.0.0/8) of reverse proxies whose X-Forwarded-For is believed.",
-    ),
-    fixed(
-        "http.tls_cert",
-        "\"\"",
-        "PEM file with the certificate chain; with tls_key it turns TLS on. The files are read again at a reload.",
-    ),
-    fixed("http.tls_key", "\"\"", "PEM file with the private key."),
-    live("http.max_body", "\"64KiB\"", "The largest body of a request."),
-    fixed("http.max_connections", "16384", "Open connections; further ones wait in the kernel."),
-    live("http.max_streams", "16384", "Open streams in all; further ones are answered 429."),
-    live("http.heartbeat", "\"15s\"", "Silence on a stream after which it gets a cursor event."),
-    live("http.retry", "\"1s..5s\"", "Each stream is told a random reconnect delay out of this span."),
-    live(
-        "http.stream_lifetime",
-        "\"0s\"",
-        "Age at which a stream is ended, so that load balancers can move it; 0 is never.",
-    ),
-    live(
-        "http.cors_origins",
-        "[]",
-        "Origins whose web pages may use the API, such as \"https://dash.example.org\", or \"*\".",
-    ),
-    fixed("auth.store", "\"file\"", "Where keys are kept: \"file\"."),
-    fixed("auth.store_dir", "", "The directory of auth.json. Default: state_dir."),
-    fixed("auth.iterations", "100_000", "PBKDF2 iterations of new keys; a key keeps those it was made with."),
-    live("auth.query_token", "false", "Whether a key may come as ?token=. It ends up in the logs of proxies."),
-    live(
-        "auth.stale_max",
-        "\"5m\"",
-        "How long a node that is cut off from the key store trusts what it knows; for a fleet.",
-    ),
-    live("alerts.latest_ttl", "\"30m\"", "How old the newest alert of a topic may be to be sent to a new stream."),
-    live("alerts.retain_age", "\"7d\"", "Age at which an alert is removed; 0 is never."),
-    live("alerts.retain_count", "1_000_000", "Alerts that are kept; 0 is no limit."),
-    live(
-        "alerts.retain_bytes",
-        "\"1GiB\"",
-        "Bytes of alerts that are kept; 0 is no limit. The file on disk takes up to three times as much.",
-    ),
-    live(
-        "alerts.topic_count",
-        "100_000",
-        "Alerts of one topic that are kept, so that a noisy one does not evict the rest; 0 is no limit.",
-    ),
-    fixed("engine.kind", "\"embedded\"", "Where the log of alerts lives: \"embedded\", on this machine's disk."),
-    fixed(
-        "engine.durability",
-        "\"fsync\"",
-        "\"fsync\": a publish is answered when the disk has it. \"none\": at once, the last second is lost in a crash.",
-    ),
-    fixed("engine.redis.host", "\"\"", "For the redis engine."),
-    fixed("engine.redis.port", "6379", "For the redis engine."),
-    fixed("engine.redis.sentinels", "[]", "For the redis engine."),
-    fixed("engine.redis.cluster", "[]", "For the redis engine."),
-    fixed("engine.redis.username", "\"\"", "For the redis engine."),
-    fixed(
-        "engine.redis.password_file",
-        "\"\"",
-        "For the redis engine: a file, or the name of a systemd credential. Never the password itself.",
-    ),
-    fixed("engine.redis.tls", "false", "For the redis engine."),
-    fixed("engine.redis.key_prefix", "\"alertd\"", "For the redis engine."),
-    live(
-        "hub.memory",
-        "\"64MiB\"",
-        "Bytes of all rings: how far a slow reader may fall behind before it is ended with \"bye\".",
-    ),
-    live("hub.max_subscriptions", "1024", "Distinct combinations of topics and level with open streams."),
-    live("hub.max_subscriptions_per_key", "64", "The same, first asked for by one key."),
-    live("limits.publish_rate", "0", "Alerts a second of one key; 0 is no limit."),
-    live("limits.streams_per_key", "0", "Open streams of one key; 0 is no limit."),
-    live("limits.failed_auth_rate", "30", "Refused keys a minute of one address; 0 is no limit."),
-    fixed(
-        "log.target",
-        "\"auto\"",
-        "\"auto\" (the journal under systemd, else standard error), \"journald\", \"syslog\" or \"stderr\".",
-    ),
-    live("log.level", "\"info\"", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"."),
-    live("log.mirror_alerts", "false", "Whether each alert is written to the log too, at its own priority."),
+const STAGES: &[(&str, Stage)] = &[("prod", Stage::Prod), ("dev", Stage::Dev)];
+const TARGETS: &[(&str, LogTarget)] = &[
+    ("auto", LogTarget::Auto),
+    ("journald", LogTarget::Journald),
+    ("syslog", LogTarget::Syslog),
+    ("stderr", LogTarget::Stderr),
+];
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
 ];
 
-/// The setting of this name.
+/// All keys, by section, in the order of the file.
+pub(super) static KEYS: &[Key] = &[
+    key!(Live stage = "\"prod\"", one_of(STAGES),
+        "\"prod\", or \"dev\", which adds /docs and /openapi.json without a key."),
+    key!(Restart state_dir = "", path(),
+        "Where the alerts are kept. Default: systemd's StateDirectory; else /var/lib/alertd for root and the user alertd; \
+         else alertd under $XDG_STATE_HOME or ~/.local/state."),
+    key!(Restart control_socket = "", socket(),
+        "The socket of alertctl: whoever may connect to it may do everything. Default: control.sock in systemd's \
+         RuntimeDirectory; else in /run/alertd for root and the user alertd; else in alertd under $XDG_RUNTIME_DIR, or in \
+         state_dir."),
+    key!(Restart publish_socket = "", socket(),
+        "The socket of local producers: whoever may connect to it may publish. Default: publish.sock beside control.sock."),
+    key!(Restart http.listen = "\"127.0.0.1:8080\"", addresses(),
+        "Address and port, or a list of them. Where systemd passes sockets, alertd.socket says it instead."),
+    key!(Live http.trusted_proxies = "[]", networks(),
+        "Addresses or networks (10.0.0.0/8) of reverse proxies whose X-Forwarded-For is believed."),
+    key!(Switch http.tls_cert = "\"\"", optional_path(),
+        "PEM file with the certificate chain; with tls_key it turns TLS on. A reload reads both files again, also from \
+         another place; turning TLS on or off waits for a restart."),
+    key!(Switch http.tls_key = "\"\"", optional_path(),
+        "PEM file with the private key; alertd alone should be able to read it."),
+    key!(Live http.max_body = "\"64KiB\"", size(KIB, 16 * MIB),
+        "The largest body of a request; a larger one is answered 413."),
+    key!(Restart http.max_connections = "16384", number(1, 1_000_000),
+        "Open connections; further ones wait in the kernel."),
+    key!(Live http.max_streams = "16384", number(1, 1_000_000),
+        "Open streams in all; further ones are answered 429."),
+    key!(Live http.heartbeat = "\"15s\"", duration(SECOND, HOUR),
+        "Silence on a stream after which it gets a cursor event. Keep it below the idle time-out of every proxy."),
+    key!(Live http.retry = "\"1s..5s\"", span(MS100, HOUR),
+        "Each stream is told a random reconnect delay out of this span, so that not all come back at once."),
+    key!(Live http.stream_lifetime = "\"0s\"", duration_or_zero(SECOND, YEARS),
+        "Age at which a stream is ended, so that load balancers can move it; 0 is never."),
+    key!(Live http.cors_origins = "[]", origins(),
+        "Origins whose web pages may use the API, such as \"https://dash.example.org\", or \"*\" for all."),
+    key!(Restart auth.store = "\"file\"", store(),
+        "Where keys are kept: \"file\" is auth.json under store_dir."),
+    key!(Restart auth.store_dir = "", path(),
+        "The directory of auth.json. Default: state_dir."),
+    key!(Restart auth.iterations = "100_000", number(10_000, 10_000_000),
+        "PBKDF2 iterations of new keys; a key keeps those it was made with."),
+    key!(Live auth.query_token = "false", flag(),
+        "Whether a key may come as ?token=. It ends up in the logs of proxies; POST /tickets does without."),
+    key!(Live auth.stale_max = "\"5m\"", duration(SECOND, DAY),
+        "How long a node that is cut off from the key store trusts what it knows; for a fleet."),
+    key!(Live alerts.latest_ttl = "\"30m\"", duration_or_zero(SECOND, YEARS),
+        "How old the newest alert of a topic may be to be sent to a new stream; 0 sends none."),
+    key!(Live alerts.retain_age = "\"7d\"", duration_or_zero(SECOND, YEARS),
+        "Age at which an alert is removed; 0 is never."),
+    key!(Live alerts.retain_count = "1_000_000", number(0, 1_000_000_000),
+        "Alerts that are kept; 0 is no limit."),
+    key!(Live alerts.retain_bytes = "\"1GiB\"", size_or_zero(KIB, 16 * TIB),
+        "Bytes of alerts that are kept; 0 is no limit. The file on disk takes up to three times as much."),
+    key!(Live alerts.topic_count = "100_000", number(0, 1_000_000_000),
+        "Alerts of one topic that are kept, so that a noisy one does not evict the rest; 0 is no limit."),
+    key!(Restart engine.kind = "\"embedded\"", engine_kind(),
+        "Where the log of alerts lives: \"embedded\" is this machine's disk, under state_dir."),
+    key!(Restart engine.durability = "\"fsync\"", durability(),
+        "\"fsync\": a publish is answered when the disk has it. \"none\": at once, the last second is lost in a crash."),
+    key!(Restart engine.redis.host = "\"\"", host(),
+        "For the redis engine: its host, where it stands alone."),
+    key!(Restart engine.redis.port = "6379", number(1, 65_535),
+        "For the redis engine: the port of host."),
+    key!(Restart engine.redis.sentinels = "[]", endpoints(),
+        "For the redis engine: host and port of each Sentinel."),
+    key!(Restart engine.redis.cluster = "[]", endpoints(),
+        "For the redis engine: host and port of some nodes of a Cluster."),
+    key!(Restart engine.redis.username = "\"\"", text(),
+        "For the redis engine: the ACL user."),
+    key!(Restart engine.redis.password_file = "\"\"", credential(),
+        "For the redis engine: a file, or the name of a systemd credential. Never the password itself."),
+    key!(Restart engine.redis.tls = "false", flag(),
+        "For the redis engine: whether to speak TLS with it."),
+    key!(Restart engine.redis.key_prefix = "\"alertd\"", text(),
+        "For the redis engine: what all its keys begin with; the same on each node of a fleet."),
+    key!(Live hub.memory = "\"64MiB\"", size(MIB, TIB),
+        "Bytes of all rings: how far a slow reader may fall behind before it is ended with \"bye\"."),
+    key!(Live hub.max_subscriptions = "1024", number(1, 1_000_000),
+        "Distinct combinations of topics and level with open streams."),
+    key!(Live hub.max_subscriptions_per_key = "64", number(1, 1_000_000),
+        "The same, first asked for by one key."),
+    key!(Live limits.publish_rate = "0", number(0, 1_000_000_000),
+        "Alerts a second of one key; 0 is no limit."),
+    key!(Live limits.streams_per_key = "0", number(0, 1_000_000),
+        "Open streams of one key; 0 is no limit."),
+    key!(Live limits.failed_auth_rate = "30", number(0, 1_000_000_000),
+        "Refused keys a minute of one address; 0 is no limit."),
+    key!(Restart log.target = "\"auto\"", one_of(TARGETS),
+        "\"auto\" (the journal under systemd, else standard error), \"journald\", \"syslog\" or \"stderr\"."),
+    key!(Live log.level = "\"info\"", one_of(LEVELS),
+        "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"."),
+    key!(Live log.mirror_alerts = "false", flag(),
+        "Whether each alert is written to the log too, at its own priority."),
+];
+
+/// What only a fleet has is known, for a better message, but cannot be chosen and is not offered.
+impl Raw {
+    fn engine_kind(&self) -> Parsed<EngineKind> {
+        if self.is("redis") {
+            return Err("this build has only the embedded engine; \
+                 take \"embedded\", and unset REDIS_HOST"
+                .into());
+        }
+        self.one_of(&[("embedded", EngineKind::Embedded)])
+    }
+
+    fn store(&self) -> Parsed<Store> {
+        if self.is("engine") {
+            return Err("this build has only the embedded engine, which keeps no keys; write \"file\"".into());
+        }
+        self.one_of(&[("file", Store::File)])
+    }
+
+    fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Text(text) if text == word)
+    }
+
+    fn durability(&self) -> Parsed<Durability> {
+        match self {
+            Self::Text(text) if text == "primary" || text.starts_with("replicas:") => {
+                Err(format!("{} belongs to the redis engine; write \"fsync\" or \"none\"", self.show()))
+            }
+            other => other.one_of(&[("fsync", Durability::Fsync), ("none", Durability::None)]),
+        }
+    }
+}
+
+/// The key of this name.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The environment variable of a setting.
+/// The environment variable of a key.
 pub(super) fn variable(name: &str) -> String {
     format!("ALERTD_{}", name.to_ascii_uppercase().replace('.', "_"))
-}
-
-/// The known name that looks most like this one.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, best) = known.map(|k| (distance(name, k), k)).min()?;
-    (distance <= 2 + name.len() / 4).then_some(best)
-}
-
-/// Insertions, deletions and replacements between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let least = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], least);
-        }
-    }
-    row[b.len()]
 }

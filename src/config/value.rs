@@ -1,10 +1,17 @@
 //! Values as they are written, and what they mean.
+//!
+//! Every reader takes what stands there and gives the value, or `what is wrong; remedy` for a person. What it repeats of
+//! the value is short and without control characters.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::alert::duration::milliseconds;
+use super::units::{duration, show_duration, show_size, size};
+
+/// More entries than any list needs.
+const LIST: usize = 64;
+/// Characters of a wrong value that a message repeats.
+const QUOTED: usize = 60;
 
 /// A value before anybody knows what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,18 +20,18 @@ pub(super) enum Raw {
     Number(String),
     Flag(bool),
     List(Vec<Self>),
-    /// Of a kind that no setting has.
+    /// Of a kind that no key has.
     Other(&'static str),
 }
 
-/// What it means, or what would be right.
+/// What it means, or what is wrong and how to mend it.
 pub(super) type Parsed<T> = Result<T, String>;
 
 impl Raw {
     /// As it would stand in the file.
     pub(super) fn show(&self) -> String {
         match self {
-            Self::Text(text) => format!("{text:?}"),
+            Self::Text(text) => quoted(text),
             Self::Number(number) => number.clone(),
             Self::Flag(flag) => flag.to_string(),
             Self::List(items) => format!("[{}]", items.iter().map(Self::show).collect::<Vec<_>>().join(", ")),
@@ -32,122 +39,169 @@ impl Raw {
         }
     }
 
+    /// As a variable of the environment gives it, for a key whose default is `default`.
+    pub(super) fn from_variable(text: &str, default: Option<&Self>) -> Self {
+        match (default, text) {
+            (Some(Self::Flag(_)), "true") => Self::Flag(true),
+            (Some(Self::Flag(_)), "false") => Self::Flag(false),
+            (Some(Self::Number(_)), number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+                Self::Number(number.to_owned())
+            }
+            (Some(Self::List(_)), items) => Self::List(split(items).map(|item| Self::Text(item.to_owned())).collect()),
+            _ => Self::Text(text.to_owned()),
+        }
+    }
+
+    /// Whether it holds a URL with a user or a password.
+    pub(super) fn holds_credentials(&self) -> bool {
+        match self {
+            Self::Text(text) => text.split("://").skip(1).any(|rest| {
+                // A password may hold any character; what follows the last @ of the word is the host.
+                rest.split(char::is_whitespace).next().is_some_and(|word| word.contains('@'))
+            }),
+            Self::List(items) => items.iter().any(Self::holds_credentials),
+            _ => false,
+        }
+    }
+
+    /// For a message.
+    pub(super) fn brief(&self) -> String {
+        let shown = self.show();
+        if shown.chars().count() > QUOTED { shown.chars().take(QUOTED).chain(['…']).collect() } else { shown }
+    }
+
     pub(super) fn text(&self) -> Parsed<String> {
         match self {
+            Self::Text(text) if text.chars().any(char::is_control) => {
+                Err(format!("{} holds a control character; leave it out", self.brief()))
+            }
             Self::Text(text) => Ok(text.clone()),
-            other => Err(format!("is {}, must be a text in quotes", other.show())),
+            other => Err(format!("{} is no text; write one in quotes", other.brief())),
         }
     }
 
     pub(super) fn flag(&self) -> Parsed<bool> {
         match self {
             Self::Flag(flag) => Ok(*flag),
-            Self::Text(text) if text == "true" => Ok(true),
-            Self::Text(text) if text == "false" => Ok(false),
-            other => Err(format!("is {}, must be true or false", other.show())),
+            other => Err(format!("{} is neither true nor false; write one of them, without quotes", other.brief())),
         }
     }
 
-    /// A list, or one thing; in the environment separated by commas.
+    /// A list, or one thing; a text may hold several, separated by commas.
     pub(super) fn list(&self) -> Parsed<Vec<String>> {
-        match self {
-            Self::List(items) => items.iter().map(Self::text).collect(),
-            Self::Text(text) => {
-                Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(ToOwned::to_owned).collect())
-            }
-            other => Err(format!("is {}, must be a text or a list of texts", other.show())),
+        let list = match self {
+            Self::List(items) => items.iter().map(Self::text).collect::<Parsed<Vec<_>>>()?,
+            Self::Text(_) => split(&self.text()?).map(ToOwned::to_owned).collect(),
+            other => return Err(format!("{} is neither text nor list; write [\"…\", \"…\"]", other.brief())),
+        };
+        if list.len() > LIST {
+            return Err(format!("the list has {} entries; write {LIST} at most", list.len()));
         }
+        Ok(list)
     }
 
-    pub(super) fn number(&self, least: u64, most: u64) -> Parsed<u64> {
-        let text = match self {
-            Self::Number(text) | Self::Text(text) => text.replace('_', ""),
-            _ => String::new(),
-        };
-        let within = text.parse().ok().filter(|number| (least..=most).contains(number));
-        within.ok_or_else(|| format!("is {}, must be a whole number from {least} to {most}", self.show()))
+    /// The entries of a list, each read by itself.
+    pub(super) fn each<T>(&self, read: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+        let read_one =
+            |item: &String| read(item).map_err(|wrong| format!("{} {wrong}", Self::Text(item.clone()).brief()));
+        self.list()?.iter().map(read_one).collect()
     }
 
-    /// `64KiB`, `1GiB`, `10MB`, or a number of bytes.
-    pub(super) fn size(&self, least: u64, most: u64) -> Parsed<u64> {
-        let wrong = || {
-            format!(
-                "is {}, must be a size from {} to {} such as \"64KiB\"",
-                self.show(),
-                show_size(least),
-                show_size(most)
-            )
-        };
-        let (Self::Number(text) | Self::Text(text)) = self else { return Err(wrong()) };
-        let text = text.replace('_', "");
-        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-        let factor: u64 = match unit.trim() {
-            "" | "B" => 1,
-            "kB" | "KB" => 1000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => return Err(wrong()),
-        };
-        let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-        bytes.filter(|bytes| *bytes == 0 && least == 0 || (least..=most).contains(bytes)).ok_or_else(wrong)
+    /// A whole number within both bounds.
+    pub(super) fn number<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
+        let span = format!("{least} to {most}");
+        let none = || format!("{} is no whole number; write {span}", self.brief());
+        let (Self::Number(text) | Self::Text(text)) = self else { return Err(none()) };
+        let number = whole(&text.replace('_', "")).ok_or_else(none)?;
+        self.within(number, i128::from(least), i128::from(most), ["small", "large"], &span)
     }
 
-    /// `15s`, `10m`, `1h30m`, `7d`, `500ms`; 0 where `least` is zero.
+    /// Bytes within both bounds.
+    pub(super) fn size<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
+        let span = format!("{} to {}", show_size(least), show_size(most));
+        self.bytes(least, most, &span)
+    }
+
+    /// Bytes within both bounds, or 0.
+    pub(super) fn size_or_zero<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
+        let span = format!("{} to {}, or 0", show_size(least), show_size(most));
+        let is_zero = matches!(self, Self::Number(text) | Self::Text(text) if size(text) == Some(0));
+        self.bytes(if is_zero { 0 } else { least }, most, &span)
+    }
+
+    fn bytes<T: TryFrom<u64>>(&self, least: u64, most: u64, span: &str) -> Parsed<T> {
+        let bytes = match self {
+            Self::Number(text) | Self::Text(text) => size(text),
+            _ => None,
+        };
+        let bytes = bytes.ok_or_else(|| format!("{} is no size such as \"64KiB\"; write {span}", self.brief()))?;
+        self.within(bytes.into(), least.into(), most.into(), ["small", "large"], span)
+    }
+
+    /// A duration within both bounds.
     pub(super) fn duration(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let text =
-            self.text().map_err(|_| format!("is {}, must be a duration such as \"15s\" or \"1h30m\"", self.show()))?;
-        let duration =
-            duration(&text).ok_or_else(|| format!("is {text:?}, must be a duration such as \"15s\" or \"1h30m\""))?;
-        if duration < least || duration > most {
-            return Err(format!("is {text:?}, must be from {} to {}", show_duration(least), show_duration(most)));
-        }
-        Ok(duration)
+        let span = format!("{} to {}", show_duration(least), show_duration(most));
+        self.time(least, most, &span)
     }
 
-    /// `1s..5s`.
+    /// A duration within both bounds, or 0.
+    pub(super) fn duration_or_zero(&self, least: Duration, most: Duration) -> Parsed<Duration> {
+        let span = format!("{} to {}, or 0", show_duration(least), show_duration(most));
+        let is_zero = self.as_duration() == Some(Duration::ZERO);
+        self.time(if is_zero { Duration::ZERO } else { least }, most, &span)
+    }
+
+    fn time(&self, least: Duration, most: Duration, span: &str) -> Parsed<Duration> {
+        let none = || format!("{} is no duration such as \"15s\" or \"1h30m\"; write {span}", self.brief());
+        let time = self.as_duration().ok_or_else(none)?;
+        let ms = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
+        let ms = self.within(ms(time), ms(least), ms(most), ["short", "long"], span)?;
+        Ok(Duration::from_millis(ms))
+    }
+
+    fn as_duration(&self) -> Option<Duration> {
+        match self {
+            Self::Text(text) => duration(text),
+            // Zero is zero in every unit.
+            Self::Number(number) if number == "0" => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+
+    fn within<T: TryFrom<u64>>(&self, value: i128, least: i128, most: i128, off: [&str; 2], span: &str) -> Parsed<T> {
+        let [below, above] = off;
+        if value < least {
+            return Err(format!("{} is too {below}; write {span}", self.brief()));
+        }
+        let fits = u64::try_from(value).ok().filter(|_| value <= most).and_then(|value| T::try_from(value).ok());
+        fits.ok_or_else(|| format!("{} is too {above}; write {span}", self.brief()))
+    }
+
+    /// `1s..5s`, or one duration for both ends.
     pub(super) fn span(&self, least: Duration, most: Duration) -> Parsed<(Duration, Duration)> {
-        let wrong = || {
-            format!(
-                "is {}, must be a span such as \"1s..5s\" from {} to {}",
-                self.show(),
-                show_duration(least),
-                show_duration(most)
-            )
-        };
-        let text = self.text().map_err(|_| wrong())?;
-        let (from, to) = text.split_once("..").unwrap_or((&text, &text));
-        let (from, to) = (duration(from).ok_or_else(wrong)?, duration(to).ok_or_else(wrong)?);
-        if from < least || to > most || from > to { Err(wrong()) } else { Ok((from, to)) }
-    }
-
-    pub(super) fn addresses(&self) -> Parsed<Vec<SocketAddr>> {
-        let list = self.list()?;
-        if list.is_empty() {
-            return Err("is empty, must be an address and port such as \"127.0.0.1:8080\"".into());
+        let limits = format!("from {} to {}", show_duration(least), show_duration(most));
+        let none = || format!("{} is no span such as \"1s..5s\"; write two durations {limits}", self.brief());
+        let Self::Text(text) = self else { return Err(none()) };
+        let (from, to) = text.split_once("..").unwrap_or((text, text));
+        let (from, to) = (duration(from).ok_or_else(none)?, duration(to).ok_or_else(none)?);
+        match () {
+            () if from > to => Err(format!("{} runs backwards; write the shorter duration first", self.brief())),
+            () if from < least => Err(format!("{} begins too early; write two durations {limits}", self.brief())),
+            () if to > most => Err(format!("{} ends too late; write two durations {limits}", self.brief())),
+            () => Ok((from, to)),
         }
-        list.iter()
-            .map(|item| {
-                item.parse().map_err(|_| {
-                    format!("{item:?} is no address and port such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
-                })
-            })
-            .collect()
     }
 
-    pub(super) fn networks(&self) -> Parsed<Vec<Network>> {
-        self.list()?.iter().map(|item| Network::parse(item)).collect()
-    }
-
-    /// An absolute path.
     pub(super) fn path(&self) -> Parsed<PathBuf> {
         let path = PathBuf::from(self.text()?);
-        if path.is_absolute() { Ok(path) } else { Err(format!("is {}, must be an absolute path", self.show())) }
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(format!("{} is no absolute path; begin it with /", self.brief()))
+        }
     }
 
-    /// An absolute path, or nothing.
+    /// A path, or nothing.
     pub(super) fn optional_path(&self) -> Parsed<Option<PathBuf>> {
         if *self == Self::Text(String::new()) { Ok(None) } else { self.path().map(Some) }
     }
@@ -160,60 +214,34 @@ impl Raw {
         };
         found.map(|(_, value)| *value).ok_or_else(|| {
             let known: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            format!("is {}, must be {}", self.show(), known.join(" or "))
+            format!("{} is unknown; write {}", self.brief(), known.join(" or "))
         })
     }
 }
 
-/// A duration as people write it; a bare 0 is one too.
-#[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
-    if text == "0" { Some(Duration::ZERO) } else { milliseconds(text).map(Duration::from_millis) }
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-fn show_duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
-    let fits = units.iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit));
-    fits.map_or_else(|| "0s".into(), |(name, unit)| format!("{}{name}", ms / unit))
+/// Also beyond the bounds, so that `-1` is told to be too small.
+fn whole(text: &str) -> Option<i128> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    is_whole.then(|| text.parse().unwrap_or(i128::MAX))
 }
 
-fn show_size(bytes: u64) -> String {
-    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let fits = units.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
-    fits.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
-}
-
-/// An address, or a network in CIDR form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Network {
-    fn parse(text: &str) -> Parsed<Self> {
-        let wrong = || format!("{text:?} is no address or network such as \"10.0.0.0/8\"");
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let all = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(all), |bits| bits.parse().map_err(|_| wrong()))?;
-        if bits > all { Err(wrong()) } else { Ok(Self { address, bits }) }
-    }
-
-    /// Whether the address lies in it.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let same = |own: u128, other: u128, width: u32| {
-            let shift = width - u32::from(self.bits);
-            shift >= width || own >> shift == other >> shift
-        };
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => same(own.to_bits().into(), other.to_bits().into(), 32),
-            (IpAddr::V6(own), IpAddr::V6(other)) => same(own.to_bits(), other.to_bits(), 128),
-            _ => false,
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    let mut shown = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => shown.extend(['\\', c]),
+            c if c.is_control() => shown.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => shown.push(c),
         }
     }
+    shown.push('"');
+    shown
 }
 
 #[cfg(test)]
@@ -221,23 +249,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_contain_what_they_should() {
-        let network = |text: &str| Network::parse(text).unwrap();
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(network("10.0.0.0/8").contains(address("10.255.0.1")));
-        assert!(network("10.0.0.0/8").contains(address("::ffff:10.1.2.3")));
-        assert!(!network("10.0.0.0/8").contains(address("11.0.0.1")));
-        assert!(network("0.0.0.0/0").contains(address("1.2.3.4")) && !network("0.0.0.0/0").contains(address("::1")));
-        assert!(network("::1").contains(address("::1")) && !network("::1").contains(address("::2")));
-        for bad in ["", "10.0.0.0/33", "10.0.0/8", "x", "::1/129", "10.0.0.0/-1"] {
-            assert!(Network::parse(bad).is_err(), "{bad}");
+    fn what_is_shown_is_toml_whatever_it_holds() {
+        for text in ["", "plain", "a \"b\" \\c", "line\nfeed\ttab", "\u{7f}\u{9b}", "ünïcode…"] {
+            let line = format!("key = {}", Raw::Text(text.into()).show());
+            let table: toml::Table = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(table["key"].as_str(), Some(text));
         }
     }
 
     #[test]
-    fn sizes_read_as_people_write_them() {
-        let size = |text: &str| Raw::Text(text.into()).size(0, u64::MAX);
-        assert_eq!((size("64KiB"), size("1 GiB"), size("10MB")), (Ok(65_536), Ok(1 << 30), Ok(10_000_000)));
-        assert!(size("64kib").is_err() && size("").is_err() && size("99999999999GiB").is_err());
+    fn a_url_with_credentials_is_recognised() {
+        let held = |text: &str| Raw::Text(text.into()).holds_credentials();
+        for url in ["redis://:pw@h", "redis://u:p/w@h:1/0", "http://u@h", "a, https://x:y@h"] {
+            assert!(held(url), "{url}");
+        }
+        for plain in ["", "https://dash.example.org", "me@example.org", "/a/b@c", "http://a, me@b"] {
+            assert!(!held(plain), "{plain}");
+        }
+        assert!(Raw::List(vec![Raw::Text("x://a:b@c".into())]).holds_credentials());
+    }
+
+    #[test]
+    fn a_long_wrong_value_is_repeated_in_part() {
+        let error = Raw::Text("x".repeat(5000)).number::<u64>(0, 1).unwrap_err();
+        assert!(error.chars().count() < 120 && error.contains("x…"), "{error}");
     }
 }

@@ -1,6 +1,5 @@
 //! What `alertctl` takes from the daemon's configuration. The only file here that knows how it is loaded.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
@@ -12,13 +11,7 @@ use crate::keyring;
 /// # Errors
 /// [`Failure::Configuration`] with all its errors, a line each.
 pub fn load(file: Option<&Path>) -> Result<Resolved, Failure> {
-    let inputs = Inputs {
-        file: file.map(Path::to_path_buf),
-        default_file: config::default_file().to_path_buf(),
-        environment: std::env::vars_os().collect(),
-        // The owner of a process's directory is its effective user.
-        is_root: std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0),
-    };
+    let inputs = Inputs::from_process(file.map(Path::to_path_buf));
     config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
 }
 

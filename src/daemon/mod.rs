@@ -79,19 +79,17 @@ impl Failure {
 pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     // First, because it changes the environment, and no other thread may run by then.
     let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
-    let inputs = Inputs {
-        file: args.config,
-        default_file: config::default_file().to_owned(),
-        environment: std::env::vars_os().collect(),
-        is_root: is_root(),
-    };
+    let inputs = Inputs::from_process(args.config);
     let resolved = config::load(&inputs)?;
-    let tls = resolved.config.http.tls.as_ref().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
+    let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
     if args.check {
         return Ok(());
     }
     let inherited = inherited?;
     let log = log::start(settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM")))?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
     let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), &log));
     log.flush();
@@ -269,11 +267,6 @@ impl Doors {
         server.serve_unix(self.publish, Door::Publish);
         self.bound
     }
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// The real clock, for everything below.

@@ -64,14 +64,14 @@ impl Reloader {
         let one = |error: String| vec![error];
         let new = config::load(&self.inputs).map_err(|errors| errors.0)?;
         let config = &new.config;
-        if let Some((cert, key)) = &config.http.tls {
+        if let Some((cert, key)) = config.http.tls() {
             // Only looked at, so that nothing is in force yet if the keys are refused.
             Tls::load(cert, key).map_err(|error| one(error.to_string()))?;
         }
         let keyring = Arc::clone(&self.keyring);
         let reread = tokio::task::spawn_blocking(move || keyring.reload()).await;
         reread.map_err(|error| one(error.to_string()))?.map_err(|error| one(error.to_string()))?;
-        if let (Some(tls), Some((cert, key))) = (&self.tls, &config.http.tls) {
+        if let (Some(tls), Some((cert, key))) = (&self.tls, config.http.tls()) {
             tls.reload(cert, key).map_err(|error| one(error.to_string()))?;
         }
         self.service.configure(settings::service(&new));
@@ -79,6 +79,7 @@ impl Reloader {
         self.hub.configure(settings::hub(config));
         self.embedded.set_retention(settings::retention(config));
         log.set_level(settings::level(config));
-        Ok(Reloaded { needs_restart: self.resolved.needs_restart(&new), warnings: Vec::new() })
+        let waiting = self.resolved.config.restart_needed(config);
+        Ok(Reloaded { needs_restart: waiting.into_iter().map(str::to_owned).collect(), warnings: new.warnings })
     }
 }

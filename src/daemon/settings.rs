@@ -49,7 +49,7 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
 pub(super) fn engine(config: &Config, clock: Clock) -> embedded::Settings {
     embedded::Settings {
         directory: config.state_dir.clone(),
-        durability: match config.durability {
+        durability: match config.engine.durability {
             Durability::Fsync => embedded::Durability::Fsync,
             Durability::None => embedded::Durability::None,
         },

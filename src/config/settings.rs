@@ -1,0 +1,205 @@
+//! The configuration in force, as typed values.
+//!
+//! Filled by [`load`](super::load) from the table of keys, read by the daemon and by `alertctl`. Each field has the name of
+//! its key, and the table explains it. A value that is here has been checked.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cidr::Cidr;
+use super::keys::{Apply, KEYS};
+
+/// `stage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// For everybody.
+    #[default]
+    Prod,
+    /// With the documentation pages.
+    Dev,
+}
+
+/// `auth.store`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    /// `auth.json` under `auth.store_dir`.
+    #[default]
+    File,
+    /// In the engine, shared by a fleet.
+    Engine,
+}
+
+/// `engine.kind`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// On this machine's disk.
+    #[default]
+    Embedded,
+    /// In Redis or Valkey.
+    Redis,
+}
+
+/// `engine.durability`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Answered when the disk has it.
+    #[default]
+    Fsync,
+    /// Answered at once.
+    None,
+}
+
+/// `log.target`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal if there is one.
+    #[default]
+    Auto,
+    /// The journal.
+    Journald,
+    /// Syslog.
+    Syslog,
+    /// Standard error.
+    Stderr,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// All of it; alertd.toml(5) explains each value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Config {
+    pub stage: Stage,
+    pub state_dir: PathBuf,
+    pub control_socket: PathBuf,
+    pub publish_socket: PathBuf,
+    pub http: Http,
+    pub auth: Auth,
+    pub alerts: Alerts,
+    pub engine: Engine,
+    pub hub: Hub,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+impl Config {
+    /// The keys whose value in `new` waits for a restart, in the order of the file. All other changes a reload puts into
+    /// force.
+    #[must_use]
+    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        let waits = |key: &&super::keys::Key| match key.apply {
+            Apply::Live => false,
+            Apply::Restart => (key.differs)(self, new),
+            Apply::Switch => (key.differs)(self, new) && self.http.tls().is_some() != new.http.tls().is_some(),
+        };
+        KEYS.iter().filter(waits).map(|key| key.name).collect()
+    }
+}
+
+/// `[http]`. Zero is no limit where the key says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Http {
+    pub listen: Vec<SocketAddr>,
+    pub trusted_proxies: Vec<Cidr>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub max_body: usize,
+    pub max_connections: usize,
+    pub max_streams: u32,
+    pub heartbeat: Duration,
+    pub retry: (Duration, Duration),
+    pub stream_lifetime: Duration,
+    pub cors_origins: Vec<String>,
+}
+
+impl Http {
+    /// Certificate chain and private key, where TLS is on: both are set, or neither.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        self.tls_cert.as_deref().zip(self.tls_key.as_deref())
+    }
+}
+
+/// `[auth]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Auth {
+    pub store: Store,
+    pub store_dir: PathBuf,
+    pub iterations: u32,
+    pub query_token: bool,
+    pub stale_max: Duration,
+}
+
+/// `[alerts]`; zero is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Alerts {
+    pub latest_ttl: Duration,
+    pub retain_age: Duration,
+    pub retain_count: u64,
+    pub retain_bytes: u64,
+    pub topic_count: u64,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Engine {
+    pub kind: EngineKind,
+    pub durability: Durability,
+    pub redis: Redis,
+}
+
+/// `[engine.redis]`; it means nothing to the embedded engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Redis {
+    pub host: String,
+    pub port: u16,
+    pub sentinels: Vec<String>,
+    pub cluster: Vec<String>,
+    pub username: String,
+    pub password_file: String,
+    pub tls: bool,
+    pub key_prefix: String,
+}
+
+/// `[hub]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Hub {
+    pub memory: usize,
+    pub max_subscriptions: usize,
+    pub max_subscriptions_per_key: usize,
+}
+
+/// `[limits]`; zero is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Limits {
+    pub publish_rate: u32,
+    pub streams_per_key: u32,
+    pub failed_auth_rate: u32,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Log {
+    pub target: LogTarget,
+    pub level: LogLevel,
+    pub mirror_alerts: bool,
+}

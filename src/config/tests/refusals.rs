@@ -1,0 +1,193 @@
+//! Every kind of wrong value, alone in a file, with exactly what is said about it.
+
+use super::{refused, refused_with};
+
+/// A line of the file, and its error from the column on.
+#[rustfmt::skip]
+const REFUSALS: &[(&str, &str)] = &[
+    (r#"stage = 1"#, r#"9: stage: 1 is unknown; write "prod" or "dev""#),
+    (r#"stage = """#, r#"9: stage: "" is unknown; write "prod" or "dev""#),
+    (r#"stage = true"#, r#"9: stage: true is unknown; write "prod" or "dev""#),
+    (r#"stage = "PROD""#, r#"9: stage: "PROD" is unknown; write "prod" or "dev""#),
+    (r#"state_dir = "relative/dir""#, r#"13: state_dir: "relative/dir" is no absolute path; begin it with /"#),
+    (r#"state_dir = 5"#, r#"13: state_dir: 5 is no text; write one in quotes"#),
+    (r#"state_dir = """#, r#"13: state_dir: "" is no absolute path; begin it with /"#),
+    (r#"control_socket = "sock""#, r#"18: control_socket: "sock" is no absolute path; begin it with /"#),
+    (r#"control_socket = []"#, r#"18: control_socket: [] is no text; write one in quotes"#),
+    (r#"publish_socket = "~/sock""#, r#"18: publish_socket: "~/sock" is no absolute path; begin it with /"#),
+    (r#"http.listen = """#, r#"15: http.listen: names no address; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = []"#, r#"15: http.listen: names no address; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = "localhost:80""#, r#"15: http.listen: "localhost:80" is no address and port; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = "127.0.0.1""#, r#"15: http.listen: "127.0.0.1" is no address and port; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = ":8080""#, r#"15: http.listen: ":8080" is no address and port; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = "127.0.0.1:99999""#, r#"15: http.listen: "127.0.0.1:99999" is no address and port; write one such as "127.0.0.1:8080" or "[::1]:8080""#),
+    (r#"http.listen = ["127.0.0.1:1", 2]"#, r#"15: http.listen: 2 is no text; write one in quotes"#),
+    (r#"http.trusted_proxies = "10.0.0.0/40""#, r#"24: http.trusted_proxies: "10.0.0.0/40" has too many bits; write 32 at most"#),
+    (r#"http.trusted_proxies = ["proxy"]"#, r#"24: http.trusted_proxies: "proxy" is no address or network; write one such as "10.0.0.0/8" or "::1""#),
+    (r#"http.trusted_proxies = true"#, r#"24: http.trusted_proxies: true is neither text nor list; write ["…", "…"]"#),
+    (r#"http.tls_cert = "/etc/cert.pem""#, r#"17: http.tls_cert: stands alone; set http.tls_key too, or neither"#),
+    (r#"http.tls_key = "/etc/key.pem""#, r#"16: http.tls_key: stands alone; set http.tls_cert too, or neither"#),
+    (r#"http.tls_cert = "cert.pem""#, r#"17: http.tls_cert: "cert.pem" is no absolute path; begin it with /"#),
+    (r#"http.max_body = "64 kilobytes""#, r#"17: http.max_body: "64 kilobytes" is no size such as "64KiB"; write 1KiB to 16MiB"#),
+    (r#"http.max_body = "10""#, r#"17: http.max_body: "10" is too small; write 1KiB to 16MiB"#),
+    (r#"http.max_body = "17MiB""#, r#"17: http.max_body: "17MiB" is too large; write 1KiB to 16MiB"#),
+    (r#"http.max_body = -1"#, r#"17: http.max_body: -1 is no size such as "64KiB"; write 1KiB to 16MiB"#),
+    (r#"http.max_body = 1.5"#, r#"17: http.max_body: 1.5 is no size such as "64KiB"; write 1KiB to 16MiB"#),
+    (r#"http.max_body = "99999999999999999999GiB""#, r#"17: http.max_body: "99999999999999999999GiB" is no size such as "64KiB"; write 1KiB to 16MiB"#),
+    (r#"http.max_connections = 0"#, r#"24: http.max_connections: 0 is too small; write 1 to 1000000"#),
+    (r#"http.max_connections = "many""#, r#"24: http.max_connections: "many" is no whole number; write 1 to 1000000"#),
+    (r#"http.max_connections = 1000001"#, r#"24: http.max_connections: 1000001 is too large; write 1 to 1000000"#),
+    (r#"http.max_streams = 0"#, r#"20: http.max_streams: 0 is too small; write 1 to 1000000"#),
+    (r#"http.max_streams = -5"#, r#"20: http.max_streams: -5 is too small; write 1 to 1000000"#),
+    (r#"http.heartbeat = 15"#, r#"18: http.heartbeat: 15 is no duration such as "15s" or "1h30m"; write 1s to 1h"#),
+    (r#"http.heartbeat = "15""#, r#"18: http.heartbeat: "15" is no duration such as "15s" or "1h30m"; write 1s to 1h"#),
+    (r#"http.heartbeat = "0s""#, r#"18: http.heartbeat: "0s" is too short; write 1s to 1h"#),
+    (r#"http.heartbeat = "2h""#, r#"18: http.heartbeat: "2h" is too long; write 1s to 1h"#),
+    (r#"http.heartbeat = "fifteen""#, r#"18: http.heartbeat: "fifteen" is no duration such as "15s" or "1h30m"; write 1s to 1h"#),
+    (r#"http.retry = "5s..1s""#, r#"14: http.retry: "5s..1s" runs backwards; write the shorter duration first"#),
+    (r#"http.retry = "1s-5s""#, r#"14: http.retry: "1s-5s" is no span such as "1s..5s"; write two durations from 100ms to 1h"#),
+    (r#"http.retry = 1"#, r#"14: http.retry: 1 is no span such as "1s..5s"; write two durations from 100ms to 1h"#),
+    (r#"http.retry = "1ms..5s""#, r#"14: http.retry: "1ms..5s" begins too early; write two durations from 100ms to 1h"#),
+    (r#"http.stream_lifetime = "-1s""#, r#"24: http.stream_lifetime: "-1s" is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"http.cors_origins = "dash.example.org""#, r#"21: http.cors_origins: "dash.example.org" is no origin; write scheme and host alone, such as "https://dash.example.org", or "*""#),
+    (r#"http.cors_origins = ["https://a.example/path"]"#, r#"21: http.cors_origins: "https://a.example/path" is no origin; write scheme and host alone, such as "https://dash.example.org", or "*""#),
+    (r#"http.cors_origins = [1]"#, r#"21: http.cors_origins: 1 is no text; write one in quotes"#),
+    (r#"auth.store = "ldap""#, r#"14: auth.store: "ldap" is unknown; write "file""#),
+    (r#"auth.store = "engine""#, r#"14: auth.store: this build has only the embedded engine, which keeps no keys; write "file""#),
+    (r#"auth.store_dir = "data/auth""#, r#"18: auth.store_dir: "data/auth" is no absolute path; begin it with /"#),
+    (r#"auth.iterations = 9999"#, r#"19: auth.iterations: 9999 is too small; write 10000 to 10000000"#),
+    (r#"auth.iterations = 100000000"#, r#"19: auth.iterations: 100000000 is too large; write 10000 to 10000000"#),
+    (r#"auth.iterations = 1e5"#, r#"19: auth.iterations: 1e5 is no whole number; write 10000 to 10000000"#),
+    (r#"auth.query_token = "yes""#, r#"20: auth.query_token: "yes" is neither true nor false; write one of them, without quotes"#),
+    (r#"auth.query_token = 1"#, r#"20: auth.query_token: 1 is neither true nor false; write one of them, without quotes"#),
+    (r#"auth.stale_max = "0s""#, r#"18: auth.stale_max: "0s" is too short; write 1s to 1d"#),
+    (r#"alerts.latest_ttl = 30"#, r#"21: alerts.latest_ttl: 30 is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"alerts.latest_ttl = "30min""#, r#"21: alerts.latest_ttl: "30min" is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"alerts.retain_age = "a week""#, r#"21: alerts.retain_age: "a week" is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"alerts.retain_age = 2026-11-24"#, r#"21: alerts.retain_age: a date is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"alerts.retain_count = -1"#, r#"23: alerts.retain_count: -1 is too small; write 0 to 1000000000"#),
+    (r#"alerts.retain_count = "1M""#, r#"23: alerts.retain_count: "1M" is no whole number; write 0 to 1000000000"#),
+    (r#"alerts.retain_bytes = "1GB/day""#, r#"23: alerts.retain_bytes: "1GB/day" is no size such as "64KiB"; write 1KiB to 16TiB, or 0"#),
+    (r#"alerts.retain_bytes = true"#, r#"23: alerts.retain_bytes: true is no size such as "64KiB"; write 1KiB to 16TiB, or 0"#),
+    (r#"alerts.topic_count = 1.5"#, r#"22: alerts.topic_count: 1.5 is no whole number; write 0 to 1000000000"#),
+    (r#"engine.kind = "sqlite""#, r#"15: engine.kind: "sqlite" is unknown; write "embedded""#),
+    (r#"engine.kind = "redis""#, r#"15: engine.kind: this build has only the embedded engine; take "embedded", and unset REDIS_HOST"#),
+    (r#"engine.durability = "primary""#, r#"21: engine.durability: "primary" belongs to the redis engine; write "fsync" or "none""#),
+    (r#"engine.durability = false"#, r#"21: engine.durability: false is unknown; write "fsync" or "none""#),
+    (r#"engine.redis.host = "redis://:hunter2@host""#, r#"21: engine.redis.host: holds a user or password in a URL, where others see it; take it out, secrets come from a file such as engine.redis.password_file"#),
+    (r#"engine.redis.port = 0"#, r#"21: engine.redis.port: 0 is too small; write 1 to 65535"#),
+    (r#"engine.redis.port = 65536"#, r#"21: engine.redis.port: 65536 is too large; write 1 to 65535"#),
+    (r#"engine.redis.tls = "on""#, r#"20: engine.redis.tls: "on" is neither true nor false; write one of them, without quotes"#),
+    (r#"engine.redis = 5"#, r#"8: engine.redis: is a section; write [engine.redis]"#),
+    (r#"http = "x""#, r#"1: http: is a section; write [http]"#),
+    (r#"hub.memory = "1KiB""#, r#"14: hub.memory: "1KiB" is too small; write 1MiB to 1TiB"#),
+    (r#"hub.max_subscriptions = 0"#, r#"25: hub.max_subscriptions: 0 is too small; write 1 to 1000000"#),
+    (r#"hub.max_subscriptions_per_key = "all""#, r#"33: hub.max_subscriptions_per_key: "all" is no whole number; write 1 to 1000000"#),
+    (r#"limits.publish_rate = -1"#, r#"23: limits.publish_rate: -1 is too small; write 0 to 1000000000"#),
+    (r#"limits.streams_per_key = 9999999999"#, r#"26: limits.streams_per_key: 9999999999 is too large; write 0 to 1000000"#),
+    (r#"limits.failed_auth_rate = "30/min""#, r#"27: limits.failed_auth_rate: "30/min" is no whole number; write 0 to 1000000000"#),
+    (r#"log.target = "file""#, r#"14: log.target: "file" is unknown; write "auto" or "journald" or "syslog" or "stderr""#),
+    (r#"log.level = "verbose""#, r#"13: log.level: "verbose" is unknown; write "error" or "warn" or "info" or "debug" or "trace""#),
+    (r#"log.mirror_alerts = [true]"#, r#"21: log.mirror_alerts: [true] is neither true nor false; write one of them, without quotes"#),
+    (r#"log.format = "json""#, r#"5: log.format: there is no such setting; alertd.toml(5) lists all"#),
+    (r#"http.port = 8080"#, r#"6: http.port: there is no such setting; alertd.toml(5) lists all"#),
+    (r#"listen = "127.0.0.1:1""#, r#"1: listen: there is no such setting; did you mean http.listen?"#),
+    (r#"alerts.retain-age = "7d""#, r#"8: alerts.retain-age: there is no such setting; did you mean alerts.retain_age?"#),
+    (r#"state_dir = "/a\u0000b""#, r#"13: state_dir: "/a\u0000b" holds a control character; leave it out"#),
+    (r#"http.listen = ["127.0.0.1:1", "127.0.0.1:1"]"#, r#"15: http.listen: "127.0.0.1:1" stands there twice; write it once"#),
+    (r#"http.listen = true"#, r#"15: http.listen: true is neither text nor list; write ["…", "…"]"#),
+    (r#"http.trusted_proxies = "10.0.0.0/x""#, r#"24: http.trusted_proxies: "10.0.0.0/x" is no address or network; write one such as "10.0.0.0/8" or "::1""#),
+    (r#"http.trusted_proxies = "fe80::/129""#, r#"24: http.trusted_proxies: "fe80::/129" has too many bits; write 128 at most"#),
+    (r#"http.tls_key = 5"#, r#"16: http.tls_key: 5 is no text; write one in quotes"#),
+    (r#"http.max_body = "1KB""#, r#"17: http.max_body: "1KB" is too small; write 1KiB to 16MiB"#),
+    (r#"http.heartbeat = true"#, r#"18: http.heartbeat: true is no duration such as "15s" or "1h30m"; write 1s to 1h"#),
+    (r#"http.retry = "1s..2h""#, r#"14: http.retry: "1s..2h" ends too late; write two durations from 100ms to 1h"#),
+    (r#"http.retry = """#, r#"14: http.retry: "" is no span such as "1s..5s"; write two durations from 100ms to 1h"#),
+    (r#"http.stream_lifetime = "500ms""#, r#"24: http.stream_lifetime: "500ms" is too short; write 1s to 3650d, or 0"#),
+    (r#"http.stream_lifetime = "11y""#, r#"24: http.stream_lifetime: "11y" is no duration such as "15s" or "1h30m"; write 1s to 3650d, or 0"#),
+    (r#"http.cors_origins = "https://Dash.example.org""#, r#"21: http.cors_origins: "https://Dash.example.org" would match no browser; write it in lower case"#),
+    (r#"http.cors_origins = "https://u:hunter2@h""#, r#"21: http.cors_origins: holds a user or password in a URL, where others see it; take it out, secrets come from a file such as engine.redis.password_file"#),
+    (r#"auth.stale_max = "2d""#, r#"18: auth.stale_max: "2d" is too long; write 1s to 1d"#),
+    (r#"alerts.retain_age = "4000d""#, r#"21: alerts.retain_age: "4000d" is too long; write 1s to 3650d, or 0"#),
+    (r#"alerts.retain_bytes = "10""#, r#"23: alerts.retain_bytes: "10" is too small; write 1KiB to 16TiB, or 0"#),
+    (r#"alerts.retain_bytes = "17TiB""#, r#"23: alerts.retain_bytes: "17TiB" is too large; write 1KiB to 16TiB, or 0"#),
+    (r#"alerts.latest_ttl = "1ms""#, r#"21: alerts.latest_ttl: "1ms" is too short; write 1s to 3650d, or 0"#),
+    (r#"engine.durability = "replicas:2""#, r#"21: engine.durability: "replicas:2" belongs to the redis engine; write "fsync" or "none""#),
+    (r#"engine.redis.host = "h:hunter2@x""#, r#"21: engine.redis.host: is more than a host; write a name or address alone"#),
+    (r#"engine.redis.sentinels = ["a"]"#, r#"26: engine.redis.sentinels: names something else than a host and port; write each such as "redis-1.example:6379""#),
+    (r#"engine.redis.cluster = ["h:0"]"#, r#"24: engine.redis.cluster: names something else than a host and port; write each such as "redis-1.example:6379""#),
+    (r#"engine.redis.sentinels = "hunter2@h:1""#, r#"26: engine.redis.sentinels: names something else than a host and port; write each such as "redis-1.example:6379""#),
+    (r#"engine.redis.port = "redis://:hunter2@h""#, r#"21: engine.redis.port: holds a user or password in a URL, where others see it; take it out, secrets come from a file such as engine.redis.password_file"#),
+    (r#"engine.redis.password = "hunter2""#, r#"14: engine.redis.password: there is no such setting; put the secret into a file and name that in engine.redis.password_file"#),
+    (r#"auth.password = "hunter2""#, r#"6: auth.password: there is no such setting; take the secret out of here; alertctl key add makes keys"#),
+    (r#"hub.memory = "2TiB""#, r#"14: hub.memory: "2TiB" is too large; write 1MiB to 1TiB"#),
+    (r#"retain_age = "7d""#, r#"1: retain_age: there is no such setting; did you mean alerts.retain_age?"#),
+    (r#"engine = "redis""#, r#"1: engine: is a section; write [engine]"#),
+    (r#"log.level = 3"#, r#"13: log.level: 3 is unknown; write "error" or "warn" or "info" or "debug" or "trace""#),
+    (r#"http.max_streams = 1.5"#, r#"20: http.max_streams: 1.5 is no whole number; write 1 to 1000000"#),
+    (r#"log.mirror_alerts = { a = 1 }"#, r#"21: log.mirror_alerts: a table is neither true nor false; write one of them, without quotes"#),
+    (r#"foo.bar = 1"#, r#"5: foo.bar: there is no such setting; alertd.toml(5) lists all"#),
+    (r#"foo = {}"#, r#"1: foo: there is no such setting; alertd.toml(5) lists all"#),
+    (r#"http.listen.x = 1"#, r#"6: http.listen: a table is neither text nor list; write ["…", "…"]"#),
+    (r#"stage = "a\u001b[31m""#, r#"9: stage: "a\u001B[31m" is unknown; write "prod" or "dev""#),
+    (r#"stage = prod"#, r#"9: string values must be quoted, expected literal string: the file is not TOML here; mend the line"#),
+    (r#"stage = "prod"#, r#"14: invalid basic string, expected `"`: the file is not TOML here; mend the line"#),
+    (r#""we ird" = 1"#, r#"1: we ird: there is no such setting; alertd.toml(5) lists all"#),
+    (r#"engine.redis.key_prefix = 1"#, r#"27: engine.redis.key_prefix: 1 is no text; write one in quotes"#),
+    (r#"limits.publish_rate = """#, r#"23: limits.publish_rate: "" is no whole number; write 0 to 1000000000"#),
+    (r#"http.max_streams = 0xFFFFFFFF"#, r#"20: http.max_streams: 4294967295 is too large; write 1 to 1000000"#),
+    (r#"engine.redis.password_file = "a/hunter2""#, r#"30: engine.redis.password_file: is neither an absolute path nor the name of a systemd credential; never write the secret itself"#),
+    (r#"engine.redis.password_file = 5"#, r#"30: engine.redis.password_file: is no text; write a path or a credential's name in quotes"#),
+];
+
+#[test]
+fn each_bad_value_is_refused_with_what_would_be_right() {
+    assert!(REFUSALS.len() >= 100);
+    for (line, error) in REFUSALS {
+        assert_eq!(refused(line), [format!("a.toml:1:{error}")], "{line}");
+    }
+}
+
+#[test]
+fn no_refusal_repeats_a_secret() {
+    let with_secret = REFUSALS.iter().filter(|(line, _)| line.contains("hunter2"));
+    assert!(with_secret.clone().count() >= 8);
+    for (line, error) in with_secret {
+        assert!(!error.contains("hunter2"), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_refused_as_the_file_is() {
+    for (name, value, error) in [
+        ("STAGE", "test", "stage: \"test\" is unknown; write \"prod\" or \"dev\""),
+        ("AUTH_STORE_DIR", "./data/auth/", "auth.store_dir: \"./data/auth/\" is no absolute path; begin it with /"),
+        ("REDIS_PORT", "none", "engine.redis.port: \"none\" is no whole number; write 1 to 65535"),
+        ("ALERTD_HTTP_MAX_STREAMS", "-1", "http.max_streams: \"-1\" is too small; write 1 to 1000000"),
+        (
+            "ALERTD_LOG_MIRROR_ALERTS",
+            "yes",
+            "log.mirror_alerts: \"yes\" is neither true nor false; write one of them, without quotes",
+        ),
+        (
+            "ALERTD_HTTP_HEARTBEAT",
+            "",
+            "http.heartbeat: \"\" is no duration such as \"15s\" or \"1h30m\"; write 1s to 1h",
+        ),
+        (
+            "ALERTD_HTTP_LISTEN",
+            "127.0.0.1:1,x",
+            "http.listen: \"x\" is no address and port; write one such as \"127.0.0.1:8080\" or \"[::1]:8080\"",
+        ),
+        ("ALERTD_HTP_LISTEN", "x", "there is no such setting; did you mean ALERTD_HTTP_LISTEN?"),
+        ("ALERTD_CONFIGURATION", "x", "there is no such setting; alertd.toml(5) lists all"),
+        ("ALERTD_", "x", "there is no such setting; alertd.toml(5) lists all"),
+        (
+            "ALERTD_ENGINE_REDIS_PASSWORD",
+            "hunter2",
+            "there is no such setting; put the secret into a file and name that in engine.redis.password_file",
+        ),
+    ] {
+        assert_eq!(refused_with("", &[(name, value)]), [format!("env {name}: {error}")]);
+    }
+}
