@@ -27,7 +27,6 @@ pub use settings::{
     Store,
 };
 pub use source::{Errors, Source};
-pub use units::duration;
 
 #[cfg(test)]
 mod tests;

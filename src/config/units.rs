@@ -19,8 +19,7 @@ const SIZES: [(&str, u64); 8] = [
 ];
 
 /// As [`milliseconds`], and `0` alone needs no unit.
-#[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     if text == "0" { Some(Duration::ZERO) } else { milliseconds(text).map(Duration::from_millis) }
 }
 

@@ -70,13 +70,8 @@ pub fn level() -> impl clap::builder::TypedValueParser<Value = Level> {
 #[must_use]
 pub fn scope() -> impl clap::builder::TypedValueParser<Value = Scope> {
     use clap::builder::TypedValueParser;
-    clap::builder::PossibleValuesParser::new(Scope::ALL.map(Scope::as_str))
-        .try_map(|text| Scope::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(NotAScope))
+    clap::builder::PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)).try_map(|text| text.parse::<Scope>())
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("a scope is publish, subscribe, metrics or admin")]
-struct NotAScope;
 
 #[cfg(test)]
 mod tests {

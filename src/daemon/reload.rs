@@ -64,15 +64,14 @@ impl Reloader {
         let one = |error: String| vec![error];
         let new = config::load(&self.inputs).map_err(|errors| errors.0)?;
         let config = &new.config;
-        if let Some((cert, key)) = config.http.tls() {
-            // Only looked at, so that nothing is in force yet if the keys are refused.
-            Tls::load(cert, key).map_err(|error| one(error.to_string()))?;
-        }
+        // Only read, so that nothing is in force yet if the keys are refused.
+        let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
+        let certificates = certificates.map_err(|error| one(error.to_string()))?;
         let keyring = Arc::clone(&self.keyring);
         let reread = tokio::task::spawn_blocking(move || keyring.reload()).await;
         reread.map_err(|error| one(error.to_string()))?.map_err(|error| one(error.to_string()))?;
-        if let (Some(tls), Some((cert, key))) = (&self.tls, config.http.tls()) {
-            tls.reload(cert, key).map_err(|error| one(error.to_string()))?;
+        if let (Some(tls), Some(new)) = (&self.tls, &certificates) {
+            tls.replace(new);
         }
         self.service.configure(settings::service(&new));
         self.http.store(Arc::new(settings::http(config)));

@@ -41,13 +41,9 @@ impl Tls {
         Ok(Self(ArcSwap::new(read(cert, key)?)))
     }
 
-    /// Reads both again. On an error the old ones stay in force.
-    ///
-    /// # Errors
-    /// As [`Tls::load`].
-    pub fn reload(&self, cert: &Path, key: &Path) -> Result<(), TlsError> {
-        self.0.store(read(cert, key)?);
-        Ok(())
+    /// Puts another certificate and key into force.
+    pub fn replace(&self, new: &Self) {
+        self.0.store(new.0.load_full());
     }
 
     /// For the next handshake.

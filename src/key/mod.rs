@@ -50,14 +50,16 @@ pub fn is_user(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
+/// The text is no scope.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is publish, subscribe, metrics or admin")]
+pub struct NotAScope;
+
 impl std::str::FromStr for Scope {
-    type Err = &'static str;
+    type Err = NotAScope;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or("a scope is publish, subscribe, metrics or admin")
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(NotAScope)
     }
 }
 

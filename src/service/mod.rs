@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, Start};
 use crate::api::{HubStatus, Reloaded, Status};
-use crate::engine::{Engine, Idempotency, Publish, Range, Stored};
+use crate::engine::{Clock, Engine, Idempotency, Publish, Range, Stored};
 use crate::hub::Hub;
 use crate::key::{Grant, Scope};
 use crate::keyring::{Keyring, VerifyError};
@@ -29,9 +29,6 @@ use limit::{Counts, Rate};
 pub use numbers::Numbers;
 pub use refusal::Refusal;
 pub use stream::{STALL, Stream};
-
-/// Milliseconds since 1970.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -203,12 +200,6 @@ impl Service {
     /// Puts new settings into force for whatever begins from now on.
     pub fn configure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
-    }
-
-    /// Whether the daemon is in stage `dev`.
-    #[must_use]
-    pub fn is_dev(&self) -> bool {
-        self.settings.load().stage == "dev"
     }
 
     /// Ends all streams, and each that is opened from now on, with this reason.

@@ -56,7 +56,7 @@ pub(super) struct Ends {
     /// When the stream is old enough.
     pub(super) lifetime: Option<Instant>,
     /// Turns the key's expiry into a time to wait for.
-    pub(super) clock: super::Clock,
+    pub(super) clock: crate::engine::Clock,
 }
 
 /// The reader is gone: nobody is left to tell.

@@ -132,22 +132,22 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
-    /// Forgets idempotency keys that are too old or too many, `limit` at the most. Returns how many.
-    pub(super) fn forget_keys(&mut self, limit: usize) -> Result<usize, StoreError> {
+    /// Forgets idempotency keys that are too old or too many, `limit` at the most.
+    pub(super) fn forget_keys(&mut self, limit: usize) -> Result<(), StoreError> {
         let oldest_kept = self.state.clock_ms.saturating_sub(KEY_AGE);
-        for forgotten in 0..limit {
+        for _ in 0..limit {
             let Some((received_ms, hash)) = self.keys_by_age.first()?.map(|(key, _)| (key.value().0, *key.value().1))
             else {
-                return Ok(forgotten);
+                return Ok(());
             };
             if received_ms >= oldest_kept && self.state.keys <= MAX_KEYS {
-                return Ok(forgotten);
+                return Ok(());
             }
             self.keys_by_age.remove((received_ms, &hash))?;
             self.keys.remove(&hash)?;
             self.state.keys = self.state.keys.saturating_sub(1);
         }
-        Ok(limit)
+        Ok(())
     }
 
     /// Writes the rows and the state, and returns the state. The commit is the caller's.

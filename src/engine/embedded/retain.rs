@@ -29,6 +29,18 @@ pub struct Retention {
     pub topic_count: u64,
 }
 
+impl Retention {
+    /// Whether the log as a whole holds more than it may.
+    pub(super) const fn is_exceeded(&self, state: &State) -> bool {
+        (self.count != 0 && state.count > self.count) || (self.bytes != 0 && state.bytes > self.bytes)
+    }
+
+    /// Alerts that came in before this time are too old; 0 where none is.
+    pub(super) const fn horizon(&self, state: &State) -> u64 {
+        if self.age_ms == 0 { 0 } else { state.clock_ms.saturating_sub(self.age_ms) }
+    }
+}
+
 /// Moves the time of retention on. `elapsed_ms` is real, monotonic time since the last call.
 pub(super) fn advance(state: &mut State, now_ms: u64, elapsed_ms: u64) {
     let is_new = state.clock_ms == 0;
@@ -37,20 +49,19 @@ pub(super) fn advance(state: &mut State, now_ms: u64, elapsed_ms: u64) {
 }
 
 impl Batch<'_> {
-    /// Removes at most `limit` alerts. Returns how many.
-    pub(super) fn retain(&mut self, retention: &Retention, limit: usize) -> Result<usize, StoreError> {
+    /// Removes at most `limit` alerts.
+    pub(super) fn retain(&mut self, retention: &Retention, limit: usize) -> Result<(), StoreError> {
         let mut left = limit;
         self.retain_topics(retention, &mut left)?;
-        let horizon = if retention.age_ms == 0 { 0 } else { self.state.clock_ms.saturating_sub(retention.age_ms) };
+        let horizon = retention.horizon(&self.state);
         while left > 0 {
-            let over = |has: u64, limit: u64| limit != 0 && has > limit;
-            let too_much = over(self.state.count, retention.count) || over(self.state.bytes, retention.bytes);
+            let too_much = retention.is_exceeded(&self.state);
             if !self.remove_oldest(if too_much { u64::MAX } else { horizon })? {
                 break;
             }
             left -= 1;
         }
-        Ok(limit - left)
+        Ok(())
     }
 
     /// Removes the oldest alert if it came in before `horizon`.

@@ -140,7 +140,7 @@ impl Writer {
             appends.iter().map(|(publish, _)| batch.append(publish, base, now_ms)).collect::<Result<Vec<_>, _>>()
         });
         match done {
-            Ok((results, _)) => {
+            Ok(results) => {
                 let fresh = results.iter().flatten().filter(|stored| !stored.repeated);
                 let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
                 self.shared.set_head(self.state.head);
@@ -161,17 +161,18 @@ impl Writer {
         }
     }
 
-    /// One transaction: `work`, then at most `limit` removals. Returns what `work` did and how many were removed.
+    /// One transaction: `work`, then at most `limit` removals. Returns what `work` did.
     fn commit<T>(
         &mut self,
         limit: usize,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
-    ) -> Result<(T, usize), StoreError> {
+    ) -> Result<T, StoreError> {
         let database = self.shared.database().ok_or(StoreError::Closed)?;
         let mut transaction = database.begin_write()?;
         let mut batch = Batch::new(&transaction, self.state.clone())?;
         let done = work(&mut batch)?;
-        let removed = batch.retain(&self.retention, limit)? + batch.forget_keys(limit)?;
+        batch.retain(&self.retention, limit)?;
+        batch.forget_keys(limit)?;
         let flush = match self.durability {
             _ if self.closing => {
                 // All ids that were given are on disk with this commit.
@@ -196,7 +197,7 @@ impl Writer {
             self.flushed = Instant::now();
         }
         self.state = state;
-        Ok((done, removed))
+        Ok(done)
     }
 
     /// What time asks for: retention, the next try of a broken store, the flush of durability `none`.
@@ -227,23 +228,30 @@ impl Writer {
 
     /// Whether retention has something to do; looked up without a write.
     fn is_due(&self) -> bool {
-        let over = |has: u64, limit: u64| limit != 0 && has > limit;
-        if over(self.state.count, self.retention.count) || over(self.state.bytes, self.retention.bytes) {
+        if self.retention.is_exceeded(&self.state) {
             return true;
+        }
+        let horizon = self.retention.horizon(&self.state);
+        if horizon == 0 {
+            return false;
         }
         let Some(database) = self.shared.database() else { return false };
         let oldest = super::read::View::new(&database).and_then(|view| view.oldest_received());
-        let horizon = self.state.clock_ms.saturating_sub(self.retention.age_ms);
-        self.retention.age_ms != 0 && oldest.is_ok_and(|oldest| oldest.is_some_and(|ms| ms < horizon))
+        oldest.is_ok_and(|oldest| oldest.is_some_and(|ms| ms < horizon))
     }
 
     /// After an error the library refuses to go on with an open store; it is opened again by [`Writer::recover`].
     fn fail(&mut self, error: &StoreError) {
+        self.let_go(error);
+        self.report(error.is_full(), &error.to_string());
+    }
+
+    /// Closes the store; where the disk is full, the reserve makes room for the next try.
+    fn let_go(&self, error: &StoreError) {
         if error.is_full() {
             self.reserve.release();
         }
         self.shared.set_database(None);
-        self.report(error.is_full(), &error.to_string());
     }
 
     fn report(&mut self, is_full: bool, reason: &str) {
@@ -279,12 +287,7 @@ impl Writer {
                 self.shared.set_trouble(None);
             }
             Ok(_) => {}
-            Err(error) => {
-                if error.is_full() {
-                    self.reserve.release();
-                }
-                self.shared.set_database(None);
-            }
+            Err(error) => self.let_go(&error),
         }
     }
 
