@@ -34,6 +34,16 @@ name the sockets too.
 
   systemctl stop alertd.socket alertd-control.socket alertd-publish.socket alertd.service
 
+A wrong configuration:
+alertd ends with 78 and is not restarted. Clients that wait at a socket start it again, up to twenty times in ten seconds; then
+the socket fails too. Mend the file, then
+
+  systemctl reset-failed alertd.service alertd.socket && systemctl start alertd
+
+Several on one machine:
+alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens at
+/run/alertd/NAME/http.sock; alertctl --instance NAME speaks to it.
+
 Signals:
 SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads
 configuration, keys and certificates again without touching a stream; if the new configuration has errors, the old one stays.

@@ -7,7 +7,6 @@ mod reload;
 mod settings;
 mod watchdog;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -112,9 +111,9 @@ async fn serve(
     let clock = wall_clock();
     let config = &resolved.config;
 
-    let under_systemd = !inherited.http.is_empty();
+    let under_systemd = inherited.has_http();
     let doors = Doors::open(&resolved, inherited)?;
-    let addresses = doors.addresses();
+    let listening = doors.addresses();
     let (embedded, feed, keyring) = open_stores(config, &clock, &notifier).await?;
     let engine = Engine::Embedded(embedded.clone());
     let hub = Hub::new(settings::hub(config), engine.head());
@@ -131,7 +130,6 @@ async fn serve(
     let server = Server::new(Arc::clone(&service), Arc::clone(&http_settings), tls.clone(), connections);
     let bound = doors.serve(&server);
 
-    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     tracing::info!(
         message_id = "started",
         http = listening,
@@ -139,7 +137,13 @@ async fn serve(
         keys = keyring.len(),
         head = %engine.head(),
         version = env!("CARGO_PKG_VERSION"),
-        "listening"
+        "alertd {} listening on {listening}, {} and {}; embedded engine in {}, {} keys; configuration {}",
+        env!("CARGO_PKG_VERSION"),
+        config.control_socket.display(),
+        config.publish_socket.display(),
+        config.state_dir.display(),
+        keyring.len(),
+        resolved.file.as_ref().map_or("built in".into(), |file| file.display().to_string()),
     );
     notifier.ready(&format!("listening on {listening}"));
 
@@ -218,6 +222,7 @@ async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
 /// The listening sockets.
 struct Doors {
     http: Vec<TcpListener>,
+    http_unix: Vec<UnixListener>,
     control: UnixListener,
     publish: UnixListener,
     /// Paths that were made here, and go at the end.
@@ -227,11 +232,12 @@ struct Doors {
 impl Doors {
     fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
         let config = &resolved.config;
-        let http = if inherited.http.is_empty() {
-            config.http.listen.iter().map(|address| listen::tcp(*address)).collect::<Result<Vec<_>, _>>()?
-        } else {
+        let http = if inherited.has_http() {
             inherited.http.into_iter().map(listen::adopt_tcp).collect::<Result<Vec<_>, _>>()?
+        } else {
+            config.http.listen.iter().map(|address| listen::tcp(*address)).collect::<Result<Vec<_>, _>>()?
         };
+        let http_unix = inherited.http_unix.into_iter().map(listen::adopt_unix).collect::<Result<Vec<_>, _>>()?;
         let mut bound = Vec::new();
         let mut unix = |inherited, path: &PathBuf| match inherited {
             Some(listener) => Ok::<_, Failure>(listen::adopt_unix(listener)?),
@@ -242,8 +248,9 @@ impl Doors {
         };
         let control = unix(inherited.control, &config.control_socket)?;
         let publish = unix(inherited.publish, &config.publish_socket)?;
-        let doors = Self { http, control, publish, bound };
-        let (asked, has) = (&config.http.listen, doors.addresses());
+        let doors = Self { http, http_unix, control, publish, bound };
+        let (asked, has) =
+            (&config.http.listen, doors.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
         if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
             && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
         {
@@ -255,13 +262,22 @@ impl Doors {
         Ok(doors)
     }
 
-    fn addresses(&self) -> Vec<SocketAddr> {
-        self.http.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    /// Where requests with keys are taken, as people write it.
+    fn addresses(&self) -> String {
+        let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
+        let unix = self
+            .http_unix
+            .iter()
+            .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
+        tcp.chain(unix).collect::<Vec<_>>().join(",")
     }
 
     fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
         for listener in self.http {
             server.serve_tcp(listener);
+        }
+        for listener in self.http_unix {
+            server.serve_proxy(listener);
         }
         server.serve_unix(self.control, Door::Control);
         server.serve_unix(self.publish, Door::Publish);

@@ -50,8 +50,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The address that failures are counted for: behind our own proxies the nearest one in `X-Forwarded-For` that is not
 /// ours, because everything before it is the client's own word.
 fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-    let peer = peer?;
-    if !(settings.trusted_proxy)(peer) {
+    // Over a Unix socket comes nobody but a proxy of this machine, which its permissions let in.
+    if let Some(peer) = peer
+        && !(settings.trusted_proxy)(peer)
+    {
         return Some(peer);
     }
     let hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
@@ -59,12 +61,12 @@ fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Opt
     let mut nearest = peer;
     for hop in hops.into_iter().rev() {
         let Ok(address) = hop.parse::<IpAddr>() else { break };
-        nearest = address;
+        nearest = Some(address);
         if !(settings.trusted_proxy)(address) {
             break;
         }
     }
-    Some(nearest)
+    nearest
 }
 
 #[cfg(test)]
@@ -100,12 +102,15 @@ mod tests {
             cors_origins: Vec::new(),
         };
         let seen = |peer: &str, forwarded: &[&'static str]| {
-            client(&settings, peer.parse().ok(), &headers("x-forwarded-for", forwarded)).unwrap().to_string()
+            let client = client(&settings, peer.parse().ok(), &headers("x-forwarded-for", forwarded));
+            client.map_or("nobody".to_owned(), |address| address.to_string())
         };
         assert_eq!(seen("198.51.100.9", &["1.1.1.1"]), "198.51.100.9");
         assert_eq!(seen("127.0.0.1", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
         assert_eq!(seen("127.0.0.1", &["1.1.1.1", "203.0.113.7, 127.0.0.2"]), "203.0.113.7");
         assert_eq!(seen("127.0.0.1", &["nonsense"]), "127.0.0.1");
         assert_eq!(seen("127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(seen("a Unix socket", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
+        assert_eq!(seen("a Unix socket", &[]), "nobody");
     }
 }

@@ -61,7 +61,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// By which door a connection came in; it decides what a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// TCP, with keys.
+    /// TCP, or a Unix socket behind a proxy of this machine: with keys.
     Http,
     /// The control socket: file permissions are the credential.
     Control,

@@ -63,7 +63,7 @@ impl Server {
     pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
         let server = Arc::clone(self);
         self.tasks.spawn(async move {
-            while let Some((stream, address)) = server.accept(|| listener.accept()).await {
+            while let Some((stream, address)) = server.accept(&server.permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
                     let (stream, permit) = stream;
@@ -74,13 +74,23 @@ impl Server {
         });
     }
 
+    /// Accepts requests with keys on a Unix socket, where a proxy on this machine hands them over, until
+    /// [`stop`](Self::stop). Its connections count as those over TCP do.
+    pub fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
+        let permits = Arc::clone(&self.permits);
+        self.serve_local(listener, Door::Http, permits);
+    }
+
     /// Accepts on a Unix socket until [`stop`](Self::stop). Its connections do not count: an operator must get in
     /// when all else is full.
     pub fn serve_unix(self: &Arc<Self>, listener: UnixListener, door: Door) {
+        self.serve_local(listener, door, Arc::new(Semaphore::new(256)));
+    }
+
+    fn serve_local(self: &Arc<Self>, listener: UnixListener, door: Door, permits: Arc<Semaphore>) {
         let server = Arc::clone(self);
         self.tasks.spawn(async move {
-            let local = Arc::new(Semaphore::new(256));
-            while let Some(((stream, permit), _)) = server.accept_with(&local, || listener.accept()).await {
+            while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
                     server.connection(stream, Peer { door, address: None }, false).await;
@@ -97,16 +107,9 @@ impl Server {
         tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
     }
 
-    async fn accept<S, A, F: Future<Output = io::Result<(S, A)>>>(
-        &self,
-        accept: impl Fn() -> F,
-    ) -> Option<((S, tokio::sync::OwnedSemaphorePermit), A)> {
-        self.accept_with(&self.permits, accept).await
-    }
-
     /// The next connection; none once the server stops. Errors of one peer are its own; those of the machine (no
     /// descriptors, no memory) are waited out, because returning at once would spin.
-    async fn accept_with<S, A, F: Future<Output = io::Result<(S, A)>>>(
+    async fn accept<S, A, F: Future<Output = io::Result<(S, A)>>>(
         &self,
         permits: &Arc<Semaphore>,
         accept: impl Fn() -> F,

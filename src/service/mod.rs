@@ -109,10 +109,15 @@ pub struct Service {
     stuck: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
-    failed_auth: Rate<IpAddr>,
+    /// None is a proxy that does not say for whom it asks.
+    failed_auth: Rate<Option<IpAddr>>,
     streams: Arc<Counts>,
     all_streams: Arc<Counts>,
     numbers: Arc<Numbers>,
+}
+
+fn named(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string())
 }
 
 fn may_read(grant: &Grant, patterns: &[Pattern]) -> bool {
@@ -218,12 +223,13 @@ impl Service {
             return Ok(Caller::Key(grant));
         }
         let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
-        if let Some(peer) = peer {
-            self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| Refusal::TooMany {
-                what: format!("too many wrong keys from {peer} (limits.failed_auth_rate): wait, and check the key"),
+        self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
+            let who = named(peer);
+            Refusal::TooMany {
+                what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
                 retry_after,
-            })?;
-        }
+            }
+        })?;
         match self.keyring.verify(presented, now_ms).await {
             Ok(grant) => Ok(Caller::Key(grant)),
             Err(VerifyError::Busy) => Err(Refusal::Unavailable("too many keys wait to be verified: try again".into())),
@@ -237,13 +243,10 @@ impl Service {
     /// Notes a request without a working key.
     pub fn refused_key(&self, peer: Option<IpAddr>, reason: &str) {
         self.numbers.auth_failure();
-        let address = peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string());
-        tracing::warn!(address, reason, "authentication failed");
-        if let Some(peer) = peer {
-            let rate = self.settings.load().failed_auth_rate;
-            // The failure itself is answered as one, whatever the rate says; the next ones are held back.
-            let _ = self.failed_auth.take(peer, rate, Duration::from_secs(60), Instant::now());
-        }
+        tracing::warn!(address = named(peer), reason, "authentication failed");
+        let rate = self.settings.load().failed_auth_rate;
+        // The failure itself is answered as one, whatever the rate says; the next ones are held back.
+        let _ = self.failed_auth.take(peer, rate, Duration::from_secs(60), Instant::now());
     }
 
     /// Whether the caller is anybody at all: what `/health` asks.

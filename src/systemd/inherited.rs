@@ -61,6 +61,8 @@ pub enum InheritedError {
 pub struct Inherited {
     /// TCP, behind keys; in the order of the units.
     pub http: Vec<TcpListener>,
+    /// The same over Unix sockets, for a proxy on this machine.
+    pub http_unix: Vec<UnixListener>,
     /// The control socket.
     pub control: Option<UnixListener>,
     /// The publish socket.
@@ -68,6 +70,12 @@ pub struct Inherited {
 }
 
 impl Inherited {
+    /// Whether systemd holds the door for requests with keys.
+    #[must_use]
+    pub fn has_http(&self) -> bool {
+        !self.http.is_empty() || !self.http_unix.is_empty()
+    }
+
     /// Takes all sockets that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A lone TCP
     /// socket without a name counts as `http`.
     ///
@@ -85,7 +93,7 @@ impl Inherited {
         for index in 0..count {
             match names.get(index).copied().unwrap_or_default() {
                 // "unknown" is what systemd's own library says where there is no name.
-                "" | "unknown" if count == 1 => taken.take_http(&mut passed, index)?,
+                "" | "unknown" if count == 1 => taken.take_tcp(&mut passed, index)?,
                 "" | "unknown" => return Err(InheritedError::Unnamed { count, number: index + 1 }),
                 "http" => taken.take_http(&mut passed, index)?,
                 "control" => take_unix(&mut passed, index, "control", &mut taken.control)?,
@@ -99,6 +107,18 @@ impl Inherited {
     }
 
     fn take_http(&mut self, passed: &mut ListenFd, index: usize) -> Result<(), InheritedError> {
+        // A socket of another family stays where it is, to be asked for by its right name.
+        if let Ok(listener) = passed.take_unix_listener(index) {
+            if let Some(listener) = &listener {
+                check("http", listener, |l| l.set_nonblocking(true))?;
+            }
+            self.http_unix.extend(listener);
+            return Ok(());
+        }
+        self.take_tcp(passed, index)
+    }
+
+    fn take_tcp(&mut self, passed: &mut ListenFd, index: usize) -> Result<(), InheritedError> {
         let listener = passed.take_tcp_listener(index).map_err(kind("http", "a TCP socket"))?;
         if let Some(listener) = &listener {
             check("http", listener, |l| l.set_nonblocking(true))?;
@@ -159,14 +179,21 @@ mod tests {
                 // A blocking accept would never come back, for nobody connects.
                 let would_block = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
                 taken.http.iter().for_each(|l| would_block(l.accept().unwrap_err()));
-                taken.control.iter().chain(&taken.publish).for_each(|l| would_block(l.accept().unwrap_err()));
+                taken
+                    .control
+                    .iter()
+                    .chain(&taken.publish)
+                    .chain(&taken.http_unix)
+                    .for_each(|l| would_block(l.accept().unwrap_err()));
                 let again = Inherited::take(None).unwrap();
                 assert!(again.http.is_empty() && std::env::var_os("LISTEN_FDS").is_none());
                 let http: Vec<_> = taken.http.drain(..).map(|l| l.local_addr().unwrap().to_string()).collect();
                 let path = |l: Option<UnixListener>| {
                     l.map(|l| l.local_addr().unwrap().as_pathname().unwrap().file_name().unwrap().to_owned())
                 };
-                format!("{http:?} {:?} {:?}", path(taken.control), path(taken.publish))
+                let proxied: Vec<_> =
+                    taken.http_unix.drain(..).map(|l| format!(" and {:?}", path(Some(l)).unwrap())).collect();
+                format!("{http:?} {:?} {:?}{}", path(taken.control), path(taken.publish), proxied.concat())
             }
         };
         std::fs::write(report, text).unwrap();
@@ -200,6 +227,8 @@ mod tests {
         let ((first, a), (second, b)) = (tcp(), tcp());
         assert_eq!(take(Some("http:http"), vec![first, second]), format!("[{a:?}, {b:?}] None None"));
         let ((first, _a), (second, _b)) = (unix("a"), unix("b"));
+        let ((port, address), (proxied, _p)) = (tcp(), unix("p"));
+        assert_eq!(take(Some("http:http"), vec![proxied, port]), format!("[{address:?}] None None and \"p\""));
         let error = take(Some("control:control"), vec![first, second]);
         assert!(error.contains("more than one socket named \"control\""), "{error}");
     }
