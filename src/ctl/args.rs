@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::instance::Instance;
 use super::values;
 use crate::alert::{Level, Pattern, Topic};
 use crate::key::Scope;
@@ -59,10 +60,10 @@ pub struct Where {
     /// The socket of a local daemon [env: ALERTCTL_SOCKET]
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
-    /// A local daemon with the socket /run/alertd-NAME/control.sock
+    /// One of several local daemons, alertd@NAME.service
     #[arg(long, global = true, value_name = "NAME")]
-    pub instance: Option<String>,
-    /// The configuration file that names socket and key store [default: as for alertd]
+    pub instance: Option<Instance>,
+    /// The configuration file that names socket and key store [default: as for the daemon]
     #[arg(
         long,
         global = true,
@@ -84,6 +85,23 @@ pub enum Command {
     /// Prints the alert's id. Where the daemon is away, answers late or is too busy, the alert is sent again under the same
     /// idempotency key: it is stored once, however often it was sent.
     Publish(Publish),
+    /// Make an alert of a unit that failed; for OnFailure=alertd-unit-failed@%n.service
+    ///
+    /// The alert goes to the topic host.units with level error: which unit, how it ended, and its last journal lines. Then
+    /// the command stays a while and watches: what fails again in that time makes one alert together, and the time doubles
+    /// with each, up to an hour, so that a unit which crashes for ever is heard of but floods nobody.
+    ///
+    /// Needs no key: it uses the publish socket.
+    UnitFailed(UnitFailed),
+    /// Make alerts of journal entries, as they are written
+    ///
+    /// Each entry becomes one alert, none is lost and none comes twice, whatever restarts in between: the place in the
+    /// journal is kept, and its cursor is the idempotency key. The first time it begins with what is written from then on.
+    /// Entries that the journal has dropped before they could be read, or never took up because a service wrote too much,
+    /// are said in an alert. Entries of alertd's own units are passed over.
+    ///
+    /// Needs no key: it uses the publish socket. Priorities 0 to 3 become level error, 4 warn, all others info.
+    Journal(Journal),
     /// Follow alerts as they come
     ///
     /// Comes back after every break, for ever, and goes on behind the last alert. Without --since it begins with the newest
@@ -209,6 +227,46 @@ pub struct Publish {
     /// The message, 1 to 4096 bytes; - reads it from standard input, without the line break at its end
     #[arg(value_name = "MESSAGE|-")]
     pub message: String,
+}
+
+/// `alertctl unit-failed`.
+#[derive(Debug, Args)]
+pub struct UnitFailed {
+    /// The unit, with its ending
+    pub unit: String,
+    /// Where the alert goes
+    #[arg(short, long, default_value = "host.units")]
+    pub topic: Topic,
+    /// How many of its journal lines go with it
+    #[arg(long, value_name = "COUNT", default_value_t = 10, env = "ALERTCTL_UNIT_LINES", value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub lines: u16,
+    /// How long to watch for more failures before one alert is made of them; 0 means not at all
+    #[arg(long, value_name = "DURATION", default_value = "1m", env = "ALERTCTL_UNIT_QUIET", value_parser = values::duration)]
+    pub quiet: Duration,
+    /// How long to go on trying while the daemon is away
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
+    pub retry_for: Duration,
+}
+
+/// `alertctl journal`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  alertctl journal -p warning -u nginx -u postgresql --state ~/.journal-alerts
+  systemctl enable --now alertd-journal.service")]
+pub struct Journal {
+    /// This priority and what is more urgent: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
+    #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priority)]
+    pub priority: u8,
+    /// Only entries of this unit and about it
+    #[arg(short, long = "unit", value_name = "UNIT", env = "ALERTCTL_JOURNAL_UNITS", value_delimiter = ' ')]
+    pub units: Vec<String>,
+    /// Where the alerts go
+    #[arg(short, long, default_value = "host.journal", env = "ALERTCTL_JOURNAL_TOPIC")]
+    pub topic: Topic,
+    /// Keep the place in this file [default: cursor, in systemd's state directory]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub state: Option<PathBuf>,
 }
 
 /// `alertctl tail`.

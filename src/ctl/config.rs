@@ -1,11 +1,10 @@
 //! `alertctl config` and `alertctl reload`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
 
-use super::args::Config;
+use super::args::{Config, Where};
 use super::client::{Ask, Client, Trouble};
 use super::exit::Failure;
 use super::output::{Output, note};
@@ -19,8 +18,11 @@ const RELOAD: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all errors.
-pub async fn run(command: &Config, file: Option<&Path>, output: &mut Output) -> Result<(), Failure> {
-    let resolved = settings::load(file)?;
+pub async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<(), Failure> {
+    let resolved = settings::load(at)?;
+    for warning in &resolved.warnings {
+        note(warning);
+    }
     match command {
         Config::Check => {
             note("the configuration is valid");

@@ -8,6 +8,9 @@
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`keys`] | the keys, at the daemon or in their file |
 //! | [`settings`] | the daemon's configuration |
+//! | [`instance`] | one of several daemons on this machine |
+//! | [`host`] | what the host has to say: failed units, the journal |
+//! | [`state`] | a line in a file that outlives the program |
 //! | [`query`] | what reading commands have in common |
 //! | [`alert`] | an alert and its line for people |
 //! | [`output`] | standard output and notes, safe for a terminal |
@@ -20,6 +23,8 @@ pub mod client;
 pub mod config;
 pub mod exit;
 pub mod history;
+pub mod host;
+pub mod instance;
 pub mod key;
 pub mod keys;
 pub mod man;
@@ -27,6 +32,7 @@ pub mod output;
 pub mod publish;
 pub mod query;
 pub mod settings;
+pub mod state;
 pub mod status;
 pub mod tail;
 #[cfg(test)]
@@ -85,21 +91,26 @@ pub fn main() -> ExitCode {
 
 async fn run(ctl: Ctl) -> Result<(), Failure> {
     let mut output = Output::stdout();
-    let config = ctl.at.config.as_deref();
     match ctl.command {
         Command::Completions { shell } => output.text(&man::completions(shell)).await?,
         Command::Man { dir } => man::write(&dir)?,
-        Command::Config(command) => config::run(&command, config, &mut output).await?,
+        Command::Config(command) => config::run(&command, &ctl.at, &mut output).await?,
         Command::Key(command) => {
             let (client, usual) = client(&ctl.at)?;
-            let settings = usual.then_some(|| settings::key_store(config));
+            let settings = usual.then_some(|| settings::key_store(&ctl.at));
             let store = keys::Store::reach(client, settings).await?;
             key::run(command, &store, tokio::io::stdin(), &mut output).await?;
         }
         Command::Publish(args) => {
             let (client, usual) = client(&ctl.at)?;
-            let second = if usual { settings::publish_socket(config) } else { None };
+            // Who may not use the control socket may still publish.
+            let second = usual.then(|| publish_socket(&ctl.at));
             publish::run(args, client, second, tokio::io::stdin(), &mut output).await?;
+        }
+        Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.at)?).await?,
+        Command::Journal(args) => {
+            let stop = stop(false)?;
+            host::journal::run(args, &publisher(&ctl.at)?, &stop).await?;
         }
         Command::Tail(args) => {
             let (client, _) = client(&ctl.at)?;
@@ -115,7 +126,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
     output.flush().await
 }
 
-/// The client of the daemon that is meant, and whether that is the one at its usual place.
+/// The client of the daemon that is meant, and whether it is one of this machine at its usual place.
 fn client(at: &Where) -> Result<(Client, bool), Failure> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let text = |name: &str| {
@@ -125,11 +136,9 @@ fn client(at: &Where) -> Result<(Client, bool), Failure> {
     let environment =
         Environment { url: text("ALERTCTL_URL")?, socket: variable("ALERTCTL_SOCKET").map(PathBuf::from) };
     let chosen = Address::chosen(at, &environment)?;
-    let usual = chosen.is_none();
-    let address = chosen.unwrap_or_else(|| {
-        let runtime_dir = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
-        Address::local(settings::control_socket(at.config.as_deref()), runtime_dir.as_deref())
-    });
+    let usual = chosen.is_none() || at.instance.is_some();
+    let address = chosen
+        .unwrap_or_else(|| Address::local("control.sock", settings::control_socket(at), runtime_dir().as_deref()));
     let key = match (&address, &at.key_file) {
         // A socket asks for no key, and none is shown to it.
         (Address::Socket(_), _) => None,
@@ -137,6 +146,24 @@ fn client(at: &Where) -> Result<(Client, bool), Failure> {
         (Address::Remote(_), None) => text("ALERTCTL_KEY")?.map(|key| Zeroizing::new(key.trim().to_owned())),
     };
     Ok((Client::new(address, key), usual))
+}
+
+/// The client of commands that do nothing but publish, and may be kept out of all else.
+fn publisher(at: &Where) -> Result<Client, Failure> {
+    let (client, usual) = client(at)?;
+    Ok(if usual { Client::new(publish_socket(at), None) } else { client })
+}
+
+/// The socket that only publishes, of the daemon at its usual place or of an instance.
+fn publish_socket(at: &Where) -> Address {
+    match &at.instance {
+        Some(instance) => Address::Socket(instance.socket("publish.sock")),
+        None => Address::local("publish.sock", settings::publish_socket(at), runtime_dir().as_deref()),
+    }
+}
+
+fn runtime_dir() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {

@@ -1,6 +1,5 @@
 //! `alertctl publish`: sends one alert until its fate is known.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Method;
@@ -31,14 +30,15 @@ const TRY: Duration = Duration::from_secs(15);
 pub async fn run(
     args: Publish,
     client: Client,
-    second: Option<PathBuf>,
+    second: Option<Address>,
     input: impl AsyncRead + Unpin,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let message = if args.message == "-" { read(input).await? } else { args.message.clone() };
     let body = body(&args, message)?;
     let key = args.idempotency_key.clone().map_or_else(random_key, Ok)?;
-    let published = send(client, second, &body, &key, args.retry_for).await?;
+    let second = second.map(|address| Client::new(address, None));
+    let published = send(&client, second.as_ref(), &body, &key, args.retry_for).await?;
     let json = published.alert.get();
     if args.json {
         return output.line(json).await;
@@ -87,20 +87,37 @@ fn body(args: &Publish, message: String) -> Result<String, Failure> {
     }
 }
 
-fn random_key() -> Result<String, Failure> {
+pub(super) fn random_key() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|e| Failure::Failed(format!("no random numbers from the system: {e}; give --idempotency-key")))?;
     Ok(format!("alertctl-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-async fn send(
-    mut client: Client,
-    mut second: Option<PathBuf>,
+/// An alert that was not stored, or of which that is unknown.
+#[derive(Debug)]
+pub(super) enum Undelivered {
+    /// Another try would end in the same way.
+    Refused(Trouble),
+    /// The time is up.
+    GivenUp {
+        /// The last reason.
+        trouble: Trouble,
+        /// The idempotency key under which it may be tried again.
+        key: String,
+    },
+}
+
+/// Sends an alert until its fate is known, `retry_for` at the most. `second` is another address for a user whom the
+/// socket of the first keeps out.
+pub(super) async fn send(
+    client: &Client,
+    second: Option<&Client>,
     body: &str,
     key: &str,
     retry_for: Duration,
-) -> Result<Published, Failure> {
+) -> Result<Published, Undelivered> {
+    let (mut client, mut second) = (client, second);
     let deadline = Instant::now() + retry_for;
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut said = false;
@@ -118,17 +135,17 @@ async fn send(
             Err(trouble) => trouble,
         };
         if matches!(trouble, Trouble::Forbidden { .. })
-            && let Some(path) = second.take()
+            && let Some(other) = second.take()
         {
-            client = Client::new(Address::Socket(path), None);
+            client = other;
             continue;
         }
         if !trouble.passes() {
-            return Err(trouble.into());
+            return Err(Undelivered::Refused(trouble));
         }
         let pause = backoff.next(trouble.retry_after(), chance());
         if Instant::now() + pause >= deadline {
-            return Err(given_up(&trouble, key));
+            return Err(Undelivered::GivenUp { trouble, key: key.to_owned() });
         }
         if !said {
             note(&format!("{trouble}; trying again for {} s", retry_for.as_secs()));
@@ -138,13 +155,16 @@ async fn send(
     }
 }
 
-fn given_up(trouble: &Trouble, key: &str) -> Failure {
-    match trouble {
-        // It never left this machine.
-        Trouble::Unreachable { .. } => trouble.clone().into(),
-        _ => Failure::Unavailable(format!(
-            "{trouble}; whether the alert is stored is unknown: repeat with --idempotency-key {key}"
-        )),
+impl From<Undelivered> for Failure {
+    fn from(undelivered: Undelivered) -> Self {
+        match undelivered {
+            // It never left this machine.
+            Undelivered::Refused(trouble)
+            | Undelivered::GivenUp { trouble: trouble @ Trouble::Unreachable { .. }, .. } => trouble.into(),
+            Undelivered::GivenUp { trouble, key } => Self::Unavailable(format!(
+                "{trouble}; whether the alert is stored is unknown: repeat with --idempotency-key {key}"
+            )),
+        }
     }
 }
 

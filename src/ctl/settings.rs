@@ -1,17 +1,22 @@
 //! What `alertctl` takes from the daemon's configuration. The only file here that knows how it is loaded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::args::Where;
 use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
 use crate::keyring;
 
-/// Reads the configuration as the daemon would, `file` being another one than the usual.
+/// Reads the configuration as the daemon would that is meant.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all its errors, a line each.
-pub fn load(file: Option<&Path>) -> Result<Resolved, Failure> {
-    let inputs = Inputs::from_process(file.map(Path::to_path_buf));
+pub fn load(at: &Where) -> Result<Resolved, Failure> {
+    let mut inputs = Inputs::from_process(at.config.clone());
+    if let Some(instance) = &at.instance {
+        inputs.file.get_or_insert_with(|| instance.config());
+        inputs.env.extend(instance.environment());
+    }
     config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
 }
 
@@ -24,23 +29,29 @@ pub fn show(resolved: &Resolved) -> String {
 /// The control socket, and whether somebody chose it; none where the configuration cannot be read, which must not keep
 /// anybody from speaking to the daemon.
 #[must_use]
-pub fn control_socket(file: Option<&Path>) -> Option<(PathBuf, bool)> {
-    let resolved = load(file).ok()?;
-    let chosen = resolved.source("control_socket").is_some_and(|source| *source != Source::Default);
+pub fn control_socket(at: &Where) -> Option<(PathBuf, bool)> {
+    let resolved = load(at).ok()?;
+    let chosen = is_chosen(&resolved, "control_socket");
     Some((resolved.config.control_socket, chosen))
 }
 
 /// The publish socket, likewise.
 #[must_use]
-pub fn publish_socket(file: Option<&Path>) -> Option<PathBuf> {
-    load(file).ok().map(|resolved| resolved.config.publish_socket)
+pub fn publish_socket(at: &Where) -> Option<(PathBuf, bool)> {
+    let resolved = load(at).ok()?;
+    let chosen = is_chosen(&resolved, "publish_socket");
+    Some((resolved.config.publish_socket, chosen))
+}
+
+fn is_chosen(resolved: &Resolved, name: &str) -> bool {
+    resolved.source(name).is_some_and(|source| *source != Source::Default)
 }
 
 /// Where the keys lie and how they are hashed.
 ///
 /// # Errors
 /// As [`load`].
-pub fn key_store(file: Option<&Path>) -> Result<keyring::Settings, Failure> {
-    let auth = load(file)?.config.auth;
+pub fn key_store(at: &Where) -> Result<keyring::Settings, Failure> {
+    let auth = load(at)?.config.auth;
     Ok(keyring::Settings { directory: auth.store_dir, iterations: auth.iterations, workers: 1 })
 }

@@ -59,6 +59,26 @@ pub fn pattern(text: &str) -> Result<Pattern, String> {
     text.parse::<Pattern>().map_err(|e| format!("{e}; a pattern is a topic, ops.* or *"))
 }
 
+/// A priority of syslog, by name or number.
+///
+/// # Errors
+/// The accepted form, for a person.
+pub fn priority(text: &str) -> Result<u8, String> {
+    const NAMES: [&[&str]; 8] = [
+        &["emerg", "panic"],
+        &["alert"],
+        &["crit"],
+        &["err", "error"],
+        &["warning", "warn"],
+        &["notice"],
+        &["info"],
+        &["debug"],
+    ];
+    let by_name = NAMES.iter().position(|names| names.contains(&text));
+    let found = by_name.and_then(|number| u8::try_from(number).ok()).or_else(|| text.parse().ok().filter(|n| *n <= 7));
+    found.ok_or_else(|| "takes emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7".to_owned())
+}
+
 /// The levels, known to help and completions.
 #[must_use]
 pub fn level() -> impl clap::builder::TypedValueParser<Value = Level> {
@@ -88,6 +108,14 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert!(some_time("0s").is_err() && some_time("1s").is_ok());
+    }
+
+    #[test]
+    fn a_priority_has_a_name_and_a_number() {
+        assert_eq!(["emerg", "err", "error", "3", "7"].map(priority), [Ok(0), Ok(3), Ok(3), Ok(3), Ok(7)]);
+        for text in ["", "8", "-1", "fatal", "ERR"] {
+            assert!(priority(text).is_err(), "{text}");
+        }
     }
 
     #[test]

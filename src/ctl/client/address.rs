@@ -54,7 +54,7 @@ impl Address {
             (None, None, None) => {}
             (Some(url), None, None) => return Self::url(url).map(Some),
             (None, Some(path), None) => return Ok(Some(Self::Socket(path.clone()))),
-            (None, None, Some(name)) => return Self::instance(name).map(Some),
+            (None, None, Some(instance)) => return Ok(Some(Self::Socket(instance.socket("control.sock")))),
             _ => {
                 return Err(Failure::Usage(
                     "--url, --socket and --instance each name a daemon; give one of them".into(),
@@ -69,30 +69,20 @@ impl Address {
         }
     }
 
-    /// The local daemon's socket where neither flag nor environment says so. One that somebody `chose` in the
+    /// The local daemon's socket `file` where neither flag nor environment says so. One that somebody `chose` in the
     /// configuration is taken as it is; else it is the first of the usual places that exists, or else the first, which is
     /// the one to name in an error.
     #[must_use]
-    pub fn local(configured: Option<(PathBuf, bool)>, runtime_dir: Option<&Path>) -> Self {
+    pub fn local(file: &str, configured: Option<(PathBuf, bool)>, runtime_dir: Option<&Path>) -> Self {
         let configured = match configured {
             Some((path, true)) => return Self::Socket(path),
             other => other.map(|(path, _)| path),
         };
-        let usual = PathBuf::from("/run/alertd/control.sock");
-        let own = runtime_dir.map(|dir| dir.join("alertd/control.sock"));
+        let usual = Path::new("/run/alertd").join(file);
+        let own = runtime_dir.map(|dir| dir.join("alertd").join(file));
         let places: Vec<PathBuf> = configured.into_iter().chain([usual]).chain(own).collect();
         let found = places.iter().find(|path| path.exists()).or(places.first()).cloned();
         Self::Socket(found.unwrap_or_default())
-    }
-
-    fn instance(name: &str) -> Result<Self, Failure> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':');
-        if name.is_empty() || !name.chars().all(plain) {
-            return Err(Failure::Usage(format!(
-                "--instance {name:?} is no instance name; take letters, digits, - and _"
-            )));
-        }
-        Ok(Self::Socket(PathBuf::from(format!("/run/alertd-{name}/control.sock"))))
     }
 
     fn url(text: &str) -> Result<Self, Failure> {
@@ -184,12 +174,10 @@ mod tests {
         let environment = Environment { url: Some("http://h:1".into()), socket: None };
         let at = Where { socket: Some("/x".into()), ..Where::default() };
         assert_eq!(Address::chosen(&at, &environment).unwrap(), socket("/x"));
-        let at = Where { instance: Some("blue".into()), ..Where::default() };
-        assert_eq!(Address::chosen(&at, &environment).unwrap(), socket("/run/alertd-blue/control.sock"));
+        let at = Where { instance: Some("blue".parse().unwrap()), ..Where::default() };
+        assert_eq!(Address::chosen(&at, &environment).unwrap(), socket("/run/alertd/blue/control.sock"));
         let both = Where { url: Some("http://h".into()), ..at };
         assert!(matches!(Address::chosen(&both, &environment), Err(Failure::Usage(_))));
-        let at = Where { instance: Some("../x".into()), ..Where::default() };
-        assert!(matches!(Address::chosen(&at, &environment), Err(Failure::Usage(_))));
         assert_eq!(Address::chosen(&Where::default(), &Environment::default()).unwrap(), None);
     }
 
@@ -199,11 +187,14 @@ mod tests {
         std::fs::create_dir(dir.path().join("alertd")).unwrap();
         std::fs::write(dir.path().join("alertd/control.sock"), "").unwrap();
         let missing = PathBuf::from("/nonexistent/control.sock");
-        assert_eq!(Address::local(Some((missing.clone(), true)), Some(dir.path())), Address::Socket(missing.clone()));
-        let found = Address::local(Some((missing.clone(), false)), Some(dir.path()));
+        assert_eq!(
+            Address::local("control.sock", Some((missing.clone(), true)), Some(dir.path())),
+            Address::Socket(missing.clone())
+        );
+        let found = Address::local("control.sock", Some((missing.clone(), false)), Some(dir.path()));
         if !Path::new("/run/alertd/control.sock").exists() {
             assert_eq!(found, Address::Socket(dir.path().join("alertd/control.sock")));
-            assert_eq!(Address::local(Some((missing.clone(), false)), None), Address::Socket(missing));
+            assert_eq!(Address::local("control.sock", Some((missing.clone(), false)), None), Address::Socket(missing));
         }
     }
 }

@@ -1,17 +1,12 @@
 //! The place in the log up to which alerts were handled, kept in a file.
 //!
-//! The file holds one id and is replaced as a whole, so that it is never half written. A file with anything else in it
-//! is not ours and is left alone.
+//! A file with anything else in it is not ours and is left alone.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 
 use crate::alert::Id;
 use crate::ctl::exit::Failure;
-
-/// More than any id has: what is longer is another file.
-const MAX: u64 = 256;
+use crate::ctl::state;
 
 /// The place, and where it is kept.
 #[derive(Debug)]
@@ -27,25 +22,8 @@ impl Cursor {
     /// # Errors
     /// [`Failure::Failed`] where it cannot be read, or holds something else.
     pub fn open(path: PathBuf) -> Result<Self, Failure> {
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(MAX).read_to_end(&mut bytes)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                let path = path.display();
-                return Err(Failure::Failed(format!("cannot read the state {path}: {e}; check its owner and mode")));
-            }
-            _ => {}
-        }
-        let text = std::str::from_utf8(&bytes).map(str::trim);
-        let id = match text.map(|text| (text.is_empty(), text.parse())) {
-            Ok((true, _)) => None,
-            Ok((false, Ok(id))) => Some(id),
-            _ => {
-                let path = path.display();
-                return Err(Failure::Failed(format!(
-                    "{path} holds no place in the log; name another file, or remove it to begin anew"
-                )));
-            }
-        };
+        let line = state::read(&path)?;
+        let id = line.map(|line| line.parse().map_err(|_| state::foreign(&path))).transpose()?;
         Ok(Self { path, id, saved: id })
     }
 
@@ -66,22 +44,7 @@ impl Cursor {
     /// [`Failure::Failed`] with the file.
     pub fn save(&mut self) -> Result<(), Failure> {
         let Some(id) = self.id.filter(|id| Some(*id) != self.saved) else { return Ok(()) };
-        let mut name = self.path.clone().into_os_string();
-        name.push(".tmp");
-        let temporary = PathBuf::from(name);
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            writeln!(file, "{id}")?;
-            // Without it a power cut may leave the new name with nothing behind it.
-            file.sync_data()?;
-            std::fs::rename(&temporary, &self.path)
-        };
-        write().map_err(|e| {
-            Failure::Failed(format!(
-                "cannot write the state {}: {e}; check the directory's owner and space",
-                self.path.display()
-            ))
-        })?;
+        state::write(&self.path, &id.to_string())?;
         self.saved = Some(id);
         Ok(())
     }

@@ -1,0 +1,93 @@
+//! One entry of the journal, as `journalctl -o json` writes it.
+//!
+//! A field is text, or a list of bytes where it holds anything else, or nothing where it is too large, or a list of all
+//! that where it is there more than once. Here it is always text, with what is no text made visible.
+
+use serde_json::{Map, Value};
+
+/// An entry; fields are read as text.
+#[derive(Clone, Debug)]
+pub struct Entry(Map<String, Value>);
+
+impl Entry {
+    /// Reads a line of `journalctl -o json`; none where it is not one.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok().map(Self)
+    }
+
+    /// A field as text; none where it is absent.
+    #[must_use]
+    pub fn text(&self, field: &str) -> Option<String> {
+        text(self.0.get(field)?)
+    }
+
+    /// Where it stands in the journal.
+    #[must_use]
+    pub fn cursor(&self) -> Option<String> {
+        self.text("__CURSOR")
+    }
+
+    /// When it was written, RFC 3339 in UTC.
+    #[must_use]
+    pub fn time(&self) -> Option<String> {
+        let micros: i64 = self.text("__REALTIME_TIMESTAMP")?.parse().ok()?;
+        jiff::Timestamp::from_microsecond(micros).ok().map(|time| format!("{time:.3}"))
+    }
+
+    /// Its severity, 0 to 7; 6 where it has none, as journalctl does it.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.text("PRIORITY").and_then(|text| text.parse().ok()).unwrap_or(6)
+    }
+
+    /// The unit that it is about: for what the service manager says, that unit and not its own.
+    #[must_use]
+    pub fn unit(&self) -> Option<String> {
+        self.text("UNIT").or_else(|| self.text("_SYSTEMD_UNIT"))
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(visible(text)),
+        Value::Array(items) if items.iter().all(Value::is_u64) => {
+            let bytes: Vec<u8> = items.iter().filter_map(|item| u8::try_from(item.as_u64()?).ok()).collect();
+            Some(visible(&String::from_utf8_lossy(&bytes)))
+        }
+        // There more than once: the last one counts, as in a configuration file.
+        Value::Array(items) => items.iter().rev().find_map(text),
+        _ => None,
+    }
+}
+
+/// Without what drives a terminal; line breaks and tabs stay.
+fn visible(text: &str) -> String {
+    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(hidden) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_field_becomes_text() {
+        let entry = Entry::parse(
+            r#"{"MESSAGE":[104,105,255,27,91],"A":"x\ny","B":null,"C":["one","two"],"D":[[1,2],"three"],"PRIORITY":"3",
+               "__REALTIME_TIMESTAMP":"1795455190123456","__CURSOR":"s=1;i=2","_SYSTEMD_UNIT":"init.scope","UNIT":"a.service"}"#,
+        )
+        .unwrap();
+        let text = |field| entry.text(field);
+        assert_eq!(text("MESSAGE").as_deref(), Some("hi\u{fffd}\u{fffd}["));
+        assert_eq!((text("A").as_deref(), text("B"), text("none")), (Some("x\ny"), None, None));
+        assert_eq!((text("C").as_deref(), text("D").as_deref()), (Some("two"), Some("three")));
+        assert_eq!((entry.priority(), entry.time().as_deref()), (3, Some("2026-11-23T17:33:10.123Z")));
+        assert_eq!((entry.unit().as_deref(), entry.cursor().as_deref()), (Some("a.service"), Some("s=1;i=2")));
+        assert_eq!(Entry::parse("{}").unwrap().priority(), 6);
+        assert!(Entry::parse("-- No entries --").is_none());
+    }
+}

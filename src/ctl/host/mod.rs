@@ -1,0 +1,104 @@
+//! What the host itself has to say becomes alerts: units that failed, and entries of the journal.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`entry`] | one entry of the journal, readable whatever is in it |
+//! | [`reader`] | `journalctl`, run once or followed |
+//! | [`unit`] | `alertctl unit-failed` |
+//! | [`journal`] | `alertctl journal` |
+//! | [`place`] | how far the journal was read, kept in a file |
+//!
+//! The journal is read through `journalctl`, whose output format is stable and which opens every kind of journal file.
+//! Nothing here needs a key: the publish socket is the door.
+
+pub mod entry;
+pub mod journal;
+pub mod place;
+pub mod reader;
+pub mod unit;
+
+use crate::alert::{Draft, Level, Topic};
+use crate::ctl::exit::Failure;
+
+/// Bytes of all journal lines in one alert: a body may have 64 KiB, and each byte may take six in JSON.
+const MAX_LINES: usize = 8 << 10;
+
+/// An alert about the host, checked as the daemon does it.
+fn body(
+    topic: &Topic,
+    level: Level,
+    message: &str,
+    metadata: serde_json::Map<String, serde_json::Value>,
+) -> Result<String, Failure> {
+    let message = cut(message, Draft::MAX_MESSAGE);
+    let message = if message.is_empty() { "(no text)".to_owned() } else { message };
+    let body =
+        serde_json::json!({ "topic": topic, "message": message, "level": level, "metadata": metadata }).to_string();
+    match Draft::from_json(None, body.as_bytes()) {
+        Ok(_) => Ok(body),
+        Err(e) => Err(Failure::Failed(format!("cannot make an alert of it: {e}"))),
+    }
+}
+
+/// The text within so many bytes, its end replaced by `…` where it is longer.
+fn cut(text: &str, most: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{CUT}", &text[..end])
+}
+
+/// The last lines, oldest first, all together within the bound.
+fn tail_of(lines: Vec<String>) -> Vec<String> {
+    let mut left = MAX_LINES;
+    let mut kept: Vec<String> = lines
+        .into_iter()
+        .rev()
+        .take_while(|line| {
+            let fits = line.len() <= left;
+            left = left.saturating_sub(line.len());
+            fits
+        })
+        .collect();
+    kept.reverse();
+    kept
+}
+
+/// This machine's name.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |n| n.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_text_fits_ends_between_characters_and_says_so() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("äöüäöü", 8), "äö…");
+        for most in 3..40 {
+            let text = cut(&"ü🚨x".repeat(20), most);
+            assert!(text.len() <= most && text.ends_with('…'), "{most}");
+        }
+    }
+
+    #[test]
+    fn the_newest_lines_are_kept_in_their_order() {
+        let lines: Vec<String> = (0..100).map(|n| format!("{n:0400}")).collect();
+        let kept = tail_of(lines.clone());
+        assert_eq!(kept.len(), MAX_LINES / 400);
+        assert_eq!(kept[..], lines[100 - kept.len()..]);
+        assert_eq!(tail_of(vec!["a".into(), "b".into()]), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_largest_alert_is_taken() {
+        let lines = tail_of(vec!["\u{1}".repeat(400); 100]);
+        let metadata = serde_json::json!({ "journal": lines }).as_object().unwrap().clone();
+        let body = body(&"host.units".parse().unwrap(), Level::Error, &"x".repeat(9000), metadata).unwrap();
+        assert!(body.len() < 64 << 10, "{}", body.len());
+    }
+}

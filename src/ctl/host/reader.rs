@@ -1,0 +1,92 @@
+//! `journalctl`, run to its end or followed for ever.
+
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::entry::Entry;
+use crate::ctl::exit::Failure;
+
+/// What journalctl has to say about an error is at most so long.
+const MAX_COMPLAINT: u64 = 4096;
+
+/// Entries as they come.
+pub struct Reader {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Reader {
+    /// Runs `journalctl -o json` with these arguments.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] where there is no journalctl.
+    pub fn start(arguments: &[String]) -> Result<Self, Failure> {
+        let mut child = Command::new("journalctl")
+            .args(["--quiet", "--no-pager", "--all", "--output=json"])
+            .args(arguments)
+            // The manager's variables are for this process alone.
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| {
+                Failure::Failed(format!("cannot run journalctl: {e}; this command needs systemd's journal"))
+            })?;
+        let Some(output) = child.stdout.take() else {
+            return Err(Failure::Failed("journalctl has no output".to_owned()));
+        };
+        Ok(Self { child, lines: BufReader::new(output).lines() })
+    }
+
+    /// The next entry; none where journalctl has ended.
+    pub async fn next(&mut self) -> Option<Entry> {
+        // What is no UTF-8 or no entry cannot be one of ours: journalctl writes JSON alone.
+        while let Ok(Some(line)) = self.lines.next_line().await {
+            if let Some(entry) = Entry::parse(&line) {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    /// How journalctl ended, and what it said about it.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] where it did not end well.
+    pub async fn end(mut self) -> Result<(), Failure> {
+        let mut complaint = String::new();
+        if let Some(errors) = self.child.stderr.take() {
+            // Whatever can be read of it helps.
+            let _ = errors.take(MAX_COMPLAINT).read_to_string(&mut complaint).await;
+        }
+        let status = self.child.wait().await;
+        if status.as_ref().is_ok_and(ExitStatus::success) {
+            return Ok(());
+        }
+        let complaint = complaint.trim();
+        let complaint = if complaint.is_empty() { "it gave no reason" } else { complaint };
+        Err(Failure::Failed(format!(
+            "cannot read the journal: {complaint}; become a member of the group systemd-journal, or use sudo"
+        )))
+    }
+}
+
+/// All entries that journalctl finds with these arguments; `most` of them at the most.
+///
+/// # Errors
+/// [`Failure::Failed`] where journalctl cannot read them.
+pub async fn read(arguments: &[String], most: usize) -> Result<Vec<Entry>, Failure> {
+    let mut reader = Reader::start(arguments)?;
+    let mut found = Vec::new();
+    while let Some(entry) = reader.next().await {
+        found.push(entry);
+        if found.len() >= most {
+            return Ok(found);
+        }
+    }
+    reader.end().await.map(|()| found)
+}

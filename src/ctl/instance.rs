@@ -1,0 +1,83 @@
+//! One of several daemons on this machine, run by `alertd@NAME.service`: what the unit gives it, said once more for a
+//! program that systemd does not start.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The name of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance(String);
+
+impl FromStr for Instance {
+    type Err = String;
+
+    /// Names that stand in the name of a unit as they are, and cannot leave their directory.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return Err("is no instance name; take letters, digits, - and _".to_owned());
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl Instance {
+    /// Its configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        format!("/etc/alertd/{}.toml", self.0).into()
+    }
+
+    /// One of its sockets, `control.sock` or `publish.sock`.
+    #[must_use]
+    pub fn socket(&self, file: &str) -> PathBuf {
+        format!("/run/alertd/{}/{file}", self.0).into()
+    }
+
+    /// The variables that its unit sets.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
+        vec![
+            ("STATE_DIRECTORY".into(), format!("/var/lib/alertd/{}", self.0).into()),
+            ("ALERTD_CONTROL_SOCKET".into(), self.socket("control.sock").into()),
+            ("ALERTD_PUBLISH_SOCKET".into(), self.socket("publish.sock").into()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = include_str!("../../systemd/alertd@.service");
+
+    #[test]
+    fn the_unit_sets_the_same() {
+        let instance: Instance = "blue".parse().unwrap();
+        let unit = SERVICE.replace("%i", "blue");
+        for (name, value) in instance.environment() {
+            let line = match name.to_str().unwrap() {
+                "STATE_DIRECTORY" => value.to_str().unwrap().replace("/var/lib/", "StateDirectory="),
+                name => format!("Environment={name}={}", value.to_str().unwrap()),
+            };
+            assert!(unit.lines().any(|known| known == line), "{line}");
+        }
+        assert!(unit.contains(&format!("--config {}\n", instance.config().display())));
+        for (unit, file) in [
+            (include_str!("../../systemd/alertd-control@.socket"), "control.sock"),
+            (include_str!("../../systemd/alertd-publish@.socket"), "publish.sock"),
+        ] {
+            let line = format!("ListenStream={}", instance.socket(file).display());
+            assert!(unit.replace("%i", "blue").lines().any(|known| known == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_stays_in_its_directory() {
+        for name in ["", "../x", "a/b", ".", ".hidden", "a b", "ä"] {
+            assert!(name.parse::<Instance>().is_err(), "{name}");
+        }
+        assert!("blue_2.eu-west".parse::<Instance>().is_ok());
+    }
+}
