@@ -13,8 +13,14 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod notify;
 mod publish;
 mod readme;
 mod seam;
 mod stream;
+#[expect(
+    unreachable_pub,
+    clippy::print_stderr,
+    reason = "a test binary has no outside, and tells people what it could not test"
+)]
 mod systemd;

@@ -76,7 +76,11 @@ impl Request {
 
     /// As [`Request::to`] where there may be nobody; an answer that broke off is none.
     pub fn try_to(&self, address: SocketAddr) -> Option<Answer> {
-        let mut stream = TcpStream::connect(address).ok()?;
+        self.on(TcpStream::connect(address).ok()?)
+    }
+
+    /// Over this connection; an answer that broke off is none.
+    pub fn on(&self, mut stream: TcpStream) -> Option<Answer> {
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(&self.bytes(true)).ok()?;
         let answer = Answer::read(&mut stream);

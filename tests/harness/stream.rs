@@ -32,7 +32,11 @@ impl Stream {
 
     /// The same where there may be nobody.
     pub fn try_open(address: SocketAddr, request: &Request) -> Option<Self> {
-        let mut socket = TcpStream::connect(address).ok()?;
+        Self::on(TcpStream::connect(address).ok()?, request)
+    }
+
+    /// Over this connection.
+    pub fn on(mut socket: TcpStream, request: &Request) -> Option<Self> {
         socket.set_read_timeout(Some(PATIENCE)).ok()?;
         socket.write_all(&request.bytes(false)).ok()?;
         let mut bytes = Vec::new();

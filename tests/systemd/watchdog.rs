@@ -1,0 +1,89 @@
+//! The watchdog restarts what only a restart mends.
+
+use std::process::Command;
+
+use super::machine::{Machine, Running};
+use super::on_each_release;
+use crate::harness::eventually;
+
+fn with_a_short_watchdog(machine: &Machine) {
+    machine.write("/etc/systemd/system/alertd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2s\n");
+    machine.install();
+}
+
+/// The thread of the machine's alertd that writes the store, by its number out here.
+fn writer(machine: &Machine) -> String {
+    let pid = machine.show("alertd.service", "MainPID");
+    let namespace = machine.sh("readlink /proc/1/ns/pid");
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_it = |path: &std::path::PathBuf| {
+        let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+        let inner =
+            status.lines().find(|line| line.starts_with("NSpid:")).and_then(|line| line.split_whitespace().last());
+        inner == Some(&pid) && std::fs::read_link(path.join("ns/pid")).is_ok_and(|ns| ns.to_string_lossy() == namespace)
+    };
+    let process = processes.into_iter().find(is_it).expect("alertd in the box");
+    let mut threads = std::fs::read_dir(process.join("task")).unwrap().map(|entry| entry.unwrap().path());
+    let thread = threads.find(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().trim() == "alertd-writer");
+    thread.unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+on_each_release! {
+    fn a_writer_that_hangs_is_restarted(machine: &Machine) {
+        with_a_short_watchdog(machine);
+        let key = machine.key("alice");
+        let pid = machine.show("alertd.service", "MainPID");
+        // From now on each of its syncs takes for ever, as on a disk that does not answer.
+        let strace = Command::new("strace")
+            .args(["-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:delay_enter=3600s"])
+            .args(["-p", &writer(machine)])
+            .spawn();
+        let strace = Running(strace.unwrap());
+        eventually("a publish that hangs", || {
+            let hung = machine.try_sh(&format!(
+                "curl -sS --max-time 0.5 -H 'Authorization: Bearer {key}' -d x http://127.0.0.1:8080/alerts"
+            ));
+            (hung.status.code() == Some(28)).then_some(())
+        });
+        // The process answers all the same: nothing but the way of an alert is blocked.
+        assert_eq!(machine.sh(&format!("curl -sS -H 'Authorization: Bearer {key}' http://127.0.0.1:8080/health")), "{\"status\":\"ok\"}");
+        eventually("the watchdog's word", || {
+            let said = machine.journal("_PID=1 UNIT=alertd.service --grep='Watchdog timeout'");
+            (!said.is_empty()).then_some(())
+        });
+        // Whom strace holds can be killed but not buried.
+        drop(strace);
+        eventually("another process", || {
+            let now = machine.show("alertd.service", "MainPID");
+            (now != pid && now != "0" && machine.show("alertd.service", "ActiveState") == "active").then_some(())
+        });
+        assert_eq!(machine.show("alertd.service", "NRestarts"), "1");
+        assert!(!machine.journal("_PID=1 UNIT=alertd.service UNIT_RESULT=watchdog").is_empty());
+        machine.sh(&format!("curl -sS --fail -H 'Authorization: Bearer {key}' -d y http://127.0.0.1:8080/alerts"));
+    }
+
+    fn a_full_disk_is_left_alone(machine: &Machine) {
+        machine.write(
+            "/etc/systemd/system/var-lib-alertd.mount",
+            "[Mount]\nWhat=tmpfs\nWhere=/var/lib/alertd\nType=tmpfs\nOptions=size=24M,mode=0750\n",
+        );
+        machine.write("/etc/systemd/system/alertd.service.d/disk.conf", "[Unit]\nRequiresMountsFor=/var/lib/alertd\n");
+        with_a_short_watchdog(machine);
+        let pid = machine.show("alertd.service", "MainPID");
+        machine.sh("dd if=/dev/zero of=/var/lib/alertd/ballast bs=64k 2>/dev/null; head -c 4000 /dev/zero | tr '\\0' x >/root/text");
+        let refused = eventually("a publish that is refused", || {
+            let refused = machine.try_sh("alertctl publish --retry-for 0 - </root/text");
+            (!refused.status.success()).then_some(refused)
+        });
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("/var/lib/alertd"), "{refused:?}");
+        assert_eq!(machine.try_sh("curl -sS --fail http://127.0.0.1:8080/readyz").status.code(), Some(22));
+        eventually("the manager is told", || machine.show("alertd.service", "StatusText").contains("not ready").then_some(()));
+        // Three times the watchdog's patience.
+        let fed = |machine: &Machine| machine.show("alertd.service", "WatchdogTimestampMonotonic").parse::<u64>().unwrap();
+        let until = fed(machine) + 6_000_000;
+        eventually("the watchdog goes on being fed", || (fed(machine) > until).then_some(()));
+        assert_eq!((machine.show("alertd.service", "MainPID"), machine.show("alertd.service", "NRestarts")), (pid, "0".to_owned()));
+        machine.sh("rm /var/lib/alertd/ballast && alertctl publish after");
+        eventually("the manager is told", || machine.show("alertd.service", "StatusText").contains("listening").then_some(()));
+    }
+}
