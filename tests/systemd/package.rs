@@ -1,5 +1,6 @@
 //! The life of the package.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::machine::{Machine, build, newer, package};
@@ -62,6 +63,12 @@ on_each_release! {
         assert_eq!(machine.sh("curl -sS http://127.0.0.1:8080/livez"), "alive");
         machine.sh("apt-get purge -y -q alertd");
         assert_eq!(leftovers(machine), before);
+    }
+
+    fn the_packages_own_test_passes(machine: &Machine) {
+        machine.install();
+        machine.put(&Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/debian/tests/smoke"), "/root/smoke");
+        machine.sh("/root/smoke");
     }
 
     fn it_installs_where_no_systemd_runs(machine: &Machine) {
