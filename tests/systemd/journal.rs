@@ -72,6 +72,15 @@ on_each_release! {
         eventually("the alert about suppressed entries", || messages(machine).iter().any(|m| m.starts_with("Suppressed")).then_some(()));
     }
 
+    fn a_long_entry_is_cut_and_holds_up_nothing(machine: &Machine) {
+        start(machine);
+        machine.write("/root/long", "echo \"<3>long$(head -c 40000 /dev/zero | tr '\\0' h)\"; sleep 0.2\n");
+        machine.sh("systemd-run --unit=long --wait sh /root/long; logger -p err next");
+        let found = until(machine, "next");
+        assert!(found[0].starts_with("longhhh") && found[0].ends_with('…') && found[0].len() > 4000, "{found:?}");
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+
     fn alertds_own_entries_make_no_loop(machine: &Machine) {
         start(machine);
         machine.write("/etc/alertd.toml", "[log]\nmirror_alerts = true\n");

@@ -22,6 +22,17 @@ impl Entry {
         text(self.0.get(field)?)
     }
 
+    /// Whether there is a message that journalctl found too long to write.
+    #[must_use]
+    pub fn message_left_out(&self) -> bool {
+        self.0.get("MESSAGE").is_some_and(Value::is_null)
+    }
+
+    /// Puts a message in the place of one that was left out.
+    pub fn set_message(&mut self, bytes: &[u8]) {
+        self.0.insert("MESSAGE".to_owned(), String::from_utf8_lossy(bytes).into_owned().into());
+    }
+
     /// Where it stands in the journal.
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
