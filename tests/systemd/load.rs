@@ -154,6 +154,7 @@ on_each_release! {
             assert!(said.contains("Setting up alertd (0.2.0-1)"), "{said}");
             (0..10).for_each(|_| kill(machine));
         });
+        eprintln!("{}: {report}", machine.release);
         assert_eq!((&report["refused"], &report["lost"], &report["repeated"]), (&json!(0), &json!(0), &json!(0)), "{report}");
         assert!(report["answered"].as_u64() > Some(100) && report["opened"].as_u64() > Some(20), "{report}");
         assert_eq!(machine.show("alertd.socket", "ActiveEnterTimestampMonotonic"), sockets, "the socket was restarted");
