@@ -171,36 +171,25 @@ impl Failed {
 
     /// The last lines that the unit wrote or the service manager wrote about it, oldest first.
     ///
-    /// The journal may take them up later than the failure itself, and only root can wait for that: so they are read
-    /// until nothing more comes.
+    /// Those of earlier runs are left out. A line without a run's id is kept: the journal does not find the id where it
+    /// takes the line up after the run has ended.
     async fn lines(&self, unit: &str, most: u16) -> Vec<String> {
-        let deadline = Instant::now() + JOURNAL;
-        let mut lines = self.lines_so_far(unit, most).await;
-        while most > 0 && Instant::now() < deadline {
-            sleep(Duration::from_millis(100)).await;
-            let now = self.lines_so_far(unit, most).await;
-            if now == lines {
-                break;
-            }
-            lines = now;
-        }
-        lines
-    }
-
-    async fn lines_so_far(&self, unit: &str, most: u16) -> Vec<String> {
         if most == 0 {
             return Vec::new();
         }
-        let mut arguments = vec![format!("--lines={most}")];
-        match &self.invocation {
-            Some(id) => {
-                arguments.extend([format!("_SYSTEMD_INVOCATION_ID={id}"), "+".into(), format!("INVOCATION_ID={id}")]);
-            }
-            None => arguments.push(format!("--unit={unit}")),
-        }
+        let (wrote, about) = (format!("_SYSTEMD_UNIT={unit}"), format!("UNIT={unit}"));
+        let arguments = [format!("--lines={most}"), wrote, "+".into(), "_UID=0".into(), about];
         let entries = reader::read(&arguments, usize::from(most)).await.unwrap_or_default();
         let message = |entry: &Entry| cut(entry.text("MESSAGE").unwrap_or_default().trim_end(), LINE);
-        tail_of(entries.iter().map(message).collect())
+        tail_of(entries.iter().filter(|entry| self.is_of_this_run(entry)).map(message).collect())
+    }
+
+    fn is_of_this_run(&self, entry: &Entry) -> bool {
+        // What the manager says has its own id there, and that of the unit here.
+        let run = entry
+            .text("INVOCATION_ID")
+            .or_else(|| if entry.text("UNIT").is_some() { None } else { entry.text("_SYSTEMD_INVOCATION_ID") });
+        run.is_none() || self.invocation.is_none() || run == self.invocation
     }
 
     fn is_exit(&self) -> bool {
@@ -289,6 +278,22 @@ mod tests {
         assert_eq!((&metadata["unit"], metadata.get("signal")), (&json!("a.service"), None));
         assert_eq!(told(&[("MONITOR_UNIT", "b.service"), ("MONITOR_SERVICE_RESULT", "signal")]), None);
         assert_eq!(told(&[]), None);
+    }
+
+    #[test]
+    fn lines_of_an_earlier_run_are_left_out() {
+        let failed = Failed { invocation: Some("this".into()), ..Failed::default() };
+        let is_kept = |json: &str| failed.is_of_this_run(&Entry::parse(json).unwrap());
+        for kept in [
+            r#"{"_SYSTEMD_INVOCATION_ID":"this"}"#,
+            r#"{"UNIT":"a.service","INVOCATION_ID":"this","_SYSTEMD_INVOCATION_ID":"the manager's"}"#,
+            r#"{"UNIT":"a.service","_SYSTEMD_INVOCATION_ID":"the manager's"}"#,
+            r#"{"_SYSTEMD_UNIT":"a.service"}"#,
+        ] {
+            assert!(is_kept(kept), "{kept}");
+        }
+        assert!(!is_kept(r#"{"_SYSTEMD_INVOCATION_ID":"before"}"#));
+        assert!(!is_kept(r#"{"UNIT":"a.service","INVOCATION_ID":"before"}"#));
     }
 
     #[test]
