@@ -78,7 +78,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
 /// All keys, by section, in the order of the file.
 pub(super) static KEYS: &[Key] = &[
     key!(Live stage = "\"prod\"", one_of(STAGES),
-        "\"prod\", or \"dev\", which adds /docs and /openapi.json without a key."),
+        "\"prod\" or \"dev\"; alertctl status shows it, and nothing else depends on it so far."),
     key!(Restart state_dir = "", path(),
         "Where the alerts are kept. Default: systemd's StateDirectory; else /var/lib/alertd for root and the user alertd; \
          else alertd under $XDG_STATE_HOME or ~/.local/state."),
@@ -118,7 +118,7 @@ pub(super) static KEYS: &[Key] = &[
     key!(Restart auth.iterations = "100_000", number(10_000, 10_000_000),
         "PBKDF2 iterations of new keys; a key keeps those it was made with."),
     key!(Live auth.query_token = "false", flag(),
-        "Whether a key may come as ?token=. It ends up in the logs of proxies; POST /tickets does without."),
+        "Whether a key may come as ?token=. It ends up in the logs of proxies."),
     key!(Live auth.stale_max = "\"5m\"", duration(SECOND, DAY),
         "How long a node that is cut off from the key store trusts what it knows; for a fleet."),
     key!(Live alerts.latest_ttl = "\"30m\"", duration_or_zero(SECOND, YEARS),

@@ -185,7 +185,7 @@ impl Failed {
     }
 
     fn is_of_this_run(&self, entry: &Entry) -> bool {
-        // What the manager says has its own id there, and that of the unit here.
+        // In what the manager says of a unit, the id of the unit's run is INVOCATION_ID; the other one is the manager's own.
         let run = entry
             .text("INVOCATION_ID")
             .or_else(|| if entry.text("UNIT").is_some() { None } else { entry.text("_SYSTEMD_INVOCATION_ID") });
