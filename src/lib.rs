@@ -16,10 +16,12 @@
 //! | values | [`alert`] | ids, topics, filters, the validating door |
 //! | | [`key`] | scopes, grants, secrets |
 //! | | [`sse`] | the stream's wire forms, encoder and parser |
+//! | | [`chunked`] | HTTP/1.1's chunked coding, for what goes to a socket as it is |
 //! | | [`api`] | the bodies that server and client share |
 
 pub mod alert;
 pub mod api;
+pub mod chunked;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

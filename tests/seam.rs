@@ -84,9 +84,14 @@ fn check(plan: &Plan, seen: &[Result<Id, Gap>], log: &[(Id, Topic, Level)]) {
     let filter = Filter::new([PATTERNS[plan.pattern].parse::<Pattern>().unwrap()], level);
     let mut expected =
         log.iter().filter(|(_, topic, level)| filter.matches(topic, *level)).map(|(id, ..)| *id).peekable();
-    for event in seen {
+    for (at, event) in seen.iter().enumerate() {
         match event {
-            Ok(id) => assert_eq!(expected.next(), Some(*id), "a hole or a repeat for {plan:?}"),
+            Ok(id) => assert_eq!(
+                expected.next(),
+                Some(*id),
+                "a hole or a repeat for {plan:?} in {:?}",
+                &seen[at.saturating_sub(4)..=at]
+            ),
             Err(gap) => {
                 // Only what the log no longer had may be missing.
                 let oldest = gap.oldest.unwrap_or(gap.head);

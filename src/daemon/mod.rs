@@ -127,7 +127,7 @@ async fn serve(
         Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), service_settings, Arc::clone(&clock), reload);
     let service = Arc::new(service);
     let connections = config.http.max_connections;
-    let server = Server::new(Arc::clone(&service), Arc::clone(&http_settings), tls.clone(), connections);
+    let server = Server::new(Arc::clone(&service), Arc::clone(&http_settings), tls.clone(), connections)?;
     let bound = doors.serve(&server);
 
     tracing::info!(

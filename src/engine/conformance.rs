@@ -60,7 +60,7 @@ impl Log {
     async fn all(&self, pattern: &str, level: Level, after: Id) -> Vec<Id> {
         let (filter, mut after, mut ids) = (filter(pattern, level), after, Vec::new());
         loop {
-            let range = Range { filter: filter.clone(), after, until: self.engine.head(), limit: 3 };
+            let range = Range { filter: filter.clone(), after, until: self.engine.head(), limit: 3, bytes: 1 << 20 };
             let page = self.engine.read(range).await.unwrap();
             ids.extend(page.records.iter().map(|record| record.id));
             match page.next {
@@ -73,7 +73,7 @@ impl Log {
     async fn back(&self, pattern: &str) -> Vec<Id> {
         let (filter, mut until, mut pages) = (filter(pattern, Level::Info), self.engine.head(), Vec::new());
         loop {
-            let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit: 3 };
+            let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit: 3, bytes: 1 << 20 };
             let page = self.engine.read_back(range).await.unwrap();
             pages.push(page.records.iter().map(|record| record.id).collect::<Vec<_>>());
             match page.next {

@@ -82,6 +82,8 @@ pub struct Range {
     pub until: Id,
     /// So many at the most.
     pub limit: usize,
+    /// About so many bytes of them at the most, but one alert at the least.
+    pub bytes: usize,
 }
 
 /// A part of a range. It may be short, or empty, and still not be the end: the work per page is bounded.

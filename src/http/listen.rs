@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::service::STALL;
+
 /// So many connections wait while all threads are busy, or while systemd restarts the daemon.
 const BACKLOG: i32 = 4096;
 /// Unsent bytes that the kernel takes for one connection before it calls the socket full. Without it a reader that
@@ -76,8 +78,13 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Where it cannot be made non-blocking.
 pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
-    // Accepted sockets inherit it. A kernel without it only holds more.
-    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT);
+    // Accepted sockets inherit all of it. A kernel without one of them only holds more, or for longer.
+    let socket = SockRef::from(&listener);
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    // An alert alone leaves at once.
+    let _ = socket.set_tcp_nodelay(true);
+    // A peer that vanished without a word is noticed by what it does not acknowledge.
+    let _ = socket.set_tcp_user_timeout(Some(2 * STALL));
     TcpListener::from_std(listener)
 }
 

@@ -5,6 +5,8 @@
 //! | [`listen`] | listening sockets, bound or inherited |
 //! | [`serve`] | accepting, one task for each connection, drain under a deadline |
 //! | [`tls`] | certificates that can be swapped |
+//! | [`takeover`] | how a stream leaves hyper |
+//! | [`broadcast`] | streams on sockets of their own, one loop per core |
 //! | [`progress`] | ends connections whose peer takes nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
 //! | [`route`] | the table of paths and methods |
@@ -19,6 +21,7 @@
 //! It authorises nothing itself: handlers hand typed requests and the caller to the service.
 
 pub mod auth;
+pub mod broadcast;
 pub mod cors;
 pub mod error;
 pub mod handlers;
@@ -30,6 +33,7 @@ pub mod response;
 pub mod rewind;
 pub mod route;
 pub mod serve;
+pub mod takeover;
 pub mod tls;
 
 use std::net::IpAddr;

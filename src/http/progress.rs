@@ -2,30 +2,43 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::takeover::Takeover;
+
 /// A connection with a deadline on progress in writing. The timer exists only while a write waits.
 pub struct Progress<S> {
     inner: S,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Who wants to know whether a write waits.
+    takeover: Arc<Takeover>,
 }
 
 impl<S> Progress<S> {
     /// Fails a write that could not pass one byte for `patience`.
-    pub const fn new(inner: S, patience: Duration) -> Self {
-        Self { inner, patience, waiting: None }
+    pub const fn new(inner: S, patience: Duration, takeover: Arc<Takeover>) -> Self {
+        Self { inner, patience, waiting: None, takeover }
+    }
+
+    /// The connection itself.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 
     fn judge<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.takeover.set_writing(false);
+            }
             return result;
         }
+        self.takeover.set_writing(true);
         let patience = self.patience;
         let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
         match timer.as_mut().poll(cx) {
@@ -79,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut writer = Progress::new(ours, Duration::from_millis(80));
+        let mut writer = Progress::new(ours, Duration::from_millis(80), Arc::default());
         let reading = tokio::spawn(async move {
             let mut byte = [0];
             for _ in 0..8 {

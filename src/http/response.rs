@@ -1,25 +1,26 @@
-//! Answers: whole bodies and streams, and the headers that all have.
+//! Answers: whole bodies and streams, the headers that all have, and the two roads that a stream's body may take.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::sse::Format;
+use crate::service::{End, FAREWELL, Outlet, STALL, Stream};
+use crate::sse::{Bye, Format};
 
-/// A body that is there as a whole, or that comes block by block.
-#[derive(Debug)]
+/// What a handler answers with.
 pub enum Body {
-    /// All of it; none once it was taken.
+    /// All of it; none where there are no bytes.
     Whole(Option<Bytes>),
-    /// Each message is sent on as it is; the end of the channel is the end of the body.
-    Stream(mpsc::Receiver<Bytes>),
+    /// A stream that has not begun.
+    Stream(Box<Stream>),
 }
 
 impl Body {
@@ -30,14 +31,57 @@ impl Body {
     }
 }
 
-impl hyper::body::Body for Body {
+/// Pieces that wait for the reader of one stream; each is a page or chunk of about 64 KiB.
+const PIECES: usize = 2;
+
+/// A body as hyper writes it.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// All of it; none once it was taken.
+    Whole(Option<Bytes>),
+    /// Each message is sent on as it is; the end of the channel is the end of the body.
+    Blocks(mpsc::Receiver<Bytes>),
+}
+
+impl Outgoing {
+    /// Begins a stream that goes out through hyper.
+    #[must_use]
+    pub fn begin(stream: Stream) -> Self {
+        let (blocks, body) = mpsc::channel(PIECES);
+        tokio::spawn(stream.run(Channel(blocks)));
+        Self::Blocks(body)
+    }
+}
+
+/// The way to a reader through hyper.
+struct Channel(mpsc::Sender<Bytes>);
+
+impl Outlet for Channel {
+    async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
+        match timeout(STALL, self.0.send(blocks)).await {
+            Ok(sent) => sent.map_err(|_| End::Gone),
+            Err(_) => Err(End::Bye(Bye::Slow)),
+        }
+    }
+
+    async fn finish(&mut self, last: Bytes) {
+        let _ = timeout(FAREWELL, self.0.send(last)).await;
+    }
+
+    fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        let blocks = self.0.clone();
+        async move { blocks.closed().await }
+    }
+}
+
+impl hyper::body::Body for Outgoing {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match self.get_mut() {
             Self::Whole(bytes) => bytes.take(),
-            Self::Stream(blocks) => ready!(blocks.poll_recv(cx)),
+            Self::Blocks(blocks) => ready!(blocks.poll_recv(cx)),
         };
         Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -49,9 +93,26 @@ impl hyper::body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Blocks(_) => SizeHint::default(),
         }
     }
+}
+
+/// The head of an answer whose body is a stream, as HTTP/1.1 writes it; `date` is that of the answer.
+#[must_use]
+pub fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(512);
+    out.put_slice(b"HTTP/1.1 200 OK\r\n");
+    for (name, value) in &head.headers {
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"transfer-encoding: chunked\r\ndate: ");
+    out.put_slice(crate::alert::http_date(now_ms).as_bytes());
+    out.put_slice(b"\r\n\r\n");
+    out.freeze()
 }
 
 /// A JSON answer.

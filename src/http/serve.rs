@@ -2,30 +2,35 @@
 //!
 //! One task for each listener, one for each connection. A permit is taken before the accept, so connections beyond
 //! `http.max_connections` wait in the kernel instead of costing memory here. HTTP/1.1 and HTTP/2 by prior knowledge
-//! share a port: hyper's HTTP/1 says when it meets the preface of HTTP/2, and the connection changes hands.
+//! share a port: hyper's HTTP/1 says when it meets the preface of HTTP/2, and the connection changes hands. A stream over
+//! plain HTTP/1.1 leaves hyper for the [broadcast loops](super::broadcast).
 
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::broadcast::Broadcast;
 use super::progress::Progress;
-use super::response::Body;
+use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
+use super::takeover::{Connection, Takeover};
 use super::tls::Tls;
 use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
 use crate::service::{STALL, Service};
@@ -38,25 +43,25 @@ pub struct Server {
     permits: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    broadcast: Arc<Broadcast>,
 }
 
 impl Server {
-    /// A server with room for `max_connections`.
-    #[must_use]
+    /// A server with room for `max_connections`, and a broadcast loop for each core.
+    ///
+    /// # Errors
+    /// Where the system has no descriptors or threads left.
     pub fn new(
         service: Arc<Service>,
         settings: Arc<ArcSwap<Settings>>,
         tls: Option<Arc<Tls>>,
         max_connections: usize,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            service,
-            settings,
-            tls,
-            permits: Arc::new(Semaphore::new(max_connections)),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        })
+    ) -> io::Result<Arc<Self>> {
+        let tasks = TaskTracker::new();
+        let loops = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let broadcast = Broadcast::start(&service, &tasks, loops)?;
+        let permits = Arc::new(Semaphore::new(max_connections));
+        Ok(Arc::new(Self { service, settings, tls, permits, stop: CancellationToken::new(), tasks, broadcast }))
     }
 
     /// Accepts on a TCP socket until [`stop`](Self::stop).
@@ -67,8 +72,7 @@ impl Server {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
                     let (stream, permit) = stream;
-                    server.tcp_connection(stream, address.ip().to_canonical()).await;
-                    drop(permit);
+                    server.tcp_connection(stream, permit, address.ip().to_canonical()).await;
                 });
             }
         });
@@ -93,8 +97,7 @@ impl Server {
             while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
-                    server.connection(stream, Peer { door, address: None }, false).await;
-                    drop(permit);
+                    server.connection(stream, permit, Peer { door, address: None }, false).await;
                 });
             }
         });
@@ -104,7 +107,9 @@ impl Server {
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
+        let all_done = tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok();
+        self.broadcast.stop();
+        all_done
     }
 
     /// The next connection; none once the server stops. Errors of one peer are its own; those of the machine (no
@@ -113,7 +118,7 @@ impl Server {
         &self,
         permits: &Arc<Semaphore>,
         accept: impl Fn() -> F,
-    ) -> Option<((S, tokio::sync::OwnedSemaphorePermit), A)> {
+    ) -> Option<((S, OwnedSemaphorePermit), A)> {
         let next = async {
             let permit = Arc::clone(permits).acquire_owned().await.ok()?;
             loop {
@@ -135,48 +140,51 @@ impl Server {
         }
     }
 
-    async fn tcp_connection(&self, stream: TcpStream, address: IpAddr) {
+    async fn tcp_connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit, address: IpAddr) {
         let peer = Peer { door: Door::Http, address: Some(address) };
-        // An alert alone leaves at once.
-        let _ = stream.set_nodelay(true);
-        // A peer that vanished without a word is noticed by what it does not acknowledge.
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(2 * STALL));
         let Some(tls) = &self.tls else {
-            return self.connection(stream, peer, false).await;
+            return self.connection(stream, permit, peer, false).await;
         };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.connection(stream, peer, http2).await;
+                self.connection(stream, permit, peer, http2).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
         }
     }
 
-    async fn connection<S>(&self, stream: S, peer: Peer, http2: bool)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let stream = Progress::new(stream, STALL);
-        let result = if http2 { self.http2(stream, peer).await } else { self.http1(stream, peer).await };
+    async fn connection<S: Connection>(&self, stream: S, permit: OwnedSemaphorePermit, peer: Peer, http2: bool) {
+        let takeover = Arc::<Takeover>::default();
+        let stream = Progress::new(stream, STALL, Arc::clone(&takeover));
+        let result =
+            if http2 { self.http2(stream, peer).await } else { self.http1(stream, permit, peer, takeover).await };
         if let Err(error) = result {
             tracing::debug!(%error, "connection ended");
         }
     }
 
-    async fn http1<S>(&self, stream: Progress<S>, peer: Peer) -> hyper::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn http1<S: Connection>(
+        &self,
+        stream: Progress<S>,
+        permit: OwnedSemaphorePermit,
+        peer: Peer,
+        takeover: Arc<Takeover>,
+    ) -> hyper::Result<()> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
-        let mut connection =
-            builder.serve_connection(TokioIo::new(stream), service_fn(|r| Box::pin(self.answer(peer, r))));
+        let offered = S::IS_PLAIN.then_some(&*takeover);
+        let service = service_fn(|request| Box::pin(self.answer_or_hand_over(peer, request, offered)));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut draining = false;
         let result = loop {
+            let turn = std::future::poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+                Poll::Ready(result) => Poll::Ready(Err(result)),
+                Poll::Pending => takeover.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
+            });
             tokio::select! {
-                result = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break result,
+                turn = turn => break turn,
                 () = self.stop.cancelled(), if !draining => {
                     draining = true;
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -185,14 +193,21 @@ impl Server {
         };
         let parts = connection.into_parts();
         match result {
-            Err(error) if error.is_parse_version_h2() => {
+            // What came behind the request is of no use: no other request is answered on an open stream.
+            Ok((head, stream)) => {
+                let Ok(socket) = parts.io.into_inner().into_inner().into_socket() else { return Ok(()) };
+                let head = response::stream_head(&head, self.service.now_ms());
+                self.broadcast.follow(socket, self.broadcast.tenure(permit), *stream, head).await;
+                Ok(())
+            }
+            Err(Err(error)) if error.is_parse_version_h2() => {
                 self.http2(Rewind::new(parts.read_buf, parts.io.into_inner()), peer).await
             }
-            Ok(()) => {
+            Err(Ok(())) => {
                 let _ = tokio::io::AsyncWriteExt::shutdown(&mut parts.io.into_inner()).await;
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(Err(error)) => Err(error),
         }
     }
 
@@ -214,7 +229,7 @@ impl Server {
         let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
         let answer = service_fn(move |request| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
-            async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await) }
+            async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         let mut draining = false;
@@ -229,8 +244,22 @@ impl Server {
         }
     }
 
-    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        Ok(answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await)
+    async fn answer_or_hand_over(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+        takeover: Option<&Takeover>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let is_chunked = request.version() == Version::HTTP_11;
+        let (head, body) =
+            answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
+        match (body, takeover.filter(|_| is_chunked)) {
+            (Body::Stream(stream), Some(takeover)) => {
+                takeover.leave(head, stream);
+                std::future::pending().await
+            }
+            (body, _) => Ok(Response::from_parts(head, begin(body))),
+        }
     }
 }
 
@@ -242,6 +271,14 @@ async fn answer(
 ) -> Response<Body> {
     let request_id = request_id();
     handlers::answer(service, settings, peer, request, request_id).await
+}
+
+/// A body that goes out through hyper.
+fn begin(body: Body) -> Outgoing {
+    match body {
+        Body::Whole(bytes) => Outgoing::Whole(bytes),
+        Body::Stream(stream) => Outgoing::begin(*stream),
+    }
 }
 
 /// Names a request in its answer and in the log.

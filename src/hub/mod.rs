@@ -12,18 +12,18 @@ mod ring;
 mod subscription;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
 
 use crate::alert::{Filter, Id, Pattern, Record, Topic};
+use crate::chunked;
 use crate::sse::Format;
 
-pub use ring::Chunk;
 use ring::Ring;
-pub use subscription::{Next, Subscription};
+pub use ring::{Chunk, Found, Listener};
+pub use subscription::{Next, Reader, RingId, Subscription};
 
 /// The hub's limits.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,6 @@ struct Shared {
     state: Mutex<State>,
     head: watch::Sender<Id>,
     marker: watch::Sender<u64>,
-    subscribers: AtomicU64,
 }
 
 struct State {
@@ -76,7 +75,6 @@ impl Hub {
             state: Mutex::new(state),
             head: watch::Sender::new(head),
             marker: watch::Sender::new(0),
-            subscribers: AtomicU64::new(0),
         }))
     }
 
@@ -86,9 +84,9 @@ impl Hub {
         let state = self.0.state();
         let mut touched: Vec<Arc<Ring>> = Vec::new();
         for record in alerts {
-            let mut blocks = Blocks::default();
+            let mut encoded = Encoded::default();
             for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter.level()) {
-                if ring.push(blocks.of(ring.format, record), record.id) {
+                if ring.push(encoded.of(ring.format, record), record.id) {
                     touched.push(Arc::clone(ring));
                 }
             }
@@ -122,7 +120,6 @@ impl Hub {
     /// A subscription from now on. `owner` is the key that asks, for its share of rings.
     #[must_use]
     pub fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
-        self.0.subscribers.fetch_add(1, Ordering::Relaxed);
         let ring = self.0.state().join(filter, format, owner);
         Subscription::new(Arc::clone(&self.0), ring)
     }
@@ -132,12 +129,12 @@ impl Hub {
         self.0.state().settings = settings;
     }
 
-    /// Open subscriptions, rings, and the bytes in them.
+    /// Rings, and the bytes in them.
     #[must_use]
-    pub fn numbers(&self) -> (u64, u64, u64) {
+    pub fn numbers(&self) -> (u64, u64) {
         let state = self.0.state();
         let bytes = state.rings.values().map(|entry| entry.ring.bytes() as u64).sum();
-        (self.0.subscribers.load(Ordering::Relaxed), state.rings.len() as u64, bytes)
+        (state.rings.len() as u64, bytes)
     }
 }
 
@@ -168,8 +165,15 @@ impl State {
         self.routes.add(&ring);
         self.rings.insert(key, Entry { ring: Arc::clone(&ring), subscribers: 1 });
         let share = self.share();
-        self.rings.values().for_each(|entry| entry.ring.publish(share));
+        self.rings.values().for_each(|entry| entry.ring.shrink(share));
         Some(ring)
+    }
+
+    /// One more on a ring that somebody is on.
+    fn hold(&mut self, ring: &Arc<Ring>) {
+        if let Some(entry) = self.rings.get_mut(&(ring.filter.clone(), ring.format)) {
+            entry.subscribers += 1;
+        }
     }
 
     fn leave(&mut self, ring: &Arc<Ring>) {
@@ -228,23 +232,23 @@ impl Routes {
     }
 }
 
-/// The block of one alert, encoded when the first ring of a format asks for it.
+/// The chunk of one alert, encoded when the first ring of a format asks for it.
 #[derive(Default)]
-struct Blocks {
+struct Encoded {
     sse: Option<Bytes>,
     ndjson: Option<Bytes>,
 }
 
-impl Blocks {
+impl Encoded {
     fn of(&mut self, format: Format, record: &Record) -> Bytes {
         let slot = match format {
             Format::Sse => &mut self.sse,
             Format::Ndjson => &mut self.ndjson,
         };
         slot.get_or_insert_with(|| {
-            let mut block = BytesMut::new();
-            format.alert(&mut block, record);
-            block.freeze()
+            let mut wire = BytesMut::with_capacity(record.json.len() + 96);
+            chunked::write(&mut wire, |out| format.alert(out, record));
+            wire.freeze()
         })
         .clone()
     }
@@ -301,7 +305,7 @@ mod tests {
         assert_eq!(slow.rejoin(), Id::at(20));
         hub.deliver(&[record(21, "t", Level::Info)]);
         assert_eq!(drain(&mut slow), (1, Some(Id::at(21))));
-        assert!(hub.numbers().2 <= 4 * 600);
+        assert!(hub.numbers().1 <= 4 * 600);
     }
 
     #[test]
@@ -310,7 +314,7 @@ mod tests {
         let _first = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
         let mut second = hub.subscribe(&filter(&["b"], Level::Info), Format::Sse, "k");
         let _other_key = hub.subscribe(&filter(&["c"], Level::Info), Format::Sse, "l");
-        assert_eq!(hub.numbers().1, 2);
+        assert_eq!(hub.numbers().0, 2);
         assert!(matches!(second.next(), Next::Idle(Id::ZERO)));
         hub.deliver(&[record(1, "b", Level::Info)]);
         assert!(matches!(second.next(), Next::Lost));
@@ -324,11 +328,11 @@ mod tests {
         let wide = filter(&["a", "b.*", "c.d"], Level::Info);
         let one = hub.subscribe(&wide, Format::Sse, "k");
         let two = hub.subscribe(&wide, Format::Sse, "l");
-        assert_eq!(hub.numbers(), (2, 1, 0));
+        assert_eq!(hub.numbers(), (1, 0));
         drop(one);
-        assert_eq!(hub.numbers().1, 1);
+        assert_eq!(hub.numbers().0, 1);
         drop(two);
-        assert_eq!(hub.numbers(), (0, 0, 0));
+        assert_eq!(hub.numbers(), (0, 0));
         let state = hub.0.state();
         assert!(state.routes.exact.is_empty() && state.routes.below.is_empty() && state.owned.is_empty());
     }

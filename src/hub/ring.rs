@@ -4,18 +4,26 @@
 //! blocks, so whatever goes out ends where a block ends.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 
 use crate::alert::{Filter, Id};
+use crate::chunked;
 use crate::sse::Format;
 
+/// Hears that a ring has news; called under the hub's lock, so it only makes a note.
+pub trait Listener: Send + Sync {
+    /// The ring that was given this number has news.
+    fn news(&self, number: u32);
+}
+
 /// What is found at a position.
-pub(super) enum Found {
-    /// Some blocks.
-    Chunk(Chunk),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Some chunks.
+    Chunks,
     /// Nothing yet.
     Nothing,
     /// The position was overwritten.
@@ -25,12 +33,20 @@ pub(super) enum Found {
 /// Whole blocks that go out together.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    /// The encoded blocks.
-    pub frames: Bytes,
+    /// The encoded blocks as one chunk of HTTP/1.1's chunked coding.
+    pub wire: Bytes,
     /// How many alerts they are.
     pub alerts: u64,
     /// The id of the last one.
     pub last: Id,
+}
+
+impl Chunk {
+    /// The encoded blocks alone, for a road with a framing of its own.
+    #[must_use]
+    pub fn blocks(&self) -> Bytes {
+        chunked::content(&self.wire)
+    }
 }
 
 pub(super) struct Ring {
@@ -40,6 +56,8 @@ pub(super) struct Ring {
     pub(super) owner: String,
     log: Mutex<Log>,
     wake: watch::Sender<()>,
+    /// One for each broadcast loop at the most.
+    listeners: Mutex<Vec<(Arc<dyn Listener>, u32)>>,
 }
 
 #[derive(Default)]
@@ -48,30 +66,35 @@ struct Log {
     base: u64,
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// Blocks of the batch that is being fed, not yet visible; bounded by [`Ring::CHUNK`].
+    /// Chunks of one alert each, of the batch that is being fed, not yet visible; bounded by [`Ring::CHUNK`].
     open: Vec<Bytes>,
     open_bytes: usize,
     open_last: Id,
 }
 
 impl Ring {
-    /// One chunk grows to about this many bytes, so that a slow reader holds no more.
-    const CHUNK: usize = 64 << 10;
+    /// One chunk grows to about this many bytes: what a socket holds of a chunk that it took in part outlives the ring.
+    const CHUNK: usize = 16 << 10;
 
     pub(super) fn new(filter: Filter, format: Format, owner: String) -> Self {
-        Self { filter, format, owner, log: Mutex::default(), wake: watch::Sender::new(()) }
+        let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
+        Self { filter, format, owner, log: Mutex::default(), wake, listeners }
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the encoded block of an alert to the batch; true for the first of a batch.
-    pub(super) fn push(&self, block: Bytes, id: Id) -> bool {
+    fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn Listener>, u32)>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an alert, encoded as a chunk of its own, to the batch; true for the first of a batch.
+    pub(super) fn push(&self, alert: Bytes, id: Id) -> bool {
         let mut log = self.log();
         let first = log.open.is_empty();
-        log.open_bytes += block.len();
-        log.open.push(block);
+        log.open_bytes += alert.len();
+        log.open.push(alert);
         log.open_last = id;
         if log.open_bytes >= Self::CHUNK {
             log.seal();
@@ -87,6 +110,14 @@ impl Ring {
             log.shrink(cap);
         }
         self.wake.send_replace(());
+        for (listener, number) in &*self.listeners() {
+            listener.news(*number);
+        }
+    }
+
+    /// Drops what is over `cap` bytes.
+    pub(super) fn shrink(&self, cap: usize) {
+        self.log().shrink(cap);
     }
 
     /// The position behind the newest chunk.
@@ -99,43 +130,60 @@ impl Ring {
         self.log().bytes
     }
 
-    pub(super) fn at(&self, position: u64) -> Found {
+    /// Appends the chunks from `position` on, one at the least and about `most` bytes.
+    pub(super) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
         let log = self.log();
-        match position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) {
-            None => Found::Overwritten,
-            Some(offset) => log.chunks.get(offset).cloned().map_or(Found::Nothing, Found::Chunk),
+        let Some(offset) = position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) else {
+            return Found::Overwritten;
+        };
+        let mut bytes = 0;
+        for chunk in log.chunks.range(offset.min(log.chunks.len())..) {
+            if bytes > 0 && bytes + chunk.wire.len() > most {
+                break;
+            }
+            bytes += chunk.wire.len();
+            into.push(chunk.clone());
         }
+        if bytes == 0 { Found::Nothing } else { Found::Chunks }
     }
 
     pub(super) fn listen(&self) -> watch::Receiver<()> {
         self.wake.subscribe()
+    }
+
+    pub(super) fn add_listener(&self, listener: Arc<dyn Listener>, number: u32) {
+        self.listeners().push((listener, number));
+    }
+
+    pub(super) fn remove_listener(&self, listener: &Arc<dyn Listener>) {
+        self.listeners().retain(|(other, _)| !Arc::ptr_eq(other, listener));
     }
 }
 
 impl Log {
     fn seal(&mut self) {
         let alerts = self.open.len();
-        let frames = match &self.open[..] {
+        let wire = match &self.open[..] {
             [] => return,
-            // A lone block is shared by all rings of its format.
-            [block] => block.clone(),
-            blocks => {
+            // A lone alert is shared by all rings of its format.
+            [alert] => alert.clone(),
+            several => {
                 let mut joined = BytesMut::with_capacity(self.open_bytes);
-                blocks.iter().for_each(|block| joined.extend_from_slice(block));
+                chunked::write(&mut joined, |out| several.iter().for_each(|one| out.put(chunked::content(one))));
                 joined.freeze()
             }
         };
         self.open.clear();
         self.open_bytes = 0;
-        self.bytes += frames.len();
-        self.chunks.push_back(Chunk { frames, alerts: alerts as u64, last: self.open_last });
+        self.bytes += wire.len();
+        self.chunks.push_back(Chunk { wire, alerts: alerts as u64, last: self.open_last });
     }
 
     /// The newest chunk always stays, or a ring with a tiny share would deliver nothing.
     fn shrink(&mut self, cap: usize) {
         while self.bytes > cap && self.chunks.len() > 1 {
             if let Some(old) = self.chunks.pop_front() {
-                self.bytes -= old.frames.len();
+                self.bytes -= old.wire.len();
                 self.base += 1;
             }
         }

@@ -1,13 +1,13 @@
-//! A subscriber's place in the fan-out.
+//! A subscriber's place in the fan-out, and a broadcast loop's hold on a ring.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
 use super::Shared;
-use super::ring::{Chunk, Found, Ring};
+use super::ring::{Chunk, Found, Listener, Ring};
 use crate::alert::Id;
+use crate::sse::Format;
 
 /// What a subscriber finds next.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub enum Next {
     Lost,
 }
 
+/// Tells rings apart while they live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RingId(usize);
+
 /// A cursor in a ring, or, beyond the cap on rings, just in the log.
 pub struct Subscription {
     hub: Arc<Shared>,
@@ -30,6 +34,13 @@ pub struct Subscription {
 enum Place {
     Ring { ring: Arc<Ring>, position: u64, wake: watch::Receiver<()> },
     Log { head: watch::Receiver<Id> },
+}
+
+/// A ring as a broadcast loop holds it, for all its subscribers there: it is read by position, and says when it has news.
+pub struct Reader {
+    hub: Arc<Shared>,
+    ring: Arc<Ring>,
+    listener: Arc<dyn Listener>,
 }
 
 impl Subscription {
@@ -47,6 +58,24 @@ impl Subscription {
     #[must_use]
     pub const fn joined(&self) -> Id {
         self.joined
+    }
+
+    /// The ring and the position in it; none beyond the cap on rings.
+    #[must_use]
+    pub fn place(&self) -> Option<(RingId, u64)> {
+        match &self.place {
+            Place::Ring { ring, position, .. } => Some((RingId(Arc::as_ptr(ring) as usize), *position)),
+            Place::Log { .. } => None,
+        }
+    }
+
+    /// A hold on the ring for a loop, which knows it by `number`; none beyond the cap on rings.
+    #[must_use]
+    pub fn reader(&self, listener: Arc<dyn Listener>, number: u32) -> Option<Reader> {
+        let Place::Ring { ring, .. } = &self.place else { return None };
+        self.hub.state().hold(ring);
+        ring.add_listener(Arc::clone(&listener), number);
+        Some(Reader { hub: Arc::clone(&self.hub), ring: Arc::clone(ring), listener })
     }
 
     /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
@@ -78,13 +107,16 @@ impl Subscription {
             Place::Log { .. } => Next::Idle(head),
             Place::Ring { ring, position, wake } => {
                 wake.mark_unchanged();
-                match ring.at(*position) {
-                    Found::Chunk(chunk) => {
-                        *position += 1;
-                        Next::Chunk(chunk)
-                    }
-                    Found::Nothing => Next::Idle(head.max(self.joined)),
+                let mut chunks = Vec::with_capacity(1);
+                match ring.read(*position, 0, &mut chunks) {
                     Found::Overwritten => Next::Lost,
+                    _ => match chunks.pop() {
+                        Some(chunk) => {
+                            *position += 1;
+                            Next::Chunk(chunk)
+                        }
+                        None => Next::Idle(head.max(self.joined)),
+                    },
                 }
             }
         }
@@ -105,9 +137,36 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.subscribers.fetch_sub(1, Ordering::Relaxed);
         if let Place::Ring { ring, .. } = &self.place {
             self.hub.state().leave(ring);
         }
+    }
+}
+
+impl Reader {
+    /// How its blocks are written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.ring.format
+    }
+
+    /// Appends the chunks from `position` on, one at the least and about `most` bytes.
+    pub fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
+        self.ring.read(position, most, into)
+    }
+
+    /// The position behind the newest chunk, and an id up to which whoever stands there has had everything.
+    #[must_use]
+    pub fn end(&self) -> (u64, Id) {
+        // The id first: an alert that is fed in between is behind it.
+        let head = *self.hub.head.borrow();
+        (self.ring.end(), head)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ring.remove_listener(&self.listener);
+        self.hub.state().leave(&self.ring);
     }
 }

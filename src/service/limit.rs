@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,38 +67,81 @@ impl<K: Eq + Hash> Rate<K> {
     }
 }
 
-/// Counts what each key has open.
+/// Counts the open streams, of each key and in all.
 #[derive(Default)]
-pub(super) struct Counts(Mutex<HashMap<String, u32>>);
-
-/// One of the counted things; gives its place back when dropped.
-pub(super) struct Counted {
-    counts: Arc<Counts>,
-    key: String,
+pub(super) struct Places {
+    keys: Mutex<HashMap<String, Arc<Tally>>>,
+    all: AtomicU32,
 }
 
-impl Counts {
-    /// Takes a place for `key`, unless it has `most` already; zero means no limit.
-    #[must_use]
-    pub(super) fn enter(self: &Arc<Self>, key: &str, most: u32) -> Option<Counted> {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = map.entry(key.to_owned()).or_default();
-        if most != 0 && *open >= most {
-            return None;
+/// How many streams one key has open; nobody else shares it while it has any.
+struct Tally {
+    key: String,
+    open: AtomicU32,
+    places: Arc<Places>,
+}
+
+/// The place of one open stream; it is given back when dropped.
+pub struct Place(Arc<Tally>);
+
+/// Tells the keys that have places apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlaceOwner(usize);
+
+/// Which limit has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Key,
+    All,
+}
+
+impl Places {
+    /// Takes a place for `key`, unless it has `of_key` already, or all together `in_all`; zero means no limit.
+    ///
+    /// # Errors
+    /// Which of the two it was.
+    pub(super) fn enter(self: &Arc<Self>, key: &str, of_key: u32, in_all: u32) -> Result<Place, Full> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_all != 0 && self.open() >= in_all {
+            return Err(Full::All);
         }
-        *open += 1;
-        Some(Counted { counts: Arc::clone(self), key: key.to_owned() })
+        let tally = match keys.get(key) {
+            Some(tally) if of_key != 0 && tally.open.load(Ordering::Relaxed) >= of_key => return Err(Full::Key),
+            Some(tally) => Arc::clone(tally),
+            None => {
+                let places = Arc::clone(self);
+                let tally = Arc::new(Tally { key: key.to_owned(), open: AtomicU32::new(0), places });
+                keys.insert(key.to_owned(), Arc::clone(&tally));
+                tally
+            }
+        };
+        tally.open.fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Ok(Place(tally))
+    }
+
+    /// Open streams.
+    pub(super) fn open(&self) -> u32 {
+        self.all.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Counted {
+impl Place {
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> PlaceOwner {
+        PlaceOwner(Arc::as_ptr(&self.0) as usize)
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut map = self.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = map.get_mut(&self.key) {
-            *open -= 1;
-            if *open == 0 {
-                map.remove(&self.key);
-            }
+        let Self(tally) = self;
+        // Under the lock, or the last place could go while the next one is taken.
+        let mut keys = tally.places.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.places.all.fetch_sub(1, Ordering::Relaxed);
+        if tally.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            keys.remove(&tally.key);
         }
     }
 }
@@ -131,11 +175,15 @@ mod tests {
 
     #[test]
     fn a_place_comes_back_when_dropped() {
-        let counts = Arc::new(Counts::default());
-        let first = counts.enter("k", 1);
-        assert!(first.is_some() && counts.enter("k", 1).is_none() && counts.enter("l", 1).is_some());
+        let places = Arc::new(Places::default());
+        let first = places.enter("k", 1, 2).ok().unwrap();
+        assert_eq!(places.enter("k", 1, 2).err(), Some(Full::Key));
+        let other = places.enter("l", 1, 2).ok().unwrap();
+        assert_ne!(first.owner(), other.owner());
+        assert_eq!(places.enter("m", 1, 2).err(), Some(Full::All));
         drop(first);
-        assert!(counts.enter("k", 1).is_some());
-        assert!(counts.0.lock().unwrap().is_empty());
+        let again = places.enter("k", 1, 2).ok().unwrap();
+        drop((again, other));
+        assert!(places.open() == 0 && places.keys.lock().unwrap().is_empty());
     }
 }

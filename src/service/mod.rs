@@ -3,6 +3,7 @@
 //! Called by the HTTP layer for every kind of socket. It joins the engine, the hub and the keyring, which know nothing of
 //! each other. Every method takes a [`Caller`] and checks it first; what comes in is already typed and validated.
 
+mod ends;
 mod keys;
 mod limit;
 mod numbers;
@@ -25,10 +26,12 @@ use crate::key::{Grant, Scope};
 use crate::keyring::{Keyring, VerifyError};
 use crate::sse::{Bye, Format, Gap};
 
-use limit::{Counts, Rate};
+use ends::Ends;
+use limit::{Full, Places, Rate};
+pub use limit::{Place, PlaceOwner};
 pub use numbers::Numbers;
 pub use refusal::Refusal;
-pub use stream::{STALL, Stream};
+pub use stream::{Cohort, End, FAREWELL, Live, Outlet, STALL, Stream};
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -94,6 +97,9 @@ pub struct HistoryPage {
     pub gap: Option<Gap>,
 }
 
+/// Bytes of a page of history.
+const HISTORY_BYTES: usize = 1 << 20;
+
 /// Asks the daemon to read its configuration again; the answer is what to know of it, or all errors.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, Vec<String>>>;
 
@@ -111,8 +117,7 @@ pub struct Service {
     publish_rate: Rate<String>,
     /// None is a proxy that does not say for whom it asks.
     failed_auth: Rate<Option<IpAddr>>,
-    streams: Arc<Counts>,
-    all_streams: Arc<Counts>,
+    streams: Arc<Places>,
     numbers: Arc<Numbers>,
 }
 
@@ -185,7 +190,6 @@ impl Service {
             publish_rate: Rate::default(),
             failed_auth: Rate::default(),
             streams: Arc::default(),
-            all_streams: Arc::default(),
             numbers: Arc::default(),
         }
     }
@@ -308,38 +312,40 @@ impl Service {
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
         let too_many = |what: String| Refusal::TooMany { what, retry_after: settings.retry.1 };
-        let place = self.streams.enter(caller.name(), settings.streams_per_key).ok_or_else(|| {
-            too_many(format!("this key has {} streams open (limits.streams_per_key)", settings.streams_per_key))
+        let (of_key, in_all) = (settings.streams_per_key, settings.max_streams);
+        let place = self.streams.enter(caller.name(), of_key, in_all).map_err(|full| match full {
+            Full::Key => too_many(format!("this key has {of_key} streams open (limits.streams_per_key)")),
+            Full::All => too_many(format!("{in_all} streams are open in all (http.max_streams): try again later")),
         })?;
-        let seat = self.all_streams.enter("", settings.max_streams).ok_or_else(|| {
-            too_many(format!("{} streams are open in all (http.max_streams): try again later", settings.max_streams))
-        })?;
-        let filter = Filter::new(query.patterns, query.level);
+        let filter = Arc::new(Filter::new(query.patterns, query.level));
         let key = match caller {
             Caller::Key(grant) => Some(self.keyring.watch(&grant.key_id)),
             _ => None,
         };
         let (least, most) = settings.retry;
         let lifetime = settings.stream_lifetime;
+        let retry_ms = u32::try_from(within(least, most).as_millis()).unwrap_or(u32::MAX);
+        let clock = Arc::clone(&self.clock);
         Ok(Stream {
-            engine: self.engine.clone(),
             subscription: self.hub.subscribe(&filter, format, caller.name()),
-            format,
             start: query.start.unwrap_or(Start::Latest),
             latest_after_ms: self.latest_after_ms(&settings),
-            heartbeat: settings.heartbeat,
-            retry_ms: within(least, most).as_millis() as u64,
-            ends: stream::Ends {
-                drain: self.drain.subscribe(),
-                key,
-                filter: filter.clone(),
-                lifetime: (!lifetime.is_zero())
-                    .then(|| tokio::time::Instant::now() + within(lifetime.mul_f64(0.8), lifetime)),
-                clock: Arc::clone(&self.clock),
-            },
-            filter,
-            numbers: Arc::clone(&self.numbers),
-            _places: (place, seat),
+            seam: true,
+            retry: Some(format.retry(retry_ms.into())),
+            retry_ms,
+            lifetime: (!lifetime.is_zero())
+                .then(|| tokio::time::Instant::now() + within(lifetime.mul_f64(0.8), lifetime)),
+            place,
+            cohort: Arc::new(Cohort {
+                engine: self.engine.clone(),
+                hub: self.hub.clone(),
+                format,
+                owner: caller.name().to_owned(),
+                heartbeat: settings.heartbeat,
+                ends: Ends { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
+                filter,
+                numbers: Arc::clone(&self.numbers),
+            }),
         })
     }
 
@@ -352,7 +358,7 @@ impl Service {
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
         let until = query.before.map_or_else(|| self.engine.head(), Id::predecessor);
-        let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit };
+        let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read_back(range(Id::ZERO)).await?;
             return Ok(HistoryPage { records: page.records, next: page.next, gap: None });
@@ -373,7 +379,7 @@ impl Service {
     pub async fn status(&self, caller: &Caller) -> Result<Status, Refusal> {
         caller.require(Scope::Admin)?;
         let settings = self.settings.load_full();
-        let (subscribers, subscriptions, bytes) = self.hub.numbers();
+        let (subscriptions, bytes) = self.hub.numbers();
         let not_ready = self.not_ready();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -383,7 +389,7 @@ impl Service {
             stage: settings.stage.clone(),
             engine: self.engine.stats().await,
             hub: HubStatus {
-                subscribers,
+                subscribers: self.streams(),
                 subscriptions,
                 bytes,
                 head: self.hub.head(),
@@ -398,7 +404,7 @@ impl Service {
     /// Open streams.
     #[must_use]
     pub fn streams(&self) -> u64 {
-        self.hub.numbers().0
+        self.streams.open().into()
     }
 
     /// Why publishing would fail now, if it would.

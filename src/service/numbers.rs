@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::stream::End;
 use crate::api::TrafficStatus;
 use crate::sse::Bye;
 
@@ -26,7 +27,8 @@ impl Numbers {
         self.published.fetch_add(alerts, Ordering::Relaxed);
     }
 
-    pub(super) fn delivered(&self, alerts: u64) {
+    /// Notes alerts that went out.
+    pub fn delivered(&self, alerts: u64) {
         self.delivered.fetch_add(alerts, Ordering::Relaxed);
     }
 
@@ -34,8 +36,10 @@ impl Numbers {
         self.auth_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stream_ended(&self, bye: Option<Bye>) {
-        if bye == Some(Bye::Slow) {
+    /// Notes the end of a stream.
+    pub fn stream_ended(&self, end: End) {
+        if end == End::Bye(Bye::Slow) {
+            tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
             self.ended_slow.fetch_add(1, Ordering::Relaxed);
         }
     }

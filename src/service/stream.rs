@@ -1,213 +1,307 @@
 //! One open stream: replay, the seam, then live, until somebody ends it.
 //!
-//! Made by [`Service::open_stream`](super::Service::open_stream) and run by the HTTP layer, which takes the blocks from a
-//! channel. Every message in the channel is a whole number of blocks, so nothing ever ends inside one. The reader sets
-//! the pace: a stream holds one page or chunk at a time, and a reader that takes nothing for [`STALL`] is ended.
+//! Made by [`Service::open_stream`](super::Service::open_stream) and run by the HTTP layer, which gives it an [`Outlet`].
+//! Whatever goes into the outlet is a whole number of blocks, so nothing ever ends inside one. The reader sets the pace: a
+//! stream holds one page or chunk at a time, and a reader that takes nothing for [`STALL`] is ended.
+//!
+//! On a socket of its own a stream is [led](Stream::lead) to where its ring goes on; from there a broadcast loop carries
+//! it as a [`Live`], and gives it back with [`Cohort::resume`] if its ring is too short for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::limit::Counted;
+use super::ends::Ends;
+use super::limit::Place;
 use super::numbers::Numbers;
-use crate::alert::{Filter, Id, Start};
+use crate::alert::{Filter, Id, Record, Start};
 use crate::engine::{Engine, Range};
-use crate::hub::{Next, Subscription};
-use crate::keyring::KeyState;
+use crate::hub::{Hub, Next, Subscription};
 use crate::sse::{Bye, Format, Gap};
 
 /// A reader that takes nothing for so long is too slow.
 pub const STALL: Duration = Duration::from_secs(30);
 /// How long the last words may take.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// Alerts of one page of the replay.
-const PAGE: usize = 500;
+pub const FAREWELL: Duration = Duration::from_secs(1);
+/// Alerts, and bytes, of one page of the replay: what each stream may hold in memory while its reader takes its time.
+const PAGE: (usize, usize) = (500, 64 << 10);
 /// Between two tries while the engine is away.
 const AWAY: Duration = Duration::from_millis(500);
 
-/// What a stream is made of.
-pub struct Stream {
-    pub(super) engine: Engine,
-    pub(super) subscription: Subscription,
-    pub(super) filter: Filter,
-    pub(super) format: Format,
-    pub(super) start: Start,
-    /// A `latest` alert must have come in at or after this time.
-    pub(super) latest_after_ms: u64,
-    pub(super) heartbeat: Duration,
-    /// The client's reconnect delay, drawn for this stream.
-    pub(super) retry_ms: u64,
-    pub(super) ends: Ends,
-    pub(super) numbers: std::sync::Arc<Numbers>,
-    /// Its places among the streams of its key and of all.
-    pub(super) _places: (Counted, Counted),
-}
-
-/// Everything that can end a stream from outside.
-pub(super) struct Ends {
-    /// The daemon's goodbye.
-    pub(super) drain: watch::Receiver<Option<Bye>>,
-    /// The key behind the stream, if there is one.
-    pub(super) key: Option<watch::Receiver<KeyState>>,
-    /// What the key must go on covering.
-    pub(super) filter: Filter,
-    /// When the stream is old enough.
-    pub(super) lifetime: Option<Instant>,
-    /// Turns the key's expiry into a time to wait for.
-    pub(super) clock: crate::engine::Clock,
-}
-
-/// The reader is gone: nobody is left to tell.
-struct Gone;
-
-/// Why a stream went on no further.
-enum End {
+/// Why a stream goes on no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The reader is gone: nobody is left to tell.
     Gone,
+    /// The server ends it, and says why.
     Bye(Bye),
 }
 
-impl From<Gone> for End {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
+/// The way to the reader.
+pub trait Outlet: Send {
+    /// Sends whole blocks; waits until the reader has room, for [`STALL`] at the most.
+    fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// Sends the last words, where the reader takes them within [`FAREWELL`].
+    fn finish(&mut self, last: Bytes) -> impl Future<Output = ()> + Send;
+
+    /// Waits until the reader is gone, as far as this road can tell.
+    fn gone(&self) -> impl Future<Output = ()> + Send + 'static;
 }
 
-/// The way to the reader.
-struct Outlet {
-    blocks: mpsc::Sender<Bytes>,
-    /// Goes out with the first block.
-    retry: Option<Bytes>,
+/// What streams of one key and filter have in common.
+pub struct Cohort {
+    pub(super) engine: Engine,
+    pub(super) hub: Hub,
+    pub(super) filter: Arc<Filter>,
+    pub(super) format: Format,
+    /// Whose share of rings they take.
+    pub(super) owner: String,
+    pub(super) heartbeat: Duration,
+    pub(super) ends: Ends,
+    pub(super) numbers: Arc<Numbers>,
+}
+
+/// What a stream is made of.
+pub struct Stream {
+    pub(super) cohort: Arc<Cohort>,
+    pub(super) subscription: Subscription,
+    pub(super) start: Start,
+    /// A `latest` alert must have come in at or after this time.
+    pub(super) latest_after_ms: u64,
+    /// The cursor between replay and live is still to come.
+    pub(super) seam: bool,
+    /// Goes out with the first block: the client's reconnect delay.
+    pub(super) retry: Option<Bytes>,
+    /// The same, drawn for this stream.
+    pub(super) retry_ms: u32,
+    /// When the stream is old enough.
+    pub(super) lifetime: Option<Instant>,
+    pub(super) place: Place,
+}
+
+/// A stream whose reader has had everything up to its place in the ring.
+pub struct Live {
+    /// What it has in common with others.
+    pub cohort: Arc<Cohort>,
+    /// Its place in the ring.
+    pub subscription: Subscription,
+    /// All up to this id was delivered or filtered out.
+    pub cursor: Id,
+    /// For its last words.
+    pub retry_ms: u32,
+    /// When it is old enough.
+    pub lifetime: Option<Instant>,
+    /// Its place among the open streams.
+    pub place: Place,
+}
+
+/// Sends, and knows when the next sign of life is due.
+struct Flow<'a, O> {
+    outlet: &'a mut O,
     heartbeat: Duration,
     next_heartbeat: Instant,
 }
 
-impl Outlet {
+impl<O: Outlet> Flow<'_, O> {
     async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
-        let room = match timeout(STALL, self.blocks.reserve()).await {
-            Ok(Ok(room)) => room,
-            Ok(Err(_)) => return Err(End::Gone),
-            Err(_) => return Err(End::Bye(Bye::Slow)),
-        };
-        room.send(match self.retry.take() {
-            Some(retry) => [retry, blocks].concat().into(),
-            None => blocks,
-        });
+        self.outlet.send(blocks).await?;
         self.next_heartbeat = Instant::now() + self.heartbeat;
         Ok(())
+    }
+}
+
+impl Cohort {
+    /// How the stream is written.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Silence before a sign of life.
+    #[must_use]
+    pub const fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// Waits for what ends all streams of this cohort.
+    pub fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
+        self.ends.clone().wait(None)
+    }
+
+    /// A stream that goes on behind `cursor`, from the engine and then on its ring.
+    #[must_use]
+    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Stream {
+        Stream {
+            subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
+            start: Start::After(cursor),
+            latest_after_ms: 0,
+            seam: false,
+            retry: None,
+            retry_ms,
+            lifetime,
+            place,
+            cohort: self,
+        }
     }
 }
 
 impl Stream {
     /// The format, for the head of the answer.
     #[must_use]
-    pub const fn format(&self) -> Format {
-        self.format
+    pub fn format(&self) -> Format {
+        self.cohort.format
     }
 
-    /// Runs to the end of the stream. The channel is closed when it returns.
-    pub async fn run(mut self, blocks: mpsc::Sender<Bytes>) {
-        let mut outlet = Outlet {
-            blocks: blocks.clone(),
-            retry: Some(self.format.retry(self.retry_ms)),
-            heartbeat: self.heartbeat,
-            next_heartbeat: Instant::now() + self.heartbeat,
-        };
-        let (format, retry_ms) = (self.format, self.retry_ms);
-        let mut ends = self.ends.take();
-        let end = tokio::select! {
-            biased;
-            bye = ends.wait() => End::Bye(bye),
-            () = blocks.closed() => End::Gone,
-            Err(end) = self.deliver(&mut outlet) => end,
-        };
-        self.numbers.stream_ended(match end {
-            End::Gone => None,
-            End::Bye(bye) => Some(bye),
-        });
-        if let End::Bye(bye) = end {
-            if bye == Bye::Slow {
-                tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
-            }
-            let patience = if bye == Bye::Slow { STALL } else { FAREWELL };
-            if let Ok(Ok(room)) = timeout(patience, blocks.reserve()).await {
-                room.send(format.bye(bye, retry_ms));
-            }
+    /// Whether it begins with a look into the log, which may take its time.
+    #[must_use]
+    pub fn asks_the_engine(&self) -> bool {
+        !self.is_at(self.subscription.joined())
+    }
+
+    /// Whether nothing before `until` is asked for, so that the log need not be read.
+    fn is_at(&self, until: Id) -> bool {
+        match &self.start {
+            Start::Live => true,
+            // The newest alert is a cursor without a look at the log; most reconnects are of this kind.
+            Start::After(cursor) => *cursor == until && until != Id::ZERO,
+            _ => false,
         }
     }
 
-    async fn deliver(&mut self, outlet: &mut Outlet) -> Result<std::convert::Infallible, End> {
-        let mut start = self.start.clone();
-        let mut seam = true;
-        let head = self.engine.head();
+    /// Runs to the end of the stream.
+    pub async fn run(self, mut outlet: impl Outlet) {
+        // It comes back only with a stream that is to be handed over.
+        let _never = self.deliver(&mut outlet, false).await;
+    }
+
+    /// Runs until the reader has had everything up to a place in a ring; none where the stream ended before.
+    pub async fn lead<O: Outlet>(self, mut outlet: O) -> Option<(Live, O)> {
+        let live = self.deliver(&mut outlet, true).await?;
+        Some((live, outlet))
+    }
+
+    async fn deliver(mut self, outlet: &mut impl Outlet, hand_over: bool) -> Option<Live> {
+        let ended = self.cohort.ends.clone().wait(self.lifetime);
+        let gone = outlet.gone();
+        let end = tokio::select! {
+            biased;
+            bye = ended => End::Bye(bye),
+            () = gone => End::Gone,
+            advanced = self.advance(outlet, hand_over) => match advanced {
+                Err(end) => end,
+                Ok(cursor) => return Some(Live {
+                    cohort: self.cohort,
+                    subscription: self.subscription,
+                    cursor,
+                    retry_ms: self.retry_ms,
+                    lifetime: self.lifetime,
+                    place: self.place,
+                }),
+            },
+        };
+        self.cohort.numbers.stream_ended(end);
+        if let End::Bye(bye) = end {
+            outlet.finish(self.cohort.format.bye(bye, self.retry_ms.into())).await;
+        }
+        None
+    }
+
+    /// Replay, the seam, and live. Comes back with the cursor once the stream can be handed over, if that is wanted.
+    async fn advance(&mut self, outlet: &mut impl Outlet, hand_over: bool) -> Result<Id, End> {
+        let heartbeat = self.cohort.heartbeat;
+        let mut flow = Flow { outlet, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        let head = self.cohort.engine.head();
         if head > self.subscription.joined() {
             // What is stored and answered is on its way to the hub: a cursor on it would get it a second time, and
             // `latest` would be the one before.
             self.subscription.reach(head).await;
         }
+        let hand_over = hand_over && self.subscription.place().is_some();
         loop {
-            let cursor = self.replay(&start, outlet).await?;
-            if std::mem::take(&mut seam) {
-                outlet.send(self.format.cursor(Some(self.subscription.joined()))).await?;
+            let cursor = self.replay(&mut flow).await?;
+            self.send(&mut flow, BytesMut::new(), true).await?;
+            if hand_over {
+                return Ok(cursor);
             }
-            let cursor = self.live(cursor, outlet).await?;
+            let cursor = self.live(cursor, &mut flow).await?;
             // Overtaken: what is missing comes from the engine, up to where the ring goes on.
             self.subscription.rejoin();
-            start = Start::After(cursor);
+            self.start = Start::After(cursor);
         }
     }
 
     /// Sends what the log has up to where the subscription begins; returns that place.
-    async fn replay(&mut self, start: &Start, outlet: &mut Outlet) -> Result<Id, End> {
+    async fn replay<O: Outlet>(&mut self, flow: &mut Flow<'_, O>) -> Result<Id, End> {
         let until = self.subscription.joined();
+        if self.is_at(until) {
+            return Ok(until);
+        }
         let seek = loop {
-            match self.engine.seek(start, &self.filter, until, self.latest_after_ms).await {
+            let cohort = &self.cohort;
+            match cohort.engine.seek(&self.start, &cohort.filter, until, self.latest_after_ms).await {
                 Ok(seek) => break seek,
-                Err(error) => self.wait_for_engine(&error.to_string(), outlet).await?,
+                Err(error) => self.wait_for_engine(&error.to_string(), flow).await?,
             }
         };
-        if let Some(gap) = &seek.gap {
-            outlet.send(self.format.gap(gap)).await?;
+        let mut piece = BytesMut::new();
+        if let Some(gap) = seek.gap {
+            piece.extend_from_slice(&self.gap(gap));
         }
-        self.send_records(&seek.latest, outlet).await?;
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
+        self.send_records(piece, &seek.latest, cursor >= until, flow).await?;
         while cursor < until {
-            let range = Range { filter: self.filter.clone(), after: cursor, until, limit: PAGE };
-            let page = match self.engine.read(range).await {
+            let filter = Filter::clone(&self.cohort.filter);
+            let range = Range { filter, after: cursor, until, limit: PAGE.0, bytes: PAGE.1 };
+            let page = match self.cohort.engine.read(range).await {
                 Ok(page) => page,
                 Err(error) => {
-                    self.wait_for_engine(&error.to_string(), outlet).await?;
+                    self.wait_for_engine(&error.to_string(), flow).await?;
                     continue;
                 }
             };
+            let mut piece = BytesMut::new();
             if page.trimmed > trimmed && page.trimmed > cursor {
                 // Retention overtook this reader between two pages.
                 let gap = Gap { requested: cursor.to_string(), oldest: page.oldest, head: until };
-                outlet.send(self.format.gap(&gap)).await?;
+                piece.extend_from_slice(&self.gap(gap));
             }
             trimmed = trimmed.max(page.trimmed);
-            self.send_records(&page.records, outlet).await?;
             cursor = page.next.unwrap_or(until);
+            self.send_records(piece, &page.records, cursor >= until, flow).await?;
         }
         Ok(cursor.max(until))
     }
 
+    /// What the log no longer has may still come through the ring: then nothing behind its beginning is missing.
+    fn gap(&self, gap: Gap) -> Bytes {
+        let ring = self.subscription.joined().successor();
+        self.cohort.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
+    }
+
     /// Sends what comes, until the ring lost its place; returns how far it got.
-    async fn live(&mut self, mut cursor: Id, outlet: &mut Outlet) -> Result<Id, End> {
+    async fn live<O: Outlet>(&mut self, mut cursor: Id, flow: &mut Flow<'_, O>) -> Result<Id, End> {
         loop {
             match self.subscription.next() {
                 Next::Chunk(chunk) => {
-                    outlet.send(chunk.frames).await?;
-                    self.numbers.delivered(chunk.alerts);
+                    flow.send(chunk.blocks()).await?;
+                    self.cohort.numbers.delivered(chunk.alerts);
                     cursor = chunk.last;
                 }
                 Next::Idle(head) => {
                     cursor = cursor.max(head);
                     tokio::select! {
                         () = self.subscription.changed() => {}
-                        () = sleep_until(outlet.next_heartbeat) => {
-                            outlet.send(self.format.cursor(Some(cursor))).await?;
+                        () = sleep_until(flow.next_heartbeat) => {
+                            flow.send(self.cohort.format.cursor(Some(cursor))).await?;
                         }
                     }
                 }
@@ -216,91 +310,49 @@ impl Stream {
         }
     }
 
-    async fn send_records(&self, records: &[crate::alert::Record], outlet: &mut Outlet) -> Result<(), End> {
-        const PIECE: usize = 64 << 10;
-        let mut piece = BytesMut::new();
-        for (i, record) in records.iter().enumerate() {
-            self.format.alert(&mut piece, record);
-            if piece.len() >= PIECE || i + 1 == records.len() {
-                outlet.send(piece.split().freeze()).await?;
+    /// Sends `piece` and these alerts, and at their end, where it is the `seam`, its cursor with them.
+    async fn send_records<O: Outlet>(
+        &mut self,
+        mut piece: BytesMut,
+        records: &[Record],
+        seam: bool,
+        flow: &mut Flow<'_, O>,
+    ) -> Result<(), End> {
+        for record in records {
+            self.cohort.format.alert(&mut piece, record);
+            if piece.len() >= PAGE.1 {
+                self.send(flow, piece.split(), false).await?;
             }
         }
-        self.numbers.delivered(records.len() as u64);
+        self.send(flow, piece, seam).await?;
+        self.cohort.numbers.delivered(records.len() as u64);
         Ok(())
+    }
+
+    /// Sends blocks, before the very first ones the reconnect delay, and behind them the cursor, once, where this is the
+    /// `seam`.
+    async fn send<O: Outlet>(&mut self, flow: &mut Flow<'_, O>, mut blocks: BytesMut, seam: bool) -> Result<(), End> {
+        if seam && std::mem::take(&mut self.seam) {
+            blocks.extend_from_slice(&self.cohort.format.cursor(Some(self.subscription.joined())));
+        }
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let blocks = match self.retry.take() {
+            Some(retry) => [&retry[..], &blocks].concat().into(),
+            None => blocks.freeze(),
+        };
+        flow.send(blocks).await
     }
 
     /// The engine is away: the stream stays open, shows signs of life, and tries again.
-    async fn wait_for_engine(&self, reason: &str, outlet: &mut Outlet) -> Result<(), End> {
+    async fn wait_for_engine<O: Outlet>(&mut self, reason: &str, flow: &mut Flow<'_, O>) -> Result<(), End> {
         tracing::debug!(reason, "a stream waits for the engine");
-        if Instant::now() >= outlet.next_heartbeat {
-            outlet.send(self.format.cursor(None)).await?;
+        if Instant::now() >= flow.next_heartbeat {
+            let sign = BytesMut::from(&self.cohort.format.cursor(None)[..]);
+            self.send(flow, sign, false).await?;
         }
         tokio::time::sleep(AWAY).await;
         Ok(())
-    }
-}
-
-impl Ends {
-    fn take(&mut self) -> Self {
-        Self {
-            drain: self.drain.clone(),
-            key: self.key.take(),
-            filter: self.filter.clone(),
-            lifetime: self.lifetime,
-            clock: std::sync::Arc::clone(&self.clock),
-        }
-    }
-
-    /// Waits for the first reason to end the stream.
-    async fn wait(&mut self) -> Bye {
-        loop {
-            let drain = *self.drain.borrow_and_update();
-            if let Some(bye) = drain {
-                return bye;
-            }
-            let expiry = match self.key_expiry() {
-                Ok(expiry) => expiry,
-                Err(bye) => return bye,
-            };
-            tokio::select! {
-                _ = self.drain.changed() => {}
-                () = changed(&mut self.key) => {}
-                () = at(expiry) => {}
-                () = at(self.lifetime) => return Bye::Lifetime,
-            }
-        }
-    }
-
-    /// The time at which the key ends, looked at afresh whenever it may have changed.
-    fn key_expiry(&mut self) -> Result<Option<Instant>, Bye> {
-        let Some(key) = &mut self.key else { return Ok(None) };
-        match &*key.borrow_and_update() {
-            KeyState::Revoked => Err(Bye::Revoked),
-            KeyState::Active { grant, .. } if !super::may_read(grant, self.filter.patterns()) => Err(Bye::Revoked),
-            KeyState::Active { expires_ms: None, .. } => Ok(None),
-            KeyState::Active { expires_ms: Some(ms), .. } => match ms.checked_sub((self.clock)()) {
-                None | Some(0) => Err(Bye::Expired),
-                // Looked at again at least each minute: a wall clock that is set does not move a timer.
-                Some(left) => Ok(Some(Instant::now() + Duration::from_millis(left).min(Duration::from_secs(60)))),
-            },
-        }
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn changed(key: &mut Option<watch::Receiver<KeyState>>) {
-    let told = match key {
-        Some(receiver) => receiver.changed().await.is_ok(),
-        None => false,
-    };
-    // A closed channel has nothing to tell any more: the keyring says that a key is gone before it lets go of it.
-    if !told {
-        std::future::pending().await
     }
 }

@@ -17,8 +17,6 @@ use crate::sse::Gap;
 const MERGED: usize = 64;
 /// Entries that one page looks at.
 const SCANNED: usize = 8192;
-/// Bytes of one page.
-const BYTES: usize = 1 << 20;
 /// Topics whose newest alert a stream gets at its beginning, the newest of them.
 const LATEST: usize = 10_000;
 
@@ -219,7 +217,7 @@ impl View {
         let mut entries = self.log.range(ids)?;
         let mut seen = None;
         for scanned in 0.. {
-            if scanned == SCANNED || records.len() == range.limit || bytes > BYTES {
+            if scanned == SCANNED || records.len() == range.limit || bytes > range.bytes {
                 return Ok(seen);
             }
             let Some(entry) = (if backward { entries.next_back() } else { entries.next() }) else { break };
@@ -257,7 +255,7 @@ impl View {
         }
         let (mut bytes, mut seen) = (0, None);
         for scanned in 0.. {
-            if scanned == SCANNED || records.len() == range.limit || bytes > BYTES {
+            if scanned == SCANNED || records.len() == range.limit || bytes > range.bytes {
                 return Ok(seen);
             }
             let heads = sources.iter().enumerate().map(|(i, ((id, _), _))| (*id, i));

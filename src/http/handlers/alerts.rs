@@ -2,7 +2,6 @@
 
 use hyper::{Method, Response, StatusCode};
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 
 use super::Context;
 use crate::alert::{Record, Topic};
@@ -13,9 +12,6 @@ use crate::http::request;
 use crate::http::response::{self, Body};
 use crate::service::Query;
 use crate::sse::Format;
-
-/// Pieces that wait for the reader of one stream; each is a page or chunk of about 64 KiB.
-const PIECES: usize = 2;
 
 pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
     let Context { service, settings, caller, request, mut parameters, argument } = context;
@@ -63,9 +59,7 @@ fn stream(
     if head_only {
         return Ok(response::stream(format, Body::empty()));
     }
-    let (blocks, body) = mpsc::channel(PIECES);
-    tokio::spawn(stream.run(blocks));
-    Ok(response::stream(format, Body::Stream(body)))
+    Ok(response::stream(format, Body::Stream(Box::new(stream))))
 }
 
 /// A record's line is JSON already.

@@ -1,0 +1,115 @@
+//! What a loop is told by other threads: streams that come, groups that end, rings with news.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::Adoption;
+use crate::hub::Listener;
+use crate::sse::Bye;
+
+/// What a loop is to do. Bounded by the streams and groups that there may be.
+pub(super) enum Command {
+    Adopt(Box<Adoption>),
+    /// All streams of the group with this number end, if it is still the one of this serial number.
+    End {
+        group: u32,
+        serial: u64,
+        bye: Bye,
+    },
+    Quit,
+}
+
+pub(super) struct Inbox {
+    post: Mutex<Post>,
+    /// The loop sleeps, or is about to: whoever leaves something rings the bell.
+    asleep: AtomicBool,
+    bell: OwnedFd,
+    seats: AtomicU32,
+}
+
+#[derive(Default)]
+struct Post {
+    commands: VecDeque<Command>,
+    /// Rings with news, by their number in the loop.
+    news: HashSet<u32>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { post: Mutex::default(), asleep: AtomicBool::new(false), bell, seats: AtomicU32::new(0) })
+    }
+
+    fn post(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes readable when something was left while the loop slept.
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// Streams that the loop has, or is about to get.
+    pub(super) fn seats(&self) -> u32 {
+        self.seats.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn left(&self) {
+        self.seats.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn adopt(&self, adoption: Adoption) {
+        self.seats.fetch_add(1, Ordering::Relaxed);
+        self.send(Command::Adopt(Box::new(adoption)));
+    }
+
+    pub(super) fn send(&self, command: Command) {
+        self.post().commands.push_back(command);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if self.asleep.swap(false, Ordering::SeqCst) {
+            // It fails only where it was rung so often that it rings anyway.
+            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// Moves all that was left; true if there was anything.
+    pub(super) fn take(&self, commands: &mut VecDeque<Command>, news: &mut Vec<u32>) -> bool {
+        let mut post = self.post();
+        let any = !post.commands.is_empty() || !post.news.is_empty();
+        commands.append(&mut post.commands);
+        news.extend(post.news.drain());
+        any
+    }
+
+    /// Announces that the loop is about to sleep; false if it must not, because something was left.
+    pub(super) fn may_sleep(&self) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        let post = self.post();
+        let may = post.commands.is_empty() && post.news.is_empty();
+        if !may {
+            self.asleep.store(false, Ordering::SeqCst);
+        }
+        may
+    }
+
+    pub(super) fn awake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Listener for Inbox {
+    fn news(&self, number: u32) {
+        let new = self.post().news.insert(number);
+        if new {
+            self.wake();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Streams on sockets of their own: plain HTTP/1.1, taken over from hyper once the request is understood.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`pipe`] | a socket as the outlet of a stream, until it is handed over |
+//! | [`inbox`] | what a loop is told, from other threads |
+//! | [`seats`] | the streams of a loop: small plain records in a slab, and the lists they are in |
+//! | [`rows`] | the rings and keys that a loop has streams of |
+//! | [`batch`] | what goes out in one write |
+//! | [`hand`] | the clock's hand, instead of a timer for each stream |
+//! | [`fanout`] | the loop: slices of writes, what sockets say, the clock |
+//!
+//! One thread per core runs a loop over the sockets that it was given. A stream begins as a task, which writes the head of
+//! the answer and what the log has ([`Broadcast::follow`]); once it has caught up with its ring, it becomes a seat in
+//! the loop with the fewest. A seat whose ring is too short for it becomes a task again. Nobody else reads from or writes
+//! to the socket meanwhile, and no lock is held while a loop writes.
+
+mod batch;
+mod fanout;
+mod hand;
+mod inbox;
+mod pipe;
+mod rows;
+mod seats;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::service::{Live, STALL, Service, Stream};
+use fanout::Fanout;
+use inbox::{Command, Inbox};
+use pipe::Pipe;
+
+/// The loops, as the server sees them.
+pub struct Broadcast {
+    service: Arc<Service>,
+    runtime: Handle,
+    /// What has to end before the daemon does; a seat counts as a task.
+    tasks: TaskTracker,
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a connection holds as long as it is open: its permit, and its share in the end of the server.
+pub struct Tenure {
+    _permit: OwnedSemaphorePermit,
+    _task: TaskTrackerToken,
+}
+
+/// A stream that comes into a loop.
+struct Adoption {
+    socket: OwnedFd,
+    live: Live,
+    tenure: Tenure,
+}
+
+impl Broadcast {
+    /// Starts `loops` loops. Call it within the runtime.
+    ///
+    /// # Errors
+    /// Where the system has no descriptors or threads left.
+    pub fn start(service: &Arc<Service>, tasks: &TaskTracker, loops: usize) -> io::Result<Arc<Self>> {
+        let inboxes = (0..loops.max(1)).map(|_| Inbox::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
+        let broadcast = Arc::new(Self {
+            service: Arc::clone(service),
+            runtime: Handle::current(),
+            tasks: tasks.clone(),
+            inboxes,
+            threads: Mutex::default(),
+        });
+        for (number, inbox) in broadcast.inboxes.iter().enumerate() {
+            let fanout = Fanout::new(Arc::clone(&broadcast), Arc::clone(inbox))?;
+            let thread =
+                std::thread::Builder::new().name(format!("alertd-fan-{number}")).spawn(move || fanout.run())?;
+            broadcast.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(broadcast)
+    }
+
+    /// What a connection with this permit holds.
+    #[must_use]
+    pub fn tenure(&self, permit: OwnedSemaphorePermit) -> Tenure {
+        Tenure { _permit: permit, _task: self.tasks.token() }
+    }
+
+    /// Writes `head` and then the stream, until a loop takes it over or it ends.
+    pub async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Stream, head: Bytes) {
+        let mut pipe = Pipe::new(socket, head);
+        // Where the log is read, that may take its time: the reader learns at once that it is let in.
+        if stream.asks_the_engine() && pipe.flush(STALL).await.is_err() {
+            return;
+        }
+        if let Some((live, pipe)) = stream.lead(pipe).await
+            && let Some(socket) = pipe.into_socket()
+        {
+            self.adopt(Adoption { socket, live, tenure });
+        }
+    }
+
+    fn adopt(&self, adoption: Adoption) {
+        if let Some(inbox) = self.inboxes.iter().min_by_key(|inbox| inbox.seats()) {
+            inbox.adopt(adoption);
+        }
+    }
+
+    /// Ends the loops; streams that are still there are cut.
+    pub fn stop(&self) {
+        for inbox in &self.inboxes {
+            inbox.send(Command::Quit);
+        }
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // A loop that panicked has cut its streams already.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A socket as the outlet of a stream, in HTTP/1.1's chunked coding.
+//!
+//! Owned by the task that leads a stream to its ring. The socket is known to the runtime only while it is full.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rustix::net::{SendFlags, send};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::chunked;
+use crate::service::{End, FAREWELL, Outlet, STALL};
+use crate::sse::Bye;
+
+pub(super) struct Pipe {
+    socket: Socket,
+    /// Whole chunks, but for what the socket took of the first one. Bounded, since nothing is added before it is empty but
+    /// the last words.
+    pending: BytesMut,
+}
+
+/// Registering costs two system calls, which a socket with room does not need.
+enum Socket {
+    Bare(OwnedFd),
+    Watched(TcpStream),
+    /// Only while it changes from one to the other.
+    Gone,
+}
+
+impl Pipe {
+    /// Begins with the head of the answer.
+    pub(super) fn new(socket: OwnedFd, head: Bytes) -> Self {
+        Self { socket: Socket::Bare(socket), pending: BytesMut::from(head) }
+    }
+
+    /// Gives the socket on. Everything that was sent is in it.
+    pub(super) fn into_socket(self) -> Option<OwnedFd> {
+        match self.socket {
+            Socket::Bare(socket) => Some(socket),
+            Socket::Watched(socket) => Some(socket.into_std().ok()?.into()),
+            Socket::Gone => None,
+        }
+    }
+
+    /// Writes all that is pending, and gives up where the socket takes nothing for `patience`. Safe to cancel.
+    pub(super) async fn flush(&mut self, patience: Duration) -> Result<(), End> {
+        while !self.pending.is_empty() {
+            match self.try_send() {
+                Ok(sent) => self.pending.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timeout(patience, self.writable())
+                        .await
+                        .map_err(|_| End::Bye(Bye::Slow))?
+                        .map_err(|_| End::Gone)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Gone),
+            }
+        }
+        Ok(())
+    }
+
+    fn try_send(&self) -> io::Result<usize> {
+        let write =
+            |socket: BorrowedFd<'_>| Ok(send(socket, &self.pending, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?);
+        match &self.socket {
+            Socket::Bare(socket) => write(socket.as_fd()),
+            Socket::Watched(socket) => socket.try_io(Interest::WRITABLE, || write(socket.as_fd())),
+            Socket::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    async fn writable(&mut self) -> io::Result<()> {
+        self.socket = match std::mem::replace(&mut self.socket, Socket::Gone) {
+            // A Unix socket, too: the runtime waits for it, and never asks what it is.
+            Socket::Bare(socket) => Socket::Watched(TcpStream::from_std(socket.into())?),
+            other => other,
+        };
+        match &self.socket {
+            Socket::Watched(socket) => socket.writable().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Outlet for Pipe {
+    async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
+        chunked::write(&mut self.pending, |out| out.put(blocks));
+        self.flush(STALL).await
+    }
+
+    async fn finish(&mut self, last: Bytes) {
+        chunked::write(&mut self.pending, |out| out.put(last));
+        self.pending.put_slice(chunked::END);
+        let _ = timeout(FAREWELL, self.flush(FAREWELL)).await;
+    }
+
+    fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        // A write tells, at the latest the next sign of life.
+        std::future::pending()
+    }
+}

@@ -1,0 +1,80 @@
+//! How a stream leaves hyper: the request was understood, and its answer goes over the bare socket.
+//!
+//! Shared by a connection, its service and its socket. The service leaves the stream here and answers nothing; the
+//! connection finds it after hyper has had its turn. hyper has not begun to write an answer by then, but it may still hold
+//! the end of the one before, which a socket that is full has not taken: only when it has, the connection changes hands.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use hyper::http::response::Parts;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::service::Stream;
+
+/// The place where the stream waits for its socket.
+#[derive(Default)]
+pub struct Takeover {
+    stream: Mutex<Option<(Parts, Box<Stream>)>>,
+    writing: AtomicBool,
+}
+
+/// A connection, and whether its socket may leave the runtime.
+pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// False where bytes are not written as they are.
+    const IS_PLAIN: bool;
+
+    /// The bare socket.
+    ///
+    /// # Errors
+    /// Where there is none.
+    fn into_socket(self) -> io::Result<OwnedFd>;
+}
+
+impl Takeover {
+    /// Leaves a stream, and the head of its answer.
+    pub fn leave(&self, head: Parts, stream: Box<Stream>) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, stream));
+    }
+
+    /// Notes whether the socket refuses what hyper wants to write.
+    pub fn set_writing(&self, writing: bool) {
+        self.writing.store(writing, Ordering::Relaxed);
+    }
+
+    /// Takes the stream, once nothing else is to be written before it.
+    #[must_use]
+    pub fn take(&self) -> Option<(Parts, Box<Stream>)> {
+        if self.writing.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Connection for TcpStream {
+    const IS_PLAIN: bool = true;
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
+    }
+}
+
+impl Connection for UnixStream {
+    const IS_PLAIN: bool = true;
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        Ok(self.into_std()?.into())
+    }
+}
+
+impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
+    const IS_PLAIN: bool = false;
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
