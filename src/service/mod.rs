@@ -7,6 +7,7 @@ mod ends;
 mod keys;
 mod limit;
 mod numbers;
+mod pace;
 mod refusal;
 mod stream;
 
@@ -30,6 +31,7 @@ use ends::Ends;
 use limit::{Full, Places, Rate};
 pub use limit::{Place, PlaceOwner};
 pub use numbers::Numbers;
+pub use pace::Pace;
 pub use refusal::Refusal;
 pub use stream::{Cohort, End, FAREWELL, Live, Outlet, STALL, Stream};
 
@@ -119,6 +121,7 @@ pub struct Service {
     failed_auth: Rate<Option<IpAddr>>,
     streams: Arc<Places>,
     numbers: Arc<Numbers>,
+    pace: Pace,
 }
 
 fn named(peer: Option<IpAddr>) -> String {
@@ -191,6 +194,7 @@ impl Service {
             failed_auth: Rate::default(),
             streams: Arc::default(),
             numbers: Arc::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -204,6 +208,12 @@ impl Service {
     #[must_use]
     pub fn numbers(&self) -> &Numbers {
         &self.numbers
+    }
+
+    /// Where the broadcast loops say whether they are behind.
+    #[must_use]
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Puts new settings into force for whatever begins from now on.
@@ -292,6 +302,7 @@ impl Service {
     pub async fn publish(&self, caller: &Caller, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key });
+        self.pace.keep().await;
         let stored = self.engine.append(Publish { draft, idempotency }).await?;
         if !stored.repeated {
             self.numbers.published(1);

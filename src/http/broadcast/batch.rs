@@ -58,6 +58,11 @@ impl Batch {
         }
     }
 
+    /// How many bytes that are.
+    pub(super) const fn size(&self) -> usize {
+        self.bytes
+    }
+
     /// How many alerts it holds.
     pub(super) const fn alerts(&self) -> u64 {
         self.alerts

@@ -3,7 +3,8 @@
 //! It runs on a thread of its own, and does a bounded amount of work before it looks at anything else: a slice of seats of
 //! one row, then what sockets and other threads have to say, then the clock's hand moves on. A seat that is served gets
 //! everything from its position to the ring's end in one write, so the busier the loop is, the more each write carries.
-//! Between two slices it lets other threads run, which answer requests meanwhile.
+//! Between two slices it lets other threads run, which answer requests meanwhile; where
+//! seats with room in their sockets have much left to get, it has publishers held back for a moment.
 
 use std::collections::VecDeque;
 use std::io;
@@ -29,8 +30,12 @@ use crate::hub::Found;
 use crate::service::{End, FAREWELL, STALL};
 use crate::sse::Bye;
 
-/// Writes of one slice. The fewer, the sooner requests are answered under load, and the more each write carries.
+/// Writes, and bytes, of one slice. The fewer, the sooner requests are answered under load, and the more each write carries.
 const SLICE: usize = 64;
+const SLICE_BYTES: usize = 4 << 20;
+/// Bytes that a seat with room in its socket may have left to get before publishers are held back. More in one write would
+/// make it no cheaper.
+const BEHIND: usize = 64 << 10;
 /// Commands, and events of sockets, that are looked at between two slices.
 const COMMANDS: usize = 64;
 const EVENTS: usize = 256;
@@ -56,6 +61,8 @@ pub(super) struct Fanout {
     now: u64,
     /// Alerts that went out and are not counted yet.
     delivered: u64,
+    /// Publishers are held back.
+    behind: bool,
 }
 
 impl Fanout {
@@ -77,6 +84,7 @@ impl Fanout {
             started: Instant::now(),
             now: 0,
             delivered: 0,
+            behind: false,
         })
     }
 
@@ -192,20 +200,36 @@ impl Fanout {
 
     /// Serves some seats of one row that has news.
     fn serve_slice(&mut self) {
-        let Some(number) = self.queue.pop_front() else { return };
-        let Some(row) = self.rows.row(number) else { return };
+        let number = self.queue.pop_front();
+        let behind = number.is_some_and(|number| self.serve_row(number));
+        if behind != self.behind {
+            self.behind = behind;
+            self.broadcast.service.pace().set_behind(behind);
+        }
+    }
+
+    /// True where the last of the seats that were served had much left to get.
+    fn serve_row(&mut self, number: u32) -> bool {
+        let Some(row) = self.rows.row(number) else { return false };
         row.queued = false;
         let (end, _) = row.reader.end();
+        let (mut behind, mut bytes) = (false, 0);
         for _ in 0..SLICE {
-            let Some(row) = self.rows.row(number) else { return };
-            let Some(first) = row.ready.first() else { return };
+            let Some(row) = self.rows.row(number) else { return false };
+            let Some(first) = row.ready.first() else { return false };
+            if bytes >= SLICE_BYTES {
+                break;
+            }
             if self.seats.get(first).is_none_or(|seat| seat.position >= end) {
-                return;
+                return false;
             }
             self.seats.unlink(&mut row.ready, Chain::Ready, first);
             self.serve(first, number, end);
+            behind = self.batch.size() > BEHIND;
+            bytes += self.batch.size();
         }
         self.enqueue(number);
+        behind
     }
 
     /// Writes what a seat that is in no ready list has not had, and puts it where it then belongs.

@@ -1,0 +1,57 @@
+//! Holds publishers back for a moment while readers that could keep up have much left to get.
+//!
+//! A publisher that is answered when its alert is stored, and never pauses, takes the machine from the fan-out and runs
+//! ahead of every reader, by seconds. The broadcast loops say when they are behind; a publish then waits until they are
+//! not, and at most [`HOLD`], so that whatever happens to a loop, publishing goes on. Readers whose sockets are full do not
+//! count: nobody waits for a slow reader.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// The longest that one publish waits.
+const HOLD: Duration = Duration::from_millis(50);
+
+/// How many loops are behind.
+pub struct Pace(watch::Sender<usize>);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Pace {
+    /// A loop falls behind, or has caught up again; each says so once.
+    pub fn set_behind(&self, behind: bool) {
+        self.0.send_modify(|loops| *loops = if behind { *loops + 1 } else { loops.saturating_sub(1) });
+    }
+
+    /// Waits until no loop is behind, within limits.
+    pub(super) async fn keep(&self) {
+        if *self.0.borrow() > 0 {
+            // Late or in time, the publish goes on.
+            let _ = timeout(HOLD, self.0.subscribe().wait_for(|loops| *loops == 0)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn a_publish_waits_for_loops_that_are_behind_but_never_for_long() {
+        let pace = Pace::default();
+        let start = Instant::now();
+        pace.keep().await;
+        assert!(start.elapsed() < HOLD);
+        pace.set_behind(true);
+        pace.keep().await;
+        assert!(start.elapsed() >= HOLD);
+        let (kept, ()) = tokio::join!(timeout(HOLD * 20, pace.keep()), async { pace.set_behind(false) });
+        assert!(kept.is_ok());
+    }
+}
