@@ -46,7 +46,7 @@ pub enum Outgoing {
 impl Outgoing {
     /// Begins a stream that goes out through hyper.
     #[must_use]
-    pub fn begin(stream: Stream) -> Self {
+    pub fn begin(stream: Box<Stream>) -> Self {
         let (blocks, body) = mpsc::channel(PIECES);
         tokio::spawn(stream.run(Channel(blocks)));
         Self::Blocks(body)

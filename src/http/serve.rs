@@ -7,7 +7,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
 use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
@@ -70,9 +69,15 @@ impl Server {
         self.tasks.spawn(async move {
             while let Some((stream, address)) = server.accept(&server.permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
+                let ((stream, permit), address) = (stream, address.ip().to_canonical());
                 server.tasks.clone().spawn(async move {
-                    let (stream, permit) = stream;
-                    server.tcp_connection(stream, permit, address.ip().to_canonical()).await;
+                    let peer = Peer { door: Door::Http, address: Some(address) };
+                    match &server.tls {
+                        None => server.connection(stream, permit, peer).await,
+                        // Boxed, as below: a task is as large as the largest of its ways, and lives as long as its
+                        // connection.
+                        Some(tls) => Box::pin(server.tls_connection(tls, stream, permit, peer)).await,
+                    }
                 });
             }
         });
@@ -97,7 +102,7 @@ impl Server {
             while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
-                    server.connection(stream, permit, Peer { door, address: None }, false).await;
+                    server.connection(stream, permit, Peer { door, address: None }).await;
                 });
             }
         });
@@ -140,29 +145,22 @@ impl Server {
         }
     }
 
-    async fn tcp_connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit, address: IpAddr) {
-        let peer = Peer { door: Door::Http, address: Some(address) };
-        let Some(tls) = &self.tls else {
-            return self.connection(stream, permit, peer, false).await;
-        };
+    async fn tls_connection(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.connection(stream, permit, peer, http2).await;
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                let stream = Progress::new(stream, STALL, Arc::default());
+                note(self.http2(stream, peer).await);
             }
-            Ok(Err(error)) => tracing::debug!(%error, %address, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+            Ok(Ok(stream)) => self.connection(stream, permit, peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, address = ?peer.address, "TLS handshake failed"),
+            Err(_) => tracing::debug!(address = ?peer.address, "TLS handshake took too long"),
         }
     }
 
-    async fn connection<S: Connection>(&self, stream: S, permit: OwnedSemaphorePermit, peer: Peer, http2: bool) {
+    async fn connection<S: Connection>(&self, stream: S, permit: OwnedSemaphorePermit, peer: Peer) {
         let takeover = Arc::<Takeover>::default();
         let stream = Progress::new(stream, STALL, Arc::clone(&takeover));
-        let result =
-            if http2 { self.http2(stream, peer).await } else { self.http1(stream, permit, peer, takeover).await };
-        if let Err(error) = result {
-            tracing::debug!(%error, "connection ended");
-        }
+        note(self.http1(stream, permit, peer, takeover).await);
     }
 
     async fn http1<S: Connection>(
@@ -197,11 +195,11 @@ impl Server {
             Ok((head, stream)) => {
                 let Ok(socket) = parts.io.into_inner().into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
-                self.broadcast.follow(socket, self.broadcast.tenure(permit), *stream, head).await;
+                Box::pin(self.broadcast.follow(socket, self.broadcast.tenure(permit), stream, head)).await;
                 Ok(())
             }
             Err(Err(error)) if error.is_parse_version_h2() => {
-                self.http2(Rewind::new(parts.read_buf, parts.io.into_inner()), peer).await
+                Box::pin(self.http2(Rewind::new(parts.read_buf, parts.io.into_inner()), peer)).await
             }
             Err(Ok(())) => {
                 let _ = tokio::io::AsyncWriteExt::shutdown(&mut parts.io.into_inner()).await;
@@ -229,7 +227,8 @@ impl Server {
         let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
         let answer = service_fn(move |request| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
-            async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) }
+            // Boxed, or each stream would keep the room that answering took.
+            Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         let mut draining = false;
@@ -277,7 +276,13 @@ async fn answer(
 fn begin(body: Body) -> Outgoing {
     match body {
         Body::Whole(bytes) => Outgoing::Whole(bytes),
-        Body::Stream(stream) => Outgoing::begin(*stream),
+        Body::Stream(stream) => Outgoing::begin(stream),
+    }
+}
+
+fn note(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
     }
 }
 

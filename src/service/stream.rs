@@ -139,8 +139,8 @@ impl Cohort {
 
     /// A stream that goes on behind `cursor`, from the engine and then on its ring.
     #[must_use]
-    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Stream {
-        Stream {
+    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Box<Stream> {
+        Box::new(Stream {
             subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
             start: Start::After(cursor),
             latest_after_ms: 0,
@@ -150,7 +150,7 @@ impl Cohort {
             lifetime,
             place,
             cohort: self,
-        }
+        })
     }
 }
 
@@ -178,18 +178,18 @@ impl Stream {
     }
 
     /// Runs to the end of the stream.
-    pub async fn run(self, mut outlet: impl Outlet) {
+    pub async fn run(self: Box<Self>, mut outlet: impl Outlet) {
         // It comes back only with a stream that is to be handed over.
         let _never = self.deliver(&mut outlet, false).await;
     }
 
     /// Runs until the reader has had everything up to a place in a ring; none where the stream ended before.
-    pub async fn lead<O: Outlet>(self, mut outlet: O) -> Option<(Live, O)> {
+    pub async fn lead<O: Outlet>(self: Box<Self>, mut outlet: O) -> Option<(Live, O)> {
         let live = self.deliver(&mut outlet, true).await?;
         Some((live, outlet))
     }
 
-    async fn deliver(mut self, outlet: &mut impl Outlet, hand_over: bool) -> Option<Live> {
+    async fn deliver(mut self: Box<Self>, outlet: &mut impl Outlet, hand_over: bool) -> Option<Live> {
         let ended = self.cohort.ends.clone().wait(self.lifetime);
         let gone = outlet.gone();
         let end = tokio::select! {
@@ -198,14 +198,10 @@ impl Stream {
             () = gone => End::Gone,
             advanced = self.advance(outlet, hand_over) => match advanced {
                 Err(end) => end,
-                Ok(cursor) => return Some(Live {
-                    cohort: self.cohort,
-                    subscription: self.subscription,
-                    cursor,
-                    retry_ms: self.retry_ms,
-                    lifetime: self.lifetime,
-                    place: self.place,
-                }),
+                Ok(cursor) => {
+                    let Self { cohort, subscription, retry_ms, lifetime, place, .. } = *self;
+                    return Some(Live { cohort, subscription, cursor, retry_ms, lifetime, place });
+                }
             },
         };
         self.cohort.numbers.stream_ended(end);

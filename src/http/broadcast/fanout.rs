@@ -425,7 +425,7 @@ impl Fanout {
         {
             self.seats.unlink(&mut row.ready, Chain::Ready, number);
         }
-        self.rows.leave(group_number);
+        self.rows.leave(group_number, &self.inbox);
         self.batch.clear();
         self.sign = None;
     }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::Adoption;
-use crate::hub::Listener;
+use crate::hub::{Listener, RingId};
 use crate::sse::Bye;
 
 /// What a loop is to do. Bounded by the streams and groups that there may be.
@@ -37,6 +37,8 @@ struct Post {
     commands: VecDeque<Command>,
     /// Rings with news, by their number in the loop.
     news: HashSet<u32>,
+    /// Rings whose news wakes the loop.
+    heard: HashSet<RingId>,
 }
 
 impl Inbox {
@@ -63,9 +65,28 @@ impl Inbox {
         self.seats.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn adopt(&self, adoption: Adoption) {
+    pub(super) fn adopt(&self, adoption: Box<Adoption>) {
         self.seats.fetch_add(1, Ordering::Relaxed);
-        self.send(Command::Adopt(Box::new(adoption)));
+        let ring = adoption.live.subscription.place().map(|(ring, _)| ring);
+        let mut post = self.post();
+        // Where its ring is heard, a stream that has nothing to get waits for the loop's next turn: waking it for each one
+        // would cost more than the rest of the connection.
+        let can_wait = ring.is_some_and(|ring| post.heard.contains(&ring));
+        post.commands.push_back(Command::Adopt(adoption));
+        drop(post);
+        if !can_wait {
+            self.wake();
+        }
+    }
+
+    /// The loop listens to a ring from now on.
+    pub(super) fn hears(&self, ring: RingId) {
+        self.post().heard.insert(ring);
+    }
+
+    /// The loop, awake, lets go of a ring.
+    pub(super) fn forgets(&self, ring: RingId) {
+        self.post().heard.remove(&ring);
     }
 
     pub(super) fn send(&self, command: Command) {

@@ -92,7 +92,7 @@ impl Broadcast {
     }
 
     /// Writes `head` and then the stream, until a loop takes it over or it ends.
-    pub async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Stream, head: Bytes) {
+    pub async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Box<Stream>, head: Bytes) {
         let mut pipe = Pipe::new(socket, head);
         // Where the log is read, that may take its time: the reader learns at once that it is let in.
         if stream.asks_the_engine() && pipe.flush(STALL).await.is_err() {
@@ -107,7 +107,7 @@ impl Broadcast {
 
     fn adopt(&self, adoption: Adoption) {
         if let Some(inbox) = self.inboxes.iter().min_by_key(|inbox| inbox.seats()) {
-            inbox.adopt(adoption);
+            inbox.adopt(Box::new(adoption));
         }
     }
 

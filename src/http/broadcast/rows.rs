@@ -102,11 +102,12 @@ impl Rows {
         let reader = live.subscription.reader(listener, number)?;
         self.rows.insert(Row { ring, reader, ready: List::default(), queued: false, groups: 0 });
         self.by_ring.insert(ring, number);
+        inbox.hears(ring);
         Some(number)
     }
 
     /// Lets go of a seat's share in its group, and of group and row with the last one.
-    pub(super) fn leave(&mut self, number: u32) {
+    pub(super) fn leave(&mut self, number: u32, inbox: &Inbox) {
         let Some(group) = self.group(number) else { return };
         group.count -= 1;
         if group.count > 0 {
@@ -121,6 +122,7 @@ impl Rows {
         if row.groups == 0 {
             let row = self.rows.remove(group.row as usize);
             self.by_ring.remove(&row.ring);
+            inbox.forgets(row.ring);
         }
     }
 
