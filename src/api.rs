@@ -98,6 +98,15 @@ pub struct CreatedKey {
     pub old_expires_at: Option<String>,
 }
 
+/// `POST /tickets`: opens one stream, as the key that asked for it.
+#[derive(Serialize, Deserialize)]
+pub struct Ticket {
+    /// To be sent as `GET /alerts?ticket=…`, once.
+    pub ticket: String,
+    /// Seconds for which it is good.
+    pub expires_in: u64,
+}
+
 /// `POST /keys/{id}/rotate`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -24,3 +24,4 @@ mod stream;
     reason = "a test binary has no outside, and tells people what it could not test"
 )]
 mod systemd;
+mod tickets;

@@ -1,4 +1,4 @@
-//! Who asks: a key in the header, or the door the connection came in by.
+//! Who asks: a key in the header, a ticket, or the door the connection came in by.
 
 use std::net::IpAddr;
 
@@ -6,19 +6,21 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::error::HttpError;
 use super::request::Parameters;
+use super::route::Route;
 use super::{Door, Peer, Settings};
 use crate::service::{Caller, Refusal, Service};
 
 /// The caller of a request.
 ///
 /// # Errors
-/// As [`Service::authenticate`].
+/// As [`Service::authenticate`] and [`Service::redeem_ticket`].
 pub async fn caller(
     service: &Service,
     settings: &Settings,
     peer: Peer,
     headers: &HeaderMap,
     parameters: &mut Parameters,
+    route: Route,
 ) -> Result<Caller, HttpError> {
     match peer.door {
         Door::Control => return Ok(Caller::Control),
@@ -26,6 +28,12 @@ pub async fn caller(
         Door::Http => {}
     }
     let client = client(settings, peer.address, headers);
+    // Before the header: a browser behind a proxy with passwords of its own sends those along.
+    if route == Route::Read
+        && let Some(ticket) = parameters.one("ticket")?
+    {
+        return Ok(service.redeem_ticket(&ticket, client)?);
+    }
     let in_query = if settings.query_token { parameters.one("token")? } else { None };
     match bearer(headers).or(in_query.as_deref()) {
         Some(key) => Ok(service.authenticate(key, client).await?),

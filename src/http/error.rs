@@ -72,9 +72,9 @@ impl HttpError {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request is not readable"),
             Self::Refused(Refusal::Unauthorized) => (StatusCode::UNAUTHORIZED, "unauthorized", "No or no valid key"),
-            Self::Refused(Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::ControlOnly) => {
-                (StatusCode::FORBIDDEN, "not-permitted", "The key does not permit this")
-            }
+            Self::Refused(
+                Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::KeyOnly | Refusal::ControlOnly,
+            ) => (StatusCode::FORBIDDEN, "not-permitted", "The key does not permit this"),
             Self::Refused(Refusal::NotFound(_)) | Self::NotFound(_) => {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }

@@ -14,6 +14,8 @@ pub enum Route {
     Publish,
     /// `GET /alerts`.
     Read,
+    /// `POST /tickets`.
+    Ticket,
     /// `GET /health`.
     Health,
     /// `GET /livez`.
@@ -51,6 +53,7 @@ const PATHS: &[(&str, Path)] = {
     &[
         ("/alerts", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
         ("/alerts/{topic}", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
+        ("/tickets", Path { methods: &[(Method::POST, Route::Ticket)], allow: "POST, OPTIONS" }),
         ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
         ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
         ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),

@@ -10,6 +10,7 @@ mod numbers;
 mod pace;
 mod refusal;
 mod stream;
+mod tickets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use numbers::Numbers;
 pub use pace::Pace;
 pub use refusal::Refusal;
 pub use stream::{Cohort, End, FAREWELL, Live, Outlet, STALL, Stream};
+use tickets::Tickets;
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
@@ -119,6 +121,7 @@ pub struct Service {
     publish_rate: Rate<String>,
     /// None is a proxy that does not say for whom it asks.
     failed_auth: Rate<Option<IpAddr>>,
+    tickets: Tickets,
     streams: Arc<Places>,
     numbers: Arc<Numbers>,
     pace: Pace,
@@ -192,6 +195,7 @@ impl Service {
             reload,
             publish_rate: Rate::default(),
             failed_auth: Rate::default(),
+            tickets: Tickets::default(),
             streams: Arc::default(),
             numbers: Arc::default(),
             pace: Pace::default(),
@@ -236,14 +240,7 @@ impl Service {
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             return Ok(Caller::Key(grant));
         }
-        let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
-        self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
-            let who = named(peer);
-            Refusal::TooMany {
-                what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
-                retry_after,
-            }
-        })?;
+        self.may_try_keys(peer)?;
         match self.keyring.verify(presented, now_ms).await {
             Ok(grant) => Ok(Caller::Key(grant)),
             Err(VerifyError::Busy) => Err(Refusal::Unavailable("too many keys wait to be verified: try again".into())),
@@ -252,6 +249,18 @@ impl Service {
                 Err(Refusal::Unauthorized)
             }
         }
+    }
+
+    /// Whether this address may present a key that is not known yet.
+    fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
+        let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
+        self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
+            let who = named(peer);
+            Refusal::TooMany {
+                what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
+                retry_after,
+            }
+        })
     }
 
     /// Notes a request without a working key.

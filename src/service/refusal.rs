@@ -7,6 +7,8 @@ use crate::engine::{AppendError, ReadError};
 use crate::key::Scope;
 use crate::keyring::KeyringError;
 
+use super::tickets::TicketError;
+
 /// A refusal with its remedy, for the one who asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -19,6 +21,9 @@ pub enum Refusal {
     /// The socket lacks a right.
     #[error("the publish socket takes alerts only: use the control socket, or HTTP with a key")]
     PublishOnly,
+    /// Only a key has this.
+    #[error("a ticket stands for a key: ask for it over HTTP with one; this socket opens streams without")]
+    KeyOnly,
     /// Only the control socket may do this.
     #[error("this works on the control socket only")]
     ControlOnly,
@@ -70,6 +75,15 @@ impl From<AppendError> for Refusal {
 impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<TicketError> for Refusal {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::TooMany(_, retry_after) => Self::TooMany { what: error.to_string(), retry_after },
+            TicketError::Random(_) => Self::Unavailable(error.to_string()),
+        }
     }
 }
 

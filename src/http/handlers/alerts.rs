@@ -1,4 +1,4 @@
-//! Publishing, streams and history.
+//! Publishing, streams, history, and tickets for streams.
 
 use hyper::{Method, Response, StatusCode};
 use serde_json::value::RawValue;
@@ -26,6 +26,15 @@ pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpErro
     let draft = request::draft(&head.headers, topic, level, &body)?;
     let stored = service.publish(&caller, draft, key).await?;
     Ok(response::json(StatusCode::OK, &Published { status: "alert stored".into(), alert: raw(&stored.record) }))
+}
+
+pub(super) async fn ticket(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    let body = request::body(context.request.into_body(), &context.settings).await?;
+    if !body.is_empty() {
+        return Err(HttpError::invalid("body", "must be empty: which alerts to read is said when the ticket is used"));
+    }
+    Ok(response::json(StatusCode::CREATED, &context.service.ticket(&context.caller)?))
 }
 
 pub(super) async fn read(context: Context) -> Result<Response<Body>, HttpError> {

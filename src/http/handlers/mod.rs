@@ -82,11 +82,12 @@ async fn dispatch(
     }
     let argument = found.argument.map(|text| request::decode(text, false)).transpose()?;
     let mut parameters = Parameters::parse(request.uri().query())?;
-    let caller = auth::caller(&service, &settings, peer, request.headers(), &mut parameters).await?;
+    let caller = auth::caller(&service, &settings, peer, request.headers(), &mut parameters, route).await?;
     let context = Context { service, settings, caller, request, parameters, argument };
     match route {
         Route::Publish => alerts::publish(context).await,
         Route::Read => alerts::read(context).await,
+        Route::Ticket => alerts::ticket(context).await,
         Route::Health => state::health(context),
         Route::Status => state::status(context).await,
         Route::Reload => state::reload(context).await,

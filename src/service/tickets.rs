@@ -1,0 +1,229 @@
+//! Tickets: what opens one stream for a browser whose `EventSource` cannot send a key.
+//!
+//! Owned by the service, which gives and redeems them. A ticket is 192 random bits, of which only the hash is kept, in
+//! memory: a restart forgets all, and their holders ask for new ones. Always: a ticket is redeemed once at the most, not
+//! after [`LIFETIME`], and not once its key has ended. What is remembered is bounded for each key and in all, used
+//! tickets included, so that a key which uses up its tickets at once cannot have more than one which keeps them.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::{Caller, Refusal, Service};
+use crate::api::Ticket;
+use crate::key::{Grant, Scope};
+use crate::keyring::KeyState;
+
+/// How long a ticket is good for.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// Tickets that one key gets within a lifetime.
+const PER_KEY: usize = 256;
+/// Tickets that all keys together get within a lifetime.
+const IN_ALL: usize = 65_536;
+/// Random bytes of a ticket.
+const RANDOM: usize = 24;
+
+/// Why there is no ticket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TicketError {
+    /// A bound is reached; it tells when there is room again.
+    #[error("{0} tickets were given within {seconds} s: come back a little later", seconds = LIFETIME.as_secs())]
+    TooMany(usize, Duration),
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Service {
+    /// Who holds the key behind this ticket, which is used up by it. As a remembered key a good ticket is never held
+    /// back; a bad one counts as a wrong key does.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorized`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures.
+    pub fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+        if let Some(grant) = self.tickets.redeem(presented, Instant::now(), self.now_ms()) {
+            return Ok(Caller::Key(grant));
+        }
+        self.may_try_keys(peer)?;
+        self.refused_key(peer, "unknown, used or expired ticket, or one whose key has ended");
+        Err(Refusal::Unauthorized)
+    }
+
+    /// A ticket for one stream as this key.
+    ///
+    /// # Errors
+    /// [`Refusal::Scope`] without the scope to subscribe, [`Refusal::KeyOnly`] on a socket without keys,
+    /// [`Refusal::TooMany`] where too many were given.
+    pub fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
+        caller.require(Scope::Subscribe)?;
+        let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
+        let ticket = self.tickets.issue(&grant.key_id, self.keyring.watch(&grant.key_id), Instant::now())?;
+        Ok(Ticket { ticket: ticket.to_string(), expires_in: LIFETIME.as_secs() })
+    }
+}
+
+type Hash = [u8; 32];
+
+/// The tickets of the last [`LIFETIME`].
+#[derive(Default)]
+pub(super) struct Tickets(Mutex<Issued>);
+
+#[derive(Default)]
+struct Issued {
+    /// Not used yet, with the key behind each.
+    open: HashMap<Hash, watch::Receiver<KeyState>>,
+    /// All, used or not, the oldest first; every ticket lives equally long.
+    ends: VecDeque<(Instant, Hash, Arc<str>)>,
+    /// When the tickets of each key end, the oldest first.
+    of_key: HashMap<Arc<str>, VecDeque<Instant>>,
+}
+
+impl Tickets {
+    /// A new ticket for the key that `key` has news of.
+    ///
+    /// # Errors
+    /// [`TicketError`].
+    pub(super) fn issue(
+        &self,
+        key_id: &str,
+        key: watch::Receiver<KeyState>,
+        now: Instant,
+    ) -> Result<Zeroizing<String>, TicketError> {
+        let mut random = Zeroizing::new([0; RANDOM]);
+        getrandom::fill(&mut *random).map_err(TicketError::Random)?;
+        let ticket = Zeroizing::new(BASE64.encode(*random));
+        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.forget(now);
+        let too_many = |number, oldest: Option<&Instant>| {
+            let wait = oldest.map_or(LIFETIME, |ends| ends.saturating_duration_since(now));
+            Err(TicketError::TooMany(number, wait))
+        };
+        if issued.ends.len() >= IN_ALL {
+            return too_many(IN_ALL, issued.ends.front().map(|(ends, ..)| ends));
+        }
+        if let Some(own) = issued.of_key.get(key_id).filter(|own| own.len() >= PER_KEY) {
+            return too_many(PER_KEY, own.front());
+        }
+        let (hash, key_id, ends) = (hash(&ticket), Arc::<str>::from(key_id), now + LIFETIME);
+        issued.open.insert(hash, key);
+        issued.of_key.entry(Arc::clone(&key_id)).or_default().push_back(ends);
+        issued.ends.push_back((ends, hash, key_id));
+        Ok(ticket)
+    }
+
+    /// What the key behind a ticket may do now. Whatever the answer, the ticket is used up.
+    pub(super) fn redeem(&self, presented: &str, now: Instant, now_ms: u64) -> Option<Arc<Grant>> {
+        // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
+        let hash = hash(presented);
+        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.forget(now);
+        let key = issued.open.remove(&hash)?;
+        match &*key.borrow() {
+            KeyState::Revoked => None,
+            KeyState::Active { expires_ms, .. } if expires_ms.is_some_and(|ms| ms <= now_ms) => None,
+            KeyState::Active { grant, .. } => Some(Arc::clone(grant)),
+        }
+    }
+}
+
+impl Issued {
+    /// Lets go of what is over.
+    fn forget(&mut self, now: Instant) {
+        while self.ends.front().is_some_and(|(ends, ..)| *ends <= now)
+            && let Some((_, hash, key_id)) = self.ends.pop_front()
+        {
+            self.open.remove(&hash);
+            if let Some(own) = self.of_key.get_mut(&key_id) {
+                own.pop_front();
+                if own.is_empty() {
+                    self.of_key.remove(&key_id);
+                }
+            }
+        }
+    }
+}
+
+fn hash(ticket: &str) -> Hash {
+    Sha256::digest(ticket).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn key(expires_ms: Option<u64>) -> watch::Sender<KeyState> {
+        let grant = Grant {
+            key_id: "k".into(),
+            user: "u".into(),
+            scopes: vec![Scope::Subscribe],
+            topics: vec![crate::alert::Pattern::All],
+            expires_ms,
+        };
+        watch::Sender::new(KeyState::Active { expires_ms, grant: Arc::new(grant) })
+    }
+
+    fn is_at_rest(tickets: &Tickets) -> bool {
+        let issued = tickets.0.lock().unwrap();
+        issued.open.is_empty() && issued.ends.is_empty() && issued.of_key.is_empty()
+    }
+
+    #[test]
+    fn a_ticket_is_redeemed_once_and_in_time() {
+        let (tickets, key, start) = (Tickets::default(), key(None), Instant::now());
+        let issue = |at| tickets.issue("k", key.subscribe(), at).unwrap();
+        let (first, second, third) = (issue(start), issue(start), issue(start + SECOND));
+        assert!(first.len() == 32 && first != second);
+        let last = start + LIFETIME - Duration::from_nanos(1);
+        assert_eq!(tickets.redeem(&first, last, 0).unwrap().key_id, "k");
+        assert!(tickets.redeem(&first, last, 0).is_none(), "used");
+        assert!(tickets.redeem(&second, start + LIFETIME, 0).is_none(), "too late");
+        assert!(tickets.redeem(&third, start + LIFETIME, 0).is_some());
+        for other in ["", "x", &"x".repeat(32), &"x".repeat(100_000)] {
+            assert!(tickets.redeem(other, start, 0).is_none());
+        }
+        assert!(tickets.redeem("x", start + LIFETIME + SECOND, 0).is_none());
+        assert!(is_at_rest(&tickets));
+    }
+
+    #[test]
+    fn a_ticket_ends_with_its_key() {
+        let (tickets, now) = (Tickets::default(), Instant::now());
+        let (expiring, gone, dropped) = (key(Some(1000)), key(None), key(None));
+        let [a, b, c, d] =
+            [&expiring, &expiring, &gone, &dropped].map(|key| tickets.issue("k", key.subscribe(), now).unwrap());
+        gone.send_replace(KeyState::Revoked);
+        dropped.send_replace(KeyState::Revoked);
+        drop(dropped);
+        assert!(tickets.redeem(&a, now, 999).is_some() && tickets.redeem(&b, now, 1000).is_none());
+        assert!(tickets.redeem(&c, now, 0).is_none() && tickets.redeem(&d, now, 0).is_none());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_key_and_in_all() {
+        let (tickets, key, start) = (Tickets::default(), key(None), Instant::now());
+        let issue = |id: &str, at| tickets.issue(id, key.subscribe(), at);
+        for _ in 0..PER_KEY {
+            let ticket = issue("greedy", start).unwrap();
+            tickets.redeem(&ticket, start, 0).unwrap();
+        }
+        let refused = issue("greedy", start + SECOND).unwrap_err();
+        assert!(matches!(refused, TicketError::TooMany(PER_KEY, wait) if wait == LIFETIME - SECOND), "{refused}");
+        assert!(issue("other", start + SECOND).is_ok() && issue("greedy", start + LIFETIME).is_ok());
+        for n in 2..IN_ALL {
+            issue(&(n / PER_KEY).to_string(), start + LIFETIME).unwrap();
+        }
+        let refused = issue("late", start + LIFETIME).unwrap_err();
+        assert!(matches!(refused, TicketError::TooMany(IN_ALL, wait) if wait == SECOND), "{refused}");
+        assert!(tickets.redeem("x", start + 2 * LIFETIME, 0).is_none());
+        assert!(is_at_rest(&tickets));
+    }
+}
