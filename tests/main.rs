@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod malformed;
 mod notify;
+mod page;
 mod publish;
 mod readme;
 mod seam;

@@ -36,6 +36,11 @@ fn every_example_of_the_readme_works() {
     ] {
         assert!(said.contains(part), "{part} is missing in {}", told(&output));
     }
+    assert!(
+        said.matches("event: cursor").count() >= 2,
+        "one stream with the key and one with a ticket: {}",
+        told(&output)
+    );
     let secrets = said.matches("alertd_alice~").count();
     assert_eq!(secrets, 0, "a secret was printed");
 }

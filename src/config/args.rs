@@ -44,6 +44,9 @@ Several on one machine:
 alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens at
 /run/alertd/NAME/http.sock; alertctl --instance NAME speaks to it.
 
+Live page:
+A browser at the address of http.listen shows alerts as they come in, and earlier ones; it asks for a key.
+
 Signals:
 SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads
 configuration, keys and certificates again without touching a stream; if the new configuration has errors, the old one stays.

@@ -17,6 +17,7 @@
 //! | [`response`] | bodies and common headers |
 //! | [`error`] | the one place where errors become statuses |
 //! | [`handlers`] | what each route does |
+//! | [`page`] | the live page's static files |
 //!
 //! It authorises nothing itself: handlers hand typed requests and the caller to the service.
 
@@ -27,6 +28,7 @@ pub mod error;
 pub mod handlers;
 pub mod listen;
 pub mod negotiate;
+pub mod page;
 pub mod progress;
 pub mod request;
 pub mod response;

@@ -18,6 +18,8 @@ pub enum Route {
     Ticket,
     /// `GET /health`.
     Health,
+    /// `GET /`, and the files of the live page.
+    Page,
     /// `GET /livez`.
     Live,
     /// `GET /readyz`.
@@ -55,6 +57,8 @@ const PATHS: &[(&str, Path)] = {
         ("/alerts/{topic}", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
         ("/tickets", Path { methods: &[(Method::POST, Route::Ticket)], allow: "POST, OPTIONS" }),
         ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
+        ("/", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
+        ("/page/{file}", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
         ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
         ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),
         ("/status", Path { methods: &[(Method::GET, Route::Status)], allow: "GET, HEAD, OPTIONS" }),
@@ -130,7 +134,19 @@ mod tests {
 
     #[test]
     fn unknown_paths_are_not_found() {
-        for path in ["/", "/alerts/", "/alerts/a/b", "/Alerts", "/alert", "//alerts", "/keys/", "/keys/a/b"] {
+        for path in [
+            "//",
+            "/page",
+            "/page/",
+            "/page/a/b",
+            "/alerts/",
+            "/alerts/a/b",
+            "/Alerts",
+            "/alert",
+            "//alerts",
+            "/keys/",
+            "/keys/a/b",
+        ] {
             assert!(matches!(find(&Method::GET, path), Err(HttpError::NotFound(_))), "{path}");
         }
         assert_eq!(find(&Method::OPTIONS, "*").unwrap().route, Route::Options);

@@ -1,6 +1,7 @@
 //! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
 //! for luck.
 
+pub mod browser;
 pub mod daemon;
 pub mod http;
 pub mod stream;
@@ -8,6 +9,7 @@ pub mod stream;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key};
 pub use http::{Answer, Request, raw};
 pub use stream::Stream;
@@ -46,6 +48,11 @@ pub fn program(name: &str) -> Command {
         }
     }
     command
+}
+
+/// A free port that a restarted daemon takes again.
+pub fn fixed_port() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// What a program printed, for people who read a failed test.

@@ -14,7 +14,7 @@ use super::error::HttpError;
 use super::request::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Route};
-use super::{Peer, Settings, auth, cors};
+use super::{Peer, Settings, auth, cors, page};
 use crate::service::{Caller, Service};
 
 /// A request whose caller is known.
@@ -78,6 +78,10 @@ async fn dispatch(
         Route::Options => return Ok(options(found.allow)),
         Route::Live => return Ok(state::live(&service)),
         Route::Ready => return Ok(state::ready(&service)),
+        Route::Page => {
+            let file = page::answer(found.argument.unwrap_or_default(), request.headers());
+            return file.ok_or_else(|| HttpError::NotFound(request.uri().path().chars().take(200).collect()));
+        }
         _ => {}
     }
     let argument = found.argument.map(|text| request::decode(text, false)).transpose()?;
@@ -96,7 +100,7 @@ async fn dispatch(
         Route::ImportKeys => keys::import(context).await,
         Route::RevokeKey => keys::revoke(context).await,
         Route::RotateKey => keys::rotate(context).await,
-        Route::Options | Route::Live | Route::Ready => Err(HttpError::NotFound(String::new())),
+        Route::Options | Route::Page | Route::Live | Route::Ready => Err(HttpError::NotFound(String::new())),
     }
 }
 

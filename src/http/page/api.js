@@ -1,0 +1,81 @@
+// Requests to alertd as one key, and the errors they end with. Used by the stream, the history and the test alert.
+
+/** What the server refused, or why it could not be asked; `status` is 0 where there was no answer. */
+export class Problem extends Error {
+  constructor(status, detail, retryAfter) {
+    super(detail);
+    this.status = status;
+    this.retryAfter = retryAfter;
+  }
+
+  /** Whether asking again, without a change, can help. */
+  get passes() {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** Topic patterns and the least level, as the reads of the API take them. */
+export function query({ topics, level }, more = {}) {
+  const parameters = new URLSearchParams(topics.map((topic) => ["topic", topic]));
+  parameters.set("level", level);
+  for (const [name, value] of Object.entries(more)) parameters.set(name, value);
+  return parameters;
+}
+
+export class Api {
+  #key;
+  /** The server's clock minus ours, in milliseconds: ages are told by the clock that stamped the alerts. */
+  skew = 0;
+
+  constructor(key) {
+    this.#key = key;
+  }
+
+  now() {
+    return Date.now() + this.skew;
+  }
+
+  /** The answer, if it is a good one. Paths are relative to the page, which a proxy may have moved. */
+  async send(path, { headers = {}, ...options } = {}) {
+    let answer;
+    try {
+      answer = await fetch(path, {
+        cache: "no-store",
+        redirect: "error",
+        ...options,
+        headers: { ...headers, Authorization: `Bearer ${this.#key}` },
+      });
+    } catch (error) {
+      throw new Problem(0, `the server cannot be reached (${error.message})`);
+    }
+    const date = Date.parse(answer.headers.get("Date") ?? "");
+    // The header has whole seconds: less than that is no skew.
+    if (Number.isFinite(date)) this.skew = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
+    if (answer.ok) return answer;
+    let detail = `the server answered ${answer.status}`;
+    try {
+      const problem = await answer.json();
+      if (typeof problem.detail === "string") detail = problem.detail;
+    } catch {
+      // Not from alertd, but from a proxy before it: the status says all.
+    }
+    throw new Problem(answer.status, detail, Number(answer.headers.get("Retry-After")) || 0);
+  }
+
+  /** A page of history, oldest first: the newest alerts, or those right before an id. */
+  async history(filter, before, signal) {
+    const parameters = query(filter, before ? { limit: 100, before } : { limit: 100 });
+    const answer = await this.send(`alerts?${parameters}`, { headers: { Accept: "application/json" }, signal });
+    return answer.json();
+  }
+
+  /** Stores an alert; the same idempotency key stores it once, however often it is sent. */
+  async publish(topic, alert, idempotencyKey) {
+    const answer = await this.send(`alerts/${encodeURIComponent(topic)}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": idempotencyKey },
+      body: JSON.stringify(alert),
+    });
+    return (await answer.json()).alert;
+  }
+}

@@ -1,0 +1,95 @@
+// Draws attention to alerts of the level error: browser notifications and a short sound, each only once it was asked for.
+
+/** At most one of each in this time, in milliseconds: a burst is one reason to look. */
+const CALM = 2000;
+
+/** Two short tones, made here: no file, no request. */
+export class Sound {
+  #context = null;
+  #last = -Infinity;
+  on = false;
+
+  /** Must be called by a click: browsers let no page make a sound before. */
+  async toggle() {
+    this.on = !this.on;
+    if (!this.on) return "Sound is off.";
+    try {
+      this.#context ??= new AudioContext();
+      await this.#context.resume();
+      this.#play();
+      return "Sound on error is on.";
+    } catch {
+      this.on = false;
+      return "This browser plays no sound.";
+    }
+  }
+
+  error() {
+    if (!this.on || performance.now() - this.#last < CALM) return;
+    this.#last = performance.now();
+    this.#play();
+  }
+
+  #play() {
+    const begin = this.#context.currentTime + 0.02;
+    for (const [pitch, at] of [[880, 0], [660, 0.18]]) {
+      const tone = this.#context.createOscillator();
+      const volume = this.#context.createGain();
+      tone.frequency.value = pitch;
+      volume.gain.setValueAtTime(0, begin + at);
+      volume.gain.linearRampToValueAtTime(0.2, begin + at + 0.01);
+      volume.gain.exponentialRampToValueAtTime(0.001, begin + at + 0.16);
+      tone.connect(volume).connect(this.#context.destination);
+      tone.start(begin + at);
+      tone.stop(begin + at + 0.17);
+    }
+  }
+}
+
+/** Notifications of the browser; a burst replaces its first by the number. */
+export class Notifications {
+  #held = [];
+  #timer = null;
+  #last = -Infinity;
+  on = false;
+
+  async toggle() {
+    if (this.on) {
+      this.on = false;
+      return "Notifications are off.";
+    }
+    if (!("Notification" in window)) return "This browser has no notifications, or only over HTTPS.";
+    const permission = await Notification.requestPermission();
+    this.on = permission === "granted";
+    if (this.on) return "Notifications on error are on.";
+    return permission === "denied"
+      ? "The browser blocks notifications of this page: allow them in its settings."
+      : "Notifications were not allowed.";
+  }
+
+  error(alert) {
+    if (!this.on) return;
+    this.#held = [...this.#held.slice(-99), alert];
+    const wait = this.#last + CALM - performance.now();
+    this.#timer ??= setTimeout(() => this.#show(), Math.max(0, wait));
+  }
+
+  #show() {
+    const alerts = this.#held.splice(0);
+    this.#timer = null;
+    this.#last = performance.now();
+    const newest = alerts.at(-1);
+    const title = alerts.length > 1 ? `${alerts.length} errors` : `Error: ${newest.topic}`;
+    const body = alerts.length > 1 ? `${newest.topic}: ${newest.message}` : newest.message;
+    try {
+      const shown = new Notification(title, { body: body.slice(0, 300), tag: newest.id, icon: "page/icon.svg" });
+      shown.onclick = () => {
+        window.focus();
+        shown.close();
+      };
+    } catch {
+      // Some browsers on phones let only service workers show them.
+      this.on = false;
+    }
+  }
+}

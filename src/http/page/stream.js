@@ -1,0 +1,233 @@
+// Follows the stream by fetch: parses Server-Sent Events, resumes behind the last event after any break, and says at
+// every moment how things stand. Used by main.js, which shows it.
+
+import { Problem, query } from "./api.js";
+
+/** A line longer than this is no stream of alertd's. */
+const MAX_LINE = 1 << 20;
+/** The server's delay where it has not said one yet, and the longest between two tries, in milliseconds. */
+const RETRY = 3000;
+const RETRY_MOST = 30_000;
+/** No head of an answer for so long is no connection. */
+const HEAD_TIMEOUT = 20_000;
+/** The usual silence before a sign of life; a server with a longer one is learnt. */
+const HEARTBEAT = 15_000;
+/** An alert that is older than this on arrival was held up. */
+const LATE = 5000;
+
+/** Takes a stream of text apart into events; lines and events may be cut anywhere. */
+export class Parser {
+  #emit;
+  #rest = "";
+  #begun = false;
+  #afterReturn = false;
+  #data = [];
+  #name = "";
+  #id = "";
+
+  constructor(emit) {
+    this.#emit = emit;
+  }
+
+  feed(piece) {
+    let text = piece;
+    if (!this.#begun && text) {
+      this.#begun = true;
+      if (text.startsWith("\ufeff")) text = text.slice(1);
+    }
+    // The second half of a line end whose first half came with the piece before.
+    if (this.#afterReturn && text.startsWith("\n")) text = text.slice(1);
+    if (piece) this.#afterReturn = text.endsWith("\r");
+    const lines = (this.#rest + text).split(/\r\n|\r|\n/);
+    this.#rest = lines.pop();
+    if (this.#rest.length > MAX_LINE) throw new Problem(0, "the stream has a line without end");
+    for (const line of lines) this.#line(line);
+  }
+
+  #line(line) {
+    if (line === "") {
+      const event = { name: this.#name, id: this.#id, data: this.#data.join("\n"), has: this.#data.length > 0 };
+      this.#data = [];
+      this.#name = "";
+      if (event.has) this.#emit(event);
+      return;
+    }
+    const colon = line.indexOf(":");
+    if (colon === 0) return;
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (field === "data") this.#data.push(value);
+    else if (field === "event") this.#name = value;
+    else if (field === "id" && !value.includes("\0")) this.#id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) this.#emit({ name: "retry", data: value });
+  }
+}
+
+/**
+ * One subscription, until it is stopped or refused. `tell` has a function for each thing that happens: `state`, `page`
+ * (the first page of history), `alert`, `gap`, `refused`.
+ */
+export class Follower {
+  #api;
+  #filter;
+  #tell;
+  #cursor = "";
+  #since = "";
+  #retry = RETRY;
+  #heartbeat = HEARTBEAT;
+  #failures = 0;
+  #bye = "";
+  #state = { name: "" };
+  #stopped = false;
+  #abort = null;
+  #wake = null;
+
+  constructor(api, filter, tell) {
+    this.#api = api;
+    this.#filter = filter;
+    this.#tell = tell;
+    this.#run();
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#abort?.abort();
+    this.#wake?.();
+  }
+
+  /** Ends the wait before the next try. */
+  hurry() {
+    this.#wake?.();
+  }
+
+  #to(name, more = {}) {
+    if (this.#stopped) return;
+    this.#state = { name, ...more };
+    this.#tell.state(this.#state);
+  }
+
+  async #run() {
+    while (!this.#stopped) {
+      this.#to("connecting");
+      let problem;
+      this.#bye = "";
+      try {
+        if (!this.#cursor && !this.#since) await this.#begin();
+        await this.#connect();
+        problem = new Problem(0, this.#bye ? `the server ended the stream (${this.#bye})` : "the connection broke");
+      } catch (error) {
+        problem = error instanceof Problem ? error : new Problem(0, String(error.message ?? error));
+      }
+      if (this.#stopped) return;
+      if (!problem.passes) {
+        this.#tell.refused(problem);
+        return;
+      }
+      await this.#pause(problem);
+    }
+  }
+
+  /** The newest page of history, and with it the place where the stream goes on. */
+  async #begin() {
+    this.#abort = new AbortController();
+    let [page, pages] = [await this.#api.history(this.#filter, null, this.#abort.signal), 1];
+    // A page may be empty and still have one before it, where much else lies in between.
+    while (page.alerts.length === 0 && page.next && pages++ < 5) {
+      page = await this.#api.history(this.#filter, page.next, this.#abort.signal);
+    }
+    if (this.#stopped) return;
+    this.#cursor = page.alerts.at(-1)?.id ?? "";
+    // Nothing of this subscription lies behind `next`, or in the whole log.
+    this.#since = this.#cursor ? "" : page.next ?? "all";
+    this.#tell.page(page);
+  }
+
+  async #connect() {
+    const abort = (this.#abort = new AbortController());
+    const headers = { Accept: "text/event-stream" };
+    if (this.#cursor) headers["Last-Event-ID"] = this.#cursor;
+    const parameters = query(this.#filter, this.#cursor ? {} : { since: this.#since });
+    let heard = Date.now();
+    let open = false;
+    const watch = setInterval(() => {
+      const silent = Date.now() - heard;
+      if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT)) abort.abort();
+      else if (open && silent > 2.5 * this.#heartbeat) this.#to("silent", { seconds: Math.round(silent / 1000) });
+    }, 1000);
+    try {
+      const answer = await this.#api.send(`alerts?${parameters}`, { headers, signal: abort.signal });
+      open = true;
+      heard = Date.now();
+      this.#to("behind");
+      const parser = new Parser((event) => this.#event(event, Date.now() - heard));
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || this.#stopped) return;
+        parser.feed(value);
+        heard = Date.now();
+      }
+    } finally {
+      clearInterval(watch);
+      abort.abort();
+    }
+  }
+
+  #event({ name, id, data }, silence) {
+    if (this.#stopped) return;
+    if (name === "retry") {
+      this.#retry = Number(data);
+      return;
+    }
+    const value = JSON.parse(data);
+    // Only what was taken in is a place to resume from.
+    if (name === "") {
+      this.#cursor = id;
+      this.#tell.alert(value);
+      const late = this.#api.now() - Date.parse(value.received_at);
+      // Before the seam everything is late; after it this is the way to find out.
+      if (this.#state.name !== "behind" || this.#state.seconds !== undefined) {
+        if (late > LATE) this.#to("behind", { seconds: Math.round(late / 1000) });
+        else this.#live();
+      }
+    } else if (name === "cursor") {
+      this.#heartbeat = Math.max(this.#heartbeat, silence);
+      if (!id || value.id === null) return;
+      this.#cursor = id;
+      this.#failures = 0;
+      this.#live();
+    } else if (name === "gap") {
+      this.#tell.gap(value);
+    } else if (name === "bye") {
+      this.#bye = String(value.reason);
+    }
+  }
+
+  #live() {
+    if (this.#state.name !== "live") this.#to("live");
+  }
+
+  /** Waits as long as the server asks for, longer from failure to failure; counts the seconds down. */
+  async #pause(problem) {
+    const least = Math.max(this.#retry, (problem.retryAfter ?? 0) * 1000);
+    const grown = Math.min(RETRY_MOST, this.#retry * 2 ** Math.min(this.#failures, 6));
+    // Whether a key has ended for good is asked at once.
+    const delay = ["revoked", "expired"].includes(this.#bye) ? 250 : Math.max(least, grown);
+    this.#failures += 1;
+    const until = Date.now() + delay;
+    let hurried = false;
+    while (!this.#stopped && !hurried && Date.now() < until) {
+      const why = problem.status === 0 ? "" : problem.message;
+      this.#to("waiting", { seconds: Math.ceil((until - Date.now()) / 1000), why });
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, Math.min(1000, until - Date.now()));
+        this.#wake = () => {
+          hurried = true;
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#wake = null;
+  }
+}

@@ -1,0 +1,131 @@
+//! A real Chromium, told what to do through a script for Node.js.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use super::told;
+
+/// The scripts of `tests/clients` with the npm packages they need; kept between runs.
+pub fn npm() -> &'static Path {
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let place = root.join("target/clients/npm");
+        std::fs::create_dir_all(&place).unwrap();
+        for file in std::fs::read_dir(root.join("tests/clients")).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), place.join(file.file_name())).unwrap();
+        }
+        let mut install = Command::new("npm");
+        install.args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&place);
+        let output = install.output().unwrap();
+        assert!(output.status.success(), "{install:?}: {}", told(&output));
+        place
+    })
+}
+
+/// How a page is opened.
+pub struct Look<'a> {
+    /// `light` or `dark`.
+    pub scheme: &'a str,
+    pub width: u32,
+    pub permissions: &'a [&'a str],
+    /// A script that runs before the page's own.
+    pub before: &'a str,
+}
+
+impl Default for Look<'_> {
+    fn default() -> Self {
+        Self { scheme: "light", width: 1280, permissions: &[], before: "" }
+    }
+}
+
+/// A browser with one page.
+pub struct Browser {
+    child: Child,
+    commands: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    pub fn open(url: &str, look: &Look<'_>) -> Self {
+        let mut command = Command::new("node");
+        command.arg("browser.mjs").current_dir(npm()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut browser = Self { commands: child.stdin.take(), child, answers };
+        let Look { scheme, width, permissions, before } = look;
+        browser.tell(
+            &json!({"name": "open", "url": url, "scheme": scheme, "width": width, "permissions": permissions, "before": before}),
+        );
+        browser
+    }
+
+    fn tell(&mut self, command: &Value) -> Value {
+        writeln!(self.commands.as_mut().unwrap(), "{command}").unwrap();
+        let line = self.answers.next().expect("the browser is there").unwrap();
+        let mut answer: Value = serde_json::from_str(&line).unwrap();
+        assert!(answer["error"].is_null(), "{}", answer["error"].as_str().unwrap());
+        answer["value"].take()
+    }
+
+    pub fn fill(&mut self, at: &str, text: &str) {
+        self.tell(&json!({"name": "fill", "at": at, "text": text}));
+    }
+
+    pub fn choose(&mut self, at: &str, text: &str) {
+        self.tell(&json!({"name": "choose", "at": at, "text": text}));
+    }
+
+    pub fn click(&mut self, at: &str) {
+        self.tell(&json!({"name": "click", "at": at}));
+    }
+
+    pub fn press(&mut self, key: &str) {
+        self.tell(&json!({"name": "press", "text": key}));
+    }
+
+    pub fn reload(&mut self) {
+        self.tell(&json!({"name": "reload"}));
+    }
+
+    /// The value of an expression in the page.
+    pub fn evaluate(&mut self, script: &str) -> Value {
+        self.tell(&json!({"name": "evaluate", "script": script}))
+    }
+
+    /// Waits until an expression in the page is true.
+    pub fn until(&mut self, script: &str) {
+        self.tell(&json!({"name": "until", "script": script}));
+    }
+
+    /// Waits until an element's text contains this.
+    pub fn says(&mut self, at: &str, text: &str) {
+        self.until(&format!("document.querySelector({at:?})?.checkVisibility() && document.querySelector({at:?}).innerText.includes({text:?})"));
+    }
+
+    /// What axe-core finds wrong for people with assistive technology.
+    pub fn audit(&mut self) -> Vec<String> {
+        serde_json::from_value(self.tell(&json!({"name": "audit"}))).unwrap()
+    }
+
+    /// Errors and warnings on the console, and the hosts that were asked.
+    pub fn report(&mut self) -> (Vec<String>, Vec<String>) {
+        let report = self.tell(&json!({"name": "report"}));
+        serde_json::from_value(json!([report["complaints"], report["hosts"]])).unwrap()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The end of its commands is the end of the script, which closes the browser.
+        drop(self.commands.take());
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
