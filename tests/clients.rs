@@ -1,11 +1,12 @@
-//! Clients that are not ours: curl, the npm package eventsource, Python's httpx-sse, nghttp. They drop or choke on blocks
+//! Clients that are not ours: curl, a browser, the npm package eventsource, Python's httpx-sse, nghttp. They drop or choke on blocks
 //! without data, and resume in their own way.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
 
-use crate::harness::{Daemon, Key, Request};
+use crate::harness::{Daemon, Key, Request, fixed_port, npm};
 
 /// A client that prints a line for each thing that happens.
 struct Client {
@@ -51,28 +52,23 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// A place for what npm and pip bring, kept between runs.
-fn workshop(name: &str) -> PathBuf {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients").join(name);
-    std::fs::create_dir_all(&place).unwrap();
-    place
-}
-
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", crate::harness::told(&output));
 }
 
-/// A free port that a restarted daemon takes again.
-fn fixed_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 /// Busy, quiet, killed, back: the client has every alert once, and no gap although the log forgot what was before.
 fn follows_over_breaks(command: impl Fn() -> Command) {
+    follows_over_breaks_from("http://nowhere.example", command);
+}
+
+/// The same for a page of this origin.
+fn follows_over_breaks_from(origin: &str, command: impl Fn() -> Command) {
     let address = fixed_port();
-    let configuration = "[http]\nheartbeat = \"1s\"\nretry = \"200ms..200ms\"\n[alerts]\nretain_count = 20\n";
-    let mut daemon = Daemon::with_environment(configuration, &[("ALERTD_HTTP_LISTEN", &address)]);
+    let configuration = format!(
+        "[http]\nheartbeat = \"1s\"\nretry = \"200ms..200ms\"\ncors_origins = [\"{origin}\"]\n[alerts]\nretain_count = 20\n"
+    );
+    let mut daemon = Daemon::with_environment(&configuration, &[("ALERTD_HTTP_LISTEN", &address)]);
     let key = daemon.key("alice");
     daemon.publish(&key, "quiet", "first");
     let mut client = Client::start(command(), &format!("http://{address}/alerts/quiet"), &key);
@@ -97,25 +93,54 @@ fn follows_over_breaks(command: impl Fn() -> Command) {
     let daemon = daemon.again();
     daemon.publish(&key, "quiet", "after the restart");
     assert_eq!(client.message(), "after the restart");
+    assert_eq!(Request::new("DELETE", "/keys/alice").over(&daemon.control()).status, 200);
+    client.says(r#"bye {"reason":"revoked"}"#);
+}
+
+/// The code that protocol.md gives to those who use tickets, as it stands there.
+fn protocol_js() -> &'static Path {
+    static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("packaging/doc/protocol.md")).unwrap();
+        let code = text.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+        let file = npm().join("protocol.js");
+        std::fs::write(&file, code).unwrap();
+        file
+    });
+    &FILE
+}
+
+#[test]
+fn a_browsers_eventsource_follows_with_tickets_from_another_origin() {
+    let dashboard = fixed_port();
+    follows_over_breaks_from(&format!("http://{dashboard}"), || {
+        let mut node = Command::new("node");
+        node.arg("dashboard.mjs").current_dir(protocol_js().parent().unwrap()).env("DASHBOARD", &dashboard);
+        node
+    });
+}
+
+#[test]
+fn the_npm_package_eventsource_follows_with_tickets() {
+    follows_over_breaks(|| {
+        let mut node = Command::new("node");
+        node.arg("ticket.mjs").current_dir(protocol_js().parent().unwrap());
+        node
+    });
 }
 
 #[test]
 fn the_npm_package_eventsource_resumes_exactly() {
-    let place = workshop("npm");
-    for file in ["package.json", "follow.mjs"] {
-        std::fs::copy(scripts().join(file), place.join(file)).unwrap();
-    }
-    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&place));
     follows_over_breaks(|| {
         let mut node = Command::new("node");
-        node.arg("follow.mjs").current_dir(&place);
+        node.arg("follow.mjs").current_dir(npm());
         node
     });
 }
 
 #[test]
 fn pythons_httpx_sse_resumes_exactly() {
-    let place = workshop("python");
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/python");
     let python = place.join("bin/python");
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&place));

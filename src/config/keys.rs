@@ -118,7 +118,7 @@ pub(super) static KEYS: &[Key] = &[
     key!(Restart auth.iterations = "100_000", number(10_000, 10_000_000),
         "PBKDF2 iterations of new keys; a key keeps those it was made with."),
     key!(Live auth.query_token = "false", flag(),
-        "Whether a key may come as ?token=. It ends up in the logs of proxies."),
+        "Whether a key may come as ?token=. It ends up in the logs of proxies; POST /tickets is the way without."),
     key!(Live auth.stale_max = "\"5m\"", duration(SECOND, DAY),
         "How long a node that is cut off from the key store trusts what it knows; for a fleet."),
     key!(Live alerts.latest_ttl = "\"30m\"", duration_or_zero(SECOND, YEARS),
