@@ -72,7 +72,7 @@ function show() {
   $("unseen").hidden = list.unseen === 0;
   $("unseen").textContent = list.unseen === 1 ? "1 new alert ↓" : `${list.unseen} new alerts ↓`;
   $("empty").hidden = visible > 0 || !past;
-  const none = list.complete ? "No alerts yet." : "No alerts among the newest that were looked through.";
+  const none = list.complete ? "No alerts yet. They appear here as they come in." : "No alerts among the newest that were looked through.";
   $("empty").textContent = list.size > 0 ? "Nothing that is shown matches the search." : none;
   const full = list.size >= MOST;
   $("earlier").hidden = list.complete || full || !past;
@@ -130,7 +130,7 @@ function prepend({ alerts, next }) {
 function refused({ status, message }) {
   const name = { 401: "refused", 403: "denied" }[status] ?? "failed";
   setState({ name });
-  const ended = "It was mistyped, or it was revoked or has expired.";
+  const ended = list.size > 0 ? "It was revoked or has expired." : "It was mistyped, or it was revoked or has expired.";
   const text = `${WORDS[name]()}. ${status === 401 ? ended : `${message[0].toUpperCase()}${message.slice(1)}.`}`;
   if (status === 401) stored("sessionStorage", KEPT, "");
   if (list.size > 0) {

@@ -187,8 +187,9 @@ export class Follower {
       const late = this.#api.now() - Date.parse(value.received_at);
       // Before the seam everything is late; after it this is the way to find out.
       if (this.#state.name !== "behind" || this.#state.seconds !== undefined) {
-        if (late > LATE) this.#to("behind", { seconds: Math.round(late / 1000) });
-        else this.#live();
+        const seconds = Math.round(late / 1000);
+        if (late <= LATE) this.#live();
+        else if (this.#state.seconds !== seconds) this.#to("behind", { seconds });
       }
     } else if (name === "cursor") {
       this.#heartbeat = Math.max(this.#heartbeat, silence);
