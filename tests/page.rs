@@ -450,6 +450,58 @@ fn the_list_is_bounded_and_the_parser_takes_any_cut() {
 }
 
 #[test]
+fn the_state_says_why_it_waits_and_how_far_it_is_behind() {
+    let daemon = Daemon::with("[limits]\nstreams_per_key = 1\n");
+    let key = daemon.key("alice");
+    let taken = daemon.stream(&key, "/alerts");
+    let mut browser = open(&daemon);
+    enter(&mut browser, &key);
+    browser.says("#state-text", "Reconnecting in");
+    browser.says("#why", "limits.streams_per_key");
+    drop(taken);
+    browser.says("#state-text", "Live");
+    browser.says("#count", "0 alerts");
+    // A stream that is written by hand: catching up, live, an alert that was held up, a sign of life, a farewell.
+    let states = browser.evaluate(
+        "(async () => {
+            const { Follower } = await import('/page/stream.js');
+            const alert = (n, age) => {
+                const received_at = new Date(Date.now() - age).toISOString();
+                return `id: ${n}-0\\ndata: ${JSON.stringify({ id: `${n}-0`, received_at })}\\n\\n`;
+            };
+            const cursor = (n) => `event: cursor\\nid: ${n}-0\\ndata: {\"id\":\"${n}-0\"}\\n\\n`;
+            const bye = 'event: bye\\nretry: 7000\\ndata: {\"reason\":\"restart\"}\\n\\n';
+            const text = ['retry: 5\\n' + alert(1, 60000), cursor(1), alert(2, 60000), cursor(2), alert(3, 0), bye];
+            const asked = [];
+            const api = {
+                now: Date.now,
+                history: async () => ({ alerts: [], next: null }),
+                send: async (path, { headers }) => {
+                    asked.push([path, headers['Last-Event-ID'] ?? '']);
+                    return new Response(asked.length === 1 ? text.join('') : alert(4, 0));
+                },
+            };
+            const states = [];
+            const follower = await new Promise((done) => {
+                const follower = new Follower(api, { topics: ['a'], level: 'warn' }, {
+                    page() {}, alert() {}, gap() {}, refused() {},
+                    state: ({ name, seconds }) => {
+                        states.push(name + (seconds ?? ''));
+                        if (name === 'waiting') setTimeout(() => follower.hurry());
+                        if (states.filter((one) => one.startsWith('waiting')).length === 2) done(follower);
+                    },
+                });
+            });
+            follower.stop();
+            return [states, asked];
+        })()",
+    );
+    let told = ["connecting", "behind", "live", "behind60", "live", "waiting7", "connecting", "behind", "waiting14"];
+    let asked = [["alerts?topic=a&level=warn&since=all", ""], ["alerts?topic=a&level=warn", "3-0"]];
+    assert_eq!(states, json!([told, asked]));
+}
+
+#[test]
 fn the_files_need_no_key_and_forbid_what_they_do_not_need() {
     let daemon = Daemon::start();
     let page = daemon.send(&Request::get("/"));
