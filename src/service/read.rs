@@ -1,0 +1,125 @@
+//! Reading: what a stream or a page asks for, and who may have it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ends::Ends;
+use super::limit::Full;
+use super::{Caller, Cohort, Refusal, Service, Settings, Stream};
+use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
+use crate::engine::Range;
+use crate::key::Scope;
+use crate::sse::{Format, Gap};
+
+/// What a stream or a page asks for.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Topics; never empty.
+    pub patterns: Vec<Pattern>,
+    /// The least level.
+    pub level: Level,
+    /// Where to begin; none where the client did not say.
+    pub start: Option<Start>,
+    /// For history: only what is before this id.
+    pub before: Option<Id>,
+    /// For history: so many at the most.
+    pub limit: usize,
+}
+
+/// A page of history.
+#[derive(Debug)]
+pub struct HistoryPage {
+    /// Oldest first.
+    pub records: Vec<Record>,
+    /// Cursor of the next page, exclusive.
+    pub next: Option<Id>,
+    /// Something asked for may be missing.
+    pub gap: Option<Gap>,
+}
+
+/// Bytes of a page of history.
+const HISTORY_BYTES: usize = 1 << 20;
+
+impl Service {
+    /// Opens a stream; [`Stream::run`] is its life.
+    ///
+    /// # Errors
+    /// As the key and the limits have it. An engine that is away is no error: the stream waits for it.
+    pub fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Stream, Refusal> {
+        caller.require(Scope::Subscribe)?;
+        caller.require_topics(&query.patterns)?;
+        let settings = self.settings.load();
+        let too_many = |what: String| Refusal::TooMany { what, retry_after: settings.retry.1 };
+        let (of_key, in_all) = (settings.streams_per_key, settings.max_streams);
+        let place = self.streams.enter(caller.name(), of_key, in_all).map_err(|full| match full {
+            Full::Key => too_many(format!("this key has {of_key} streams open (limits.streams_per_key)")),
+            Full::All => too_many(format!("{in_all} streams are open in all (http.max_streams): try again later")),
+        })?;
+        let filter = Arc::new(Filter::new(query.patterns, query.level));
+        let key = match caller {
+            Caller::Key(grant) => Some(self.keyring.watch(&grant.key_id)),
+            _ => None,
+        };
+        let (least, most) = settings.retry;
+        let lifetime = settings.stream_lifetime;
+        let retry_ms = u32::try_from(within(least, most).as_millis()).unwrap_or(u32::MAX);
+        let clock = Arc::clone(&self.clock);
+        Ok(Stream {
+            subscription: self.hub.subscribe(&filter, format, caller.name()),
+            start: query.start.unwrap_or(Start::Latest),
+            latest_after_ms: self.latest_after_ms(&settings),
+            seam: true,
+            retry: Some(format.retry(retry_ms.into())),
+            retry_ms,
+            lifetime: (!lifetime.is_zero())
+                .then(|| tokio::time::Instant::now() + within(lifetime.mul_f64(0.8), lifetime)),
+            place,
+            cohort: Arc::new(Cohort {
+                engine: self.engine.clone(),
+                hub: self.hub.clone(),
+                format,
+                owner: caller.name().to_owned(),
+                heartbeat: settings.heartbeat,
+                ends: Ends { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
+                filter,
+                numbers: Arc::clone(&self.numbers),
+            }),
+        })
+    }
+
+    /// A page of history, oldest first: the newest `limit`, or from `start` on, or what is right before `before`.
+    ///
+    /// # Errors
+    /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
+    pub async fn history(&self, caller: &Caller, query: Query) -> Result<HistoryPage, Refusal> {
+        caller.require(Scope::Subscribe)?;
+        caller.require_topics(&query.patterns)?;
+        let filter = Filter::new(query.patterns, query.level);
+        let until = query.before.map_or_else(|| self.engine.head(), Id::predecessor);
+        let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
+        let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
+            let page = self.engine.read_back(range(Id::ZERO)).await?;
+            return Ok(HistoryPage { records: page.records, next: page.next, gap: None });
+        };
+        if start == Start::Live {
+            return Err(Refusal::invalid("since", "none is for streams: use all, an id, a duration or a time"));
+        }
+        let head = self.engine.head();
+        let seek = self.engine.seek(&start, &filter, head, self.latest_after_ms(&self.settings.load())).await?;
+        let page = self.engine.read(range(seek.after)).await?;
+        Ok(HistoryPage { records: page.records, next: page.next, gap: seek.gap })
+    }
+
+    fn latest_after_ms(&self, settings: &Settings) -> u64 {
+        self.now_ms().saturating_sub(settings.latest_ttl.as_millis() as u64)
+    }
+}
+
+/// A time between the two, so that clients do not come back together.
+fn within(least: Duration, most: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness all come back at the earliest time, which is only less even.
+    let _ = getrandom::fill(&mut random);
+    let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    least + most.saturating_sub(least).mul_f64(share)
+}
