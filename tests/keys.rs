@@ -7,7 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, eventually};
+use crate::harness::{Daemon, Key, Request, Road, eventually, over_both_roads};
+
+over_both_roads! {
+    a_revoked_key_ends_its_streams_and_no_others,
+    an_expired_key_ends_its_streams,
+    a_rotated_key_overlaps_with_the_new_one,
+    a_narrowed_key_ends_its_streams_at_a_reload,
+}
 
 #[test]
 fn a_key_reaches_as_far_as_its_scopes_and_topics() {
@@ -57,9 +64,8 @@ fn every_wrong_key_is_refused_with_one_wording() {
     assert_eq!(daemon.send(&Request::get("/health").key(&key)).status, 200);
 }
 
-#[test]
-fn a_revoked_key_ends_its_streams_and_no_others() {
-    let daemon = Daemon::start();
+fn a_revoked_key_ends_its_streams_and_no_others(road: Road) {
+    let daemon = Daemon::on(road, "");
     let (gone, kept) = (daemon.key("eve"), daemon.key("bob"));
     let (mut first, mut second) = (daemon.stream(&gone, "/alerts"), daemon.stream(&kept, "/alerts"));
     first.until("cursor");
@@ -72,9 +78,8 @@ fn a_revoked_key_ends_its_streams_and_no_others() {
     assert_eq!(second.message(), "still here");
 }
 
-#[test]
-fn an_expired_key_ends_its_streams() {
-    let daemon = Daemon::start();
+fn an_expired_key_ends_its_streams(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key_with(&json!({"user": "brief", "expires_in": 2}));
     let mut stream = daemon.stream(&key, "/alerts");
     stream.until("cursor");
@@ -82,9 +87,8 @@ fn an_expired_key_ends_its_streams() {
     assert_eq!(daemon.send(&Request::get("/health").key(&key)).status, 401);
 }
 
-#[test]
-fn a_rotated_key_overlaps_with_the_new_one() {
-    let daemon = Daemon::start();
+fn a_rotated_key_overlaps_with_the_new_one(road: Road) {
+    let daemon = Daemon::on(road, "");
     let old = daemon.key("carol");
     let mut stream = daemon.stream(&old, "/alerts");
     stream.until("cursor");
@@ -100,9 +104,8 @@ fn a_rotated_key_overlaps_with_the_new_one() {
     assert_eq!(daemon.send(&Request::get("/health").key(&new)).status, 200);
 }
 
-#[test]
-fn a_narrowed_key_ends_its_streams_at_a_reload() {
-    let daemon = Daemon::start();
+fn a_narrowed_key_ends_its_streams_at_a_reload(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("kim");
     let mut stream = daemon.stream(&key, "/alerts");
     stream.until("cursor");

@@ -5,11 +5,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::harness::{Daemon, Request, Stream, eventually};
+use crate::harness::{Daemon, Request, Road, certificate, eventually, over_both_roads};
 
-#[test]
-fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0() {
-    let mut daemon = Daemon::start();
+over_both_roads! {
+    a_stop_says_goodbye_finishes_what_runs_and_ends_with_0,
+}
+
+fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(road: Road) {
+    let mut daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     let mut streams: Vec<_> = (0..5).map(|_| daemon.stream(&key, "/alerts")).collect();
     streams.iter_mut().for_each(|stream| drop(stream.until("cursor")));
@@ -23,7 +26,7 @@ fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0() {
     }
     assert!(!daemon.control().exists() && !daemon.publish_socket().exists());
     let daemon = daemon.again();
-    let mut back = Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &id));
+    let mut back = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &id));
     let next = daemon.publish(&key, "default", "after");
     assert!(next > id);
     assert_eq!(back.message(), "after");
@@ -54,21 +57,8 @@ fn a_reload_changes_what_it_can_and_names_what_waits() {
 
 #[test]
 fn certificates_are_served_and_read_again() {
-    let daemon_directory = tempfile::tempdir().unwrap();
-    let (cert, key_file) = (daemon_directory.path().join("c.pem"), daemon_directory.path().join("k.pem"));
-    let make = |name: &str| {
-        let made = std::process::Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9"])
-            .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            .arg("-keyout")
-            .arg(&key_file)
-            .arg("-out")
-            .arg(&cert)
-            .output()
-            .unwrap();
-        assert!(made.status.success());
-    };
-    make("first");
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, key_file) = certificate(directory.path(), "first");
     let tls = format!("[http]\ntls_cert = \"{}\"\ntls_key = \"{}\"\n", cert.display(), key_file.display());
     let daemon = Daemon::with(&tls);
     let key = daemon.key("alice");
@@ -84,7 +74,7 @@ fn certificates_are_served_and_read_again() {
     for version in ["--http1.1", "--http2"] {
         assert_eq!(String::from_utf8_lossy(&get(version).stdout), "{\"status\":\"ok\"}", "{version}");
     }
-    make("second");
+    certificate(directory.path(), "second");
     assert!(!get("--http2").status.success());
     assert_eq!(Request::post("/reload").over(&daemon.control()).status, 200);
     assert!(get("--http2").status.success());

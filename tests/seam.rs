@@ -9,7 +9,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Stream, eventually};
+use crate::harness::{Daemon, Key, Request, Road, eventually, over_both_roads};
+
+over_both_roads! {
+    each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it,
+}
 
 const TOPICS: [&str; 4] = ["ops", "ops.db", "ops.net", "web"];
 const PATTERNS: [&str; 4] = ["*", "ops.*", "web", "ops.db"];
@@ -52,7 +56,7 @@ fn follow(daemon: &Daemon, key: &Key, plan: &Plan, log: &Log, alerts: usize) -> 
     let path = format!("/alerts?topic={}&level={level}", PATTERNS[plan.pattern]);
     let (mut seen, mut cursor, mut turn) = (Vec::new(), "0-0".to_owned(), 0);
     loop {
-        let mut stream = Stream::open(daemon.address, &Request::get(&path).key(key).header("Last-Event-ID", &cursor));
+        let mut stream = daemon.follow(&Request::get(&path).key(key).header("Last-Event-ID", &cursor));
         if turn == 0 {
             stored(plan.stall);
         }
@@ -102,10 +106,11 @@ fn check(plan: &Plan, seen: &[Result<Id, Gap>], log: &[(Id, Topic, Level)]) {
     assert_eq!(expected.next(), None, "the end is missing for {plan:?}");
 }
 
-fn run(alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
-    let daemon = Daemon::with(&format!(
-        "[http]\nheartbeat = \"1s\"\n[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = {retain}\n"
-    ));
+fn run(road: Road, alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
+    let daemon = Daemon::on(
+        road,
+        &format!("[http]\nheartbeat = \"1s\"\n[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = {retain}\n"),
+    );
     let key = daemon.key("alice");
     let log = Log::default();
     std::thread::scope(|scope| {
@@ -128,14 +133,13 @@ fn run(alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
     });
 }
 
-#[test]
-fn each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it() {
+fn each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it(road: Road) {
     let alerts = 600;
     let plans = prop::collection::vec(plan(alerts), 1..8);
     let property = (plans, prop_oneof![Just(10usize), Just(4000)], prop_oneof![Just(0usize), Just(40), Just(200)]);
     let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
     let tried = TestRunner::new(config).run(&property, |(plans, size, retain)| {
-        run(alerts, size, retain, &plans);
+        run(road, alerts, size, retain, &plans);
         Ok(())
     });
     if let Err(failure) = tried {

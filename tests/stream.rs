@@ -4,11 +4,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Request, Stream, eventually};
+use crate::harness::{Daemon, Request, Road, eventually, over_both_roads};
 
-#[test]
-fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live() {
-    let daemon = Daemon::start();
+over_both_roads! {
+    a_stream_begins_with_the_latest_alert_then_the_seam_then_live,
+    since_and_cursors_in_all_forms_choose_where_to_begin,
+    topics_patterns_and_levels_select,
+    a_quiet_stream_gets_a_cursor_that_moves_on,
+    ndjson_is_the_same_stream_line_by_line,
+    what_retention_removed_is_told_as_a_gap_and_the_rest_follows,
+    a_slow_reader_is_ended_alone_and_resumes_by_id,
+    http_1_0_gets_a_body_that_ends_with_the_connection,
+}
+
+fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     daemon.publish(&key, "default", "old");
     let newest = daemon.publish(&key, "default", "new");
@@ -26,9 +36,8 @@ fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live() {
     assert_eq!(stream.message(), "live 2");
 }
 
-#[test]
-fn since_and_cursors_in_all_forms_choose_where_to_begin() {
-    let daemon = Daemon::start();
+fn since_and_cursors_in_all_forms_choose_where_to_begin(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     let ids: Vec<String> = (0..5).map(|i| daemon.publish(&key, "default", &format!("m{i}"))).collect();
     // The messages and gaps up to the seam.
@@ -37,7 +46,7 @@ fn since_and_cursors_in_all_forms_choose_where_to_begin() {
         if let Some(header) = header {
             request = request.header("Last-Event-ID", header);
         }
-        let mut stream = Stream::open(daemon.address, &request);
+        let mut stream = daemon.follow(&request);
         assert_eq!(stream.head.status, 200);
         let mut seen = Vec::new();
         loop {
@@ -68,9 +77,8 @@ fn since_and_cursors_in_all_forms_choose_where_to_begin() {
     assert_eq!(seen("/alerts", Some("99999999999999-0")), "gap");
 }
 
-#[test]
-fn topics_patterns_and_levels_select() {
-    let daemon = Daemon::start();
+fn topics_patterns_and_levels_select(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     let mut below = daemon.stream(&key, "/alerts?topic=ops.*&since=none");
     let mut named = daemon.stream(&key, "/alerts/ops.db?since=none&level=warn");
@@ -96,9 +104,8 @@ fn topics_patterns_and_levels_select() {
     assert_eq!([all.message(), all.message()], ["ops error", "opsx.db error"]);
 }
 
-#[test]
-fn a_quiet_stream_gets_a_cursor_that_moves_on() {
-    let daemon = Daemon::with("[http]\nheartbeat = \"1s\"\n");
+fn a_quiet_stream_gets_a_cursor_that_moves_on(road: Road) {
+    let daemon = Daemon::on(road, "[http]\nheartbeat = \"1s\"\n");
     let key = daemon.key("alice");
     let mut quiet = daemon.stream(&key, "/alerts/quiet");
     quiet.until("cursor");
@@ -107,8 +114,7 @@ fn a_quiet_stream_gets_a_cursor_that_moves_on() {
         (quiet.until("cursor").id.as_ref() == Some(&elsewhere)).then_some(())
     });
     // With it the stream resumes exactly, without a gap.
-    let mut back =
-        Stream::open(daemon.address, &Request::get("/alerts/quiet").key(&key).header("Last-Event-ID", &elsewhere));
+    let mut back = daemon.follow(&Request::get("/alerts/quiet").key(&key).header("Last-Event-ID", &elsewhere));
     daemon.publish(&key, "quiet", "hello");
     let first = back.event().unwrap();
     assert_eq!(first.event, "cursor");
@@ -116,13 +122,12 @@ fn a_quiet_stream_gets_a_cursor_that_moves_on() {
     assert!(!String::from_utf8_lossy(&quiet.raw).contains("\n\n\n"), "a block without data");
 }
 
-#[test]
-fn ndjson_is_the_same_stream_line_by_line() {
-    let daemon = Daemon::start();
+fn ndjson_is_the_same_stream_line_by_line(road: Road) {
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     let id = daemon.publish(&key, "default", "one");
     let request = Request::get("/alerts?since=all").key(&key).header("Accept", "application/x-ndjson");
-    let mut stream = Stream::open(daemon.address, &request);
+    let mut stream = daemon.follow(&request);
     assert_eq!(stream.head.header("content-type"), Some("application/x-ndjson"));
     stream.set_patience(Duration::from_millis(300));
     daemon.publish(&key, "default", "two");
@@ -143,24 +148,22 @@ fn ndjson_is_the_same_stream_line_by_line() {
     assert_eq!(lines[2]["message"], "two");
 }
 
-#[test]
-fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows() {
-    let daemon = Daemon::with("[alerts]\nretain_count = 5\n");
+fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows(road: Road) {
+    let daemon = Daemon::on(road, "[alerts]\nretain_count = 5\n");
     let key = daemon.key("alice");
     let ids: Vec<String> = (0..20).map(|i| daemon.publish(&key, "default", &format!("m{i}"))).collect();
-    let mut late = Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[3]));
+    let mut late = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[3]));
     let gap: Value = serde_json::from_str(&late.until("gap").data).unwrap();
     assert_eq!(gap, json!({"requested": ids[3], "oldest": ids[15], "head": ids[19]}));
     assert_eq!(late.message(), "m15");
     // The newest id that was removed is still a good cursor.
-    let mut just = Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[14]));
+    let mut just = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[14]));
     let first = just.event().unwrap();
     assert_eq!((first.event.as_str(), first.id.as_ref()), ("", Some(&ids[15])));
 }
 
-#[test]
-fn a_slow_reader_is_ended_alone_and_resumes_by_id() {
-    let daemon = Daemon::with("[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = 100_000\n");
+fn a_slow_reader_is_ended_alone_and_resumes_by_id(road: Road) {
+    let daemon = Daemon::on(road, "[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = 100_000\n");
     let key = daemon.key("alice");
     let mut slow = daemon.stream(&key, "/alerts?since=none");
     slow.until("cursor");
@@ -185,8 +188,7 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id() {
                 Some(_) => {}
                 None => {
                     let last = got.last().cloned().unwrap();
-                    slow =
-                        Stream::open(daemon.address, &Request::get("/alerts").key(&key).header("Last-Event-ID", &last));
+                    slow = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &last));
                 }
             }
         }
@@ -194,13 +196,12 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id() {
     });
 }
 
-#[test]
-fn http_1_0_gets_a_body_that_ends_with_the_connection() {
+fn http_1_0_gets_a_body_that_ends_with_the_connection(road: Road) {
     use std::io::{BufRead, BufReader, Write};
-    let daemon = Daemon::start();
+    let daemon = Daemon::on(road, "");
     let key = daemon.key("alice");
     daemon.publish(&key, "default", "hello");
-    let mut socket = std::net::TcpStream::connect(daemon.address).unwrap();
+    let mut socket = daemon.connect();
     write!(socket, "GET /alerts HTTP/1.0\r\nAuthorization: Bearer {}\r\n\r\n", key.secret).unwrap();
     let mut lines = BufReader::new(socket).lines().map(Result::unwrap);
     assert!(lines.next().unwrap().ends_with("200 OK"));

@@ -3,20 +3,22 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Answer, PATIENCE, Request, Stream, eventually, program};
+use super::{Answer, PATIENCE, Request, Road, Stream, Wire, certificate, eventually, program};
 
 /// A running daemon; it is killed when dropped.
 pub struct Daemon {
     child: Child,
     pub directory: TempDir,
     pub address: SocketAddr,
+    /// What clients trust, where they come over TLS.
+    trusted: Option<PathBuf>,
     log: Arc<Log>,
     environment: Vec<(String, String)>,
 }
@@ -59,10 +61,23 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         configure(&directory, configuration);
-        Self::launch(directory, environment)
+        Self::launch(directory, environment, None)
     }
 
-    fn launch(directory: TempDir, environment: Vec<(String, String)>) -> Self {
+    /// With more configuration, and clients that come over this road.
+    pub fn on(road: Road, configuration: &str) -> Self {
+        if road == Road::Plain {
+            return Self::with(configuration);
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = certificate(directory.path(), "alertd");
+        configure(&directory, configuration);
+        let variable = |name: &str, path: &Path| (name.to_owned(), path.display().to_string());
+        let environment = vec![variable("ALERTD_HTTP_TLS_CERT", &certificate), variable("ALERTD_HTTP_TLS_KEY", &key)];
+        Self::launch(directory, environment, Some(certificate))
+    }
+
+    fn launch(directory: TempDir, environment: Vec<(String, String)>, trusted: Option<PathBuf>) -> Self {
         let mut command = program("alertd");
         command.args(["--config"]).arg(directory.path().join("alertd.toml"));
         // Cheap keys: what they cost is no property of a test.
@@ -79,7 +94,7 @@ impl Daemon {
         });
         let line = log.wait(" http=");
         let address = line.split(" http=").nth(1).unwrap().split([' ', ',']).next().unwrap().parse().unwrap();
-        Self { child, directory, address, log, environment }
+        Self { child, directory, address, trusted, log, environment }
     }
 
     /// Replaces the configuration file; a reload or restart reads it.
@@ -126,9 +141,14 @@ impl Daemon {
         Key { id: created["key"]["id"].as_str().unwrap().into(), secret: created["secret"].as_str().unwrap().into() }
     }
 
+    /// A connection over TCP, and TLS where it has that.
+    pub fn connect(&self) -> Wire {
+        Wire::connect(self.address, self.trusted.as_deref()).unwrap()
+    }
+
     /// Sends a request over TCP.
     pub fn send(&self, request: &Request) -> Answer {
-        request.to(self.address)
+        request.answered(self.connect()).unwrap()
     }
 
     /// Publishes a text, and returns its id.
@@ -141,7 +161,12 @@ impl Daemon {
 
     /// Opens a stream, such as `/alerts?topic=*`.
     pub fn stream(&self, key: &Key, path: &str) -> Stream {
-        Stream::open(self.address, &Request::get(path).key(key))
+        self.follow(&Request::get(path).key(key))
+    }
+
+    /// Opens a stream with this request.
+    pub fn follow(&self, request: &Request) -> Stream {
+        Stream::on(self.connect(), request).expect("an answer")
     }
 
     /// The status, as alertctl sees it.
@@ -174,7 +199,7 @@ impl Daemon {
     pub fn again(mut self) -> Self {
         assert!(self.child.try_wait().unwrap().is_some(), "still running");
         let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
-        Self::launch(directory, self.environment.clone())
+        Self::launch(directory, self.environment.clone(), self.trusted.take())
     }
 
     /// Ends it without a chance to do anything.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Key, PATIENCE};
+use super::{Key, PATIENCE, Wire};
 
 /// A request, as it will stand on the wire.
 #[derive(Clone, Debug)]
@@ -80,19 +80,22 @@ impl Request {
     }
 
     /// Over this connection; an answer that broke off is none.
-    pub fn on(&self, mut stream: TcpStream) -> Option<Answer> {
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(&self.bytes(true)).ok()?;
-        let answer = Answer::read(&mut stream);
+    pub fn on(&self, wire: impl Into<Wire>) -> Option<Answer> {
+        let answer = self.answered(wire)?;
         let length = answer.header("content-length").and_then(|length| length.parse().ok());
         (answer.status != 0 && length == Some(answer.body.len())).then_some(answer)
     }
 
+    /// Whatever came; none where the connection is dead already.
+    pub fn answered(&self, wire: impl Into<Wire>) -> Option<Answer> {
+        let mut stream = wire.into().patient().ok()?;
+        // The server may refuse, answer and close before it has read all.
+        let _ = stream.write_all(&self.bytes(true));
+        Some(Answer::read(&mut stream))
+    }
+
     pub fn over(&self, socket: &Path) -> Answer {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(&self.bytes(true)).unwrap();
-        Answer::read(&mut stream)
+        self.answered(UnixStream::connect(socket).unwrap()).unwrap()
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod daemon;
 pub mod http;
+pub mod road;
 pub mod stream;
 
 use std::process::{Command, Output};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key};
 pub use http::{Answer, Request, raw};
+pub(crate) use road::over_both_roads;
+pub use road::{Road, Wire, certificate};
 pub use stream::Stream;
 
 /// So long anything may take on a loaded machine before it counts as never.

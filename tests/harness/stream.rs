@@ -9,12 +9,12 @@ use alertd::sse::{Event, Parser};
 use serde_json::Value;
 
 use super::http::Chunks;
-use super::{Answer, PATIENCE, Request};
+use super::{Answer, Request, Wire};
 
 /// An open stream.
 pub struct Stream {
     pub head: Answer,
-    socket: TcpStream,
+    wire: Wire,
     chunks: Chunks,
     parser: Parser,
     events: VecDeque<Event>,
@@ -36,21 +36,21 @@ impl Stream {
     }
 
     /// Over this connection.
-    pub fn on(mut socket: TcpStream, request: &Request) -> Option<Self> {
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        socket.write_all(&request.bytes(false)).ok()?;
+    pub fn on(wire: impl Into<Wire>, request: &Request) -> Option<Self> {
+        let mut wire = wire.into().patient().ok()?;
+        wire.write_all(&request.bytes(false)).ok()?;
         let mut bytes = Vec::new();
         let (head, rest) = loop {
             if let Some((head, rest)) = Answer::head(&bytes) {
                 break (head, rest.to_vec());
             }
             let mut piece = [0; 4096];
-            let read = socket.read(&mut piece).ok().filter(|read| *read > 0)?;
+            let read = wire.read(&mut piece).ok().filter(|read| *read > 0)?;
             bytes.extend_from_slice(&piece[..read]);
         };
         let mut stream = Self {
             head,
-            socket,
+            wire,
             chunks: Chunks::default(),
             parser: Parser::default(),
             events: VecDeque::new(),
@@ -81,10 +81,13 @@ impl Stream {
                 return None;
             }
             let mut piece = [0; 16 << 10];
-            match self.socket.read(&mut piece) {
+            match self.wire.read(&mut piece) {
                 Ok(0) => return None,
                 Ok(read) => self.feed(&piece[..read]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                // As TLS calls an end without a farewell of its own.
+                Err(error) if [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof].contains(&error.kind()) => {
+                    return None;
+                }
                 Err(error) => panic!("no event in time: {error}; so far: {}", String::from_utf8_lossy(&self.raw)),
             }
         }
@@ -122,11 +125,12 @@ impl Stream {
         let bye = self.until("bye");
         let reason = serde_json::from_str::<Value>(&bye.data).unwrap()["reason"].as_str().unwrap().to_owned();
         assert_eq!(self.event(), None, "something behind the farewell");
+        assert!(self.chunks.ended, "no last chunk");
         reason
     }
 
     /// For tests that stall on purpose.
     pub fn set_patience(&self, patience: Duration) {
-        self.socket.set_read_timeout(Some(patience)).unwrap();
+        self.wire.set_patience(patience).unwrap();
     }
 }
