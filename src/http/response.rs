@@ -57,6 +57,11 @@ impl Outgoing {
 struct Channel(mpsc::Sender<Bytes>);
 
 impl Outlet for Channel {
+    async fn begin(&mut self) -> Result<(), End> {
+        // hyper writes the head as soon as it has the answer.
+        Ok(())
+    }
+
     async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
         match timeout(STALL, self.0.send(blocks)).await {
             Ok(sent) => sent.map_err(|_| End::Gone),

@@ -41,6 +41,9 @@ pub enum End {
 
 /// The way to the reader.
 pub trait Outlet: Send {
+    /// Sends what goes before the stream, at once.
+    fn begin(&mut self) -> impl Future<Output = Result<(), End>> + Send;
+
     /// Sends whole blocks; waits until the reader has room, for [`STALL`] at the most.
     fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), End>> + Send;
 
@@ -161,12 +164,6 @@ impl Stream {
         self.cohort.format
     }
 
-    /// Whether it begins with a look into the log, which may take its time.
-    #[must_use]
-    pub fn asks_the_engine(&self) -> bool {
-        !self.is_at(self.subscription.joined())
-    }
-
     /// Whether nothing before `until` is asked for, so that the log need not be read.
     fn is_at(&self, until: Id) -> bool {
         match &self.start {
@@ -215,6 +212,11 @@ impl Stream {
     async fn advance(&mut self, outlet: &mut impl Outlet, hand_over: bool) -> Result<Id, End> {
         let heartbeat = self.cohort.heartbeat;
         let mut flow = Flow { outlet, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        if !self.seam || !self.is_at(self.subscription.joined()) {
+            // Where the log is read, that may take its time: the reader learns at once that it is let in. And where no
+            // seam is to come, maybe nothing else goes out before the stream is handed over.
+            flow.outlet.begin().await?;
+        }
         let head = self.cohort.engine.head();
         if head > self.subscription.joined() {
             // What is stored and answered is on its way to the hub: a cursor on it would get it a second time, and

@@ -34,7 +34,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::service::{Live, STALL, Service, Stream};
+use crate::service::{Live, Service, Stream};
 use fanout::Fanout;
 use inbox::{Command, Inbox};
 use pipe::Pipe;
@@ -93,12 +93,7 @@ impl Broadcast {
 
     /// Writes `head` and then the stream, until a loop takes it over or it ends.
     pub async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Box<Stream>, head: Bytes) {
-        let mut pipe = Pipe::new(socket, head);
-        // Where the log is read, that may take its time: the reader learns at once that it is let in.
-        if stream.asks_the_engine() && pipe.flush(STALL).await.is_err() {
-            return;
-        }
-        if let Some((live, pipe)) = stream.lead(pipe).await
+        if let Some((live, pipe)) = stream.lead(Pipe::new(socket, head)).await
             && let Some(socket) = pipe.into_socket()
         {
             self.adopt(Adoption { socket, live, tenure });

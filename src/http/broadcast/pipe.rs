@@ -88,6 +88,10 @@ impl Pipe {
 }
 
 impl Outlet for Pipe {
+    async fn begin(&mut self) -> Result<(), End> {
+        self.flush(STALL).await
+    }
+
     async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
         chunked::write(&mut self.pending, |out| out.put(blocks));
         self.flush(STALL).await
