@@ -73,7 +73,7 @@ impl Outlet for Channel {
         let _ = timeout(FAREWELL, self.0.send(last)).await;
     }
 
-    fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let blocks = self.0.clone();
         async move { blocks.closed().await }
     }

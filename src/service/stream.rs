@@ -50,8 +50,8 @@ pub trait Outlet: Send {
     /// Sends the last words, where the reader takes them within [`FAREWELL`].
     fn finish(&mut self, last: Bytes) -> impl Future<Output = ()> + Send;
 
-    /// Waits until the reader is gone, as far as this road can tell.
-    fn gone(&self) -> impl Future<Output = ()> + Send + 'static;
+    /// Waits until the reader is gone.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// What streams of one key and filter have in common.
@@ -187,12 +187,14 @@ impl Stream {
     }
 
     async fn deliver(mut self: Box<Self>, outlet: &mut impl Outlet, hand_over: bool) -> Option<Live> {
+        let hand_over = hand_over && self.subscription.place().is_some();
         let ended = self.cohort.ends.clone().wait(self.lifetime);
-        let gone = outlet.gone();
+        // Where it goes on elsewhere in a moment, a write tells.
+        let gone = (!hand_over).then(|| outlet.gone());
         let end = tokio::select! {
             biased;
             bye = ended => End::Bye(bye),
-            () = gone => End::Gone,
+            () = ever(gone) => End::Gone,
             advanced = self.advance(outlet, hand_over) => match advanced {
                 Err(end) => end,
                 Ok(cursor) => {
@@ -223,7 +225,6 @@ impl Stream {
             // `latest` would be the one before.
             self.subscription.reach(head).await;
         }
-        let hand_over = hand_over && self.subscription.place().is_some();
         loop {
             let cursor = self.replay(&mut flow).await?;
             self.send(&mut flow, BytesMut::new(), true).await?;
@@ -352,5 +353,12 @@ impl Stream {
         }
         tokio::time::sleep(AWAY).await;
         Ok(())
+    }
+}
+
+async fn ever(event: Option<impl Future<Output = ()>>) {
+    match event {
+        Some(event) => event.await,
+        None => std::future::pending().await,
     }
 }

@@ -1,9 +1,11 @@
 //! A socket as the outlet of a stream, in HTTP/1.1's chunked coding.
 //!
-//! Owned by the task that leads a stream to its ring. The socket is known to the runtime only while it is full.
+//! Owned by the task that leads a stream to its ring. The socket is known to the runtime once it was full, or
+//! where the task carries the stream for good.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -26,7 +28,7 @@ pub(super) struct Pipe {
 /// Registering costs two system calls, which a socket with room does not need.
 enum Socket {
     Bare(OwnedFd),
-    Watched(TcpStream),
+    Watched(Arc<TcpStream>),
     /// Only while it changes from one to the other.
     Gone,
 }
@@ -41,7 +43,7 @@ impl Pipe {
     pub(super) fn into_socket(self) -> Option<OwnedFd> {
         match self.socket {
             Socket::Bare(socket) => Some(socket),
-            Socket::Watched(socket) => Some(socket.into_std().ok()?.into()),
+            Socket::Watched(socket) => Some(Arc::into_inner(socket)?.into_std().ok()?.into()),
             Socket::Gone => None,
         }
     }
@@ -75,16 +77,30 @@ impl Pipe {
     }
 
     async fn writable(&mut self) -> io::Result<()> {
+        self.watch()?.writable().await
+    }
+
+    fn watch(&mut self) -> io::Result<&Arc<TcpStream>> {
         self.socket = match std::mem::replace(&mut self.socket, Socket::Gone) {
             // A Unix socket, too: the runtime waits for it, and never asks what it is.
-            Socket::Bare(socket) => Socket::Watched(TcpStream::from_std(socket.into())?),
+            Socket::Bare(socket) => Socket::Watched(Arc::new(TcpStream::from_std(socket.into())?)),
             other => other,
         };
         match &self.socket {
-            Socket::Watched(socket) => socket.writable().await,
-            _ => Ok(()),
+            Socket::Watched(socket) => Ok(socket),
+            _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
+}
+
+/// Waits until the reader closed its end, or half of it.
+async fn closed(socket: &TcpStream) -> io::Result<()> {
+    while !socket.ready(Interest::READABLE).await?.is_read_closed() {
+        // Nobody asks anything on an open stream: what comes all the same stays in the kernel, and is not looked at
+        // again.
+        let _ = socket.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    }
+    Ok(())
 }
 
 impl Outlet for Pipe {
@@ -103,8 +119,14 @@ impl Outlet for Pipe {
         let _ = timeout(FAREWELL, self.flush(FAREWELL)).await;
     }
 
-    fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
-        // A write tells, at the latest the next sign of life.
-        std::future::pending()
+    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        let socket = self.watch().cloned();
+        async move {
+            match socket {
+                // What cannot be waited for is as good as gone.
+                Err(_) => {}
+                Ok(socket) => drop(closed(&socket).await),
+            }
+        }
     }
 }
