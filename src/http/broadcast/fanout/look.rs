@@ -56,7 +56,8 @@ impl Fanout {
     pub(super) fn beat(&mut self, number: u32, row_number: u32) -> bool {
         let (Some(row), Some(seat)) = (self.rows.row(row_number), self.seats.get(number)) else { return false };
         let (end, head) = row.reader.end();
-        if seat.position < end {
+        // For a moment the head is behind what the ring has given out already.
+        if seat.position < end || seat.cursor > head {
             return false;
         }
         let sign = match &self.sign {
