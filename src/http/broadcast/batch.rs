@@ -20,6 +20,8 @@ pub(super) struct Batch {
     joined: Vec<u8>,
     bytes: usize,
     alerts: u64,
+    /// The ring has more, which is too much for one write.
+    full: bool,
 }
 
 impl Batch {
@@ -27,7 +29,7 @@ impl Batch {
     pub(super) fn fill(&mut self, row: u32, reader: &Reader, position: u64, end: u64) -> Found {
         if let Some((of, from, to)) = self.of
             && (of, from) == (row, position)
-            && (to >= end || self.bytes >= MOST)
+            && (to >= end || self.full)
         {
             return Found::Chunks;
         }
@@ -39,7 +41,9 @@ impl Batch {
             }
             self.bytes = self.chunks.iter().map(|chunk| chunk.wire.len()).sum();
             self.alerts = self.chunks.iter().map(|chunk| chunk.alerts).sum();
-            self.of = Some((row, position, position + self.chunks.len() as u64));
+            let to = position + self.chunks.len() as u64;
+            self.full = to < end;
+            self.of = Some((row, position, to));
         }
         found
     }
@@ -94,5 +98,49 @@ impl Batch {
             }
         }
         last.map(|last| (position, last, Bytes::new(), alerts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::alert::{Draft, Filter, Level, Metadata, Topic};
+    use crate::hub::{Hub, Listener, Settings};
+    use crate::sse::Format;
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn news(&self, _: u32) {}
+    }
+
+    #[test]
+    fn a_batch_that_is_full_serves_all_seats_at_its_place() {
+        let settings = Settings { memory: 4 << 20, max_subscriptions: 1, max_subscriptions_per_key: 1 };
+        let hub = Hub::new(settings, Id::ZERO);
+        let subscription = hub.subscribe(&Filter::new(["*".parse().unwrap()], Level::Info), Format::Sse, "k");
+        let reader = subscription.reader(Arc::new(Deaf), 0).unwrap();
+        let feed = |numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                let message = "m".repeat(4000);
+                let draft = Draft::new(Topic::fallback(), message, Level::Info, Metadata::default()).unwrap();
+                hub.deliver(&[draft.record(Id::at(number), number)]);
+            }
+        };
+        feed(1..201);
+        let (end, _) = reader.end();
+        let mut batch = Batch::default();
+        assert_eq!(batch.fill(0, &reader, 0, end), Found::Chunks);
+        let (bytes, to) = (batch.bytes().len(), batch.to());
+        assert!(bytes <= MOST && bytes > MOST - 5000 && to < end, "{bytes} bytes up to {to} of {end}");
+        // The ring moves on, but what was gathered is still there for the next seat.
+        hub.configure(Settings { memory: 1 << 20, ..settings });
+        feed(201..301);
+        assert_eq!(reader.read(0, MOST, &mut Vec::new()), Found::Overwritten);
+        assert_eq!(batch.fill(0, &reader, 0, end), Found::Chunks);
+        assert_eq!((batch.bytes().len(), batch.to()), (bytes, to));
+        assert_eq!(batch.fill(0, &reader, to, end), Found::Overwritten);
     }
 }
