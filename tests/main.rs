@@ -25,4 +25,5 @@ mod stream;
     reason = "a test binary has no outside, and tells people what it could not test"
 )]
 mod systemd;
+mod takeover;
 mod tickets;

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Answer, PATIENCE, Request, Road, Stream, Wire, certificate, eventually, program};
+use super::{Answer, PATIENCE, Request, Road, Stream, Wire, certificate, eventually, program, undisturbed};
 
 /// A running daemon; it is killed when dropped.
 pub struct Daemon {
@@ -77,13 +79,38 @@ impl Daemon {
         Self::launch(directory, environment, Some(certificate))
     }
 
+    /// With more configuration, and two sockets that a service manager passed: one over TCP, and one at this path.
+    pub fn behind_a_socket(configuration: &str) -> (Self, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        configure(&directory, configuration);
+        let path = directory.path().join("http.sock");
+        let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
+        let daemon = program("alertd");
+        let mut command = undisturbed(Command::new("sh"));
+        let pass =
+            "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:http exec \"$@\"";
+        command.args(["-c", pass, "sh"]).arg(daemon.get_program());
+        command.stdin(OwnedFd::from(tcp)).stdout(OwnedFd::from(unix));
+        (Self::run(command, directory, Vec::new(), None), path)
+    }
+
     fn launch(directory: TempDir, environment: Vec<(String, String)>, trusted: Option<PathBuf>) -> Self {
         let mut command = program("alertd");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::run(command, directory, environment, trusted)
+    }
+
+    fn run(
+        mut command: Command,
+        directory: TempDir,
+        environment: Vec<(String, String)>,
+        trusted: Option<PathBuf>,
+    ) -> Self {
         command.args(["--config"]).arg(directory.path().join("alertd.toml"));
         // Cheap keys: what they cost is no property of a test.
         command.env("ALERTD_AUTH_ITERATIONS", "10000").env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (lines, pipe) = (Arc::clone(&log), child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -139,6 +166,11 @@ impl Daemon {
         assert_eq!(answer.status, 201, "{answer:?}");
         let created = answer.json();
         Key { id: created["key"]["id"].as_str().unwrap().into(), secret: created["secret"].as_str().unwrap().into() }
+    }
+
+    /// The certificate, where clients come over TLS.
+    pub fn trusted(&self) -> Option<&Path> {
+        self.trusted.as_deref()
     }
 
     /// A connection over TCP, and TLS where it has that.

@@ -39,8 +39,11 @@ pub fn program(name: &str) -> Command {
         "alertctl" => env!("CARGO_BIN_EXE_alertctl"),
         other => panic!("no program {other}"),
     };
-    let mut command = Command::new(path);
-    // What the machine's environment says must not matter.
+    undisturbed(Command::new(path))
+}
+
+/// What the machine's environment says must not matter.
+fn undisturbed(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE"]

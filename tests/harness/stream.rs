@@ -39,6 +39,12 @@ impl Stream {
     pub fn on(wire: impl Into<Wire>, request: &Request) -> Option<Self> {
         let mut wire = wire.into().patient().ok()?;
         wire.write_all(&request.bytes(false)).ok()?;
+        Self::answered(wire)
+    }
+
+    /// Over a connection on which the request was sent already.
+    pub fn answered(wire: impl Into<Wire>) -> Option<Self> {
+        let mut wire = wire.into();
         let mut bytes = Vec::new();
         let (head, rest) = loop {
             if let Some((head, rest)) = Answer::head(&bytes) {
