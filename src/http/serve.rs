@@ -9,7 +9,8 @@ use std::convert::Infallible;
 use std::io;
 use std::num::NonZero;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -286,10 +287,13 @@ fn note(ended: hyper::Result<()>) {
     }
 }
 
-/// Names a request in its answer and in the log.
+/// Names a request in its answer and in the log: a random beginning, stepped on by an odd number that mixes all digits.
 fn request_id() -> String {
-    let mut bytes = [0; 8];
-    // Without randomness requests share an id, which only makes the log harder to read.
-    let _ = getrandom::fill(&mut bytes);
-    format!("{:016x}", u64::from_le_bytes(bytes))
+    static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let mut bytes = [0; 8];
+        // Without randomness each start names its requests alike, which only makes the log harder to read.
+        let _ = getrandom::fill(&mut bytes);
+        AtomicU64::new(u64::from_le_bytes(bytes))
+    });
+    format!("{:016x}", LAST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
 }

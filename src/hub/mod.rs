@@ -48,7 +48,7 @@ struct Shared {
 
 struct State {
     settings: Settings,
-    rings: HashMap<(Filter, Format), Entry>,
+    rings: HashMap<ring::Key, Entry>,
     owned: HashMap<String, usize>,
     routes: Routes,
 }
@@ -85,8 +85,8 @@ impl Hub {
         let mut touched: Vec<Arc<Ring>> = Vec::new();
         for record in alerts {
             let mut encoded = Encoded::default();
-            for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter.level()) {
-                if ring.push(encoded.of(ring.format, record), record.id) {
+            for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter().level()) {
+                if ring.push(encoded.of(ring.format(), record), record.id) {
                     touched.push(Arc::clone(ring));
                 }
             }
@@ -160,7 +160,7 @@ impl State {
         if self.rings.len() >= self.settings.max_subscriptions || owned >= self.settings.max_subscriptions_per_key {
             return None;
         }
-        let ring = Arc::new(Ring::new(filter.clone(), format, owner.to_owned()));
+        let ring = Arc::new(Ring::new(key.clone(), owner.to_owned()));
         *self.owned.entry(owner.to_owned()).or_default() += 1;
         self.routes.add(&ring);
         self.rings.insert(key, Entry { ring: Arc::clone(&ring), subscribers: 1 });
@@ -171,19 +171,18 @@ impl State {
 
     /// One more on a ring that somebody is on.
     fn hold(&mut self, ring: &Arc<Ring>) {
-        if let Some(entry) = self.rings.get_mut(&(ring.filter.clone(), ring.format)) {
+        if let Some(entry) = self.rings.get_mut(&ring.key) {
             entry.subscribers += 1;
         }
     }
 
     fn leave(&mut self, ring: &Arc<Ring>) {
-        let key = (ring.filter.clone(), ring.format);
-        let Some(entry) = self.rings.get_mut(&key) else { return };
+        let Some(entry) = self.rings.get_mut(&ring.key) else { return };
         entry.subscribers -= 1;
         if entry.subscribers > 0 {
             return;
         }
-        self.rings.remove(&key);
+        self.rings.remove(&ring.key);
         self.routes.remove(ring);
         if let Some(owned) = self.owned.get_mut(&ring.owner) {
             *owned -= 1;
@@ -202,7 +201,7 @@ impl Routes {
     }
 
     fn add(&mut self, ring: &Arc<Ring>) {
-        for pattern in ring.filter.patterns() {
+        for pattern in ring.filter().patterns() {
             match pattern {
                 Pattern::All => self.all.push(Arc::clone(ring)),
                 Pattern::Below(parent) => self.below.entry(parent.clone()).or_default().push(Arc::clone(ring)),
@@ -216,7 +215,7 @@ impl Routes {
             rings.retain(|other| !Arc::ptr_eq(other, ring));
             !rings.is_empty()
         };
-        for pattern in ring.filter.patterns() {
+        for pattern in ring.filter().patterns() {
             let (map, topic) = match pattern {
                 Pattern::All => {
                     without(&mut self.all);

@@ -49,9 +49,11 @@ impl Chunk {
     }
 }
 
+/// What makes a subscription distinct.
+pub(super) type Key = (Filter, Format);
+
 pub(super) struct Ring {
-    pub(super) filter: Filter,
-    pub(super) format: Format,
+    pub(super) key: Key,
     /// The key whose stream asked for it first; it counts against that key's share.
     pub(super) owner: String,
     log: Mutex<Log>,
@@ -76,9 +78,17 @@ impl Ring {
     /// One chunk grows to about this many bytes: what a socket holds of a chunk that it took in part outlives the ring.
     const CHUNK: usize = 16 << 10;
 
-    pub(super) fn new(filter: Filter, format: Format, owner: String) -> Self {
+    pub(super) fn new(key: Key, owner: String) -> Self {
         let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
-        Self { filter, format, owner, log: Mutex::default(), wake, listeners }
+        Self { key, owner, log: Mutex::default(), wake, listeners }
+    }
+
+    pub(super) const fn filter(&self) -> &Filter {
+        &self.key.0
+    }
+
+    pub(super) const fn format(&self) -> Format {
+        self.key.1
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

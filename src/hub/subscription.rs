@@ -147,7 +147,7 @@ impl Reader {
     /// How its blocks are written.
     #[must_use]
     pub fn format(&self) -> Format {
-        self.ring.format
+        self.ring.format()
     }
 
     /// Appends the chunks from `position` on, one at the least and about `most` bytes.

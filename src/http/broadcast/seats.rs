@@ -85,6 +85,8 @@ pub(super) struct Seat {
     pub(super) ends_at: u32,
     pub(super) retry_ms: u32,
     pub(super) state: State,
+    /// The loop hears when its socket has room again. A stream that was never blocked does without.
+    pub(super) hears_room: bool,
     /// By [`Chain`].
     pub(super) links: [Link; 2],
     pub(super) place: Place,

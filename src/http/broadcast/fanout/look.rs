@@ -73,6 +73,7 @@ impl Fanout {
                     seat.state = State::Blocked;
                     self.seats.unlink(&mut row.ready, Chain::Ready, number);
                     self.seats.set_rest(number, rest);
+                    self.hear_room(number);
                 }
                 true
             }

@@ -147,6 +147,7 @@ impl Fanout {
         {
             // Nobody asks anything on an open stream. What comes all the same stays in the kernel, which stops the
             // sender when its own buffer is full.
+            seat.hears_room = true;
             let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             let _ = epoll::modify(&self.epoll, &seat.socket, EventData::new_u64(number.into()), flags);
         }
@@ -170,6 +171,7 @@ impl Fanout {
             ends_at,
             retry_ms: live.retry_ms,
             state: State::Blocked,
+            hears_room: false,
             links: Default::default(),
             place: live.place,
             tenure,
@@ -178,7 +180,7 @@ impl Fanout {
         if let Some(group) = self.rows.group(group) {
             self.seats.push_last(&mut group.members, Chain::Group, number);
         }
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         let added = self
             .seats
             .get(number)

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
@@ -88,6 +89,7 @@ impl Fanout {
                     self.delivered += alerts;
                     self.seats.set_rest(number, rest);
                 }
+                self.hear_room(number);
             }
             Err(_) => {
                 seat.state = State::Blocked;
@@ -112,15 +114,30 @@ impl Fanout {
         self.serve(number, row_number, end);
     }
 
+    /// Has the loop hear when the socket has room. It is told at once where that is so already.
+    pub(super) fn hear_room(&mut self, number: u32) {
+        if let Some(seat) = self.seats.get(number)
+            && !std::mem::replace(&mut seat.hears_room, true)
+        {
+            let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+            // It fails only where the kernel has no memory; then the stream ends as one that takes nothing.
+            let _ = epoll::modify(&self.epoll, &seat.socket, EventData::new_u64(number.into()), flags);
+        }
+    }
+
     /// Whether nothing is left of what the socket took in part.
     pub(super) fn write_rest(&mut self, number: u32) -> bool {
         let Some(rest) = self.seats.rest(number).cloned() else { return true };
         let Some(seat) = self.seats.get(number) else { return false };
         match write(&seat.socket, &rest) {
-            Ok(0) => false,
             Ok(sent) => {
-                seat.touched = self.now as u32;
-                self.seats.set_rest(number, rest.slice(sent..));
+                if sent > 0 {
+                    seat.touched = self.now as u32;
+                    self.seats.set_rest(number, rest.slice(sent..));
+                }
+                if sent < rest.len() {
+                    self.hear_room(number);
+                }
                 sent == rest.len()
             }
             Err(_) => {
