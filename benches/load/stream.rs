@@ -1,0 +1,43 @@
+//! One subscriber: its socket, and what it has read.
+
+use std::os::fd::OwnedFd;
+
+use super::order::Order;
+use super::sse::Decoder;
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Asked for, not answered.
+    Asked,
+    /// The head is here.
+    Open,
+    /// Over, or not there yet.
+    Closed,
+}
+
+/// A subscriber.
+pub(crate) struct Stream {
+    pub(crate) socket: Option<OwnedFd>,
+    pub(crate) state: State,
+    /// When it was asked for.
+    pub(crate) asked: u64,
+    pub(crate) order: Order,
+    /// Bytes of a head or stamp that have come in part.
+    pub(crate) pending: Vec<u8>,
+    /// Reads every byte as a client must, where the workload wants to know ids, or to be sure of the framing.
+    pub(crate) decoder: Option<Box<Decoder>>,
+}
+
+impl Stream {
+    pub(crate) fn new() -> Self {
+        Self {
+            socket: None,
+            state: State::Closed,
+            asked: 0,
+            order: Order::default(),
+            pending: Vec::new(),
+            decoder: None,
+        }
+    }
+}
