@@ -24,10 +24,6 @@ impl Histogram {
         self.max = self.max.max(nanoseconds);
     }
 
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
     /// The value that the share `quantile` of all does not exceed, in milliseconds.
     pub(crate) fn milliseconds(&self, quantile: f64) -> f64 {
         let wanted = ((self.count as f64 * quantile).ceil() as u64).max(1);

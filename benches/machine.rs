@@ -20,7 +20,7 @@ pub(crate) fn now() -> u64 {
 /// For polls that have no event to wait for.
 pub(crate) fn pause(duration: Duration) {
     let request = Timespec { tv_sec: duration.as_secs() as i64, tv_nsec: i64::from(duration.subsec_nanos()) };
-    let _ = clock_nanosleep_relative(rustix::thread::ClockId::Monotonic, &request);
+    let _ = clock_nanosleep_relative(ClockId::Monotonic, &request);
 }
 
 /// As many descriptors as this process may have; children inherit it.

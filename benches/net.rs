@@ -25,10 +25,6 @@ impl Poll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(number), flags)?)
     }
 
-    pub(crate) fn remove(&self, socket: impl AsFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.epoll, socket)?)
-    }
-
     /// Waits at most so long, and gives number and flags of what is ready.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = (u64, EventFlags)> + '_> {
         self.events.clear();
