@@ -1,5 +1,5 @@
 # Each target is a script; read those.
-.PHONY: run test check deb
+.PHONY: run test check deb bench bench-million
 run:
 	@packaging/run-local
 test:
@@ -8,3 +8,7 @@ check:
 	@tests/check
 deb:
 	@packaging/build-deb
+bench:
+	@benches/run
+bench-million:
+	@benches/million

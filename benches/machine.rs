@@ -23,8 +23,13 @@ pub(crate) fn pause(duration: Duration) {
     let _ = clock_nanosleep_relative(ClockId::Monotonic, &request);
 }
 
-/// As many descriptors as this process may have; children inherit it.
-pub(crate) fn raise_descriptor_limit() -> Result<()> {
+/// As many descriptors as this process may have, or if it may raise the limit, as many as the kernel allows; children
+/// inherit it.
+pub(crate) fn raise_descriptor_limit(beyond: bool) -> Result<()> {
+    let most = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    if beyond && setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).is_ok() {
+        return Ok(());
+    }
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }

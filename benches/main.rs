@@ -12,7 +12,7 @@ mod histogram;
 mod load;
 mod machine;
 mod net;
-mod run;
+mod runner;
 mod server;
 mod stamp;
 
@@ -35,7 +35,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Role {
     /// Measure servers against each other, in interleaved rounds.
-    Run(run::Options),
+    Run(runner::Options),
     /// Be the load generator of one workload; prints one line of JSON.
     #[command(subcommand)]
     Load(load::Workload),
@@ -43,16 +43,16 @@ enum Role {
     #[command(subcommand)]
     Floor(floor::Floor),
     /// A million subscribers, in as many processes as descriptors ask for.
-    Million(run::million::Options),
+    Million(runner::million::Options),
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    machine::raise_descriptor_limit()?;
+    machine::raise_descriptor_limit(matches!(arguments.role, Role::Million(_)))?;
     match arguments.role {
-        Role::Run(options) => run::run(&options),
+        Role::Run(options) => runner::run(&options),
         Role::Load(workload) => load::run(&workload),
         Role::Floor(floor) => floor::run(&floor),
-        Role::Million(options) => run::million::run(&options),
+        Role::Million(options) => runner::million::run(&options),
     }
 }

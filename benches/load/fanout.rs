@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<Map<String, Value>> {
     pool.decode(options.decode);
     pool.open_to(options.subscribers, options.at_once, patience)?;
     let first = warm_up(&mut pool, options)?;
-    pool.begin(first);
+    pool.begin(first, options.publishers == 1);
     let plan = Plan {
         topics: options.topics,
         connections: options.publishers,
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<Map<String, Value>> {
     let (began, server, own) = (now(), tree.cpu(), own_cpu());
     let published = deliver(&mut pool, &options.target, &plan, patience)?;
     let seconds = (pool.tally.last().max(began + 1) - began) as f64 / 1e9;
-    let (server, own) = (tree.cpu() - server, own_cpu() - own);
+    let (server, own, pss) = (tree.cpu() - server, own_cpu() - own, tree.pss());
 
     let delivered = pool.tally.delivered();
     let mut report = Map::new();
@@ -75,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<Map<String, Value>> {
     report.insert("deliveries_per_s".into(), (delivered as f64 / seconds).into());
     report.insert("cpu_us_per_delivery".into(), (server * 1e6 / delivered.max(1) as f64).into());
     report.insert("server_cores".into(), (server / seconds).into());
+    report.insert("pss_mib".into(), (pss as f64 / f64::from(1 << 20)).into());
     report.insert("load_cores".into(), (own / seconds).into());
     Ok(report)
 }

@@ -2,6 +2,7 @@
 
 mod fanout;
 mod h2;
+mod hold;
 mod idle;
 mod order;
 mod pool;
@@ -32,6 +33,8 @@ pub(crate) enum Workload {
     Storm(storm::Options),
     /// All clients come back at once, with their last id.
     Reconnect(reconnect::Options),
+    /// Hold a part of very many streams.
+    Hold(hold::Options),
     /// Go on from so many alerts back.
     Resume(resume::Options),
 }
@@ -44,6 +47,7 @@ pub(crate) fn run(workload: &Workload) -> Result<()> {
         Workload::Rate(options) => rate::run(options)?,
         Workload::Storm(options) => storm::run(options)?,
         Workload::Reconnect(options) => reconnect::run(options)?,
+        Workload::Hold(options) => hold::run(options)?,
         Workload::Resume(options) => resume::run(options)?,
     };
     println!("{}", Value::Object(report));

@@ -20,6 +20,8 @@ pub(crate) struct Order {
     window: u128,
     /// Of all in the order in which they came.
     pub(crate) digest: u64,
+    /// Which of all have come, where several publishers make any distance possible.
+    all: Option<Vec<u64>>,
 }
 
 impl Order {
@@ -27,6 +29,15 @@ impl Order {
     #[inline]
     pub(crate) fn see(&mut self, index: u32) -> Seen {
         self.digest = (self.digest ^ u64::from(index)).wrapping_mul(0x0000_0100_0000_01B3);
+        if let Some(all) = &mut self.all {
+            let (word, bit) = (index as usize / 64, 1 << (index % 64));
+            if word >= all.len() {
+                all.resize(word + 1, 0);
+            }
+            let seen = if all[word] & bit == 0 { Seen::Next } else { Seen::Repeated };
+            all[word] |= bit;
+            return seen;
+        }
         if index >= self.next {
             let ahead = index - self.next;
             self.window = if ahead < 127 { self.window << (ahead + 1) | 1 } else { 1 };
@@ -41,8 +52,10 @@ impl Order {
         Seen::Repeated
     }
 
-    /// All that was before this one is of no interest.
-    pub(crate) fn begin(&mut self, index: u32) {
-        *self = Self { next: index, window: u128::MAX, digest: 0 };
+    /// All that was before this one is of no interest. One publisher's alerts come in its order; those of several in any
+    /// order, but the same on every stream.
+    pub(crate) fn begin(&mut self, index: u32, one_publisher: bool) {
+        let all = (!one_publisher).then(Vec::new);
+        *self = Self { next: index, window: u128::MAX, digest: 0, all };
     }
 }

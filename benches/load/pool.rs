@@ -44,6 +44,8 @@ pub(crate) struct Pool {
     pub(crate) complaint: String,
     /// All alerts of streams that are read with care.
     pub(crate) decoded: u64,
+    /// Latencies of alerts that were published when their stream had passed its seam; only of streams read with care.
+    pub(crate) live: Histogram,
 }
 
 impl Pool {
@@ -66,6 +68,7 @@ impl Pool {
             gaps: 0,
             complaint: String::new(),
             decoded: 0,
+            live: Histogram::new(),
         })
     }
 
@@ -95,6 +98,7 @@ impl Pool {
         self.poll.add(&socket, number as u64, EventFlags::IN)?;
         stream.asked = now();
         stream.state = State::Asked;
+        stream.seam = u64::MAX;
         stream.pending.clear();
         stream.socket = Some(socket);
         self.asking += 1;
@@ -190,13 +194,21 @@ impl Pool {
             stream.pending.extend_from_slice(&bytes[kept..]);
             return;
         };
-        let (seams, gaps, decoded) = (&mut self.seams, &mut self.gaps, &mut self.decoded);
+        let (seams, gaps, decoded, live) = (&mut self.seams, &mut self.gaps, &mut self.decoded, &mut self.live);
         decoder.feed(bytes, |event| match event {
             Event::Alert(data) => {
                 *decoded += 1;
-                stamp::scan(data, |stamp| tally.take(&mut stream.order, stamp, time));
+                stamp::scan(data, |stamp| {
+                    tally.take(&mut stream.order, stamp, time);
+                    if stamp.nanoseconds > stream.seam {
+                        live.record(time - stamp.nanoseconds);
+                    }
+                });
             }
-            Event::Named("cursor") => seams.push_back(number),
+            Event::Named("cursor") if stream.seam == u64::MAX => {
+                stream.seam = time;
+                seams.push_back(number);
+            }
             Event::Named("gap") => *gaps += 1,
             Event::Named(_) => {}
         });
@@ -215,11 +227,11 @@ impl Pool {
     }
 
     /// From this sequence number on, everything is measured.
-    pub(crate) fn begin(&mut self, first: u32) {
+    pub(crate) fn begin(&mut self, first: u32, one_publisher: bool) {
         self.tally.begin(first);
         let index = first / self.topics.step();
         for stream in &mut self.streams {
-            stream.order.begin(index);
+            stream.order.begin(index, one_publisher);
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Stream {
     pub(crate) state: State,
     /// When it was asked for.
     pub(crate) asked: u64,
+    /// When its replay ended and it became live; never, at first.
+    pub(crate) seam: u64,
     pub(crate) order: Order,
     /// Bytes of a head or stamp that have come in part.
     pub(crate) pending: Vec<u8>,
@@ -35,6 +37,7 @@ impl Stream {
             socket: None,
             state: State::Closed,
             asked: 0,
+            seam: u64::MAX,
             order: Order::default(),
             pending: Vec::new(),
             decoder: None,

@@ -89,6 +89,12 @@ impl Tally {
         self.last
     }
 
+    /// So many latencies from the first to the last, evenly spread over all deliveries, milliseconds.
+    pub(crate) fn quantiles(&self, number: u32) -> Vec<f64> {
+        let share = |step: u32| f64::from(step) / f64::from(number - 1);
+        (0..number).map(|step| self.latency.milliseconds(share(step))).collect()
+    }
+
     /// The figures; `sent` alerts were answered with success.
     pub(crate) fn report(&self, sent: u64, into: &mut Map<String, Value>) {
         self.latency.report("latency", into);

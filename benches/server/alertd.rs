@@ -14,7 +14,7 @@ use crate::Result;
 use crate::dialect::Dialect;
 use crate::machine::descriptor_limit;
 
-pub(super) fn start(place: &Place, directory: TempDir, durability: &str) -> Result<Server> {
+pub(super) fn start(place: &Place, directory: TempDir, durability: &str, http: &str) -> Result<Server> {
     let address = free_address()?;
     let connections = (descriptor_limit() - 200).min(1_000_000);
     let at = directory.path().display();
@@ -28,6 +28,7 @@ publish_socket = "{at}/publish.sock"
 listen = "{address}"
 max_connections = {connections}
 max_streams = {connections}
+{http}
 [alerts]
 retain_count = 100_000_000
 retain_bytes = 0

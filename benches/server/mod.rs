@@ -80,12 +80,17 @@ impl Server {
             Kind::FloorRingNone => Self::floor(place, directory, &["ring", "--store", "store.redb"]),
             Kind::FloorRingFsync => Self::floor(place, directory, &["ring", "--store", "store.redb", "--fsync"]),
             Kind::StoreFsync => Err("the bare store serves nobody".into()),
-            Kind::Alertd => alertd::start(place, directory, "none"),
-            Kind::AlertdFsync => alertd::start(place, directory, "fsync"),
+            Kind::Alertd => alertd::start(place, directory, "none", ""),
+            Kind::AlertdFsync => alertd::start(place, directory, "fsync", ""),
             Kind::Nchan => nchan::start(place, directory),
             Kind::Pushpin => pushpin::start(place, directory),
             Kind::Fastapi => fastapi::start(place, directory),
         }
+    }
+
+    /// alertd with more settings for its HTTP side.
+    pub(crate) fn alertd(place: &Place, durability: &str, http: &str) -> Result<Self> {
+        alertd::start(place, tempfile::Builder::new().prefix("alertd-bench-").tempdir()?, durability, http)
     }
 
     fn floor(place: &Place, directory: TempDir, arguments: &[&str]) -> Result<Self> {
@@ -122,15 +127,17 @@ impl Server {
         Ok(())
     }
 
-    /// Stops it in the orderly way and starts it again at once, on the same port and directory.
-    pub(crate) fn restart(&mut self) -> Result<()> {
+    /// Stops it in the orderly way and starts it again at once, on the same port and directory; returns the new process.
+    pub(crate) fn restart(&mut self) -> Result<u32> {
         let again = self.again.as_ref().ok_or("this server cannot be restarted")?;
         for child in &mut self.children {
             end(child, Duration::from_secs(30));
         }
-        self.children = vec![again(self.directory.path())?];
-        self.target.pids = self.children.iter().map(Child::id).collect();
-        Ok(())
+        let child = again(self.directory.path())?;
+        let process = child.id();
+        self.children = vec![child];
+        self.target.pids = vec![process];
+        Ok(process)
     }
 }
 

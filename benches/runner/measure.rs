@@ -11,7 +11,7 @@ use crate::Result;
 use crate::dialect::Target;
 use crate::server::{Kind, Place, Server, pinned};
 
-/// What the generator prints when the server is to be restarted; it goes on after a line from here.
+/// What the generator prints when the server is to be restarted; it is told the new process then.
 pub(crate) const RESTART: &str = "restart";
 
 /// Starts the server, puts the load on it, and returns what the generator reports.
@@ -46,7 +46,7 @@ pub(super) fn address(command: &mut Command, target: &Target) {
 }
 
 /// Runs a generator for so many seconds at most, and does what it asks for.
-fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<()>) -> Result<Value> {
+fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<u32>) -> Result<Value> {
     let mut command = bounded(command, limit);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -54,9 +54,9 @@ fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<()
     for line in stdout.map(BufReader::new).into_iter().flat_map(BufReader::lines) {
         last = line?;
         if last == RESTART {
-            restart()?;
+            let process = restart()?;
             if let Some(mut stdin) = stdin.as_ref() {
-                writeln!(stdin, "done")?;
+                writeln!(stdin, "{process}")?;
             }
         }
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::machine::now;
 use crate::server::{Kind, Place};
+pub(crate) use measure::RESTART;
 use rows::{Entry, Row};
 
 #[derive(clap::Args)]

@@ -32,7 +32,10 @@ pub(super) fn collect(place: &Place) -> Value {
         "descriptors": format!("{} per process", descriptor_limit()),
         "load before": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
         "alertd": format!(
-            "{} {}", said(&place.alertd, &["--version"]), said(Path::new("git"), &["describe", "--always", "--dirty"])
+            "{} at {}, benchmark at {}",
+            said(&place.alertd, &["--version"]),
+            place.alertd.display(),
+            said(Path::new("git"), &["describe", "--always", "--dirty"])
         ),
         "nginx": format!("{}, nchan {}", said(Path::new("/usr/sbin/nginx"), &["-v"]), package("libnginx-mod-nchan")),
         "pushpin": package("pushpin"),

@@ -34,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) goals: Vec<Goal>,
 }
 
-const FANOUT: [Column; 11] = [
+pub(super) const FANOUT: [Column; 11] = [
     ("deliveries_per_s", "deliveries/s", 0),
     ("publishes_per_s", "publishes/s", 0),
     ("cpu_us_per_delivery", "server CPU us/delivery", 3),
@@ -48,20 +48,20 @@ const FANOUT: [Column; 11] = [
     ("reordered", "reordered", 0),
 ];
 
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn entry(kind: Kind, arguments: &str) -> Entry {
+pub(super) fn entry(kind: Kind, arguments: &str) -> Entry {
     Entry { name: kind.name(), kind, arguments: words(arguments), rounds: u32::MAX, limit: 60 }
 }
 
 /// Slow peers: once is enough to know the order of magnitude.
-fn slow(kind: Kind, arguments: &str) -> Entry {
+pub(super) fn slow(kind: Kind, arguments: &str) -> Entry {
     Entry { rounds: 1, limit: 150, ..entry(kind, arguments) }
 }
 
-fn named(name: &str, entry: Entry) -> Entry {
+pub(super) fn named(name: &str, entry: Entry) -> Entry {
     Entry { name: name.to_owned(), ..entry }
 }
 
@@ -71,7 +71,7 @@ fn fanout(name: &str, title: &str, first: &str, more: bool, entries: Vec<Entry>,
     Row { name: name.into(), title: title.into(), columns, more, entries, goals }
 }
 
-fn each(kinds: &[Kind], arguments: &str) -> Vec<Entry> {
+pub(super) fn each(kinds: &[Kind], arguments: &str) -> Vec<Entry> {
     kinds.iter().map(|&kind| entry(kind, arguments)).collect()
 }
 
@@ -170,6 +170,7 @@ fn paced_50(seconds: f64) -> Row {
 fn burst(quick: bool) -> Row {
     let arguments = "fanout --subscribers 5000 --publishers 32 --alerts 1000 --seconds 120";
     let mut entries = each(&[FloorRing, Alertd, AlertdFsync], arguments);
+    entries.iter_mut().for_each(|entry| entry.limit = 150);
     if !quick {
         entries.push(slow(Nchan, arguments));
     }

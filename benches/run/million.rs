@@ -1,4 +1,0 @@
-//! A million.
-#[derive(clap::Args)]
-pub(crate) struct Options {}
-pub(crate) fn run(_options: &Options) -> crate::Result<()> { Ok(()) }
