@@ -8,6 +8,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Bytes of head and body together.
     pub(crate) length: usize,
+    /// The server closes the connection after it.
+    pub(crate) close: bool,
 }
 
 /// Length of the head with its empty line, and the status.
@@ -27,7 +29,8 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<Answer> {
     } else {
         end
     };
-    (bytes.len() >= length).then_some(Answer { status, length })
+    let close = field(&bytes[..end], b"connection:").is_some_and(|value| value.trim().eq_ignore_ascii_case("close"));
+    (bytes.len() >= length).then_some(Answer { status, length, close })
 }
 
 /// The value of a field of the head; the name in lower case with its colon.

@@ -91,8 +91,11 @@ impl Target {
             Dialect::Pushpin | Dialect::Fastapi => String::from("/alerts"),
         };
         let after = after.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
-        format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{}Accept: text/event-stream\r\n{after}\r\n", self.authorization())
-            .into_bytes()
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: bench\r\n{}Accept: text/event-stream\r\n{after}\r\n",
+            self.authorization()
+        )
+        .into_bytes()
     }
 
     /// Writes the request that publishes this alert.
@@ -139,8 +142,7 @@ fn alert_like(message: &str) -> String {
 /// What alertd puts before a message, as the floors do.
 pub(crate) const ALERT_HEAD: &str = "{\"id\":\"1795455190123-0\",\"topic\":\"default\",";
 /// What alertd puts behind a message.
-pub(crate) const ALERT_TAIL: &str =
-    ",\"level\":\"info\",\"metadata\":{},\"received_at\":\"2026-11-23T17:33:10.123Z\"}";
+pub(crate) const ALERT_TAIL: &str = ",\"level\":\"info\",\"metadata\":{},\"received_at\":\"2026-11-23T17:33:10.123Z\"}";
 
 /// Requests that are ready but for their stamp.
 pub(crate) struct Requests {

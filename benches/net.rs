@@ -26,10 +26,13 @@ impl Poll {
     }
 
     /// Waits at most so long, and gives number and flags of what is ready.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = (u64, EventFlags)> + '_> {
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> io::Result<impl Iterator<Item = (u64, EventFlags)> + '_> {
         self.events.clear();
-        let timeout = timeout
-            .map(|d| Timespec { tv_sec: d.as_secs().min(3600) as i64, tv_nsec: i64::from(d.subsec_nanos()) });
+        let timeout =
+            timeout.map(|d| Timespec { tv_sec: d.as_secs().min(3600) as i64, tv_nsec: i64::from(d.subsec_nanos()) });
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

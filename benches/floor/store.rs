@@ -48,7 +48,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     let seconds = began.elapsed().as_secs_f64();
     let cpu = (own_cpu() - cpu) * 1e6 / stored as f64;
-    println!("{}", json!({ "publishes_per_s": stored as f64 / seconds, "cpu_us_per_publish": cpu, "answered": stored }));
+    println!(
+        "{}",
+        json!({ "publishes_per_s": stored as f64 / seconds, "cpu_us_per_publish": cpu, "answered": stored })
+    );
     Ok(())
 }
 

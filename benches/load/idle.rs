@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// HTTP/2 with prior knowledge, one stream on each connection.
     #[arg(long)]
     h2: bool,
+    /// Streams that are asked for at the same time.
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
     /// Seconds of rest before memory is read.
     #[arg(long, default_value_t = 1.0)]
     rest: f64,
@@ -32,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<Map<String, Value>> {
     let empty = Tree::of(&options.target.pids).pss();
     let mut line = Vec::new();
     for &step in &options.steps {
-        pool.open_to(step, 64, Duration::from_secs(20))?;
+        pool.open_to(step, options.at_once, Duration::from_secs(20))?;
         let rested = now() + (options.rest * 1e9) as u64;
         while now() < rested {
             pool.turn(Duration::from_millis(50))?;

@@ -34,7 +34,6 @@ pub(crate) struct Plan {
 #[derive(Default)]
 pub(crate) struct Progress {
     next: AtomicU32,
-
 }
 
 impl Progress {
@@ -65,6 +64,7 @@ pub(crate) fn publish(target: &Target, plan: &Plan, progress: &Progress) -> Resu
 }
 
 struct Publisher<'a> {
+    target: &'a Target,
     plan: &'a Plan,
     progress: &'a Progress,
     poll: Poll,
@@ -87,6 +87,7 @@ impl<'a> Publisher<'a> {
         }
         progress.next.store(plan.first, Ordering::Release);
         Ok(Self {
+            target,
             plan,
             progress,
             poll,
@@ -167,6 +168,11 @@ impl<'a> Publisher<'a> {
             self.published.answers.record(now() - connection.since);
         } else {
             self.published.refused += 1;
+        }
+        if answer.close {
+            let address = self.target.publish_to();
+            connection.socket = net::connect(source(address, 300_000 + number), address)?;
+            self.poll.add(&connection.socket, number as u64, EventFlags::IN)?;
         }
         self.idle.push_back(number);
         Ok(())

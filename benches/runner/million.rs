@@ -73,14 +73,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         let pair = open(&place, options, number)?;
         opened += number;
-        eprintln!("{opened} open, {} processes each side, {} MiB available", pairs.len() + 1, meminfo("MemAvailable:") >> 20);
+        eprintln!(
+            "{opened} open, {} processes each side, {} MiB available",
+            pairs.len() + 1,
+            meminfo("MemAvailable:") >> 20
+        );
         pairs.push(pair);
     }
     let connecting = (now() - began) as f64 / 1e9;
     pause(Duration::from_secs(3));
     let pss: u64 = pairs.iter().map(|pair| Tree::of(&pair.server.target.pids).pss()).sum();
-    let (slab, used) =
-        (meminfo("Slab:").saturating_sub(slab), available.saturating_sub(meminfo("MemAvailable:")));
+    let (slab, used) = (meminfo("Slab:").saturating_sub(slab), available.saturating_sub(meminfo("MemAvailable:")));
     let cpu = || pairs.iter().map(|pair| Tree::of(&pair.server.target.pids).cpu()).sum::<f64>();
     let before = cpu();
     let answered = publish(&pairs)?;

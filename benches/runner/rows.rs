@@ -115,7 +115,7 @@ fn fast(name: &str, subscribers: usize, seconds: f64, nchan: f64, slow_peers: bo
     let arguments = format!("fanout --subscribers {subscribers} --seconds {seconds}");
     let mut entries = each(&[FloorWrite, FloorRing, Alertd, AlertdFsync, Nchan], &arguments);
     if slow_peers {
-        entries.push(slow(Pushpin, &format!("{arguments} --patience 5")));
+        entries.push(slow(Pushpin, &format!("{arguments} --at-once 16 --patience 5")));
         entries.push(slow(Fastapi, &format!("{arguments} --at-once 16 --patience 20")));
     }
     fanout(
@@ -204,8 +204,8 @@ fn memory(name: &str, title: &str, entries: Vec<Entry>, goals: Vec<Goal>) -> Row
 fn idle(quick: bool) -> Row {
     let mut entries = each(&[FloorRing, Alertd, Nchan], "idle");
     if !quick {
-        entries.push(slow(Pushpin, "idle --steps 200,400,600,800,1000"));
-        entries.push(slow(Fastapi, "idle --steps 100,200,300,400,500"));
+        entries.push(slow(Pushpin, "idle --at-once 16 --steps 200,400,600,800,1000"));
+        entries.push(slow(Fastapi, "idle --at-once 16 --steps 100,200,300,400,500"));
     }
     memory(
         "w4",

@@ -29,7 +29,9 @@ pub(crate) fn markdown(rows: &[Row], records: &[Record], facts: &Value) -> Strin
     for (name, value) in facts.as_object().into_iter().flatten() {
         let _ = writeln!(text, "- {name}: {}", value.as_str().unwrap_or_default());
     }
-    text.push_str("\nMedians of interleaved rounds; ratios are medians of the ratios between runs of the same round.\n");
+    text.push_str(
+        "\nMedians of interleaved rounds; ratios are medians of the ratios between runs of the same round.\n",
+    );
     let goals: String =
         rows.iter().flat_map(|row| row.goals.iter().filter_map(|goal| goal.line(&row.name, records))).collect();
     if !goals.is_empty() {
@@ -88,9 +90,14 @@ fn section(row: &Row, records: &[Record], text: &mut String) {
     }
     let broken = of_row.iter().filter(|record| {
         let figure = |name: &str| record.report[name].as_u64().unwrap_or(0);
-        figure("broken") > 0 || figure("ended") > 0 || figure("orders") > 1
+        figure("broken") > 0 || figure("reopened") > 0 || figure("ended") > 0 || figure("orders") > 1
     });
     for record in broken {
-        let _ = writeln!(text, "\n{} #{}: streams broken, ended or in different orders", record.entry, record.round + 1);
+        let _ = writeln!(
+            text,
+            "\n{} #{}: streams were broken, ended, had to be opened again, or differed in their order",
+            record.entry,
+            record.round + 1
+        );
     }
 }

@@ -52,7 +52,8 @@ level = "warn"
         // What the machine's environment says must not matter.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if ["ALERT", "NOTIFY_", "LISTEN_", "REDIS_", "STAGE", "AUTH_"].iter().any(|prefix| text.starts_with(prefix)) {
+            if ["ALERT", "NOTIFY_", "LISTEN_", "REDIS_", "STAGE", "AUTH_"].iter().any(|prefix| text.starts_with(prefix))
+            {
                 command.env_remove(&name);
             }
         }

@@ -5,16 +5,17 @@ mod fastapi;
 mod nchan;
 mod pushpin;
 
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::Result;
 use crate::dialect::{Dialect, Target};
 use crate::machine::{now, pause};
-use crate::Result;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
@@ -181,13 +182,17 @@ fn spawn(mut command: Command, directory: &Path) -> Result<Child> {
     command.spawn().map_err(|error| format!("{program}: {error}").into())
 }
 
-/// A loopback port that nobody has at the moment.
+/// A loopback port that nobody has at the moment, and that no connection gets by chance: below the ephemeral ones.
 fn free_address() -> Result<SocketAddrV4> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    match listener.local_addr()? {
-        std::net::SocketAddr::V4(address) => Ok(address),
-        std::net::SocketAddr::V6(_) => Err("no IPv4".into()),
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..1000 {
+        let number = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 11_000 + (number % 20_000) as u16;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+        }
     }
+    Err("no port is free".into())
 }
 
 fn await_port(address: SocketAddrV4, patience: Duration, children: &mut [Child], directory: &Path) -> Result<()> {

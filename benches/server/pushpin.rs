@@ -1,6 +1,8 @@
 //! Pushpin as Debian has it, with a small nginx as the origin that tells it to hold each request open.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tempfile::TempDir;
 use super::{Place, Server, free_address, pinned};
 use crate::Result;
 use crate::dialect::Dialect;
-use crate::machine::descriptor_limit;
+use crate::machine::{descriptor_limit, pause};
 
 pub(super) fn start(place: &Place, directory: TempDir) -> Result<Server> {
     let (address, origin, publish) = (free_address()?, free_address()?, free_address()?);
@@ -48,6 +50,23 @@ http {{
     )?;
     fs::create_dir_all(at.join("run"))?;
     fs::create_dir_all(at.join("logs"))?;
+    fs::write(
+        at.join("zurl.conf"),
+        format!(
+            r"[General]
+instance_id=bench
+in_spec=ipc://{at}/run/zurl-in
+in_stream_spec=ipc://{at}/run/zurl-in-stream
+out_spec=ipc://{at}/run/zurl-out
+in_req_spec=ipc://{at}/run/zurl-req
+defpolicy=allow
+allow=
+deny=
+max_open_requests=2000
+",
+            at = at.display()
+        ),
+    )?;
     fs::write(at.join("routes"), format!("* {origin}\n"))?;
     fs::write(
         at.join("pushpin.conf"),
@@ -67,6 +86,9 @@ client_buffer_size=8192
 client_maxconn={connections}
 [proxy]
 routesfile=routes
+zurl_out_specs=ipc://{at}/run/zurl-in
+zurl_out_stream_specs=ipc://{at}/run/zurl-in-stream
+zurl_in_specs=ipc://{at}/run/zurl-out
 [handler]
 push_in_spec=tcp://{push}
 push_in_sub_specs=tcp://{subscribe}
@@ -89,9 +111,31 @@ message_hwm=1000000
     let mut nginx = pinned(&place.core, Path::new("/usr/sbin/nginx"));
     nginx.args(["-e", "log", "-c"]).arg(at.join("nginx.conf")).arg("-p").arg(&at);
     server.spawn(nginx)?;
+    let mut zurl = pinned(&place.core, Path::new("/usr/bin/zurl"));
+    zurl.arg(format!("--config={}", at.join("zurl.conf").display()));
+    server.spawn(zurl)?;
     let mut pushpin = pinned(&place.core, Path::new("/usr/bin/pushpin"));
     pushpin.arg(format!("--config={}", at.join("pushpin.conf").display()));
     server.spawn(pushpin)?;
     server.ready(Duration::from_secs(20))?;
+    hold(address)?;
     Ok(server)
+}
+
+/// Waits until a stream can be opened: the parts find each other some time after they listen.
+fn hold(address: SocketAddrV4) -> Result<()> {
+    let mut said = String::new();
+    for _ in 0..100 {
+        let mut socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.write_all(b"GET /alerts HTTP/1.1\r\nHost: bench\r\n\r\n")?;
+        let mut answer = [0; 1024];
+        let length = socket.read(&mut answer).unwrap_or(0);
+        said = String::from_utf8_lossy(&answer[..length]).into_owned();
+        if said.starts_with("HTTP/1.1 200") {
+            return Ok(());
+        }
+        pause(Duration::from_millis(100));
+    }
+    Err(format!("pushpin holds no stream: {said}").into())
 }
