@@ -23,7 +23,7 @@ pub(super) fn collect(place: &Place) -> Value {
     json!({
         "time": said(Path::new("date"), &["-u", "+%Y-%m-%d %H:%M UTC"]),
         "machine": format!(
-            "{}, {cores} cores, {:.0} GiB, Linux {}; server on core {}, load generator on another, loopback",
+            "{}, {cores} cores, {:.0} GiB, Linux {}; server on core {}, loopback",
             model.unwrap_or("unknown CPU"),
             meminfo("MemTotal:") as f64 / f64::from(1 << 30),
             said(Path::new("uname"), &["-r"]),

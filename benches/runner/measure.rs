@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::rows::Entry;
 use crate::Result;
 use crate::dialect::Target;
-use crate::server::{Kind, Place, Server, pinned};
+use crate::server::{Kind, Place, Server, directory, pinned};
 
 /// What the generator prints when the server is to be restarted; it is told the new process then.
 pub(crate) const RESTART: &str = "restart";
@@ -17,7 +17,7 @@ pub(crate) const RESTART: &str = "restart";
 /// Starts the server, puts the load on it, and returns what the generator reports.
 pub(super) fn once(entry: &Entry, place: &Place, load_core: &str) -> Result<Value> {
     if entry.kind == Kind::StoreFsync {
-        let directory = tempfile::tempdir()?;
+        let directory = directory()?;
         let mut command = pinned(&place.core, &place.own);
         command.args(["floor", "store"]).args(&entry.arguments);
         command.arg("--file").arg(directory.path().join("store.redb"));
@@ -70,8 +70,10 @@ fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<u3
 
 /// The same command, killed after so many seconds.
 fn bounded(command: Command, seconds: u32) -> Command {
-    let mut outer = Command::new("timeout");
-    outer.args(["--signal", "KILL", &seconds.to_string()]).arg(Path::new(command.get_program()));
+    let mut outer = Command::new("setpriv");
+    outer
+        .args(["--pdeathsig", "TERM", "timeout", "--signal", "KILL", &seconds.to_string()])
+        .arg(Path::new(command.get_program()));
     outer.args(command.get_args());
     outer
 }

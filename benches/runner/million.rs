@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{facts, measure};
 use crate::dialect::{Requests, Topics};
 use crate::machine::{Tree, descriptor_limit, meminfo, now, pause};
-use crate::server::{Place, Server, pinned};
+use crate::server::{self, Place, Server, pinned};
 use crate::stamp::Stamp;
 use crate::{Result, net};
 
@@ -57,6 +57,7 @@ impl Drop for Pair {
 /// Opens as many as there should be, or as memory and time allow, and sends one alert to all.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let each = options.each.unwrap_or(usize::MAX).min(descriptor_limit() as usize - 500).min(options.subscribers);
+    server::sweep();
     let place = place(options)?;
     let (began, available, slab) = (now(), meminfo("MemAvailable:"), meminfo("Slab:"));
     let (mut pairs, mut opened, mut stopped) = (Vec::<Pair>::new(), 0, "all are open");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::machine::now;
-use crate::server::{Kind, Place};
+use crate::server::{self, Kind, Place};
 pub(crate) use measure::RESTART;
 use rows::{Entry, Row};
 
@@ -82,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let place = place(options)?;
+    server::sweep();
     let directory = options.results.join(facts::stamp());
     fs::create_dir_all(&directory)?;
     let facts = facts::collect(&place);

@@ -17,6 +17,10 @@ use crate::Result;
 use crate::dialect::{Dialect, Target};
 use crate::machine::{now, pause};
 
+/// Where servers keep their files.
+const PARENT: &str = "/var/tmp";
+const PREFIX: &str = "alertd-bench-";
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Kind {
@@ -74,7 +78,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it takes connections.
     pub(crate) fn start(kind: Kind, place: &Place) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("alertd-bench-").tempdir()?;
+        let directory = directory()?;
         match kind {
             Kind::FloorWrite => Self::floor(place, directory, &["write"]),
             Kind::FloorRing => Self::floor(place, directory, &["ring"]),
@@ -91,7 +95,7 @@ impl Server {
 
     /// alertd with more settings for its HTTP side.
     pub(crate) fn alertd(place: &Place, durability: &str, http: &str) -> Result<Self> {
-        alertd::start(place, tempfile::Builder::new().prefix("alertd-bench-").tempdir()?, durability, http)
+        alertd::start(place, directory()?, durability, http)
     }
 
     fn floor(place: &Place, directory: TempDir, arguments: &[&str]) -> Result<Self> {
@@ -146,6 +150,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         for child in self.children.iter_mut().rev() {
             end(child, Duration::from_secs(5));
+        }
+    }
+}
+
+/// A new directory on a disk (/tmp may be memory, where flushing costs nothing), named after this process.
+pub(crate) fn directory() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(PARENT)?)
+}
+
+/// Removes what runs left behind that were broken off.
+pub(crate) fn sweep() {
+    for entry in std::fs::read_dir(PARENT).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
