@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "progress goes to standard error")]
 
 mod answer;
+mod check;
 mod dialect;
 mod floor;
 mod histogram;
@@ -42,6 +43,8 @@ enum Role {
     /// Be a server that does only what physics asks for.
     #[command(subcommand)]
     Floor(floor::Floor),
+    /// See whether the load generator's parts notice what they must.
+    Check,
     /// A million subscribers, in as many processes as descriptors ask for.
     Million(runner::million::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         Role::Run(options) => runner::run(&options),
         Role::Load(workload) => load::run(&workload),
         Role::Floor(floor) => floor::run(&floor),
+        Role::Check => check::run(),
         Role::Million(options) => runner::million::run(&options),
     }
 }

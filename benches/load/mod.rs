@@ -15,6 +15,9 @@ mod storm;
 mod stream;
 mod tally;
 
+pub(crate) use order::{Order, Seen};
+pub(crate) use sse::{Decoder, Event};
+
 use clap::Subcommand;
 use serde_json::{Map, Value};
 

@@ -153,9 +153,8 @@ fn publish(target: &Target, pace: f64, shared: &Shared) -> u32 {
     while !shared.stop.load(Ordering::Acquire) {
         let due = began + (f64::from(sequence - 1) / pace * 1e9) as u64;
         pause(Duration::from_nanos(due.saturating_sub(now())));
-        // The last try counts: what was refused was published for nobody yet.
+        target.publish(Topics::One, Stamp { sequence, nanoseconds: now() }, true, &mut request);
         loop {
-            target.publish(Topics::One, Stamp { sequence, nanoseconds: now() }, true, &mut request);
             match exchange(target, &mut connection, &request) {
                 Ok(()) => break,
                 Err(_) => connection = None,
