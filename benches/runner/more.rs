@@ -25,7 +25,7 @@ fn reconnect(quick: bool) -> Row {
         columns: vec![
             ("resume_s", "s from the first back to the last", 2),
             ("restart_to_resumed_s", "s from the order to restart to the last", 2),
-            ("cpu_us_per_resume", "server CPU us/resume", 0),
+            ("cpu_us_per_resume", "server CPU us/resume, live traffic included", 0),
             ("normal_p99_ms", "live p99 ms before", 1),
             ("meanwhile_p99_ms", "live p99 ms meanwhile", 1),
             ("meanwhile_to_normal_p99", "ratio", 2),

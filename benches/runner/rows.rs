@@ -58,7 +58,7 @@ pub(super) fn entry(kind: Kind, arguments: &str) -> Entry {
 
 /// Slow peers: once is enough to know the order of magnitude.
 pub(super) fn slow(kind: Kind, arguments: &str) -> Entry {
-    Entry { rounds: 1, limit: 150, ..entry(kind, arguments) }
+    Entry { rounds: 1, limit: 240, ..entry(kind, arguments) }
 }
 
 pub(super) fn named(name: &str, entry: Entry) -> Entry {
