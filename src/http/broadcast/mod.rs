@@ -49,6 +49,18 @@ pub struct Broadcast {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// A loop that panicked would be given streams which then hang in silence. Ended as a whole, the daemon is started again
+/// and all streams resume.
+struct EndsWithTheLoop;
+
+impl Drop for EndsWithTheLoop {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// What a connection holds as long as it is open: its permit, and its share in the end of the server.
 pub struct Tenure {
     _permit: OwnedSemaphorePermit,
@@ -78,8 +90,10 @@ impl Broadcast {
         });
         for (number, inbox) in broadcast.inboxes.iter().enumerate() {
             let fanout = Fanout::new(Arc::clone(&broadcast), Arc::clone(inbox))?;
-            let thread =
-                std::thread::Builder::new().name(format!("alertd-fan-{number}")).spawn(move || fanout.run())?;
+            let thread = std::thread::Builder::new().name(format!("alertd-fan-{number}")).spawn(move || {
+                let _guard = EndsWithTheLoop;
+                fanout.run();
+            })?;
             broadcast.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
         Ok(broadcast)
