@@ -140,8 +140,8 @@ impl Ring {
         self.log().bytes
     }
 
-    /// Appends the chunks from `position` on, one at the least and about `most` bytes.
-    pub(super) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
+    /// Gives the chunks from `position` on, one at the least and about `most` bytes.
+    pub(super) fn read(&self, position: u64, most: usize, mut take: impl FnMut(Chunk)) -> Found {
         let log = self.log();
         let Some(offset) = position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) else {
             return Found::Overwritten;
@@ -152,7 +152,7 @@ impl Ring {
                 break;
             }
             bytes += chunk.wire.len();
-            into.push(chunk.clone());
+            take(chunk.clone());
         }
         if bytes == 0 { Found::Nothing } else { Found::Chunks }
     }

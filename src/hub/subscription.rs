@@ -107,16 +107,14 @@ impl Subscription {
             Place::Log { .. } => Next::Idle(head),
             Place::Ring { ring, position, wake } => {
                 wake.mark_unchanged();
-                let mut chunks = Vec::with_capacity(1);
-                match ring.read(*position, 0, &mut chunks) {
-                    Found::Overwritten => Next::Lost,
-                    _ => match chunks.pop() {
-                        Some(chunk) => {
-                            *position += 1;
-                            Next::Chunk(chunk)
-                        }
-                        None => Next::Idle(head.max(self.joined)),
-                    },
+                let mut next = None;
+                match (ring.read(*position, 0, |chunk| next = Some(chunk)), next) {
+                    (Found::Overwritten, _) => Next::Lost,
+                    (_, Some(chunk)) => {
+                        *position += 1;
+                        Next::Chunk(chunk)
+                    }
+                    (_, None) => Next::Idle(head.max(self.joined)),
                 }
             }
         }
@@ -152,7 +150,7 @@ impl Reader {
 
     /// Appends the chunks from `position` on, one at the least and about `most` bytes.
     pub fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
-        self.ring.read(position, most, into)
+        self.ring.read(position, most, |chunk| into.push(chunk))
     }
 
     /// The position behind the newest chunk, and an id up to which whoever stands there has had everything.

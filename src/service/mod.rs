@@ -8,6 +8,7 @@ mod ends;
 mod keys;
 mod limit;
 mod numbers;
+mod outlet;
 mod pace;
 mod publish;
 mod read;
@@ -35,10 +36,11 @@ use caller::may_read;
 pub use limit::{Place, PlaceOwner};
 use limit::{Places, Rate};
 pub use numbers::Numbers;
+pub use outlet::{End, FAREWELL, Outlet, STALL};
 pub use pace::Pace;
 pub use read::{HistoryPage, Query};
 pub use refusal::Refusal;
-pub use stream::{Cohort, End, FAREWELL, Live, Outlet, STALL, Stream};
+pub use stream::{Cohort, Live, Stream};
 use tickets::Tickets;
 
 /// What may change at a reload.

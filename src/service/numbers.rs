@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::stream::End;
+use super::outlet::End;
 use crate::api::TrafficStatus;
 use crate::sse::Bye;
 

@@ -2,7 +2,7 @@
 //!
 //! Made by [`Service::open_stream`](super::Service::open_stream) and run by the HTTP layer, which gives it an [`Outlet`].
 //! Whatever goes into the outlet is a whole number of blocks, so nothing ever ends inside one. The reader sets the pace: a
-//! stream holds one page or chunk at a time, and a reader that takes nothing for [`STALL`] is ended.
+//! stream holds one page or chunk at a time, and a reader that takes nothing for [`STALL`](super::STALL) is ended.
 //!
 //! On a socket of its own a stream is [led](Stream::lead) to where its ring goes on; from there a broadcast loop carries
 //! it as a [`Live`], and gives it back with [`Cohort::resume`] if its ring is too short for it.
@@ -16,43 +16,16 @@ use tokio::time::{Instant, sleep_until};
 use super::ends::Ends;
 use super::limit::Place;
 use super::numbers::Numbers;
+use super::outlet::{End, Flow, Outlet};
 use crate::alert::{Filter, Id, Record, Start};
 use crate::engine::{Engine, Range};
 use crate::hub::{Hub, Next, Subscription};
 use crate::sse::{Bye, Format, Gap};
 
-/// A reader that takes nothing for so long is too slow.
-pub const STALL: Duration = Duration::from_secs(30);
-/// How long the last words may take.
-pub const FAREWELL: Duration = Duration::from_secs(1);
 /// Alerts, and bytes, of one page of the replay: what each stream may hold in memory while its reader takes its time.
 const PAGE: (usize, usize) = (500, 64 << 10);
 /// Between two tries while the engine is away.
 const AWAY: Duration = Duration::from_millis(500);
-
-/// Why a stream goes on no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The reader is gone: nobody is left to tell.
-    Gone,
-    /// The server ends it, and says why.
-    Bye(Bye),
-}
-
-/// The way to the reader.
-pub trait Outlet: Send {
-    /// Sends what goes before the stream, at once.
-    fn begin(&mut self) -> impl Future<Output = Result<(), End>> + Send;
-
-    /// Sends whole blocks; waits until the reader has room, for [`STALL`] at the most.
-    fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), End>> + Send;
-
-    /// Sends the last words, where the reader takes them within [`FAREWELL`].
-    fn finish(&mut self, last: Bytes) -> impl Future<Output = ()> + Send;
-
-    /// Waits until the reader is gone.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static;
-}
 
 /// What streams of one key and filter have in common.
 pub struct Cohort {
@@ -101,21 +74,6 @@ pub struct Live {
     pub place: Place,
 }
 
-/// Sends, and knows when the next sign of life is due.
-struct Flow<'a, O> {
-    outlet: &'a mut O,
-    heartbeat: Duration,
-    next_heartbeat: Instant,
-}
-
-impl<O: Outlet> Flow<'_, O> {
-    async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
-        self.outlet.send(blocks).await?;
-        self.next_heartbeat = Instant::now() + self.heartbeat;
-        Ok(())
-    }
-}
-
 impl Cohort {
     /// How the stream is written.
     #[must_use]
@@ -127,12 +85,6 @@ impl Cohort {
     #[must_use]
     pub const fn heartbeat(&self) -> Duration {
         self.heartbeat
-    }
-
-    /// The counters.
-    #[must_use]
-    pub fn numbers(&self) -> &Numbers {
-        &self.numbers
     }
 
     /// Waits for what ends all streams of this cohort.
@@ -158,12 +110,6 @@ impl Cohort {
 }
 
 impl Stream {
-    /// The format, for the head of the answer.
-    #[must_use]
-    pub fn format(&self) -> Format {
-        self.cohort.format
-    }
-
     /// Whether nothing before `until` is asked for, so that the log need not be read.
     fn is_at(&self, until: Id) -> bool {
         match &self.start {

@@ -18,7 +18,6 @@ pub(super) struct Batch {
     chunks: Vec<Chunk>,
     /// Several chunks in a row; a lone one goes out as it is.
     joined: Vec<u8>,
-    bytes: usize,
     alerts: u64,
     /// The ring has more, which is too much for one write.
     full: bool,
@@ -39,7 +38,6 @@ impl Batch {
             if self.chunks.len() > 1 {
                 self.chunks.iter().for_each(|chunk| self.joined.extend_from_slice(&chunk.wire));
             }
-            self.bytes = self.chunks.iter().map(|chunk| chunk.wire.len()).sum();
             self.alerts = self.chunks.iter().map(|chunk| chunk.alerts).sum();
             let to = position + self.chunks.len() as u64;
             self.full = to < end;
@@ -60,11 +58,6 @@ impl Batch {
             [only] => &only.wire,
             _ => &self.joined,
         }
-    }
-
-    /// How many bytes that are.
-    pub(super) const fn size(&self) -> usize {
-        self.bytes
     }
 
     /// How many alerts it holds.

@@ -101,13 +101,11 @@ impl Inbox {
         }
     }
 
-    /// Moves all that was left; true if there was anything.
-    pub(super) fn take(&self, commands: &mut VecDeque<Command>, news: &mut Vec<u32>) -> bool {
+    /// Moves all that was left.
+    pub(super) fn take(&self, commands: &mut VecDeque<Command>, news: &mut Vec<u32>) {
         let mut post = self.post();
-        let any = !post.commands.is_empty() || !post.news.is_empty();
         commands.append(&mut post.commands);
         news.extend(post.news.drain());
-        any
     }
 
     /// Announces that the loop is about to sleep; false if it must not, because something was left.

@@ -126,7 +126,7 @@ impl Broadcast {
             inbox.send(Command::Quit);
         }
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // A loop that panicked has cut its streams already.
+            // It cannot have panicked, or nobody would be here.
             let _ = thread.join();
         }
     }

@@ -6,7 +6,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::net::{SendFlags, send};
@@ -48,16 +47,13 @@ impl Pipe {
         }
     }
 
-    /// Writes all that is pending, and gives up where the socket takes nothing for `patience`. Safe to cancel.
-    pub(super) async fn flush(&mut self, patience: Duration) -> Result<(), End> {
+    /// Writes all that is pending, and gives up where the socket takes nothing for [`STALL`]. Safe to cancel.
+    async fn flush(&mut self) -> Result<(), End> {
         while !self.pending.is_empty() {
             match self.try_send() {
                 Ok(sent) => self.pending.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timeout(patience, self.writable())
-                        .await
-                        .map_err(|_| End::Bye(Bye::Slow))?
-                        .map_err(|_| End::Gone)?;
+                    timeout(STALL, self.writable()).await.map_err(|_| End::Bye(Bye::Slow))?.map_err(|_| End::Gone)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(End::Gone),
@@ -105,18 +101,18 @@ async fn closed(socket: &TcpStream) -> io::Result<()> {
 
 impl Outlet for Pipe {
     async fn begin(&mut self) -> Result<(), End> {
-        self.flush(STALL).await
+        self.flush().await
     }
 
     async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
         chunked::write(&mut self.pending, |out| out.put(blocks));
-        self.flush(STALL).await
+        self.flush().await
     }
 
     async fn finish(&mut self, last: Bytes) {
         chunked::write(&mut self.pending, |out| out.put(last));
         self.pending.put_slice(chunked::END);
-        let _ = timeout(FAREWELL, self.flush(FAREWELL)).await;
+        let _ = timeout(FAREWELL, self.flush()).await;
     }
 
     fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {

@@ -33,7 +33,6 @@ pub(super) struct Group {
     pub(super) cohort: Arc<Cohort>,
     pub(super) row: u32,
     pub(super) members: List,
-    count: u32,
     /// Tells it from one that had the same number before.
     pub(super) serial: u64,
     watcher: AbortHandle,
@@ -68,7 +67,6 @@ impl Rows {
         let (ring, position) = live.subscription.place()?;
         let key = GroupKey { owner: live.place.owner(), ring, heartbeat: live.cohort.heartbeat() };
         if let Some(&number) = self.by_key.get(&key) {
-            self.group(number)?.count += 1;
             return Some((number, position));
         }
         let row = self.row_of(live, ring, inbox)?;
@@ -85,7 +83,6 @@ impl Rows {
             cohort: Arc::clone(&live.cohort),
             row,
             members: List::default(),
-            count: 1,
             serial,
             watcher: watcher.abort_handle(),
         });
@@ -106,11 +103,9 @@ impl Rows {
         Some(number)
     }
 
-    /// Lets go of a seat's share in its group, and of group and row with the last one.
+    /// Lets go of a group without members, and of its row with the last group.
     pub(super) fn leave(&mut self, number: u32, inbox: &Inbox) {
-        let Some(group) = self.group(number) else { return };
-        group.count -= 1;
-        if group.count > 0 {
+        if self.group(number).is_none_or(|group| group.members.first().is_some()) {
             return;
         }
         let group = self.groups.remove(number as usize);

@@ -3,8 +3,8 @@
 //! It runs on a thread of its own, and does a bounded amount of work before it looks at anything else: a slice of seats of
 //! one row, then what sockets and other threads have to say, then the clock's hand moves on. A seat that is served gets
 //! everything from its position to the ring's end in one write, so the busier the loop is, the more each write carries.
-//! Between two slices it lets other threads run, which answer requests meanwhile; where
-//! seats with room in their sockets have much left to get, it has publishers held back for a moment.
+//! Between two slices it lets other threads run, which answer requests meanwhile; where seats with room in their sockets
+//! have much left to get, it has publishers held back for a moment.
 
 mod leave;
 mod look;

@@ -47,8 +47,9 @@ impl Fanout {
             }
             self.seats.unlink(&mut row.ready, Chain::Ready, first);
             self.serve(first, number, end);
-            behind = self.batch.size() > BEHIND;
-            bytes += self.batch.size();
+            let served = self.batch.bytes().len();
+            behind = served > BEHIND;
+            bytes += served;
         }
         self.enqueue(number);
         behind

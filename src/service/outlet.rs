@@ -1,0 +1,54 @@
+//! The way from a stream to its reader, whatever carries it.
+//!
+//! The HTTP layer has one for each road; streams know no other.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::sse::Bye;
+
+/// A reader that takes nothing for so long is too slow.
+pub const STALL: Duration = Duration::from_secs(30);
+/// How long the last words may take.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Why a stream goes on no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The reader is gone: nobody is left to tell.
+    Gone,
+    /// The server ends it, and says why.
+    Bye(Bye),
+}
+
+/// The way to the reader.
+pub trait Outlet: Send {
+    /// Sends what goes before the stream, at once.
+    fn begin(&mut self) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// Sends whole blocks; waits until the reader has room, for [`STALL`] at the most.
+    fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), End>> + Send;
+
+    /// Sends the last words, where the reader takes them within [`FAREWELL`].
+    fn finish(&mut self, last: Bytes) -> impl Future<Output = ()> + Send;
+
+    /// Waits until the reader is gone.
+    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// Sends, and knows when the next sign of life is due.
+pub(super) struct Flow<'a, O> {
+    pub(super) outlet: &'a mut O,
+    pub(super) heartbeat: Duration,
+    pub(super) next_heartbeat: Instant,
+}
+
+impl<O: Outlet> Flow<'_, O> {
+    pub(super) async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
+        self.outlet.send(blocks).await?;
+        self.next_heartbeat = Instant::now() + self.heartbeat;
+        Ok(())
+    }
+}
