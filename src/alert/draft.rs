@@ -135,22 +135,24 @@ impl Draft {
         format!("{head}{}", self.metadata.canonical())
     }
 
+    /// The alert's JSON between its id and the time at which it came in, both of which the engine gives it.
+    #[must_use]
+    pub fn json_between(&self) -> Vec<u8> {
+        let (message, metadata) = (&self.message, self.metadata.as_str());
+        let mut json = Vec::with_capacity(message.len() + metadata.len() + self.topic.as_str().len() + 160);
+        json.extend_from_slice(format!(r#"","topic":"{}","message":"#, self.topic).as_bytes());
+        serde_json::to_writer(&mut json, message).unwrap_or_default(); // a string into a Vec cannot fail
+        json.extend_from_slice(
+            format!(r#","level":"{}","metadata":{metadata},"received_at":""#, self.level).as_bytes(),
+        );
+        json
+    }
+
     /// The alert as it is stored and sent, once the engine knows its id.
     #[must_use]
     pub fn record(&self, id: Id, received_ms: u64) -> Record {
-        let mut json =
-            Vec::with_capacity(self.message.len() + self.metadata.as_str().len() + self.topic.as_str().len() + 160);
-        json.extend_from_slice(format!(r#"{{"id":"{id}","topic":"{}","message":"#, self.topic).as_bytes());
-        serde_json::to_writer(&mut json, &self.message).unwrap_or_default(); // a string into a Vec cannot fail
-        json.extend_from_slice(
-            format!(
-                r#","level":"{}","metadata":{},"received_at":"{}"}}"#,
-                self.level,
-                self.metadata.as_str(),
-                super::rfc3339(received_ms)
-            )
-            .as_bytes(),
-        );
+        let (between, time) = (self.json_between(), super::rfc3339(received_ms));
+        let json = [format!(r#"{{"id":"{id}"#).as_bytes(), &between, time.as_bytes(), br#""}"#].concat();
         Record { id, topic: self.topic.clone(), level: self.level, received_ms, json: Bytes::from(json) }
     }
 }

@@ -115,7 +115,7 @@ async fn serve(
     let doors = Doors::open(&resolved, inherited)?;
     let listening = doors.addresses();
     let (embedded, feed, keyring) = open_stores(config, &clock, &notifier).await?;
-    let engine = Engine::Embedded(embedded.clone());
+    let engine = Engine::Embedded(embedded);
     let hub = Hub::new(settings::hub(config), engine.head());
     let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
 
@@ -148,8 +148,16 @@ async fn serve(
     notifier.ready(&format!("listening on {listening}"));
 
     let mut watchdog = Watchdog::new(engine.clone(), &hub, Arc::clone(&service), &notifier, listening);
-    let mut reloader =
-        Reloader { inputs, resolved, service: Arc::clone(&service), http: http_settings, hub, embedded, keyring, tls };
+    let mut reloader = Reloader {
+        inputs,
+        resolved,
+        service: Arc::clone(&service),
+        http: http_settings,
+        hub,
+        engine: engine.clone(),
+        keyring,
+        tls,
+    };
     loop {
         tokio::select! {
             _ = stop.recv() => break,
@@ -214,6 +222,7 @@ async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
     while let Some(fed) = feed.recv().await {
         match fed {
             Feed::Alerts(alerts) => hub.deliver(&alerts),
+            Feed::Reset(head) => hub.reset(head),
             Feed::Marker(marker) => hub.mark(marker),
         }
     }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::settings;
 use crate::api::Reloaded;
 use crate::config::{self, Inputs, Resolved};
-use crate::engine::embedded::Embedded;
+use crate::engine::Engine;
 use crate::http;
 use crate::http::tls::Tls;
 use crate::hub::Hub;
@@ -24,7 +24,7 @@ pub(super) struct Reloader {
     pub(super) service: Arc<Service>,
     pub(super) http: Arc<ArcSwap<http::Settings>>,
     pub(super) hub: Hub,
-    pub(super) embedded: Embedded,
+    pub(super) engine: Engine,
     pub(super) keyring: Arc<Keyring>,
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -76,7 +76,7 @@ impl Reloader {
         self.service.configure(settings::service(&new));
         self.http.store(Arc::new(settings::http(config)));
         self.hub.configure(settings::hub(config));
-        self.embedded.set_retention(settings::retention(config));
+        self.engine.set_retention(settings::retention(config));
         log.set_level(settings::level(config));
         let waiting = self.resolved.config.restart_needed(config);
         Ok(Reloaded { needs_restart: waiting.into_iter().map(str::to_owned).collect(), warnings: new.warnings })

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use crate::config::{Config, Durability, LogLevel, LogTarget, Resolved, Stage};
-use crate::engine::{Clock, embedded};
+use crate::engine::{Clock, Retention, embedded};
 use crate::{http, hub, keyring, log, service};
 
 pub(super) fn service(resolved: &Resolved) -> service::Settings {
@@ -58,8 +58,8 @@ pub(super) fn engine(config: &Config, clock: Clock) -> embedded::Settings {
     }
 }
 
-pub(super) fn retention(config: &Config) -> embedded::Retention {
-    embedded::Retention {
+pub(super) fn retention(config: &Config) -> Retention {
+    Retention {
         age_ms: u64::try_from(config.alerts.retain_age.as_millis()).unwrap_or(u64::MAX),
         count: config.alerts.retain_count,
         bytes: config.alerts.retain_bytes,

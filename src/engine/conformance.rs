@@ -1,40 +1,60 @@
 //! What every engine must hold, run against each of them.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::Receiver;
 
-use super::embedded::{Durability, Embedded, Retention, Settings};
-use super::{AppendError, Engine, Feed, Idempotency, Publish, Range};
+use super::embedded::{Durability, Embedded, Settings};
+use super::redis::testing::Server;
+use super::{AppendError, Clock, Engine, Feed, Idempotency, Publish, Range, Retention};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, Start};
 
 const NOW: u64 = 1_795_455_190_000;
+
+const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
+
+/// Where logs of one engine are kept; each has a name.
+enum Place {
+    Embedded(tempfile::TempDir, Durability),
+    Redis(Server),
+}
+
+impl Place {
+    fn all() -> [Self; 3] {
+        let directory = || tempfile::tempdir().unwrap();
+        [
+            Self::Embedded(directory(), Durability::Fsync),
+            Self::Embedded(directory(), Durability::None),
+            Self::Redis(Server::start()),
+        ]
+    }
+
+    async fn open(&self, name: &str, retention: Retention) -> Log {
+        let clock = Arc::new(AtomicU64::new(NOW));
+        let time = Arc::clone(&clock);
+        let now: Clock = Arc::new(move || time.load(Ordering::Relaxed));
+        let (engine, feed) = match self {
+            Self::Embedded(directory, durability) => {
+                let directory = directory.path().join(name);
+                let settings = Settings { directory, durability: *durability, retention, clock: now };
+                let (embedded, feed) = Embedded::open(settings).unwrap();
+                (Engine::Embedded(embedded), feed)
+            }
+            Self::Redis(server) => {
+                let (redis, feed) = server.engine(name, retention, now);
+                (Engine::Redis(redis), feed)
+            }
+        };
+        engine.met().await;
+        Log { engine, feed, clock }
+    }
+}
 
 struct Log {
     engine: Engine,
     feed: Receiver<Feed>,
     clock: Arc<AtomicU64>,
-}
-
-const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
-
-fn open(directory: &Path, retention: Retention) -> Log {
-    open_with(directory, retention, Durability::Fsync)
-}
-
-fn open_with(directory: &Path, retention: Retention, durability: Durability) -> Log {
-    let clock = Arc::new(AtomicU64::new(NOW));
-    let time = Arc::clone(&clock);
-    let settings = Settings {
-        directory: directory.to_owned(),
-        durability,
-        retention,
-        clock: Arc::new(move || time.load(Ordering::Relaxed)),
-    };
-    let (embedded, feed) = Embedded::open(settings).unwrap();
-    Log { engine: Engine::Embedded(embedded), feed, clock }
 }
 
 fn draft(topic: &str, message: &str, level: Level) -> Draft {
@@ -98,8 +118,13 @@ impl Log {
 
 #[tokio::test]
 async fn ids_rise_whatever_the_clock_does_and_reads_page_in_both_directions() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut log = open(directory.path(), UNLIMITED);
+    for place in Place::all() {
+        ids_rise(place).await;
+    }
+}
+
+async fn ids_rise(place: Place) {
+    let mut log = place.open("log", UNLIMITED).await;
     let mut ids = Vec::new();
     for (i, clock) in [NOW, NOW, NOW - 5000, NOW + 1, NOW, 0, NOW + 2, NOW + 2].into_iter().enumerate() {
         log.clock.store(clock, Ordering::Relaxed);
@@ -119,14 +144,13 @@ async fn ids_rise_whatever_the_clock_does_and_reads_page_in_both_directions() {
 
 #[tokio::test]
 async fn a_restart_keeps_all_and_ids_go_on_above_the_highest() {
-    for durability in [Durability::Fsync, Durability::None] {
-        let directory = tempfile::tempdir().unwrap();
-        let mut log = open_with(directory.path(), UNLIMITED, durability);
+    for place in Place::all() {
+        let mut log = place.open("log", UNLIMITED).await;
         let first = log.publish("a", "one", Level::Info).await;
         log.engine.close().await;
         assert!(log.engine.append(Publish { draft: draft("a", "x", Level::Info), idempotency: None }).await.is_err());
         drop(log);
-        let mut log = open_with(directory.path(), UNLIMITED, durability);
+        let mut log = place.open("log", UNLIMITED).await;
         assert_eq!(log.engine.head(), first.id);
         assert_eq!(log.all("*", Level::Info, Id::ZERO).await, [first.id]);
         log.clock.store(1, Ordering::Relaxed);
@@ -136,8 +160,13 @@ async fn a_restart_keeps_all_and_ids_go_on_above_the_highest() {
 
 #[tokio::test]
 async fn retention_by_count_bytes_age_and_topic_leaves_marks() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut log = open(directory.path(), Retention { count: 4, ..UNLIMITED });
+    for place in Place::all() {
+        retention(place).await;
+    }
+}
+
+async fn retention(place: Place) {
+    let mut log = place.open("count", Retention { count: 4, ..UNLIMITED }).await;
     let mut ids = Vec::new();
     for i in 0..10 {
         ids.push(log.publish(if i == 0 { "once" } else { "a" }, "m", Level::Info).await.id);
@@ -149,8 +178,7 @@ async fn retention_by_count_bytes_age_and_topic_leaves_marks() {
     assert!(!log.gap(ids[5], "*").await && !log.gap(ids[9], "*").await);
     assert!(log.gap(ids[4], "*").await && log.gap(Id::at(NOW * 2), "*").await && log.gap(Id::ZERO, "*").await);
 
-    let directory = tempfile::tempdir().unwrap();
-    let mut log = open(directory.path(), Retention { topic_count: 2, ..UNLIMITED });
+    let mut log = place.open("topic", Retention { topic_count: 2, ..UNLIMITED }).await;
     let quiet = log.publish("quiet", "m", Level::Info).await.id;
     let mut noisy = Vec::new();
     for _ in 0..5 {
@@ -161,16 +189,14 @@ async fn retention_by_count_bytes_age_and_topic_leaves_marks() {
     assert!(!log.gap(quiet, "quiet").await && !log.gap(noisy[1], "quiet").await && !log.gap(noisy[2], "noisy").await);
     assert!(log.gap(quiet, "noisy").await && log.gap(quiet, "*").await);
 
-    let directory = tempfile::tempdir().unwrap();
-    let mut log = open(directory.path(), Retention { age_ms: 5000, ..UNLIMITED });
+    let mut log = place.open("age", Retention { age_ms: 5000, ..UNLIMITED }).await;
     log.publish("a", "old", Level::Info).await;
     log.clock.store(NOW + 6000, Ordering::Relaxed);
     log.settled(0).await;
     // An emptied log still knows its newest id.
     assert!(log.publish("a", "new", Level::Info).await.id > Id::at(NOW));
     let bytes = log.engine.stats().await.bytes;
-    let Engine::Embedded(embedded) = &log.engine;
-    embedded.set_retention(Retention { bytes: 2 * bytes, ..UNLIMITED });
+    log.engine.set_retention(Retention { bytes: 2 * bytes, ..UNLIMITED });
     for _ in 0..5 {
         log.publish("a", "new", Level::Info).await;
     }
@@ -179,9 +205,14 @@ async fn retention_by_count_bytes_age_and_topic_leaves_marks() {
 
 #[tokio::test]
 async fn a_clock_that_leaps_a_year_does_not_empty_the_log() {
-    let directory = tempfile::tempdir().unwrap();
+    for place in Place::all() {
+        leap(place).await;
+    }
+}
+
+async fn leap(place: Place) {
     let day = 86_400_000;
-    let mut log = open(directory.path(), Retention { age_ms: day, ..UNLIMITED });
+    let mut log = place.open("log", Retention { age_ms: day, ..UNLIMITED }).await;
     let first = log.publish("a", "one", Level::Info).await.id;
     log.clock.store(NOW + 365 * day, Ordering::Relaxed);
     let second = log.publish("a", "two", Level::Info).await.id;
@@ -196,8 +227,13 @@ async fn a_clock_that_leaps_a_year_does_not_empty_the_log() {
 
 #[tokio::test]
 async fn an_idempotency_key_stores_once_also_within_one_commit() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = open(directory.path(), UNLIMITED);
+    for place in Place::all() {
+        idempotency(place).await;
+    }
+}
+
+async fn idempotency(place: Place) {
+    let log = place.open("log", UNLIMITED).await;
     let key = |user: &str, key: &str| Some(Idempotency { user: user.into(), key: key.into() });
     let publish = |text: &str, idempotency| Publish { draft: draft("a", text, Level::Info), idempotency };
     let same: Vec<_> = (0..50)
@@ -215,7 +251,7 @@ async fn an_idempotency_key_stores_once_also_within_one_commit() {
     assert!(matches!(log.engine.append(publish("other", key("alice", "k"))).await, Err(AppendError::Conflict)));
     assert!(!log.engine.append(publish("other", key("bob", "k"))).await.unwrap().repeated);
     log.engine.close().await;
-    let log = open(directory.path(), UNLIMITED);
+    let log = place.open("log", UNLIMITED).await;
     let again = log.engine.append(publish("m", key("alice", "k"))).await.unwrap();
     assert!(again.repeated);
     assert_eq!(again.record, stored[0].record);
@@ -224,8 +260,13 @@ async fn an_idempotency_key_stores_once_also_within_one_commit() {
 
 #[tokio::test]
 async fn latest_is_the_newest_of_each_topic_that_is_young_and_passes() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut log = open(directory.path(), UNLIMITED);
+    for place in Place::all() {
+        latest(place).await;
+    }
+}
+
+async fn latest(place: Place) {
+    let mut log = place.open("log", UNLIMITED).await;
     log.publish("old", "m", Level::Error).await;
     log.clock.store(NOW + 1000, Ordering::Relaxed);
     log.publish("a", "m", Level::Error).await;

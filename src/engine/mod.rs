@@ -6,14 +6,18 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+pub mod redis;
 
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use crate::alert::{Draft, Filter, Id, Record, Start};
 use crate::api::EngineStatus;
 use crate::sse::Gap;
 
 use embedded::Embedded;
+use redis::Redis;
 
 /// Scopes an `Idempotency-Key` to its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +28,13 @@ pub struct Idempotency {
     pub key: String,
 }
 
+impl Idempotency {
+    /// Stands for the key; a user name has no NUL, so two users' keys cannot meet.
+    fn hash(&self) -> [u8; 32] {
+        Sha256::new().chain_update(&self.user).chain_update([0]).chain_update(&self.key).finalize().into()
+    }
+}
+
 /// An alert to be stored.
 #[derive(Clone, Debug)]
 pub struct Publish {
@@ -31,6 +42,26 @@ pub struct Publish {
     pub draft: Draft,
     /// Present where a retry must not store it twice.
     pub idempotency: Option<Idempotency>,
+}
+
+impl Publish {
+    /// Tells whether two publishes are of the same alert.
+    fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(self.draft.canonical()).into()
+    }
+}
+
+/// How much is retained; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Milliseconds.
+    pub age_ms: u64,
+    /// Alerts.
+    pub count: u64,
+    /// Bytes of alerts.
+    pub bytes: u64,
+    /// Alerts of one topic.
+    pub topic_count: u64,
 }
 
 /// The alert is in the log, as durably as configured.
@@ -104,6 +135,8 @@ pub struct Page {
 pub enum Feed {
     /// Alerts of one commit.
     Alerts(Arc<[Record]>),
+    /// The log goes on behind this id, and what was before it must be looked up: the feed has a break here.
+    Reset(Id),
     /// The watchdog's marker: no alert, no id, seen by no stream.
     Marker(u64),
 }
@@ -116,6 +149,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub enum Engine {
     /// Alerts on this machine's disk.
     Embedded(Embedded),
+    /// Alerts in Redis or Valkey, shared by a fleet.
+    Redis(Redis),
 }
 
 impl Engine {
@@ -126,6 +161,7 @@ impl Engine {
     pub async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
         match self {
             Self::Embedded(embedded) => embedded.append(publish).await,
+            Self::Redis(redis) => redis.append(publish).await,
         }
     }
 
@@ -143,6 +179,7 @@ impl Engine {
     ) -> Result<Seek, ReadError> {
         match self {
             Self::Embedded(embedded) => embedded.seek(start, filter, until, latest_after_ms).await,
+            Self::Redis(redis) => redis.seek(start, filter, until, latest_after_ms).await,
         }
     }
 
@@ -153,6 +190,7 @@ impl Engine {
     pub async fn read(&self, range: Range) -> Result<Page, ReadError> {
         match self {
             Self::Embedded(embedded) => embedded.read(range).await,
+            Self::Redis(redis) => redis.read(range, false).await,
         }
     }
 
@@ -163,6 +201,7 @@ impl Engine {
     pub async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
         match self {
             Self::Embedded(embedded) => embedded.read_back(range).await,
+            Self::Redis(redis) => redis.read(range, true).await,
         }
     }
 
@@ -171,6 +210,32 @@ impl Engine {
     pub fn head(&self) -> Id {
         match self {
             Self::Embedded(embedded) => embedded.head(),
+            Self::Redis(redis) => redis.head(),
+        }
+    }
+
+    /// Whether the newest id is known; an engine on this machine knows it from the start.
+    #[must_use]
+    pub fn has_met(&self) -> bool {
+        match self {
+            Self::Embedded(_) => true,
+            Self::Redis(redis) => redis.has_met(),
+        }
+    }
+
+    /// Waits until the newest id is known. Safe to cancel.
+    pub async fn met(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(redis) => redis.met().await,
+        }
+    }
+
+    /// Changes how much is kept, from the next step of retention on.
+    pub fn set_retention(&self, retention: Retention) {
+        match self {
+            Self::Embedded(embedded) => embedded.set_retention(retention),
+            Self::Redis(redis) => redis.set_retention(retention),
         }
     }
 
@@ -178,6 +243,7 @@ impl Engine {
     pub async fn stats(&self) -> EngineStatus {
         match self {
             Self::Embedded(embedded) => embedded.stats().await,
+            Self::Redis(redis) => redis.stats().await,
         }
     }
 
@@ -188,6 +254,7 @@ impl Engine {
     pub fn health(&self) -> Result<(), String> {
         match self {
             Self::Embedded(embedded) => embedded.health(),
+            Self::Redis(redis) => redis.health(),
         }
     }
 
@@ -195,6 +262,7 @@ impl Engine {
     pub fn probe(&self, marker: u64) {
         match self {
             Self::Embedded(embedded) => embedded.probe(marker),
+            Self::Redis(redis) => redis.probe(marker),
         }
     }
 
@@ -202,6 +270,7 @@ impl Engine {
     pub async fn close(&self) {
         match self {
             Self::Embedded(embedded) => embedded.close().await,
+            Self::Redis(redis) => redis.close().await,
         }
     }
 }

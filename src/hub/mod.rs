@@ -99,6 +99,14 @@ impl Hub {
         self.0.head.send_replace(last.id);
     }
 
+    /// The log goes on behind this id and the feed has a break before it: every subscription finds its place lost, and
+    /// goes on from the engine.
+    pub fn reset(&self, head: Id) {
+        let state = self.0.state();
+        state.rings.values().for_each(|entry| entry.ring.forget());
+        self.0.head.send_modify(|own| *own = head.max(*own));
+    }
+
     /// Takes the watchdog's marker, which proves that the road up to here is open.
     pub fn mark(&self, marker: u64) {
         drop(self.0.state());
@@ -319,6 +327,20 @@ mod tests {
         assert!(matches!(second.next(), Next::Lost));
         assert_eq!(second.rejoin(), Id::at(1));
         assert!(matches!(second.next(), Next::Idle(head) if head == Id::at(1)));
+    }
+
+    #[test]
+    fn after_a_break_of_the_feed_every_reader_has_lost_its_place() {
+        let hub = Hub::new(ROOMY, Id::ZERO);
+        let mut ring = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+        hub.deliver(&[record(1, "t", Level::Info)]);
+        assert_eq!(drain(&mut ring), (1, Some(Id::at(1))));
+        hub.reset(Id::at(9));
+        assert!(matches!(ring.next(), Next::Lost));
+        assert_eq!(ring.rejoin(), Id::at(9));
+        assert!(matches!(ring.next(), Next::Idle(head) if head == Id::at(9)));
+        hub.deliver(&[record(10, "t", Level::Info)]);
+        assert_eq!(drain(&mut ring), (1, Some(Id::at(10))));
     }
 
     #[test]

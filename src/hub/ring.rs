@@ -119,15 +119,30 @@ impl Ring {
             log.seal();
             log.shrink(cap);
         }
-        self.wake.send_replace(());
-        for (listener, number) in &*self.listeners() {
-            listener.news(*number);
-        }
+        self.wake();
     }
 
     /// Drops what is over `cap` bytes.
     pub(super) fn shrink(&self, cap: usize) {
         self.log().shrink(cap);
+    }
+
+    /// Drops everything; no position that was ever given is in it any more.
+    pub(super) fn forget(&self) {
+        {
+            let mut log = self.log();
+            log.base += log.chunks.len() as u64 + 1;
+            log.chunks.clear();
+            log.bytes = 0;
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.wake.send_replace(());
+        for (listener, number) in &*self.listeners() {
+            listener.news(*number);
+        }
     }
 
     /// The position behind the newest chunk.

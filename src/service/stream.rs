@@ -160,12 +160,17 @@ impl Stream {
     async fn advance(&mut self, outlet: &mut impl Outlet, hand_over: bool) -> Result<Id, End> {
         let heartbeat = self.cohort.heartbeat;
         let mut flow = Flow { outlet, heartbeat, next_heartbeat: Instant::now() + heartbeat };
-        if !self.seam || !self.is_at(self.subscription.joined()) {
+        let engine = self.cohort.engine.clone();
+        let is_strange = !engine.has_met();
+        if is_strange || !self.seam || !self.is_at(self.subscription.joined()) {
             // Where the log is read, that may take its time: the reader learns at once that it is let in. And where no
             // seam is to come, maybe nothing else goes out before the stream is handed over.
             flow.outlet.begin().await?;
         }
-        let head = self.cohort.engine.head();
+        if is_strange {
+            self.meet(&engine, &mut flow).await?;
+        }
+        let head = engine.head();
         if head > self.subscription.joined() {
             // What is stored and answered is on its way to the hub: a cursor on it would get it a second time, and
             // `latest` would be the one before.
@@ -181,6 +186,19 @@ impl Stream {
             // Overtaken: what is missing comes from the engine, up to where the ring goes on.
             self.subscription.rejoin();
             self.start = Start::After(cursor);
+        }
+    }
+
+    /// Waits until the engine knows its newest id: before that nothing can be said to be behind it.
+    async fn meet<O: Outlet>(&mut self, engine: &Engine, flow: &mut Flow<'_, O>) -> Result<(), End> {
+        let met = engine.met();
+        tokio::pin!(met);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut met => return Ok(()),
+                away = self.wait_for_engine("it was not reached yet", flow) => away?,
+            }
         }
     }
 

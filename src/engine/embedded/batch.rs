@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
-use sha2::{Digest, Sha256};
 
 use super::codec::{KeyRow, State, TopicRow, encode_record};
 use super::tables::{BY_TOPIC, KEYS, KEYS_BY_AGE, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
 use crate::alert::{Id, Record};
-use crate::engine::{AppendError, Idempotency, Publish, Stored};
+use crate::engine::{AppendError, Publish, Stored};
 
 /// How long the result of an idempotency key is kept, milliseconds.
 const KEY_AGE: u64 = 24 * 3_600_000;
@@ -54,7 +53,7 @@ impl<'t> Batch<'t> {
         base: Id,
         now_ms: u64,
     ) -> Result<Result<Stored, AppendError>, StoreError> {
-        let key = publish.idempotency.as_ref().map(|key| (hash_of(key), fingerprint(publish)));
+        let key = publish.idempotency.as_ref().map(|key| (key.hash(), publish.fingerprint()));
         if let Some((hash, fingerprint)) = &key
             && let Some(known) = self.known_key(hash)?
             && known.received_ms.saturating_add(KEY_AGE) >= self.state.clock_ms
@@ -161,14 +160,4 @@ impl<'t> Batch<'t> {
         self.meta.insert(STATE_ROW, self.state.encode().as_slice())?;
         Ok(self.state)
     }
-}
-
-/// A user name has no NUL, so two users' keys cannot meet.
-fn hash_of(idempotency: &Idempotency) -> [u8; 32] {
-    let hash = Sha256::new().chain_update(&idempotency.user).chain_update([0]).chain_update(&idempotency.key);
-    hash.finalize().into()
-}
-
-fn fingerprint(publish: &Publish) -> [u8; 32] {
-    Sha256::digest(publish.draft.canonical()).into()
 }

@@ -21,11 +21,10 @@ use std::time::Duration;
 use redb::Database;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Seek, Stored};
+use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use read::View;
-pub use retain::Retention;
 pub use tables::OpenError;
 use tables::StoreError;
 use writer::{Job, Writer};

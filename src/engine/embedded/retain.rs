@@ -9,25 +9,13 @@ use super::batch::Batch;
 use super::codec::{Damaged, State, decode_head};
 use super::tables::StoreError;
 use crate::alert::Id;
+use crate::engine::Retention;
 
 /// Cursors on removed alerts that are still known while older alerts are retained.
 const MAX_REMOVED: u64 = 100_000;
 /// The time of retention follows a leap of the clock at so many times the real speed: a wrong clock can be put right
 /// before it costs more than a day an hour.
 const CATCH_UP: u64 = 24;
-
-/// How much is retained; 0 is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Milliseconds.
-    pub age_ms: u64,
-    /// Alerts.
-    pub count: u64,
-    /// Bytes of alerts.
-    pub bytes: u64,
-    /// Alerts of one topic.
-    pub topic_count: u64,
-}
 
 impl Retention {
     /// Whether the log as a whole holds more than it may.

@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::Batch;
 use super::codec::State;
 use super::reserve::Reserve;
-use super::retain::{Retention, advance};
+use super::retain::advance;
 use super::tables::{self, StoreError};
 use super::{Durability, Settings, Shared};
 use crate::alert::Id;
-use crate::engine::{AppendError, Clock, Feed, Publish, Stored};
+use crate::engine::{AppendError, Clock, Feed, Publish, Retention, Stored};
 
 /// Alerts and bytes of one commit.
 const BATCH: usize = 1024;

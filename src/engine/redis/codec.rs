@@ -1,0 +1,176 @@
+//! What the scripts answer and announce, as values.
+
+use bytes::Bytes;
+use redis::RedisError;
+use redis::aio::MultiplexedConnection;
+
+use super::link::Link;
+use crate::alert::{Id, Level, Record};
+use crate::engine::Page;
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+pub(super) fn number(bytes: &[u8]) -> Option<u64> {
+    text(bytes)?.parse().ok()
+}
+
+pub(super) fn id(bytes: &[u8]) -> Option<Id> {
+    text(bytes)?.parse().ok()
+}
+
+fn optional_id(bytes: &[u8]) -> Option<Option<Id>> {
+    if bytes.is_empty() { Some(None) } else { id(bytes).map(Some) }
+}
+
+/// Id, time, level, topic and JSON.
+fn record(fields: [&[u8]; 5]) -> Option<Record> {
+    let [at, ms, level, topic, json] = fields;
+    Some(Record {
+        id: id(at)?,
+        topic: text(topic)?.parse().ok()?,
+        level: Level::from_u8(u8::try_from(number(level)?).ok()?)?,
+        received_ms: number(ms)?,
+        json: Bytes::copy_from_slice(json),
+    })
+}
+
+fn records(fields: &[Vec<u8>]) -> Option<Vec<Record>> {
+    let (rows, rest) = fields.as_chunks::<5>();
+    if !rest.is_empty() {
+        return None;
+    }
+    rows.iter().map(|row| record(row.each_ref().map(Vec::as_slice))).collect()
+}
+
+/// What `seek` answers.
+pub(super) struct Found {
+    pub(super) head: Id,
+    pub(super) trimmed: Id,
+    pub(super) oldest: Option<Id>,
+    pub(super) is_known: bool,
+    pub(super) latest: Vec<Record>,
+}
+
+impl Found {
+    pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
+        let [head, trimmed, oldest, known, latest @ ..] = answer else { return None };
+        Some(Self {
+            head: id(head)?,
+            trimmed: id(trimmed)?,
+            oldest: optional_id(oldest)?,
+            is_known: known == b"1",
+            latest: records(latest)?,
+        })
+    }
+}
+
+/// What `read` answers.
+pub(super) fn page(answer: &[Vec<u8>]) -> Option<Page> {
+    let [next, trimmed, oldest, alerts @ ..] = answer else { return None };
+    Some(Page {
+        records: records(alerts)?,
+        next: optional_id(next)?,
+        trimmed: id(trimmed)?,
+        oldest: optional_id(oldest)?,
+    })
+}
+
+/// What `tick` answers.
+pub(super) struct Ticked {
+    pub(super) server_ms: u64,
+    pub(super) epoch: String,
+    pub(super) shown: Id,
+    pub(super) trimmed: Id,
+}
+
+impl Ticked {
+    pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
+        let [ms, epoch, shown, trimmed, ..] = answer else { return None };
+        Some(Self { server_ms: number(ms)?, epoch: text(epoch)?.to_owned(), shown: id(shown)?, trimmed: id(trimmed)? })
+    }
+}
+
+/// What comes on the channel.
+pub(super) enum News {
+    /// A node's probe has come round.
+    Probe { node: String, probe: u64 },
+    /// Alerts, behind the id that was the newest one before them.
+    Alerts { epoch: String, before: Id, records: Vec<Record> },
+}
+
+impl News {
+    pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+        if let Some(probe) = payload.strip_prefix(b"!") {
+            let (node, probe) = text(probe)?.rsplit_once(' ')?;
+            return Some(Self::Probe { node: node.to_owned(), probe: probe.parse().ok()? });
+        }
+        let mut lines = payload.split(|byte| *byte == b'\n');
+        let (epoch, before) = text(lines.next()?)?.split_once(' ')?;
+        let records = lines.map(|line| {
+            let mut fields = line.splitn(5, |byte| *byte == b' ');
+            let mut next = || fields.next();
+            record([next()?, next()?, next()?, next()?, next()?])
+        });
+        Some(Self::Alerts {
+            epoch: epoch.to_owned(),
+            before: before.parse().ok()?,
+            records: records.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The log in numbers.
+#[derive(Default)]
+pub(super) struct Counted {
+    pub(super) alerts: u64,
+    pub(super) bytes: u64,
+    pub(super) topics: u64,
+    pub(super) oldest: Option<Id>,
+    /// Bytes that the whole server takes.
+    pub(super) memory: u64,
+}
+
+impl Counted {
+    pub(super) async fn ask(link: &Link, connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
+        type Entries = Vec<(String, Vec<Vec<u8>>)>;
+        let mut ask = redis::pipe();
+        ask.cmd("XLEN").arg(link.key("log"));
+        ask.cmd("HGET").arg(link.key("state")).arg("bytes");
+        ask.cmd("ZCARD").arg(link.key("topics"));
+        ask.cmd("XRANGE").arg(link.key("log")).arg("-").arg("+").arg("COUNT").arg(1);
+        ask.cmd("INFO").arg("memory");
+        let (alerts, bytes, topics, oldest, memory): (u64, Option<u64>, u64, Entries, String) =
+            ask.query_async(connection).await?;
+        Ok(Self {
+            alerts,
+            bytes: bytes.unwrap_or(0),
+            topics,
+            oldest: oldest.first().and_then(|(id, _)| id.parse().ok()),
+            memory: info(&memory, "used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
+        })
+    }
+}
+
+/// A line of `INFO`.
+pub(super) fn info<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_read_as_they_are_written() {
+        let payload = b"e1 5-0\n6-0 6 1 ops.db {\"message\":\"a b\"}\n7-0 7 0 ops {}";
+        let Some(News::Alerts { epoch, before, records }) = News::parse(payload) else { panic!("no alerts") };
+        assert_eq!((epoch.as_str(), before, records.len()), ("e1", Id::at(5), 2));
+        assert_eq!((records[0].level, &records[0].json[..]), (Level::Warn, &b"{\"message\":\"a b\"}"[..]));
+        assert!(matches!(News::parse(b"!a node 7"), Some(News::Probe { node, probe: 7 }) if node == "a node"));
+        for bad in [&b""[..], b"e1", b"e1 x", b"e1 5-0\n6-0 6", b"e1 5-0\n6-0 6 9 t {}", b"!7"] {
+            assert!(News::parse(bad).is_none());
+        }
+    }
+}

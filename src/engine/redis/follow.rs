@@ -1,0 +1,258 @@
+//! The one task of a node that follows the log and feeds the hub.
+//!
+//! Announcements are the fast road, and nothing is believed of them but what they say of themselves: one that does not
+//! join on to what this node has seen makes it read the log instead. Once a second it compares itself with the log, and
+//! sends a probe through Redis to itself: a subscription that says nothing is not taken for a quiet one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use super::caution;
+use super::codec::{self, News, Ticked};
+use super::{Shared, jittered, script};
+use crate::alert::{Filter, Id, Level, Pattern, Record};
+use crate::engine::{Feed, Range};
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// For all that it takes to be connected.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Between two tries to connect, growing from one to the other.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Probes that may be on their way before the subscription counts as dead.
+const PROBES: u64 = 3;
+/// Alerts, and bytes, of one read while catching up.
+const PAGE: (usize, usize) = (500, 1 << 20);
+
+/// The connections of one session.
+struct Session {
+    /// Holds the subscription.
+    _live: MultiplexedConnection,
+    pushes: mpsc::Receiver<Option<PushInfo>>,
+    data: MultiplexedConnection,
+}
+
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    feed: mpsc::Sender<Feed>,
+    /// Everything up to here was fed.
+    at: Id,
+    epoch: Option<String>,
+    ticked: Instant,
+    /// The probe that was sent last, and the one that came back last.
+    probe: u64,
+    probed: u64,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>, feed: mpsc::Sender<Feed>) -> Self {
+        Self { shared, feed, at: Id::ZERO, epoch: None, ticked: Instant::now(), probe: 0, probed: 0 }
+    }
+
+    pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {
+        let mut pause = PAUSES.0;
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            let reason = match timeout(CONNECT, self.connect()).await {
+                Ok(Ok(session)) => {
+                    pause = PAUSES.0;
+                    self.follow(session, &mut markers).await
+                }
+                Ok(Err(reason)) => reason,
+                Err(_) => format!("{} did not answer in time", self.shared.link.topology()),
+            };
+            self.shared.state(|state| state.connection = None);
+            if self.shared.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            self.shared.set_trouble(Some(format!(
+                "{reason}: publishing is refused and streams wait until it is back; check the server, the network and [engine.redis]"
+            )));
+            let waiting = tokio::time::sleep(jittered(pause));
+            pause = PAUSES.1.min(pause * 2);
+            tokio::pin!(waiting);
+            loop {
+                tokio::select! {
+                    () = &mut waiting => break,
+                    () = self.shared.kick.notified() => break,
+                    marker = next(&mut markers) => self.pass(Feed::Marker(marker)).await,
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Session, String> {
+        let (live, pushes) = self.shared.link.subscribe().await.map_err(|error| error.to_string())?;
+        let mut data = self.shared.link.connect().await.map_err(|error| error.to_string())?;
+        let notes = caution::of(&mut data).await;
+        let changed = self.shared.state(|state| std::mem::replace(&mut state.notes, notes.clone()) != notes);
+        if changed {
+            for note in &notes {
+                tracing::warn!(message_id = "engine-unsafe", "{}: {note}", self.shared.link.topology());
+            }
+        }
+        self.probe = 0;
+        self.probed = 0;
+        Ok(Session { _live: live, pushes, data })
+    }
+
+    /// Follows until something is wrong; returns what.
+    async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> String {
+        if let Err(reason) = self.look(&mut session.data).await {
+            return reason;
+        }
+        self.shared.state(|state| state.connection = Some(session.data.clone()));
+        self.shared.set_trouble(None);
+        let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
+        period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let look = tokio::select! {
+                push = session.pushes.recv() => match push {
+                    None => return format!("{} closed the subscription", shared.link.topology()),
+                    // Too much at once: the log has it.
+                    Some(None) => true,
+                    Some(Some(push)) => match self.news(push).await {
+                        Ok(look) => look,
+                        Err(reason) => return reason,
+                    },
+                },
+                _ = period.tick() => true,
+                () = shared.kick.notified() => true,
+                marker = next(markers) => {
+                    self.pass(Feed::Marker(marker)).await;
+                    false
+                }
+            };
+            if shared.stopping.load(Ordering::Acquire) {
+                return "alertd is stopping".into();
+            }
+            if look {
+                if let Err(reason) = self.look(&mut session.data).await {
+                    return reason;
+                }
+                if self.probe - self.probed > PROBES {
+                    return format!("the subscription to {} has gone silent", shared.link.topology());
+                }
+            }
+        }
+    }
+
+    /// Takes what came on the channel; true where the log must be looked at instead.
+    async fn news(&mut self, push: PushInfo) -> Result<bool, String> {
+        match push.kind {
+            PushKind::Message => {}
+            PushKind::Disconnection => return Err(format!("{} closed the subscription", self.shared.link.topology())),
+            _ => return Ok(false),
+        }
+        let Some(Value::BulkString(payload)) = push.data.get(1) else { return Ok(true) };
+        match News::parse(payload) {
+            Some(News::Probe { node, probe }) => {
+                if node == self.shared.node {
+                    self.probed = self.probed.max(probe);
+                }
+                Ok(false)
+            }
+            Some(News::Alerts { epoch, before, records }) => {
+                if self.epoch.as_deref() != Some(epoch.as_str()) || before > self.at {
+                    return Ok(true);
+                }
+                self.deliver(records).await;
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Compares this node with the log, and takes up what it lacks.
+    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let failed = |error| format!("{}: {error}", shared.link.topology());
+        let elapsed = self.ticked.elapsed();
+        self.ticked = Instant::now();
+        self.probe += 1;
+        let new_epoch = random_epoch().ok_or("the system gives no random numbers")?;
+        let tick = script::Tick {
+            epoch: self.epoch.as_deref().unwrap_or_default(),
+            seen: self.at,
+            new_epoch: &new_epoch,
+            node: &shared.node,
+            says: &format!("{} {}", env!("CARGO_PKG_VERSION"), self.at),
+            probe: self.probe,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            retention: &shared.retention(),
+        };
+        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await.map_err(failed)?;
+        let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
+        shared.heard_time(ticked.server_ms);
+        let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
+        if is_other || ticked.trimmed > self.at {
+            if self.epoch.is_some() {
+                tracing::warn!(
+                    message_id = "engine-gap",
+                    "a part of the log is gone before this node had it: its streams read on from the log, and are told of a gap where they miss something"
+                );
+            }
+            // The log is the other one from here on, and its ids go on above all that were seen.
+            self.at = self.at.max(ticked.shown);
+            shared.saw(self.at);
+            self.pass(Feed::Reset(self.at)).await;
+        } else {
+            self.catch_up(ticked.shown, data).await?;
+        }
+        if is_other {
+            self.epoch = Some(ticked.epoch.clone());
+            shared.epoch.send_replace(Some(ticked.epoch));
+        }
+        Ok(())
+    }
+
+    async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        while self.at < until {
+            let filter = Filter::new([Pattern::All], Level::Info);
+            let range = Range { filter, after: self.at, until, limit: PAGE.0, bytes: PAGE.1 };
+            let answer = script::read(&shared.link, shared.time_argument(), &range, false).run(data).await;
+            let answer = answer.map_err(|error| format!("{}: {error}", shared.link.topology()))?;
+            let page = codec::page(&answer)
+                .ok_or_else(|| format!("{} holds an entry that alertd did not write", shared.link.topology()))?;
+            self.deliver(page.records).await;
+            self.at = self.at.max(page.next.unwrap_or(until));
+            shared.saw(self.at);
+        }
+        Ok(())
+    }
+
+    /// Feeds what is new of these.
+    async fn deliver(&mut self, mut records: Vec<Record>) {
+        records.retain(|record| record.id > self.at);
+        let Some(last) = records.last() else { return };
+        self.at = last.id;
+        self.shared.saw(self.at);
+        self.pass(Feed::Alerts(records.into())).await;
+    }
+
+    async fn pass(&self, fed: Feed) {
+        // Nobody listens any more only where the daemon is ending.
+        let _ = self.feed.send(fed).await;
+    }
+}
+
+async fn next(markers: &mut watch::Receiver<u64>) -> u64 {
+    if markers.changed().await.is_err() {
+        // The writer has ended, and so will this.
+        std::future::pending::<()>().await;
+    }
+    *markers.borrow_and_update()
+}
+
+fn random_epoch() -> Option<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).ok()?;
+    Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}

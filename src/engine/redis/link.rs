@@ -1,0 +1,241 @@
+//! Finding the server that holds the log, and connections to it.
+//!
+//! Used by the writer and the follower, each of which lets go of a connection at the first doubt and comes here again. The
+//! server is looked for afresh each time: nothing that was true before a failover is remembered.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+};
+use redis::{IntoConnectionInfo, TlsCertificates, Value};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::{Settings, Tls};
+
+/// For a connection to be made.
+const CONNECT: Duration = Duration::from_millis(700);
+/// For any answer.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Announcements that wait for the follower; beyond that it reads the log instead.
+const PUSHES: usize = 1024;
+
+/// How the server is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// It stands alone.
+    Alone {
+        /// Name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// Sentinels know which one it is.
+    Sentinel {
+        /// Host and port of each.
+        sentinels: Vec<(String, u16)>,
+        /// What the Sentinels call it.
+        service: String,
+    },
+    /// Any node of a Cluster tells which one holds the slot of our keys.
+    Cluster {
+        /// Host and port of some nodes.
+        nodes: Vec<(String, u16)>,
+    },
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |nodes: &[(String, u16)]| {
+            nodes.iter().map(|(host, port)| format!("{host}:{port}")).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Alone { host, port } => write!(f, "Redis at {host}:{port}"),
+            Self::Sentinel { sentinels, service } => {
+                write!(f, "Redis \"{service}\" of the Sentinels {}", list(sentinels))
+            }
+            Self::Cluster { nodes } => write!(f, "the Redis Cluster of {}", list(nodes)),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    /// The server, or the way to it.
+    #[error("{0}: {1}")]
+    Server(String, RedisError),
+    /// No Sentinel or node knows the server.
+    #[error("none of them names the server: {0}")]
+    Unknown(String),
+    /// It did not answer.
+    #[error("{0} did not answer in time")]
+    Late(String),
+}
+
+/// Makes connections.
+pub(super) struct Link {
+    topology: Topology,
+    username: Option<String>,
+    password: Option<Zeroizing<String>>,
+    tls: Option<Tls>,
+    prefix: String,
+}
+
+type Address = (String, u16);
+
+impl Link {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            topology: settings.topology.clone(),
+            username: settings.username.clone(),
+            password: settings.password.clone(),
+            tls: settings.tls.clone(),
+            prefix: settings.key_prefix.clone(),
+        }
+    }
+
+    pub(super) const fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// A key of ours; the braces keep all of them in one slot of a Cluster.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.prefix)
+    }
+
+    /// A connection to the server that holds the log.
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, LinkError> {
+        let address = self.server().await?;
+        self.open(&address, config()).await
+    }
+
+    /// The same, subscribed to the announcements. The receiver ends with the connection; a message that found it full is
+    /// replaced by `None`.
+    pub(super) async fn subscribe(
+        &self,
+    ) -> Result<(MultiplexedConnection, mpsc::Receiver<Option<PushInfo>>), LinkError> {
+        let address = self.server().await?;
+        let (sender, receiver) = mpsc::channel(PUSHES);
+        let push = move |push: PushInfo| {
+            // One place is kept for the word that something was left out.
+            let fits = sender.capacity() > 1;
+            match sender.try_send(fits.then_some(push)) {
+                Err(mpsc::error::TrySendError::Closed(_)) => Err(redis::aio::SendError),
+                _ => Ok(()),
+            }
+        };
+        let mut connection = self.open(&address, config().set_push_sender(push)).await?;
+        let live = self.key("live");
+        connection.subscribe(live).await.map_err(|error| LinkError::Server(shown(&address), error))?;
+        Ok((connection, receiver))
+    }
+
+    async fn open(&self, address: &Address, config: AsyncConnectionConfig) -> Result<MultiplexedConnection, LinkError> {
+        let failed = |error| LinkError::Server(shown(address), error);
+        let client = self.client(address).map_err(failed)?;
+        // The time-out of the library does not cover TLS and the greeting.
+        let opened = tokio::time::timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await;
+        opened.map_err(|_| LinkError::Late(shown(address)))?.map_err(failed)
+    }
+
+    fn client(&self, (host, port): &Address) -> Result<Client, RedisError> {
+        let mut redis = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+        if let Some(username) = &self.username {
+            redis = redis.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            redis = redis.set_password(password.as_str());
+        }
+        let address = match self.tls {
+            None => ConnectionAddr::Tcp(host.clone(), *port),
+            Some(_) => ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None },
+        };
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = address.into_connection_info()?.set_redis_settings(redis).set_tcp_settings(tcp);
+        match &self.tls {
+            None => Client::open(info),
+            Some(tls) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: tls.ca.clone() }),
+        }
+    }
+
+    /// The server that holds the log now.
+    async fn server(&self) -> Result<Address, LinkError> {
+        match &self.topology {
+            Topology::Alone { host, port } => Ok((host.clone(), *port)),
+            Topology::Sentinel { sentinels, service } => {
+                let mut ask = redis::cmd("SENTINEL");
+                ask.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
+                self.ask_each(sentinels, &ask, |answer, _| {
+                    let (host, port): (String, u16) = redis::from_redis_value(answer).ok()?;
+                    Some((host, port))
+                })
+                .await
+            }
+            Topology::Cluster { nodes } => {
+                let slot = self.slot_of_keys(nodes).await?;
+                let mut ask = redis::cmd("CLUSTER");
+                ask.arg("SLOTS");
+                self.ask_each(nodes, &ask, |answer, asked| owner_of(slot, &answer, asked)).await
+            }
+        }
+    }
+
+    async fn slot_of_keys(&self, nodes: &[Address]) -> Result<i64, LinkError> {
+        let mut ask = redis::cmd("CLUSTER");
+        ask.arg("KEYSLOT").arg(self.key("log"));
+        self.ask_each(nodes, &ask, |answer, _| redis::from_redis_value(answer).ok()).await
+    }
+
+    /// The first answer that says something, of servers asked in turn.
+    async fn ask_each<T>(
+        &self,
+        servers: &[Address],
+        ask: &redis::Cmd,
+        read: impl Fn(Value, &Address) -> Option<T>,
+    ) -> Result<T, LinkError> {
+        let mut reasons = Vec::new();
+        for server in servers {
+            let answer = async {
+                let mut connection = self.open(server, config()).await?;
+                ask.query_async::<Value>(&mut connection).await.map_err(|error| LinkError::Server(shown(server), error))
+            };
+            match answer.await {
+                Ok(answer) => match read(answer, server) {
+                    Some(found) => return Ok(found),
+                    None => reasons.push(format!("{} does not know it", shown(server))),
+                },
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        Err(LinkError::Unknown(reasons.join("; ")))
+    }
+}
+
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER))
+}
+
+fn shown((host, port): &Address) -> String {
+    format!("{host}:{port}")
+}
+
+/// Out of `CLUSTER SLOTS`: ranges of first slot, last slot, and its nodes, the primary first. A node that does not know its
+/// own address is the one that was asked.
+fn owner_of(slot: i64, answer: &Value, asked: &Address) -> Option<Address> {
+    let Value::Array(ranges) = answer else { return None };
+    ranges.iter().find_map(|range| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else { return None };
+        if !(*first..=*last).contains(&slot) {
+            return None;
+        }
+        let host: Option<String> = redis::from_redis_value_ref(primary.first()?).ok()?;
+        let port: u16 = redis::from_redis_value_ref(primary.get(1)?).ok()?;
+        Some((host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.0.clone()), port))
+    })
+}

@@ -1,0 +1,143 @@
+-- What all scripts share: names, ids, time, topics, and taking alerts out.
+--
+-- KEYS[1] is the log; every other key begins as it does, so that all lie in one slot. ARGV[1] is the time in
+-- milliseconds, or empty for the server's own.
+
+local base = string.sub(KEYS[1], 1, -4)
+local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
+local RECENT, REMOVED = base .. 'recent', base .. 'removed'
+local IDEM, IDEM_AGE, NODES, LIVE = base .. 'idem', base .. 'idem-age', base .. 'nodes', base .. 'live'
+
+-- How long the result of an idempotency key is kept, and how many of them.
+local IDEM_MS, IDEM_MAX = 24 * 3600000, 100000
+-- Cursors on alerts that a topic's limit took out and that are still known.
+local REMOVED_MAX = 100000
+-- The time of retention follows a leap of the clock at so many times the real speed.
+local CATCH_UP = 24
+
+local function text(number) return string.format('%.0f', number) end
+
+-- Deadlines go by the server's own clock.
+local time = redis.call('TIME')
+local clock = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clock
+if ARGV[1] ~= '' then now = tonumber(ARGV[1]) end
+
+local function parts(id)
+  local dash = string.find(id, '-', 1, true)
+  return string.sub(id, 1, dash - 1), string.sub(id, dash + 1)
+end
+
+-- Text that sorts as ids do; numbers of Lua are too small for them.
+local function order(id)
+  local ms, seq = parts(id)
+  return string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq
+end
+
+local function less(a, b) return order(a) < order(b) end
+
+local function greatest(a, b) if less(a, b) then return b else return a end end
+
+local function id_after(last)
+  local ms, seq = parts(last)
+  if tonumber(ms) < now then return text(now) .. '-0' end
+  return ms .. '-' .. text(tonumber(seq) + 1)
+end
+
+local function get(field, default) return redis.call('HGET', STATE, field) or default end
+
+local function set(...) redis.call('HSET', STATE, ...) end
+
+local function index_of(topic) return base .. 't:' .. topic end
+
+-- The newest id that the topic's limit took out, and the newest of each level.
+local function row_of(topic)
+  local row = redis.call('HGET', ROWS, topic)
+  if not row then return nil end
+  local trim, info, warn, err = string.match(row, '^(%S+) (%S+) (%S+) (%S+)$')
+  return { trim = trim, [0] = info, [1] = warn, [2] = err }
+end
+
+local function set_row(topic, row)
+  redis.call('HSET', ROWS, topic, row.trim .. ' ' .. row[0] .. ' ' .. row[1] .. ' ' .. row[2])
+end
+
+-- The fields of an entry: when it came in, its level, its topic, and the alert as it is sent.
+local function entry_of(id)
+  local found = redis.call('XRANGE', LOG, id, id)[1]
+  return found and found[2]
+end
+
+local function is_known(id)
+  return id == get('shown', '0-0') or id == get('trim', '0-0') or redis.call('XRANGE', LOG, id, id)[1] ~= nil
+    or redis.call('ZSCORE', REMOVED, order(id)) ~= false
+end
+
+local function take_out(id, fields)
+  local topic = fields[6]
+  redis.call('XDEL', LOG, id)
+  redis.call('XDEL', index_of(topic), id)
+  if redis.call('XLEN', index_of(topic)) == 0 then
+    redis.call('DEL', index_of(topic))
+    redis.call('HDEL', ROWS, topic)
+    redis.call('ZREM', TOPICS, topic)
+    redis.call('ZREM', RECENT, topic)
+  end
+  redis.call('HINCRBY', STATE, 'bytes', -#fields[8])
+end
+
+-- Retention of the whole log, a bounded number of alerts from its old end.
+local function retain(age, count, bytes, most)
+  local horizon = 0
+  if age > 0 then horizon = tonumber(get('clock', '0')) - age end
+  for _ = 1, most do
+    local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+    if not oldest then return end
+    local too_much = (count > 0 and redis.call('XLEN', LOG) > count)
+      or (bytes > 0 and tonumber(get('bytes', '0')) > bytes)
+    if not too_much and tonumber(oldest[2][2]) >= horizon then return end
+    take_out(oldest[1], oldest[2])
+    set('trim', greatest(get('trim', '0-0'), oldest[1]))
+    redis.call('ZREMRANGEBYLEX', REMOVED, '-', '[' .. order(oldest[1]))
+  end
+end
+
+-- A topic that is over its limit gives up its oldest.
+local function retain_topic(topic, limit)
+  while limit > 0 and redis.call('XLEN', index_of(topic)) > limit do
+    local id = redis.call('XRANGE', index_of(topic), '-', '+', 'COUNT', 1)[1][1]
+    local fields = entry_of(id)
+    if fields then take_out(id, fields) else redis.call('XDEL', index_of(topic), id) end
+    local row = row_of(topic)
+    if row then
+      row.trim = id
+      set_row(topic, row)
+    end
+    set('topic_trim', greatest(get('topic_trim', '0-0'), id))
+    redis.call('ZADD', REMOVED, 0, order(id))
+    if redis.call('ZCARD', REMOVED) > REMOVED_MAX then redis.call('ZREMRANGEBYRANK', REMOVED, 0, 0) end
+  end
+end
+
+local function forget_keys(most)
+  for _ = 1, most do
+    local oldest = redis.call('ZRANGE', IDEM_AGE, 0, 0, 'WITHSCORES')
+    if not oldest[1] then return end
+    if tonumber(oldest[2]) + IDEM_MS >= now and redis.call('ZCARD', IDEM_AGE) <= IDEM_MAX then return end
+    redis.call('ZREM', IDEM_AGE, oldest[1])
+    redis.call('HDEL', IDEM, oldest[1])
+  end
+end
+
+-- Makes everything up to an id visible, and tells the nodes: the epoch, the id before, and each alert.
+local function announce(upto)
+  local shown = get('shown', '0-0')
+  if not less(shown, upto) then return end
+  local lines = { get('epoch', '') .. ' ' .. shown }
+  for _, entry in ipairs(redis.call('XRANGE', LOG, '(' .. shown, upto)) do
+    local fields = entry[2]
+    lines[#lines + 1] = table.concat({ entry[1], fields[2], fields[4], fields[6], fields[8] }, ' ')
+  end
+  set('shown', upto)
+  redis.call('PUBLISH', LIVE, table.concat(lines, '\n'))
+end

@@ -1,0 +1,115 @@
+-- A part of the log, in either direction; changes nothing, and looks at a bounded number of entries.
+--
+-- ARGV: time, `1` for backward, after (exclusive), until, most alerts, most bytes, level, and the patterns. Answers where it
+-- stopped before the end of the range or empty, the newest missing id for these patterns, the oldest id or empty; then the
+-- alerts by five fields each, in the direction of reading.
+
+local backward, after, untill = ARGV[2] == '1', ARGV[3], ARGV[4]
+local most, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+-- Topics that are merged from their indexes; for more the log is scanned.
+local MERGED = 64
+-- Entries that one call looks at.
+local SCANNED = 2000
+
+local shown = get('shown', '0-0')
+if less(shown, untill) then untill = shown end
+
+-- The topics that the patterns select where they are few, and the newest id that is missing for them.
+local trimmed, topic_trim = get('trim', '0-0'), get('topic_trim', '0-0')
+local topics, few, all = {}, true, false
+for i = 8, #ARGV do
+  local kind, name = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2)
+  if kind == '*' then
+    all, few = true, false
+    trimmed = greatest(trimmed, topic_trim)
+  elseif kind == '=' then
+    topics[#topics + 1] = name
+  else
+    for _, topic in ipairs(redis.call('ZRANGEBYLEX', TOPICS, '[' .. name .. '.', '(' .. name .. '/', 'LIMIT', 0, 10000)) do
+      topics[#topics + 1] = topic
+    end
+  end
+end
+if less(trimmed, topic_trim) then
+  for _, topic in ipairs(topics) do
+    local row = row_of(topic)
+    if row then trimmed = greatest(trimmed, row.trim) end
+  end
+end
+few = few and #topics <= MERGED
+
+local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+local answer = { '', trimmed, oldest and oldest[1] or '' }
+if not less(after, untill) then return answer end
+
+local function entries(key, count)
+  if backward then return redis.call('XREVRANGE', key, untill, '(' .. after, 'COUNT', count) end
+  return redis.call('XRANGE', key, '(' .. after, untill, 'COUNT', count)
+end
+
+local taken, size = 0, 0
+local function take(id, fields)
+  for _, part in ipairs({ id, fields[2], fields[4], fields[6], fields[8] }) do answer[#answer + 1] = part end
+  taken, size = taken + 1, size + #fields[8]
+  return taken == most or size > bytes
+end
+
+if few then
+  -- Each index gives its next entries; what is beyond the shortest of them waits for the next call.
+  local count = math.max(16, math.floor(SCANNED / math.max(1, #topics)))
+  local found, bound = {}, nil
+  for _, topic in ipairs(topics) do
+    local list = entries(index_of(topic), count)
+    for _, entry in ipairs(list) do found[#found + 1] = { order(entry[1]), entry[1], tonumber(entry[2][2]) } end
+    if #list == count then
+      local last = order(list[count][1])
+      if not bound or (backward and bound < last) or (not backward and last < bound) then bound = last end
+    end
+  end
+  table.sort(found, function(a, b)
+    if backward then return b[1] < a[1] end
+    return a[1] < b[1]
+  end)
+  local seen
+  for i, entry in ipairs(found) do
+    if bound and ((backward and entry[1] < bound) or (not backward and bound < entry[1])) then break end
+    seen = entry[2]
+    if entry[3] >= level then
+      local fields = entry_of(entry[2])
+      if fields and take(entry[2], fields) and (i < #found or bound) then
+        answer[1] = seen
+        return answer
+      end
+    end
+  end
+  if bound and seen then answer[1] = seen end
+  return answer
+end
+
+local function selects(topic)
+  if all then return true end
+  for i = 8, #ARGV do
+    local kind, name = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2)
+    if kind == '=' and topic == name then return true end
+    if kind == '<' and string.sub(topic, 1, #name + 1) == name .. '.' then return true end
+  end
+  return false
+end
+
+-- In small steps, so that a few large alerts are enough to end it.
+local STEP = 50
+for _ = 1, SCANNED / STEP do
+  local list = entries(LOG, STEP)
+  for i, entry in ipairs(list) do
+    local fields = entry[2]
+    local full = tonumber(fields[4]) >= level and selects(fields[6]) and take(entry[1], fields)
+    if full and (i < #list or #list == STEP) then
+      answer[1] = entry[1]
+      return answer
+    end
+  end
+  if #list < STEP then return answer end
+  if backward then untill = '(' .. list[STEP][1] else after = list[STEP][1] end
+end
+answer[1] = backward and string.sub(untill, 2) or after
+return answer

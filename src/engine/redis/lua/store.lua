@@ -1,0 +1,113 @@
+-- Stores groups of alerts, each whole or not at all.
+--
+-- ARGV: time, epoch, `1` to announce at once, age, count, bytes and topic_count of retention, number of groups; for each
+-- group its deadline and size; for each alert of it topic, level, the JSON between id and time, and its idempotency key
+-- and fingerprint, or two empty ones.
+--
+-- Answers `ok` (or `epoch`, where the log is not the one that the node knows), the server's time and the newest id; for
+-- each group `ok`, `late` or `conflict`; for each alert of an `ok` one its id, when it came in, and `1` where it was there
+-- before.
+
+if get('epoch', '') ~= ARGV[2] then return { 'epoch' } end
+
+local function two(number) return string.format('%02d', number) end
+
+-- The time as it is written in an alert.
+local function written(ms)
+  local days, rest = math.floor(ms / 86400000), ms % 86400000
+  -- Days of a calendar whose years begin in March, in eras of 400 years.
+  local shifted = days + 719468
+  local era = math.floor(shifted / 146097)
+  local of_era = shifted - era * 146097
+  local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524) - math.floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
+  local month = math.floor((5 * of_year + 2) / 153)
+  local day = of_year - math.floor((153 * month + 2) / 5) + 1
+  year = year + era * 400
+  if month < 10 then month = month + 3 else month, year = month - 9, year + 1 end
+  return string.format('%04d', year) .. '-' .. two(month) .. '-' .. two(day)
+    .. 'T' .. two(math.floor(rest / 3600000)) .. ':' .. two(math.floor(rest / 60000) % 60)
+    .. ':' .. two(math.floor(rest / 1000) % 60) .. '.' .. string.format('%03d', rest % 1000) .. 'Z'
+end
+
+local head = get('head', '0-0')
+local answer = { 'ok', text(clock), '' }
+local touched, stored = {}, 0
+
+local function known_key(key)
+  local known = key ~= '' and redis.call('HGET', IDEM, key)
+  if not known then return nil end
+  local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)$')
+  if tonumber(ms) + IDEM_MS < now then return nil end
+  return { fingerprint = fingerprint, id = id, ms = ms }
+end
+
+-- Whether none of a group's keys stands for another alert; looked at before anything is written.
+local function fits(first, size)
+  local own = {}
+  for i = 0, size - 1 do
+    local key, fingerprint = ARGV[first + 5 * i + 3], ARGV[first + 5 * i + 4]
+    local known = known_key(key)
+    if key ~= '' and ((known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint) then
+      return false
+    end
+    own[key] = fingerprint
+  end
+  return true
+end
+
+local function store(at)
+  local topic, level, json, key, fingerprint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local known = known_key(key)
+  if known then return known.id, known.ms, '1' end
+  head = id_after(head)
+  local alert = '{"id":"' .. head .. json .. written(now) .. '"}'
+  redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert)
+  redis.call('XADD', index_of(topic), head, 'l', level)
+  local row = row_of(topic)
+  if not row then
+    row = { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0' }
+    redis.call('ZADD', TOPICS, 0, topic)
+  end
+  row[tonumber(level)] = head
+  set_row(topic, row)
+  redis.call('ZADD', RECENT, now, topic)
+  redis.call('HINCRBY', STATE, 'bytes', #alert)
+  if key ~= '' then
+    redis.call('HSET', IDEM, key, fingerprint .. ' ' .. head .. ' ' .. text(now))
+    redis.call('ZADD', IDEM_AGE, now, key)
+  end
+  set('head', head)
+  touched[topic] = true
+  stored = stored + 1
+  return head, text(now), '0'
+end
+
+local at = 9
+for _ = 1, tonumber(ARGV[8]) do
+  local deadline, size = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  at = at + 2
+  if deadline < clock then
+    answer[#answer + 1] = 'late'
+  elseif not fits(at, size) then
+    answer[#answer + 1] = 'conflict'
+  else
+    answer[#answer + 1] = 'ok'
+    for i = 0, size - 1 do
+      local id, ms, repeated = store(at + 5 * i)
+      answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = id, ms, repeated
+    end
+  end
+  at = at + 5 * size
+end
+answer[3] = head
+if stored > 0 then
+  if ARGV[3] == '1' then announce(head) end
+  -- What is stored stays stored: a slot that is being moved may refuse the rest, which another call catches up on.
+  pcall(function()
+    for topic in pairs(touched) do retain_topic(topic, tonumber(ARGV[7])) end
+    retain(tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), 2 * stored)
+    forget_keys(2 * stored)
+  end)
+end
+return answer

@@ -1,0 +1,357 @@
+//! The engine of a fleet: alerts in one Redis or Valkey that any number of alertd share.
+//!
+//! The stream `{prefix}:log` is the truth, its announcements on `{prefix}:live` are the live path. One task publishes
+//! ([`writer`]), one follows ([`follow`]) and feeds the hub, each on connections of its own; whoever reads shares one more
+//! with the follower. Everything that must be one step is one script (`lua/`), and all keys lie in one slot, so one
+//! server holds them all: the topologies differ only in how it is found ([`link`]).
+//!
+//! Always true: ids of the log never go back; what the hub was fed with is what the log has shown, in its order; and
+//! where a part of the log was lost, every node and stream behind it learns so.
+
+mod caution;
+mod codec;
+mod follow;
+mod link;
+mod script;
+#[cfg(test)]
+pub(crate) mod testing;
+mod writer;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
+use crate::alert::{Filter, Id, Start};
+use crate::api::EngineStatus;
+use crate::sse::Gap;
+use follow::Follower;
+use link::Link;
+pub use link::Topology;
+use writer::{Job, Writer};
+
+/// Publishes that wait for the writer at the most; beyond that they are refused at once.
+const QUEUE: usize = 4096;
+/// Announcements that wait for the hub.
+const FEED: usize = 256;
+/// Reads at the same time.
+const READERS: usize = 8;
+/// How long a publish may take in all; then its answer is "unavailable".
+const PATIENCE: Duration = Duration::from_millis(950);
+/// How long Redis may still take it up: what comes later is refused there, so that it does not surface after that answer.
+const DEADLINE: Duration = Duration::from_millis(800);
+
+/// When a publish is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the primary has it, as durably as its own settings say.
+    Primary,
+    /// When so many replicas have it too.
+    Replicas(u32),
+}
+
+/// TLS to the servers.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM of the certificates that are trusted; none for those of the system.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// What the engine needs to know.
+#[derive(Clone)]
+pub struct Settings {
+    /// How the server is found.
+    pub topology: Topology,
+    /// The ACL user; none for the default one.
+    pub username: Option<String>,
+    /// Its password, of the servers and of the Sentinels.
+    pub password: Option<Zeroizing<String>>,
+    /// None for plain TCP.
+    pub tls: Option<Tls>,
+    /// What all keys begin with.
+    pub key_prefix: String,
+    /// When a publish is answered.
+    pub durability: Durability,
+    /// How much is kept; the same on each node, or the least of them counts.
+    pub retention: Retention,
+    /// What this node is called in the list of nodes.
+    pub node: String,
+    /// None for Redis's own time, which is the same for all nodes.
+    pub clock: Option<Clock>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("topology", &self.topology).finish_non_exhaustive()
+    }
+}
+
+/// The engine; cheap to clone.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    jobs: mpsc::Sender<Job>,
+    readers: Semaphore,
+}
+
+/// What the tasks know together.
+struct Shared {
+    link: Link,
+    durability: Durability,
+    retention: Mutex<Retention>,
+    clock: Option<Clock>,
+    node: String,
+    state: Mutex<State>,
+    /// The epoch of the log that this node follows; none before it has met one.
+    epoch: watch::Sender<Option<String>>,
+    /// Asks the follower to look now.
+    kick: Notify,
+    /// The watchdog's marker that waits; 0 is none.
+    marker: AtomicU64,
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// The newest id that this node has seen, be it by answer or by announcement.
+    head: Id,
+    /// Why publishing would fail, if it would.
+    trouble: Option<String>,
+    /// For readers; none while the server is away.
+    connection: Option<MultiplexedConnection>,
+    /// The server's clock, milliseconds since 1970, and when it was heard.
+    time: Option<(u64, Instant)>,
+    /// What the operator should know of the server's settings.
+    notes: Vec<String>,
+}
+
+impl Shared {
+    fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn saw(&self, id: Id) {
+        self.state(|state| state.head = state.head.max(id));
+    }
+
+    /// Notes the server's clock. It was later by what the answer took, so what is reckoned from it is never late.
+    fn heard_time(&self, server_ms: u64) {
+        self.state(|state| state.time = Some((server_ms, Instant::now())));
+    }
+
+    /// The server's clock at `then`, by what was heard last.
+    fn server_ms(&self, then: Instant) -> u64 {
+        let Some((ms, heard)) = self.state(|state| state.time) else { return 0 };
+        let later = u64::try_from(then.saturating_duration_since(heard).as_millis()).unwrap_or(u64::MAX);
+        let earlier = u64::try_from(heard.saturating_duration_since(then).as_millis()).unwrap_or(u64::MAX);
+        ms.saturating_add(later).saturating_sub(earlier)
+    }
+
+    /// For the scripts: empty where the server's own clock counts.
+    fn time_argument(&self) -> String {
+        self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        let changed = self.state(|state| {
+            let changed = state.trouble.is_some() != trouble.is_some();
+            state.trouble.clone_from(&trouble);
+            changed
+        });
+        match trouble {
+            Some(trouble) if changed => tracing::error!(message_id = "engine-away", "{trouble}"),
+            None if changed => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
+            _ => {}
+        }
+    }
+}
+
+impl Redis {
+    /// Starts the tasks; they connect when they can, and again whenever they must. The receiver gets all that the log
+    /// shows from now on, in order; it must be read.
+    #[must_use]
+    pub fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
+        let link = Link::new(&settings);
+        let trouble = Some(format!("{} was not reached yet", link.topology()));
+        let shared = Arc::new(Shared {
+            link,
+            durability: settings.durability,
+            retention: Mutex::new(settings.retention),
+            clock: settings.clock,
+            node: settings.node,
+            state: Mutex::new(State { trouble, ..State::default() }),
+            epoch: watch::Sender::new(None),
+            kick: Notify::new(),
+            marker: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (jobs, queued) = mpsc::channel(QUEUE);
+        let (feed, fed) = mpsc::channel(FEED);
+        let (markers, marked) = watch::channel(0);
+        tokio::spawn(Writer::new(Arc::clone(&shared), markers).run(queued));
+        tokio::spawn(Follower::new(Arc::clone(&shared), feed).run(marked));
+        (Self(Arc::new(Inner { shared, jobs, readers: Semaphore::new(READERS) })), fed)
+    }
+
+    pub(super) fn set_retention(&self, retention: Retention) {
+        *self.0.shared.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
+    pub(super) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
+        let mut stored = self.append_all(vec![publish]).await?;
+        stored.pop().ok_or_else(|| AppendError::Unavailable("Redis answered nothing".into()))
+    }
+
+    pub(super) async fn append_all(&self, batch: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
+        let begun = Instant::now();
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Append { batch, deadline: begun + DEADLINE, answer };
+        self.0.jobs.try_send(job).map_err(|refused| {
+            AppendError::Unavailable(match refused {
+                mpsc::error::TrySendError::Full(_) => "too many publishes wait for Redis: try again".into(),
+                mpsc::error::TrySendError::Closed(_) => "alertd is stopping: try again".into(),
+            })
+        })?;
+        match tokio::time::timeout_at(begun + PATIENCE, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(AppendError::Unavailable("alertd is stopping: try again".into())),
+            Err(_) => Err(AppendError::Unavailable(format!(
+                "{} did not answer in time: try again with the same Idempotency-Key",
+                self.0.shared.link.topology()
+            ))),
+        }
+    }
+
+    /// Runs a script that only reads.
+    async fn look(&self, arguments: script::Arguments) -> Result<Vec<Vec<u8>>, ReadError> {
+        let shared = &self.0.shared;
+        let _permit = self.0.readers.acquire().await.map_err(|_| ReadError("alertd is stopping".into()))?;
+        let Some(mut connection) = shared.state(|state| state.connection.clone()) else {
+            let trouble = shared.state(|state| state.trouble.clone());
+            return Err(ReadError(trouble.unwrap_or_else(|| format!("{} is away", shared.link.topology()))));
+        };
+        let looked = arguments.run(&mut connection).await;
+        looked.map_err(|error| ReadError(format!("{} cannot be read: {error}", shared.link.topology())))
+    }
+
+    fn damaged(&self) -> ReadError {
+        ReadError(format!("{} holds an entry that alertd did not write", self.0.shared.link.topology()))
+    }
+
+    pub(super) async fn seek(
+        &self,
+        start: &Start,
+        filter: &Filter,
+        until: Id,
+        latest_after_ms: u64,
+    ) -> Result<Seek, ReadError> {
+        let shared = &self.0.shared;
+        let since = (*start == Start::Latest).then_some(latest_after_ms);
+        let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
+        let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
+        let answer = self.look(arguments).await?;
+        let found = codec::Found::parse(&answer).ok_or_else(|| self.damaged())?;
+        let gap = |requested: String| Gap { requested, oldest: found.oldest, head: found.head };
+        let (gap, after) = match start {
+            Start::Live | Start::Latest => (None, until),
+            Start::All => (None, Id::ZERO),
+            Start::Time(ms) => {
+                let missing = found.trimmed != Id::ZERO && found.trimmed >= Id::at(*ms);
+                (missing.then(|| gap(crate::alert::rfc3339(*ms))), Id::at(*ms).predecessor().min(until))
+            }
+            Start::After(cursor) => {
+                let missing = !found.is_known || found.trimmed > *cursor;
+                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
+                let after = if *cursor > found.head { until } else { (*cursor).min(until) };
+                (missing.then(|| gap(cursor.to_string())), after)
+            }
+            Start::Unreadable(text) => (Some(gap(text.clone())), Id::ZERO),
+        };
+        Ok(Seek { gap, latest: found.latest, after, trimmed: found.trimmed })
+    }
+
+    pub(super) async fn read(&self, range: Range, backward: bool) -> Result<Page, ReadError> {
+        let shared = &self.0.shared;
+        let answer = self.look(script::read(&shared.link, shared.time_argument(), &range, backward)).await?;
+        let mut page = codec::page(&answer).ok_or_else(|| self.damaged())?;
+        if backward {
+            page.records.reverse();
+        }
+        Ok(page)
+    }
+
+    pub(super) fn head(&self) -> Id {
+        self.0.shared.state(|state| state.head)
+    }
+
+    pub(super) fn has_met(&self) -> bool {
+        self.0.shared.epoch.borrow().is_some()
+    }
+
+    /// Waits until this node has met the log. Safe to cancel.
+    pub(super) async fn met(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.0.shared.epoch.subscribe().wait_for(Option::is_some).await;
+    }
+
+    pub(super) async fn stats(&self) -> EngineStatus {
+        let shared = &self.0.shared;
+        let counted = match shared.state(|state| state.connection.clone()) {
+            Some(mut connection) => codec::Counted::ask(&shared.link, &mut connection).await.unwrap_or_default(),
+            None => codec::Counted::default(),
+        };
+        EngineStatus {
+            kind: "redis".into(),
+            durability: match shared.durability {
+                Durability::Primary => "primary".into(),
+                Durability::Replicas(n) => format!("replicas:{n}"),
+            },
+            head: self.head(),
+            oldest: counted.oldest,
+            alerts: counted.alerts,
+            bytes: counted.bytes,
+            topics: counted.topics,
+            store_bytes: counted.memory,
+        }
+    }
+
+    pub(super) fn health(&self) -> Result<(), String> {
+        self.0.shared.state(|state| state.trouble.clone()).map_or(Ok(()), Err)
+    }
+
+    pub(super) fn probe(&self, marker: u64) {
+        self.0.shared.marker.store(marker, Ordering::Release);
+        // A full queue wakes the writer as well.
+        let _ = self.0.jobs.try_send(Job::Wake);
+    }
+
+    pub(super) async fn close(&self) {
+        self.0.shared.stopping.store(true, Ordering::Release);
+        self.0.shared.kick.notify_one();
+        let (done, is_done) = oneshot::channel();
+        if self.0.jobs.send(Job::Close(done)).await.is_ok() {
+            let _ = tokio::time::timeout(2 * PATIENCE, is_done).await;
+        }
+        self.0.shared.set_trouble(Some("alertd is stopping: try again".into()));
+    }
+}
+
+/// Half as long to half as long again, so that nodes do not come together.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness they do, which is only less even.
+    let _ = getrandom::fill(&mut random);
+    pause.mul_f64(0.5 + f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX))
+}

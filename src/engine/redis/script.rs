@@ -1,0 +1,178 @@
+//! The scripts, and their arguments in the order in which they take them.
+
+use std::sync::LazyLock;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Script, ToRedisArgs};
+
+use super::link::Link;
+use crate::alert::{Filter, Id, Pattern};
+use crate::engine::{Publish, Range, Retention};
+
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("lua/log.lua"), include_str!(concat!("lua/", $file)))));
+    };
+}
+
+script!(STORE, "store.lua");
+script!(SETTLE, "settle.lua");
+script!(TICK, "tick.lua");
+script!(SEEK, "seek.lua");
+script!(READ, "read.lua");
+
+/// A script with its arguments.
+pub(super) struct Arguments {
+    script: &'static Script,
+    keys: Vec<String>,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Arguments {
+    fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
+        // Declared so that a slot on the move refuses the call before it has done anything.
+        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "nodes"];
+        let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
+        new.arg(time)
+    }
+
+    fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.arguments.extend(argument.to_redis_args());
+        self
+    }
+
+    fn retention(self, retention: &Retention) -> Self {
+        self.arg(retention.age_ms).arg(retention.count).arg(retention.bytes).arg(retention.topic_count)
+    }
+
+    fn filter(mut self, filter: &Filter) -> Self {
+        self = self.arg(filter.level() as u8);
+        for pattern in filter.patterns() {
+            self = self.arg(match pattern {
+                Pattern::All => "*".to_owned(),
+                Pattern::Exact(topic) => format!("={topic}"),
+                Pattern::Below(parent) => format!("<{parent}"),
+            });
+        }
+        self
+    }
+
+    /// Runs it; a server that does not have it yet is given it.
+    pub(super) async fn run(&self, connection: &mut MultiplexedConnection) -> Result<Vec<Vec<u8>>, RedisError> {
+        let mut call = self.script.prepare_invoke();
+        for key in &self.keys {
+            call.key(key);
+        }
+        for argument in &self.arguments {
+            call.arg(argument);
+        }
+        call.invoke_async(connection).await
+    }
+}
+
+/// A group of alerts and the time on the server's clock after which it is refused.
+pub(super) struct Group<'a> {
+    pub(super) deadline_ms: u64,
+    pub(super) batch: &'a [Publish],
+}
+
+pub(super) fn store(
+    link: &Link,
+    time: String,
+    epoch: &str,
+    announce: bool,
+    retention: &Retention,
+    groups: &[Group<'_>],
+) -> Arguments {
+    let mut call = Arguments::new(&STORE, link, time).arg(epoch).arg(u8::from(announce)).retention(retention);
+    call = call.arg(groups.len());
+    for group in groups {
+        call = call.arg(group.deadline_ms).arg(group.batch.len());
+        for publish in group.batch {
+            call.keys.push(link.key(&format!("t:{}", publish.draft.topic())));
+            let (key, fingerprint) = match &publish.idempotency {
+                Some(idempotency) => (hex(&idempotency.hash()), hex(&publish.fingerprint())),
+                None => (String::new(), String::new()),
+            };
+            call = call
+                .arg(publish.draft.topic().as_str())
+                .arg(publish.draft.level() as u8)
+                .arg(publish.draft.json_between())
+                .arg(key)
+                .arg(fingerprint);
+        }
+    }
+    call
+}
+
+/// What was stored and is not shown yet: its id, and the hash of its idempotency key.
+pub(super) type Unsettled = (Id, Option<[u8; 32]>);
+
+pub(super) fn settle(
+    link: &Link,
+    time: String,
+    epoch: &str,
+    confirmed: bool,
+    newest: Id,
+    stored: &[Unsettled],
+) -> Arguments {
+    let mut call = Arguments::new(&SETTLE, link, time).arg(epoch).arg(u8::from(confirmed)).arg(newest.to_string());
+    for (id, key) in stored {
+        call = call.arg(id.to_string()).arg(key.as_ref().map_or_else(String::new, hex));
+    }
+    call
+}
+
+/// What a node says once a second.
+pub(super) struct Tick<'a> {
+    pub(super) epoch: &'a str,
+    pub(super) seen: Id,
+    pub(super) new_epoch: &'a str,
+    pub(super) node: &'a str,
+    pub(super) says: &'a str,
+    pub(super) probe: u64,
+    pub(super) elapsed_ms: u64,
+    pub(super) retention: &'a Retention,
+}
+
+pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
+    Arguments::new(&TICK, link, time)
+        .arg(tick.epoch)
+        .arg(tick.seen.to_string())
+        .arg(tick.new_epoch)
+        .arg(tick.node)
+        .arg(tick.says)
+        .arg(tick.probe)
+        .arg(tick.elapsed_ms)
+        .retention(tick.retention)
+}
+
+pub(super) fn seek(
+    link: &Link,
+    time: String,
+    cursor: Option<Id>,
+    until: Id,
+    latest_after_ms: Option<u64>,
+    filter: &Filter,
+) -> Arguments {
+    Arguments::new(&SEEK, link, time)
+        .arg(cursor.map_or_else(String::new, |cursor| cursor.to_string()))
+        .arg(until.to_string())
+        .arg(latest_after_ms.map_or_else(String::new, |ms| ms.to_string()))
+        .filter(filter)
+}
+
+pub(super) fn read(link: &Link, time: String, range: &Range, backward: bool) -> Arguments {
+    Arguments::new(&READ, link, time)
+        .arg(u8::from(backward))
+        .arg(range.after.to_string())
+        .arg(range.until.to_string())
+        .arg(range.limit)
+        .arg(range.bytes)
+        .filter(&range.filter)
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
