@@ -136,7 +136,7 @@ impl Follower {
                 if let Err(reason) = self.look(&mut session.data).await {
                     return reason;
                 }
-                if self.probe - self.probed > PROBES {
+                if self.probe.saturating_sub(self.probed) > PROBES {
                     return format!("the subscription to {} has gone silent", shared.link.topology());
                 }
             }
