@@ -102,6 +102,43 @@ pub struct Seek {
     pub trimmed: Id,
 }
 
+/// What a log knows that decides where a stream begins.
+struct Known {
+    /// The newest id.
+    head: Id,
+    /// The newest id that was removed and may have passed the filter.
+    trimmed: Id,
+    /// The oldest alert that is retained.
+    oldest: Option<Id>,
+    /// Whether the log gave the cursor of [`Start::After`], and nothing behind it was removed from the old end.
+    has_cursor: bool,
+}
+
+impl Seek {
+    /// Decides, for a stream that hears from the hub what comes after `until`.
+    fn new(start: &Start, until: Id, known: Known, latest: Vec<Record>) -> Self {
+        let Known { head, trimmed, oldest, has_cursor } = known;
+        let gap = |requested: String| Some(Gap { requested, oldest, head });
+        let (gap, after) = match start {
+            Start::Live | Start::Latest => (None, until),
+            Start::All => (None, Id::ZERO),
+            Start::Time(ms) => {
+                let is_missing = trimmed != Id::ZERO && trimmed >= Id::at(*ms);
+                let gap = if is_missing { gap(crate::alert::rfc3339(*ms)) } else { None };
+                (gap, Id::at(*ms).predecessor().min(until))
+            }
+            Start::After(cursor) => {
+                let is_missing = !has_cursor || trimmed > *cursor;
+                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
+                let after = if *cursor > head { until } else { (*cursor).min(until) };
+                (if is_missing { gap(cursor.to_string()) } else { None }, after)
+            }
+            Start::Unreadable(text) => (gap(text.clone()), Id::ZERO),
+        };
+        Self { gap, latest, after, trimmed }
+    }
+}
+
 /// Which alerts to read: those that pass the filter, with `after < id <= until`.
 #[derive(Clone, Debug)]
 pub struct Range {

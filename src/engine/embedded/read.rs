@@ -10,8 +10,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use super::codec::{State, TopicRow, decode_head, decode_record};
 use super::tables::{BY_TOPIC, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
-use crate::engine::{Page, Range, Seek};
-use crate::sse::Gap;
+use crate::engine::{Known, Page, Range, Seek};
 
 /// Topics that are merged from the index; for more the log is scanned.
 const MERGED: usize = 64;
@@ -60,33 +59,20 @@ impl View {
         until: Id,
         latest_after_ms: u64,
     ) -> Result<Seek, StoreError> {
-        let trimmed = self.trimmed(filter)?;
-        let seek = |gap, latest, after| Ok(Seek { gap, latest, after, trimmed });
-        match start {
-            Start::Live => seek(None, Vec::new(), until),
-            Start::Latest => seek(None, self.latest(filter, until, latest_after_ms)?, until),
-            Start::All => seek(None, Vec::new(), Id::ZERO),
-            Start::Time(ms) => {
-                let gap = if trimmed != Id::ZERO && trimmed >= Id::at(*ms) {
-                    Some(self.gap(crate::alert::rfc3339(*ms))?)
-                } else {
-                    None
-                };
-                seek(gap, Vec::new(), Id::at(*ms).predecessor().min(until))
-            }
-            Start::After(cursor) => {
-                let missing = !self.knows(*cursor)? || trimmed > *cursor;
-                let gap = if missing { Some(self.gap(cursor.to_string())?) } else { None };
-                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
-                let after = if *cursor > self.state.head { until } else { (*cursor).min(until) };
-                seek(gap, Vec::new(), after)
-            }
-            Start::Unreadable(text) => seek(Some(self.gap(text.clone())?), Vec::new(), Id::ZERO),
-        }
-    }
-
-    fn gap(&self, requested: String) -> Result<Gap, StoreError> {
-        Ok(Gap { requested, oldest: self.oldest()?, head: self.state.head })
+        let known = Known {
+            head: self.state.head,
+            trimmed: self.trimmed(filter)?,
+            oldest: self.oldest()?,
+            has_cursor: match start {
+                Start::After(cursor) => self.knows(*cursor)?,
+                _ => false,
+            },
+        };
+        let latest = match start {
+            Start::Latest => self.latest(filter, until, latest_after_ms)?,
+            _ => Vec::new(),
+        };
+        Ok(Seek::new(start, until, known, latest))
     }
 
     /// Whether this log gave the id, and nothing behind it was removed from the old end.

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::link::Link;
 use crate::alert::{Id, Level, Record};
-use crate::engine::Page;
+use crate::engine::{Known, Page};
 
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
@@ -46,10 +46,7 @@ fn records(fields: &[Vec<u8>]) -> Option<Vec<Record>> {
 
 /// What `seek` answers.
 pub(super) struct Found {
-    pub(super) head: Id,
-    pub(super) trimmed: Id,
-    pub(super) oldest: Option<Id>,
-    pub(super) is_known: bool,
+    pub(super) known: Known,
     pub(super) latest: Vec<Record>,
 }
 
@@ -57,10 +54,12 @@ impl Found {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
         let [head, trimmed, oldest, known, latest @ ..] = answer else { return None };
         Some(Self {
-            head: id(head)?,
-            trimmed: id(trimmed)?,
-            oldest: optional_id(oldest)?,
-            is_known: known == b"1",
+            known: Known {
+                head: id(head)?,
+                trimmed: id(trimmed)?,
+                oldest: optional_id(oldest)?,
+                has_cursor: known == b"1",
+            },
             latest: records(latest)?,
         })
     }
@@ -87,7 +86,7 @@ pub(super) struct Ticked {
 
 impl Ticked {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, shown, trimmed, ..] = answer else { return None };
+        let [ms, epoch, shown, trimmed] = answer else { return None };
         Some(Self { server_ms: number(ms)?, epoch: text(epoch)?.to_owned(), shown: id(shown)?, trimmed: id(trimmed)? })
     }
 }

@@ -48,11 +48,14 @@ pub(super) struct Follower {
     /// The probe that was sent last, and the one that came back last.
     probe: u64,
     probed: u64,
+    /// What the operator was told of the server's settings.
+    notes: Vec<String>,
 }
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, feed: mpsc::Sender<Feed>) -> Self {
-        Self { shared, feed, at: Id::ZERO, epoch: None, ticked: Instant::now(), probe: 0, probed: 0 }
+        let ticked = Instant::now();
+        Self { shared, feed, at: Id::ZERO, epoch: None, ticked, probe: 0, probed: 0, notes: Vec::new() }
     }
 
     pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {
@@ -64,7 +67,7 @@ impl Follower {
                     self.follow(session, &mut markers).await
                 }
                 Ok(Err(reason)) => reason,
-                Err(_) => format!("{} did not answer in time", self.shared.link.topology()),
+                Err(_) => self.shared.late(),
             };
             self.shared.state(|state| state.connection = None);
             if self.shared.stopping.load(Ordering::Acquire) {
@@ -90,11 +93,11 @@ impl Follower {
         let (live, pushes) = self.shared.link.subscribe().await.map_err(|error| error.to_string())?;
         let mut data = self.shared.link.connect().await.map_err(|error| error.to_string())?;
         let notes = caution::of(&mut data).await;
-        let changed = self.shared.state(|state| std::mem::replace(&mut state.notes, notes.clone()) != notes);
-        if changed {
+        if notes != self.notes {
             for note in &notes {
                 tracing::warn!(message_id = "engine-unsafe", "{}: {note}", self.shared.link.topology());
             }
+            self.notes = notes;
         }
         self.probe = 0;
         self.probed = 0;
@@ -172,7 +175,6 @@ impl Follower {
     /// Compares this node with the log, and takes up what it lacks.
     async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), String> {
         let shared = Arc::clone(&self.shared);
-        let failed = |error| format!("{}: {error}", shared.link.topology());
         let elapsed = self.ticked.elapsed();
         self.ticked = Instant::now();
         self.probe += 1;
@@ -182,12 +184,12 @@ impl Follower {
             seen: self.at,
             new_epoch: &new_epoch,
             node: &shared.node,
-            says: &format!("{} {}", env!("CARGO_PKG_VERSION"), self.at),
             probe: self.probe,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             retention: &shared.retention(),
         };
-        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await.map_err(failed)?;
+        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
+        let answer = answer.map_err(|error| shared.failed(error))?;
         let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
         shared.heard_time(ticked.server_ms);
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
@@ -218,9 +220,8 @@ impl Follower {
             let filter = Filter::new([Pattern::All], Level::Info);
             let range = Range { filter, after: self.at, until, limit: PAGE.0, bytes: PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, false).run(data).await;
-            let answer = answer.map_err(|error| format!("{}: {error}", shared.link.topology()))?;
-            let page = codec::page(&answer)
-                .ok_or_else(|| format!("{} holds an entry that alertd did not write", shared.link.topology()))?;
+            let answer = answer.map_err(|error| shared.failed(error))?;
+            let page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
             self.deliver(page.records).await;
             self.at = self.at.max(page.next.unwrap_or(until));
             shared.saw(self.at);
@@ -254,5 +255,5 @@ async fn next(markers: &mut watch::Receiver<u64>) -> u64 {
 fn random_epoch() -> Option<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).ok()?;
-    Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(script::hex(&random))
 }

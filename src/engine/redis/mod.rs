@@ -17,7 +17,6 @@ mod script;
 pub(crate) mod testing;
 mod writer;
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,11 +29,10 @@ use zeroize::Zeroizing;
 use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
-use crate::sse::Gap;
 use follow::Follower;
 use link::Link;
 pub use link::Topology;
-use writer::{Job, Writer};
+use writer::{Job, Waiting, Writer};
 
 /// Publishes that wait for the writer at the most; beyond that they are refused at once.
 const QUEUE: usize = 4096;
@@ -57,7 +55,7 @@ pub enum Durability {
 }
 
 /// TLS to the servers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tls {
     /// PEM of the certificates that are trusted; none for those of the system.
     pub ca: Option<Vec<u8>>,
@@ -84,12 +82,6 @@ pub struct Settings {
     pub node: String,
     /// None for Redis's own time, which is the same for all nodes.
     pub clock: Option<Clock>,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("topology", &self.topology).finish_non_exhaustive()
-    }
 }
 
 /// The engine; cheap to clone.
@@ -129,13 +121,26 @@ struct State {
     connection: Option<MultiplexedConnection>,
     /// The server's clock, milliseconds since 1970, and when it was heard.
     time: Option<(u64, Instant)>,
-    /// What the operator should know of the server's settings.
-    notes: Vec<String>,
 }
 
 impl Shared {
     fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// In words: it took too long.
+    fn late(&self) -> String {
+        format!("{} did not answer in time", self.link.topology())
+    }
+
+    /// In words: it refused, or the way to it is broken.
+    fn failed(&self, error: redis::RedisError) -> String {
+        format!("{}: {error}", self.link.topology())
+    }
+
+    /// In words: an entry is not as the scripts write them.
+    fn damaged(&self) -> String {
+        format!("{} holds an entry that alertd did not write", self.link.topology())
     }
 
     fn retention(&self) -> Retention {
@@ -217,7 +222,7 @@ impl Redis {
     pub(super) async fn append_all(&self, batch: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
         let begun = Instant::now();
         let (answer, answered) = oneshot::channel();
-        let job = Job::Append { batch, deadline: begun + DEADLINE, answer };
+        let job = Job::Append(Waiting { batch, deadline: begun + DEADLINE, answer });
         self.0.jobs.try_send(job).map_err(|refused| {
             AppendError::Unavailable(match refused {
                 mpsc::error::TrySendError::Full(_) => "too many publishes wait for Redis: try again".into(),
@@ -227,10 +232,10 @@ impl Redis {
         match tokio::time::timeout_at(begun + PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(AppendError::Unavailable("alertd is stopping: try again".into())),
-            Err(_) => Err(AppendError::Unavailable(format!(
-                "{} did not answer in time: try again with the same Idempotency-Key",
-                self.0.shared.link.topology()
-            ))),
+            Err(_) => {
+                let late = self.0.shared.late();
+                Err(AppendError::Unavailable(format!("{late}: try again with the same Idempotency-Key")))
+            }
         }
     }
 
@@ -246,10 +251,6 @@ impl Redis {
         looked.map_err(|error| ReadError(format!("{} cannot be read: {error}", shared.link.topology())))
     }
 
-    fn damaged(&self) -> ReadError {
-        ReadError(format!("{} holds an entry that alertd did not write", self.0.shared.link.topology()))
-    }
-
     pub(super) async fn seek(
         &self,
         start: &Start,
@@ -262,30 +263,14 @@ impl Redis {
         let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
         let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
         let answer = self.look(arguments).await?;
-        let found = codec::Found::parse(&answer).ok_or_else(|| self.damaged())?;
-        let gap = |requested: String| Gap { requested, oldest: found.oldest, head: found.head };
-        let (gap, after) = match start {
-            Start::Live | Start::Latest => (None, until),
-            Start::All => (None, Id::ZERO),
-            Start::Time(ms) => {
-                let missing = found.trimmed != Id::ZERO && found.trimmed >= Id::at(*ms);
-                (missing.then(|| gap(crate::alert::rfc3339(*ms))), Id::at(*ms).predecessor().min(until))
-            }
-            Start::After(cursor) => {
-                let missing = !found.is_known || found.trimmed > *cursor;
-                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
-                let after = if *cursor > found.head { until } else { (*cursor).min(until) };
-                (missing.then(|| gap(cursor.to_string())), after)
-            }
-            Start::Unreadable(text) => (Some(gap(text.clone())), Id::ZERO),
-        };
-        Ok(Seek { gap, latest: found.latest, after, trimmed: found.trimmed })
+        let found = codec::Found::parse(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
+        Ok(Seek::new(start, until, found.known, found.latest))
     }
 
     pub(super) async fn read(&self, range: Range, backward: bool) -> Result<Page, ReadError> {
         let shared = &self.0.shared;
         let answer = self.look(script::read(&shared.link, shared.time_argument(), &range, backward)).await?;
-        let mut page = codec::page(&answer).ok_or_else(|| self.damaged())?;
+        let mut page = codec::page(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
         if backward {
             page.records.reverse();
         }

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
         // Declared so that a slot on the move refuses the call before it has done anything.
-        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "nodes"];
+        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age"];
         let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
         new.arg(time)
     }
@@ -119,7 +119,7 @@ pub(super) fn settle(
 ) -> Arguments {
     let mut call = Arguments::new(&SETTLE, link, time).arg(epoch).arg(u8::from(confirmed)).arg(newest.to_string());
     for (id, key) in stored {
-        call = call.arg(id.to_string()).arg(key.as_ref().map_or_else(String::new, hex));
+        call = call.arg(id.to_string()).arg(key.as_ref().map_or_else(String::new, |key| hex(key)));
     }
     call
 }
@@ -130,7 +130,6 @@ pub(super) struct Tick<'a> {
     pub(super) seen: Id,
     pub(super) new_epoch: &'a str,
     pub(super) node: &'a str,
-    pub(super) says: &'a str,
     pub(super) probe: u64,
     pub(super) elapsed_ms: u64,
     pub(super) retention: &'a Retention,
@@ -142,7 +141,6 @@ pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
         .arg(tick.seen.to_string())
         .arg(tick.new_epoch)
         .arg(tick.node)
-        .arg(tick.says)
         .arg(tick.probe)
         .arg(tick.elapsed_ms)
         .retention(tick.retention)
@@ -173,6 +171,6 @@ pub(super) fn read(link: &Link, time: String, range: &Range, backward: bool) -> 
         .filter(&range.filter)
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -25,17 +25,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What the writer is asked to do.
 pub(super) enum Job {
     /// Store all of these, or none.
-    Append { batch: Vec<Publish>, deadline: Instant, answer: oneshot::Sender<Result<Vec<Stored>, AppendError>> },
+    Append(Waiting),
     /// Pass on the marker.
     Wake,
     /// Finish, and say so.
     Close(oneshot::Sender<()>),
 }
 
-struct Waiting {
-    batch: Vec<Publish>,
-    deadline: Instant,
-    answer: oneshot::Sender<Result<Vec<Stored>, AppendError>>,
+/// A group of alerts whose publisher waits.
+pub(super) struct Waiting {
+    pub(super) batch: Vec<Publish>,
+    /// What Redis has not taken up by then it refuses.
+    pub(super) deadline: Instant,
+    pub(super) answer: oneshot::Sender<Outcome>,
 }
 
 /// The outcome of a group: its alerts with their ids, or why there are none.
@@ -60,10 +62,10 @@ impl Writer {
             let (mut alerts, mut bytes) = (0, 0);
             while let Some(job) = next {
                 match job {
-                    Job::Append { batch, deadline, answer } => {
-                        alerts += batch.len();
-                        bytes += batch.iter().map(|publish| publish.draft.size()).sum::<usize>();
-                        waiting.push(Waiting { batch, deadline, answer });
+                    Job::Append(group) => {
+                        alerts += group.batch.len();
+                        bytes += group.batch.iter().map(|publish| publish.draft.size()).sum::<usize>();
+                        waiting.push(group);
                     }
                     Job::Wake => {}
                     Job::Close(done) => {
@@ -108,7 +110,7 @@ impl Writer {
     /// Stores what waits; an error means that nothing is known of any of it.
     async fn attempt(&mut self, waiting: &[Waiting]) -> Result<Vec<Outcome>, String> {
         let shared = Arc::clone(&self.shared);
-        let late = || format!("{} did not answer in time", shared.link.topology());
+        let late = || shared.late();
         let until = waiting.iter().map(|waiting| waiting.deadline).max().unwrap_or_else(Instant::now);
         let mut known = shared.epoch.subscribe();
         loop {
@@ -126,7 +128,7 @@ impl Writer {
                 script::store(&shared.link, shared.time_argument(), &epoch, announce, &shared.retention(), &groups);
             let connection = self.connect(until).await?;
             let called = timeout_at(until + (PATIENCE - super::DEADLINE) / 2, call.run(connection)).await;
-            let answer = called.map_err(|_| late())?.map_err(|error| format!("{}: {error}", shared.link.topology()))?;
+            let answer = called.map_err(|_| late())?.map_err(|error| shared.failed(error))?;
             if answer.first().is_some_and(|word| word == b"epoch") {
                 // The log was emptied or replaced; the follower finds out what that means.
                 shared.kick.notify_one();
@@ -152,7 +154,7 @@ impl Writer {
                 return Err(reason.clone());
             }
             let connected = timeout_at(until, self.shared.link.connect()).await;
-            let connected = connected.map_err(|_| format!("{} did not answer in time", self.shared.link.topology()));
+            let connected = connected.map_err(|_| self.shared.late());
             match connected.and_then(|connected| connected.map_err(|error| error.to_string())) {
                 Ok(connection) => {
                     self.refused = None;
@@ -203,7 +205,7 @@ impl Writer {
         outcomes: &mut [Outcome],
     ) -> Result<(), String> {
         let shared = Arc::clone(&self.shared);
-        let failed = |error: redis::RedisError| format!("{}: {error}", shared.link.topology());
+        let failed = |error| shared.failed(error);
         let stored: Vec<Unsettled> = waiting
             .iter()
             .zip(outcomes.iter())

@@ -6,12 +6,14 @@
 local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
 local RECENT, REMOVED = base .. 'recent', base .. 'removed'
-local IDEM, IDEM_AGE, NODES, LIVE = base .. 'idem', base .. 'idem-age', base .. 'nodes', base .. 'live'
+local IDEM, IDEM_AGE, LIVE = base .. 'idem', base .. 'idem-age', base .. 'live'
 
 -- How long the result of an idempotency key is kept, and how many of them.
 local IDEM_MS, IDEM_MAX = 24 * 3600000, 100000
 -- Cursors on alerts that a topic's limit took out and that are still known.
 local REMOVED_MAX = 100000
+-- Topics below one, and topics whose newest alert a stream gets at its beginning.
+local LATEST = 10000
 -- The time of retention follows a leap of the clock at so many times the real speed.
 local CATCH_UP = 24
 
@@ -68,8 +70,47 @@ local function entry_of(id)
   return found and found[2]
 end
 
+-- What a node or reader gets of an entry, put at the end of a list.
+local function add_alert(list, id, fields)
+  for _, part in ipairs({ id, fields[2], fields[4], fields[6], fields[8] }) do list[#list + 1] = part end
+end
+
+local function oldest_id()
+  local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+  return oldest and oldest[1] or ''
+end
+
+-- The patterns of a filter, which are the arguments from `first` on: each its kind (`*` all, `=` this one, `<` all below)
+-- and its topic.
+local function patterns(first)
+  local list = {}
+  for i = first, #ARGV do list[#list + 1] = { string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2) } end
+  return list
+end
+
+-- The topics of a pattern that names them.
+local function topics_of(pattern)
+  if pattern[1] == '=' then return { pattern[2] } end
+  -- `/` is the character behind `.`.
+  return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, LATEST)
+end
+
+-- The newest id that is missing for these patterns.
+local function trimmed_for(list)
+  local trimmed, topic_trim = get('trim', '0-0'), get('topic_trim', '0-0')
+  if not less(trimmed, topic_trim) then return trimmed end
+  for _, pattern in ipairs(list) do
+    if pattern[1] == '*' then return topic_trim end
+    for _, topic in ipairs(topics_of(pattern)) do
+      local row = row_of(topic)
+      if row then trimmed = greatest(trimmed, row.trim) end
+    end
+  end
+  return trimmed
+end
+
 local function is_known(id)
-  return id == get('shown', '0-0') or id == get('trim', '0-0') or redis.call('XRANGE', LOG, id, id)[1] ~= nil
+  return id == get('shown', '0-0') or id == get('trim', '0-0') or entry_of(id)
     or redis.call('ZSCORE', REMOVED, order(id)) ~= false
 end
 

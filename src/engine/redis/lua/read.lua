@@ -14,32 +14,19 @@ local SCANNED = 2000
 local shown = get('shown', '0-0')
 if less(shown, untill) then untill = shown end
 
--- The topics that the patterns select where they are few, and the newest id that is missing for them.
-local trimmed, topic_trim = get('trim', '0-0'), get('topic_trim', '0-0')
-local topics, few, all = {}, true, false
-for i = 8, #ARGV do
-  local kind, name = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2)
-  if kind == '*' then
-    all, few = true, false
-    trimmed = greatest(trimmed, topic_trim)
-  elseif kind == '=' then
-    topics[#topics + 1] = name
+-- The topics that the patterns select, where they are few.
+local asked = patterns(8)
+local topics, all = {}, false
+for _, pattern in ipairs(asked) do
+  if pattern[1] == '*' then
+    all = true
   else
-    for _, topic in ipairs(redis.call('ZRANGEBYLEX', TOPICS, '[' .. name .. '.', '(' .. name .. '/', 'LIMIT', 0, 10000)) do
-      topics[#topics + 1] = topic
-    end
+    for _, topic in ipairs(topics_of(pattern)) do topics[#topics + 1] = topic end
   end
 end
-if less(trimmed, topic_trim) then
-  for _, topic in ipairs(topics) do
-    local row = row_of(topic)
-    if row then trimmed = greatest(trimmed, row.trim) end
-  end
-end
-few = few and #topics <= MERGED
+local few = not all and #topics <= MERGED
 
-local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
-local answer = { '', trimmed, oldest and oldest[1] or '' }
+local answer = { '', trimmed_for(asked), oldest_id() }
 if not less(after, untill) then return answer end
 
 local function entries(key, count)
@@ -49,7 +36,7 @@ end
 
 local taken, size = 0, 0
 local function take(id, fields)
-  for _, part in ipairs({ id, fields[2], fields[4], fields[6], fields[8] }) do answer[#answer + 1] = part end
+  add_alert(answer, id, fields)
   taken, size = taken + 1, size + #fields[8]
   return taken == most or size > bytes
 end
@@ -88,8 +75,8 @@ end
 
 local function selects(topic)
   if all then return true end
-  for i = 8, #ARGV do
-    local kind, name = string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2)
+  for _, pattern in ipairs(asked) do
+    local kind, name = pattern[1], pattern[2]
     if kind == '=' and topic == name then return true end
     if kind == '<' and string.sub(topic, 1, #name + 1) == name .. '.' then return true end
   end

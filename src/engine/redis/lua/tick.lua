@@ -1,8 +1,8 @@
 -- Once a second from each node: tells what it knows, learns what is, and does what time asks for.
 --
 -- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, an epoch for a log that has none, the
--- node's name, what it says of itself, its probe, milliseconds since its last call, and age, count, bytes and topic_count
--- of retention. Answers the time, epoch, newest visible id, newest id that is missing, and the revision of the keys.
+-- node's name, its probe, milliseconds since its last call, and age, count, bytes and topic_count of retention. Answers the
+-- server's time, the epoch, the newest visible id, and the newest id that is missing.
 
 local known, seen, node = ARGV[2], ARGV[3], ARGV[5]
 local epoch = get('epoch')
@@ -20,27 +20,19 @@ if seen ~= '0-0' and less(get('trim', '0-0'), seen) and (known ~= epoch or not i
   set('head', cut, 'shown', cut, 'trim', cut)
 end
 
-if node ~= '' then
-  redis.call('HSET', NODES, node, text(now) .. ' ' .. ARGV[6])
-  redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[7])
-end
+redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[6])
 
 -- One node does what time asks for; another takes over where it is silent.
 local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
 if tidier == node or now - tidied > 5000 or now < tidied then
   local before = tonumber(get('clock', '0'))
   local after = now
-  if before > 0 then after = math.min(now, before + CATCH_UP * tonumber(ARGV[8])) end
+  if before > 0 then after = math.min(now, before + CATCH_UP * tonumber(ARGV[7])) end
   set('tidier', node, 'tidied', text(now), 'clock', text(after))
   pcall(function()
-    retain(tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), 500)
+    retain(tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), 500)
     forget_keys(500)
   end)
-  local all = redis.call('HGETALL', NODES)
-  for i = 1, #all, 2 do
-    local at = tonumber(string.match(all[i + 1], '^%d+'))
-    if at + 60000 < now then redis.call('HDEL', NODES, all[i]) end
-  end
 end
 
-return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0') }
+return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0') }

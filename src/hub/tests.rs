@@ -1,0 +1,106 @@
+use super::*;
+use crate::alert::{Draft, Level, Metadata};
+
+const ROOMY: Settings = Settings { memory: 1 << 20, max_subscriptions: 8, max_subscriptions_per_key: 4 };
+
+fn record(ms: u64, topic: &str, level: Level) -> Record {
+    Draft::new(topic.parse().unwrap(), "m".repeat(100), level, Metadata::default()).unwrap().record(Id::at(ms), ms)
+}
+
+fn filter(patterns: &[&str], level: Level) -> Filter {
+    Filter::new(patterns.iter().map(|p| p.parse().unwrap()), level)
+}
+
+fn drain(subscription: &mut Subscription) -> (u64, Option<Id>) {
+    let (mut alerts, mut last) = (0, None);
+    while let Next::Chunk(chunk) = subscription.next() {
+        alerts += chunk.alerts;
+        last = Some(chunk.last);
+    }
+    (alerts, last)
+}
+
+#[test]
+fn each_ring_gets_what_its_filter_passes_and_once() {
+    let hub = Hub::new(ROOMY, Id::ZERO);
+    let mut all = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+    let mut ops = hub.subscribe(&filter(&["ops.*", "ops"], Level::Warn), Format::Ndjson, "k");
+    hub.deliver(&[
+        record(1, "ops", Level::Warn),
+        record(2, "ops.db", Level::Info),
+        record(3, "ops.db.disk", Level::Error),
+        record(4, "opsx", Level::Error),
+    ]);
+    assert_eq!(drain(&mut all), (4, Some(Id::at(4))));
+    assert_eq!(drain(&mut ops), (2, Some(Id::at(3))));
+    assert!(matches!(ops.next(), Next::Idle(head) if head == Id::at(4)));
+}
+
+#[test]
+fn a_reader_that_is_overtaken_is_told_and_can_join_again() {
+    let hub = Hub::new(Settings { memory: 4 * 600, ..ROOMY }, Id::ZERO);
+    let mut slow = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+    for ms in 1..=20 {
+        hub.deliver(&[record(ms, "t", Level::Info)]);
+    }
+    assert!(matches!(slow.next(), Next::Lost));
+    assert_eq!(slow.rejoin(), Id::at(20));
+    hub.deliver(&[record(21, "t", Level::Info)]);
+    assert_eq!(drain(&mut slow), (1, Some(Id::at(21))));
+    assert!(hub.numbers().1 <= 4 * 600);
+}
+
+#[test]
+fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_news() {
+    let hub = Hub::new(Settings { max_subscriptions_per_key: 1, ..ROOMY }, Id::ZERO);
+    let _first = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
+    let mut second = hub.subscribe(&filter(&["b"], Level::Info), Format::Sse, "k");
+    let _other_key = hub.subscribe(&filter(&["c"], Level::Info), Format::Sse, "l");
+    assert_eq!(hub.numbers().0, 2);
+    assert!(matches!(second.next(), Next::Idle(Id::ZERO)));
+    hub.deliver(&[record(1, "b", Level::Info)]);
+    assert!(matches!(second.next(), Next::Lost));
+    assert_eq!(second.rejoin(), Id::at(1));
+    assert!(matches!(second.next(), Next::Idle(head) if head == Id::at(1)));
+}
+
+#[test]
+fn after_a_break_of_the_feed_every_reader_has_lost_its_place() {
+    let hub = Hub::new(ROOMY, Id::ZERO);
+    let mut ring = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+    hub.deliver(&[record(1, "t", Level::Info)]);
+    assert_eq!(drain(&mut ring), (1, Some(Id::at(1))));
+    hub.reset(Id::at(9));
+    assert!(matches!(ring.next(), Next::Lost));
+    assert_eq!(ring.rejoin(), Id::at(9));
+    assert!(matches!(ring.next(), Next::Idle(head) if head == Id::at(9)));
+    hub.deliver(&[record(10, "t", Level::Info)]);
+    assert_eq!(drain(&mut ring), (1, Some(Id::at(10))));
+}
+
+#[test]
+fn a_ring_goes_with_its_last_subscriber_and_leaves_no_route() {
+    let hub = Hub::new(ROOMY, Id::ZERO);
+    let wide = filter(&["a", "b.*", "c.d"], Level::Info);
+    let one = hub.subscribe(&wide, Format::Sse, "k");
+    let two = hub.subscribe(&wide, Format::Sse, "l");
+    assert_eq!(hub.numbers(), (1, 0));
+    drop(one);
+    assert_eq!(hub.numbers().0, 1);
+    drop(two);
+    assert_eq!(hub.numbers(), (0, 0));
+    let state = hub.0.state();
+    assert!(state.routes.exact.is_empty() && state.routes.below.is_empty() && state.owned.is_empty());
+}
+
+#[tokio::test]
+async fn a_waiting_reader_wakes_for_an_alert_that_passes() {
+    let hub = Hub::new(ROOMY, Id::ZERO);
+    let mut subscription = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
+    let waiting = tokio::spawn(async move {
+        subscription.changed().await;
+        drain(&mut subscription)
+    });
+    hub.deliver(&[record(1, "a", Level::Info)]);
+    assert_eq!(waiting.await.unwrap(), (1, Some(Id::at(1))));
+}
