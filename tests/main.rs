@@ -26,4 +26,5 @@ mod stream;
 )]
 mod systemd;
 mod takeover;
+mod terminal;
 mod tickets;

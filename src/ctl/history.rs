@@ -3,7 +3,7 @@
 use hyper::header::ACCEPT;
 use serde_json::value::RawValue;
 
-use super::alert::Alert;
+use super::alert::{Alert, Rows};
 use super::args;
 use super::client::{Ask, Client, target};
 use super::exit::Failure;
@@ -23,9 +23,11 @@ const DEFAULT: u32 = 100;
 /// What the daemon said, or that it did not answer.
 pub async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let pages = Pages { client, query: query(&args.topics, args.level) };
+    // None for JSON as it came.
+    let rows = (!args.json).then(Rows::default);
     match args.since {
-        Some(since) => pages.forward(since, args.count, args.json, output).await,
-        None => pages.newest(args.count.unwrap_or(DEFAULT), args.json, output).await,
+        Some(since) => pages.forward(since, args.count, rows, output).await,
+        None => pages.newest(args.count.unwrap_or(DEFAULT), rows, output).await,
     }
 }
 
@@ -47,12 +49,18 @@ impl Pages<'_> {
     }
 
     /// From a place on, each page printed as it comes.
-    async fn forward(&self, since: String, count: Option<u32>, json: bool, output: &mut Output) -> Result<(), Failure> {
+    async fn forward(
+        &self,
+        since: String,
+        count: Option<u32>,
+        mut rows: Option<Rows>,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
         let (mut since, mut left) = (since, count);
         loop {
             let page = self.page(Some(("since", since)), left.unwrap_or(PAGE)).await?;
             for alert in &page.alerts {
-                print(alert, json, output).await?;
+                print(alert, &mut rows, output).await?;
             }
             left = left.map(|left| left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX)));
             match page.next {
@@ -65,7 +73,7 @@ impl Pages<'_> {
     }
 
     /// The newest, which have to be collected from their end.
-    async fn newest(&self, count: u32, json: bool, output: &mut Output) -> Result<(), Failure> {
+    async fn newest(&self, count: u32, mut rows: Option<Rows>, output: &mut Output) -> Result<(), Failure> {
         let (mut pages, mut left, mut place) = (Vec::new(), count, None);
         loop {
             let page = self.page(place, left).await?;
@@ -77,20 +85,17 @@ impl Pages<'_> {
             }
         }
         for alert in pages.iter().rev().flatten() {
-            print(alert, json, output).await?;
+            print(alert, &mut rows, output).await?;
         }
         Ok(())
     }
 }
 
-async fn print(alert: &RawValue, json: bool, output: &mut Output) -> Result<(), Failure> {
-    if json {
-        return output.line(alert.get()).await;
-    }
+async fn print(alert: &RawValue, rows: &mut Option<Rows>, output: &mut Output) -> Result<(), Failure> {
+    let Some(rows) = rows else { return output.line(alert.get()).await };
     let alert: Alert = serde_json::from_str(alert.get())
         .map_err(|e| Failure::Failed(format!("an alert is not readable ({e}); update alertctl, or use --json")))?;
-    let line = alert.line(output);
-    output.line(&line).await
+    output.line(&rows.row(&alert, output)).await
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::args::Key;
 use super::exit::Failure;
 use super::keys::Store;
-use super::output::{Output, escaped, local, note, table};
+use super::output::{Output, note};
+use super::text::{escaped, local, table};
 use crate::api::{CreatedKey, KeyInfo, NewKey};
 
 /// A file of keys has at most so many bytes; the daemon takes no more.

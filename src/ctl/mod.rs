@@ -12,8 +12,10 @@
 //! | [`host`] | what the host has to say: failed units, the journal |
 //! | [`state`] | a line in a file that outlives the program |
 //! | [`query`] | what reading commands have in common |
-//! | [`alert`] | an alert and its line for people |
-//! | [`output`] | standard output and notes, safe for a terminal |
+//! | [`alert`] | an alert and its row for people |
+//! | [`output`] | standard output and notes |
+//! | [`text`] | text as a terminal shows it: harmless, aligned, wrapped |
+//! | [`terminal`] | the terminal: its size, its colours |
 //! | [`man`] | man pages and completions |
 //! | [`exit`] | failures and exit codes |
 
@@ -35,15 +37,17 @@ pub mod settings;
 pub mod state;
 pub mod status;
 pub mod tail;
+pub mod terminal;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod values;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -53,6 +57,7 @@ use client::Client;
 use client::address::{Address, Environment};
 use exit::Failure;
 use output::{Output, note};
+use terminal::Colour;
 
 /// A key's file holds one line; anything longer is another file.
 const MAX_KEY: u64 = 4096;
@@ -60,7 +65,8 @@ const MAX_KEY: u64 = 4096;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let ctl = match Ctl::try_parse() {
+    let command = Ctl::command().color(Colour::asked(std::env::args_os()).into());
+    let ctl = match command.try_get_matches().and_then(|matches| Ctl::from_arg_matches(&matches)) {
         Ok(ctl) => ctl,
         Err(help) => {
             // Nobody is left to tell where even this cannot be written.
@@ -90,7 +96,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(ctl: Ctl) -> Result<(), Failure> {
-    let mut output = Output::stdout();
+    let mut output = Output::stdout(ctl.color);
     match ctl.command {
         Command::Completions { shell } => output.text(&man::completions(shell)).await?,
         Command::Man { dir } => man::write(&dir)?,

@@ -1,15 +1,16 @@
 //! What people and programs see: lines on standard output, notes on standard error.
 //!
-//! Everything that came from elsewhere is escaped before it reaches a terminal. Standard output is written off the
+//! Everything that came from elsewhere is escaped (see [`text`](super::text)) before it gets here. Standard output is written off the
 //! runtime's thread, so a reader that stands still does not keep a signal from ending the program.
 
-use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe::Sender;
 
 use super::exit::Failure;
+use super::terminal::{self, Colour};
+use super::text::escaped;
 
 /// Standard output.
 pub struct Output {
@@ -17,6 +18,8 @@ pub struct Output {
     /// Lines that are not written yet.
     held: String,
     colours: bool,
+    /// Columns and rows, where a person looks at it.
+    size: Option<fn() -> (usize, usize)>,
 }
 
 /// How a piece of a line is emphasised where colours are in use.
@@ -26,6 +29,8 @@ pub enum Paint {
     Dim,
     /// A heading.
     Bold,
+    /// All is well.
+    Green,
     /// Somebody should look.
     Yellow,
     /// Somebody must act.
@@ -33,22 +38,28 @@ pub enum Paint {
 }
 
 impl Output {
-    /// The process's standard output; colours only on a terminal that shows them and whose owner wants them.
+    /// The process's standard output.
     #[must_use]
-    pub fn stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|value| value == "dumb");
+    pub fn stdout(colour: Colour) -> Self {
+        let terminal = terminal::shows_output();
         Self {
             to: Box::new(tokio::io::stdout()),
             held: String::new(),
-            colours: std::io::stdout().is_terminal() && !refused && !dumb,
+            colours: colour.is_on(terminal, |name| std::env::var_os(name)),
+            size: terminal.then_some(|| terminal::size(std::io::stdout())),
         }
     }
 
     /// Writes to anything else, without colours.
     #[must_use]
     pub fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self { to: Box::new(writer), held: String::new(), colours: false }
+        Self { to: Box::new(writer), held: String::new(), colours: false, size: None }
+    }
+
+    /// Columns and rows, where a person looks at it.
+    #[must_use]
+    pub fn size(&self) -> Option<(usize, usize)> {
+        self.size.map(|size| size())
     }
 
     /// The text, emphasised where colours are in use.
@@ -60,6 +71,7 @@ impl Output {
         let code = match paint {
             Paint::Dim => "2",
             Paint::Bold => "1",
+            Paint::Green => "32",
             Paint::Yellow => "33",
             Paint::Red => "1;31",
         };
@@ -119,48 +131,15 @@ pub fn note(text: &str) {
     eprintln!("alertctl: {}", lines.join("\n"));
 }
 
-/// The text on one line, without anything that drives a terminal or turns the direction of writing.
-#[must_use]
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let turns =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || turns {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// An RFC 3339 time in local time, `2026-11-23 17:33:10`; what is no time stays as it is, escaped.
-#[must_use]
-pub fn local(time: &str) -> String {
-    match time.parse::<jiff::Timestamp>() {
-        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        Err(_) => escaped(time),
-    }
-}
-
-/// Columns wide enough for their longest cell, two spaces apart. The first row is the heading.
-#[must_use]
-pub fn table(rows: &[Vec<String>]) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
+
+    /// A terminal of this size.
+    pub(crate) fn shown(kept: Kept, size: fn() -> (usize, usize), colours: bool) -> Output {
+        Output { colours, size: Some(size), ..Output::to(kept) }
+    }
 
     /// Keeps what was written.
     #[derive(Clone, Default)]
@@ -195,13 +174,6 @@ pub(super) mod tests {
         }
     }
 
-    #[test]
-    fn no_text_drives_the_terminal() {
-        assert_eq!(escaped("a\x1b[2Jb\r\nc\u{9b}d\x07\0"), r"a\u{1b}[2Jb\r\nc\u{9b}d\u{7}\u{0}");
-        assert_eq!(escaped("evil\u{202e}gpj"), r"evil\u{202e}gpj");
-        assert_eq!(escaped("Zürich 東京 🚨 'x' \\"), "Zürich 東京 🚨 'x' \\");
-    }
-
     #[tokio::test]
     async fn a_pipe_without_a_reader_is_noticed_without_writing() {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -218,11 +190,5 @@ pub(super) mod tests {
         output.line("x").await.unwrap();
         assert_eq!(output.flush().await, Err(Failure::ReaderGone));
         assert_eq!(Failure::ReaderGone.code(), 0);
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_cells() {
-        let rows = vec![vec!["ID".to_owned(), "USER".to_owned()], vec!["äöü".to_owned(), "x".to_owned()]];
-        assert_eq!(table(&rows), ["ID   USER", "äöü  x"]);
     }
 }

@@ -46,7 +46,7 @@ pub async fn run(
     let alert: Alert = serde_json::from_str(json).map_err(|e| {
         Failure::Failed(format!("the alert was stored, but the answer is not readable ({e}); update alertctl"))
     })?;
-    output.line(&super::output::escaped(&alert.id)).await
+    output.line(&super::text::escaped(&alert.id)).await
 }
 
 async fn read(input: impl AsyncRead + Unpin) -> Result<String, Failure> {

@@ -2,7 +2,8 @@
 
 use super::client::{Ask, Client};
 use super::exit::Failure;
-use super::output::{Output, Paint, escaped};
+use super::output::{Output, Paint};
+use super::text::escaped;
 use crate::alert::Id;
 use crate::api::Status;
 

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod http;
 pub mod road;
 pub mod stream;
+pub mod terminal;
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub use http::{Answer, Request, raw};
 pub(crate) use road::over_both_roads;
 pub use road::{Road, Wire, certificate};
 pub use stream::Stream;
+pub use terminal::Terminal;
 
 /// So long anything may take on a loaded machine before it counts as never.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +48,7 @@ pub fn program(name: &str) -> Command {
 fn undisturbed(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE"]
+        if ["ALERT", "XDG_", "NOTIFY_", "LISTEN_", "JOURNAL_", "REDIS_", "STATE_", "STAGE", "NO_COLOR"]
             .iter()
             .any(|p| text.starts_with(p))
         {

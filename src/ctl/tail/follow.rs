@@ -12,7 +12,8 @@ use tokio::time::{sleep, timeout};
 use super::backoff::{Backoff, chance};
 use crate::alert::Id;
 use crate::ctl::client::{Answer, Ask, Client, Trouble, target};
-use crate::ctl::output::{escaped, note};
+use crate::ctl::output::note;
+use crate::ctl::text::escaped;
 use crate::sse::{Event, Gap, Parser};
 
 /// Three signs of life that a daemon sends by default: a server that is silent for longer is gone.

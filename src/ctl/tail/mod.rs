@@ -14,7 +14,7 @@ pub mod follow;
 
 use tokio_util::sync::CancellationToken;
 
-use super::alert::Alert;
+use super::alert::{Alert, Rows};
 use super::args::Tail;
 use super::client::{Client, Trouble};
 use super::exit::Failure;
@@ -42,6 +42,7 @@ pub async fn run(
     let retries = pace.backoff.clone();
     let mut stream = Follower::new(client, query(&args.topics, args.level), args.since, place, pace);
     let mut left = args.count;
+    let mut rows = Rows::default();
     while left != Some(0) {
         let item = tokio::select! {
             biased;
@@ -53,7 +54,7 @@ pub async fn run(
                 let alert = read(client, &json)?;
                 match &args.exec {
                     None => {
-                        let line = if args.json { json } else { alert.line(output) };
+                        let line = if args.json { json } else { rows.row(&alert, output) };
                         tokio::select! {
                             biased;
                             taken = output.line(&line) => taken?,

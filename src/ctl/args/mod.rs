@@ -1,14 +1,21 @@
 //! The command line of `alertctl`. Help, man pages and completions come from here and from nowhere else.
 
+mod host;
+mod key;
+mod read;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::instance::Instance;
+use super::terminal::Colour;
 use super::values;
-use crate::alert::{Level, Pattern, Topic};
-use crate::key::Scope;
+use crate::alert::{Level, Topic};
+pub use host::{Journal, UnitFailed};
+pub use key::Key;
+pub use read::{History, Status, Tail};
 
 /// Speaks to alertd: sends and reads alerts, manages keys
 ///
@@ -20,6 +27,9 @@ pub struct Ctl {
     /// Which daemon.
     #[command(flatten)]
     pub at: Where,
+    /// Colours: where a terminal shows them, always, or never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: Colour,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -37,7 +47,7 @@ Environment:
   ALERTCTL_KEY     the key for it, where --key-file is not given
   ALERTCTL_SOCKET  the control socket, where neither is given
   SSL_CERT_FILE    certificate authorities to trust, instead of the system's
-  NO_COLOR         no colours, whatever its value
+  NO_COLOR         no colours, if it is set and not empty, unless --color says otherwise
 
 Exit status:
   0   done
@@ -141,63 +151,6 @@ pub enum Command {
     },
 }
 
-/// `alertctl key`.
-#[derive(Debug, Subcommand)]
-pub enum Key {
-    /// Make a key; its secret is shown once
-    ///
-    /// The secret goes to standard output, alone on a line; everything else goes to standard error. A user may have
-    /// several keys.
-    #[command(
-        after_long_help = "Examples:\n  alertctl key add alice\n  alertctl key add backup --scope publish --topic 'host.*' --expires 90d --label nightly > backup.key"
-    )]
-    Add {
-        /// Whose key it is: letters, digits, dot, _ and -, 1 to 64
-        user: String,
-        /// What it may do; publish and subscribe where none is given
-        #[arg(long = "scope", value_name = "SCOPE", value_parser = values::scope(), value_delimiter = ',')]
-        scopes: Vec<Scope>,
-        /// Where it may do it: a topic, ops.* or *; * where none is given
-        #[arg(long = "topic", value_name = "PATTERN", value_parser = values::pattern, value_delimiter = ',')]
-        topics: Vec<Pattern>,
-        /// When it ends by itself, such as 90d
-        #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
-        expires: Option<Duration>,
-        /// Words that help to tell keys apart
-        #[arg(long)]
-        label: Option<String>,
-    },
-    /// List the keys; never their secrets
-    List {
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// End a key, or all keys of a user, and the streams that they opened
-    Revoke {
-        /// A key's id, or a user name
-        #[arg(value_name = "ID|USER")]
-        id_or_user: String,
-    },
-    /// Make a new key like this one, which goes on working for a while
-    ///
-    /// The new secret goes to standard output, alone on a line.
-    #[command(after_long_help = "Examples:\n  alertctl key rotate k7Qm2x --overlap 7d > new.key")]
-    Rotate {
-        /// The id of the key to replace
-        id: String,
-        /// How long the old key goes on working
-        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = values::duration)]
-        overlap: Duration,
-    },
-    /// Take over the keys of the service before alertd, so that they go on working
-    Import {
-        /// Its JSON file with the table of users; - is standard input
-        #[arg(value_name = "FILE|-", value_hint = clap::ValueHint::FilePath)]
-        file: PathBuf,
-    },
-}
-
 /// `alertctl publish`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -227,120 +180,6 @@ pub struct Publish {
     /// The message, 1 to 4096 bytes; - reads it from standard input, without the line break at its end
     #[arg(value_name = "MESSAGE|-")]
     pub message: String,
-}
-
-/// `alertctl unit-failed`.
-#[derive(Debug, Args)]
-pub struct UnitFailed {
-    /// The unit, with its ending
-    pub unit: String,
-    /// Where the alert goes
-    #[arg(short, long, default_value = "host.units")]
-    pub topic: Topic,
-    /// How many of its journal lines go with it
-    #[arg(long, value_name = "COUNT", default_value_t = 10, env = "ALERTCTL_UNIT_LINES", value_parser = clap::value_parser!(u16).range(0..=100))]
-    pub lines: u16,
-    /// How long to watch for more failures before one alert is made of them; 0 means not at all
-    #[arg(long, value_name = "DURATION", default_value = "1m", env = "ALERTCTL_UNIT_QUIET", value_parser = values::duration)]
-    pub quiet: Duration,
-    /// How long to go on trying while the daemon is away
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
-    pub retry_for: Duration,
-}
-
-/// `alertctl journal`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  alertctl journal -p warning -u nginx -u postgresql --state ~/.journal-alerts
-  systemctl enable --now alertd-journal.service")]
-pub struct Journal {
-    /// This priority and what is more urgent: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
-    #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priority)]
-    pub priority: u8,
-    /// Only entries of this unit and about it
-    #[arg(short, long = "unit", value_name = "UNIT", env = "ALERTCTL_JOURNAL_UNITS", value_delimiter = ' ')]
-    pub units: Vec<String>,
-    /// Where the alerts go
-    #[arg(short, long, default_value = "host.journal", env = "ALERTCTL_JOURNAL_TOPIC")]
-    pub topic: Topic,
-    /// Keep the place in this file [default: cursor, in systemd's state directory]
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub state: Option<PathBuf>,
-}
-
-/// `alertctl tail`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  alertctl tail
-  alertctl tail 'ops.*' -l warn --since 1h
-  alertctl tail --json | jq .message
-  alertctl tail -l error --state ~/.pager --exec 'printf \"%s\" \"$ALERT_MESSAGE\" | mail -s \"$ALERT_TOPIC\" root'
-
-Environment of the command:
-  ALERT_ID           the id
-  ALERT_TOPIC        the topic
-  ALERT_LEVEL        info, warn or error
-  ALERT_MESSAGE      the message; a NUL in it, which no variable can hold, is replaced by U+FFFD
-  ALERT_RECEIVED_AT  when it came in, 2026-11-23T17:33:10.123Z
-  ALERT_METADATA     the metadata as JSON; empty where it has over 64 KiB
-  Standard input is the whole alert, one JSON object, as it was received. What the command prints is not touched.")]
-pub struct Tail {
-    /// A topic, ops.* or *; all where none is given
-    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
-    pub topics: Vec<Pattern>,
-    /// This level and above
-    #[arg(short, long, default_value = "info", value_parser = values::level())]
-    pub level: Level,
-    /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; a state that exists wins
-    #[arg(long)]
-    pub since: Option<String>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Run this shell command for each alert instead of printing it
-    #[arg(long, value_name = "COMMAND", conflicts_with = "json", value_hint = clap::ValueHint::CommandString)]
-    pub exec: Option<String>,
-    /// Keep the place in this file
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub state: Option<PathBuf>,
-    /// End after so many alerts
-    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    pub count: Option<u64>,
-}
-
-/// `alertctl history`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  alertctl history -n 20
-  alertctl history 'ops.*' -l warn --since 24h
-  alertctl history --since 2026-11-23T00:00:00Z --json > yesterday.ndjson")]
-pub struct History {
-    /// A topic, ops.* or *; all where none is given
-    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
-    pub topics: Vec<Pattern>,
-    /// This level and above
-    #[arg(short, long, default_value = "info", value_parser = values::level())]
-    pub level: Level,
-    /// Where to begin: all, an id, a duration such as 10m, or a time
-    #[arg(long)]
-    pub since: Option<String>,
-    /// How many; without --since 100 where none is given
-    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub count: Option<u32>,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `alertctl status`.
-#[derive(Debug, Args)]
-pub struct Status {
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `alertctl config`.

@@ -1,0 +1,140 @@
+//! Text as a terminal shows it: harmless, as wide as it looks, and broken where it does not fit.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The text on one line, without anything that drives a terminal or turns the direction of writing.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+        );
+        if c.is_control() || turns {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// An RFC 3339 time in local time, `2026-11-23 17:33:10`; what is no time stays as it is, escaped.
+#[must_use]
+pub fn local(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => escaped(time),
+    }
+}
+
+/// How many columns it takes.
+#[must_use]
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// With spaces behind it up to so many columns.
+#[must_use]
+pub fn padded(text: &str, width: usize) -> String {
+    format!("{text}{:1$}", "", width.saturating_sub(columns(text)))
+}
+
+/// No wider than this; what was cut off is an ellipsis.
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += wide(*c);
+        used <= width
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// Lines no wider than this, broken at spaces where there are some.
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
+    // What is before this may stand on a line of its own.
+    let mut space = 0;
+    for c in text.chars() {
+        while used + wide(c) > width && !line.is_empty() {
+            let rest = if c == ' ' || space == 0 { String::new() } else { line.split_off(space) };
+            lines.push(line.trim_end().to_owned());
+            (line, used, space) = (rest, 0, 0);
+            used += columns(&line);
+        }
+        let is_break = c == ' ' && !line.trim_start().is_empty();
+        if c == ' ' && line.is_empty() && !lines.is_empty() {
+            continue;
+        }
+        line.push(c);
+        used += wide(c);
+        if is_break {
+            space = line.len();
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+fn wide(c: char) -> usize {
+    c.width().unwrap_or(0)
+}
+
+/// Columns wide enough for their longest cell, two spaces apart. The first row is the heading.
+#[must_use]
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn no_text_drives_the_terminal() {
+        assert_eq!(escaped("a\x1b[2Jb\r\nc\u{9b}d\x07\0"), r"a\u{1b}[2Jb\r\nc\u{9b}d\u{7}\u{0}");
+        assert_eq!(escaped("evil\u{202e}gpj\u{61c}"), r"evil\u{202e}gpj\u{61c}");
+        assert_eq!(escaped("Zürich 東京 🚨 'x' \\"), "Zürich 東京 🚨 'x' \\");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_cells() {
+        let rows = [["ID", "USER"], ["äöü", "x"], ["東京🚨", "y"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), ["ID      USER", "äöü     x", "東京🚨  y"]);
+    }
+
+    #[test]
+    fn lines_break_at_spaces_and_else_at_the_edge() {
+        assert_eq!(wrapped("disk is full again", 9), ["disk is", "full", "again"]);
+        assert_eq!(wrapped("disk is full", 7), ["disk is", "full"]);
+        assert_eq!(wrapped("東京東京 x", 5), ["東京", "東京", "x"]);
+        assert_eq!(wrapped("  indented text", 11), ["  indented", "text"]);
+        assert_eq!([wrapped("", 5), wrapped("ab", 1)], [vec![""], vec!["a", "b"]]);
+        assert_eq!([cut("abc", 3), cut("abcd", 3), cut("東京", 3)], ["abc", "ab…", "東…"]);
+    }
+
+    proptest! {
+        #[test]
+        fn wrapping_loses_nothing_but_spaces_and_keeps_to_the_width(text in "[ab 東é-]{0,60}", width in 2..20_usize) {
+            let lines = wrapped(&text, width);
+            prop_assert!(lines.iter().all(|line| columns(line) <= width), "{lines:?}");
+            let bare = |text: &str| text.replace(' ', "");
+            prop_assert_eq!(bare(&lines.concat()), bare(&text));
+            prop_assert!(columns(&cut(&text, width)) <= width);
+        }
+    }
+}
