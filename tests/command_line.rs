@@ -16,7 +16,7 @@ fn alertd_refuses_a_bad_configuration_with_all_errors_and_78() {
         ("[htp]\nlisten = \"x\"\n", &["bad.toml:2:1: htp.listen: there is no such setting; did you mean http.listen?"]),
         ("stage = \"prod\"\nstage = \"dev\"\n", &["bad.toml:2:1: duplicate key"]),
         ("[http]\ntls_cert = \"/nowhere/c.pem\"\ntls_key = \"/nowhere/k.pem\"\n", &["http.tls_cert: /nowhere/c.pem: "]),
-        ("[engine]\nkind = \"redis\"\n", &["bad.toml:2:8: engine.kind: ", "take \"embedded\""]),
+        ("[engine]\nkind = \"redis\"\n", &["bad.toml:2:8: engine.kind: ", "set one of engine.redis.host"]),
     ];
     for (text, words) in cases {
         fs::write(&path, text).unwrap();
@@ -46,11 +46,7 @@ fn bad_environments_are_named() {
             "./data/auth/",
             "env AUTH_STORE_DIR: auth.store_dir: \"./data/auth/\" is no absolute path; begin it with /",
         ),
-        (
-            "REDIS_HOST",
-            "localhost",
-            "env REDIS_HOST: engine.kind: this build has only the embedded engine; take \"embedded\"",
-        ),
+        ("REDIS_HOST", "me@host", "env REDIS_HOST: engine.redis.host: is more than a host"),
         ("REDIS_PORT", "port", "env REDIS_PORT: engine.redis.port: "),
         ("ALERTD_CONFIG", "/nowhere.toml", "/nowhere.toml: cannot be read"),
     ] {

@@ -85,19 +85,30 @@ impl Raw {
         }
     }
 
-    /// Hosts with their ports.
-    pub(super) fn endpoints(&self) -> Parsed<Vec<String>> {
-        let list = self.list()?;
-        let is_endpoint = |item: &String| {
-            let (host, port) = item.rsplit_once(':').unwrap_or_default();
-            !host.is_empty()
+    /// Hosts with their ports; an IPv6 address stands in brackets, and is given without them.
+    pub(super) fn endpoints(&self) -> Parsed<Vec<(String, u16)>> {
+        let endpoint = |item: &String| {
+            let (host, port) = item.rsplit_once(':')?;
+            let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            let is_host = !host.is_empty()
                 && !host.contains(|c: char| matches!(c, '/' | '@') || c.is_whitespace())
-                && port.parse::<u16>().is_ok_and(|port| port != 0)
+                && (bare.is_some() || !host.contains(':'));
+            let port = port.parse::<u16>().ok().filter(|port| *port != 0)?;
+            is_host.then(|| (bare.unwrap_or(host).to_owned(), port))
         };
-        if list.iter().all(is_endpoint) {
-            Ok(list)
+        self.list()?.iter().map(endpoint).collect::<Option<_>>().ok_or_else(|| {
+            "names something else than a host and port; write each such as \"redis-1.example:6379\"".to_owned()
+        })
+    }
+
+    /// What keys of Redis begin with: braces would choose another slot of a Cluster.
+    pub(super) fn key_prefix(&self) -> Parsed<String> {
+        let prefix = self.text()?;
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        if (1..=64).contains(&prefix.len()) && prefix.bytes().all(is_plain) {
+            Ok(prefix)
         } else {
-            Err("names something else than a host and port; write each such as \"redis-1.example:6379\"".into())
+            Err(format!("{} is no prefix; write 1 to 64 of A-Z, a-z, 0-9, '.', '_', ':' and '-'", self.brief()))
         }
     }
 }

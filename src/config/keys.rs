@@ -61,6 +61,7 @@ const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
 const STAGES: &[(&str, Stage)] = &[("prod", Stage::Prod), ("dev", Stage::Dev)];
+const KINDS: &[(&str, EngineKind)] = &[("embedded", EngineKind::Embedded), ("redis", EngineKind::Redis)];
 const TARGETS: &[(&str, LogTarget)] = &[
     ("auto", LogTarget::Auto),
     ("journald", LogTarget::Journald),
@@ -131,16 +132,21 @@ pub(super) static KEYS: &[Key] = &[
         "Bytes of alerts that are kept; 0 is no limit. The file on disk takes up to three times as much."),
     key!(Live alerts.topic_count = "100_000", number(0, 1_000_000_000),
         "Alerts of one topic that are kept, so that a noisy one does not evict the rest; 0 is no limit."),
-    key!(Restart engine.kind = "\"embedded\"", engine_kind(),
-        "Where the log of alerts lives: \"embedded\" is this machine's disk, under state_dir."),
-    key!(Restart engine.durability = "\"fsync\"", durability(),
-        "\"fsync\": a publish is answered when the disk has it. \"none\": at once, the last second is lost in a crash."),
+    key!(Restart engine.kind = "\"embedded\"", one_of(KINDS),
+        "Where the log of alerts lives: \"embedded\" is this machine's disk, under state_dir; \"redis\" is a Redis or \
+         Valkey that any number of alertd share."),
+    key!(Restart engine.durability = "", durability(),
+        "When a publish is answered. Embedded: \"fsync\" (default), when the disk has it, or \"none\", at once, and the last \
+         second is lost in a crash. Redis: \"primary\" (default), when the primary has it, or \"replicas:N\", when N \
+         replicas have it too."),
     key!(Restart engine.redis.host = "\"\"", host(),
-        "For the redis engine: its host, where it stands alone."),
+        "For the redis engine: its host, where it stands alone. One of host, sentinels and cluster is needed."),
     key!(Restart engine.redis.port = "6379", number(1, 65_535),
         "For the redis engine: the port of host."),
     key!(Restart engine.redis.sentinels = "[]", endpoints(),
         "For the redis engine: host and port of each Sentinel."),
+    key!(Restart engine.redis.sentinel_service = "\"mymaster\"", text(),
+        "For the redis engine: what the Sentinels call the primary."),
     key!(Restart engine.redis.cluster = "[]", endpoints(),
         "For the redis engine: host and port of some nodes of a Cluster."),
     key!(Restart engine.redis.username = "\"\"", text(),
@@ -149,7 +155,9 @@ pub(super) static KEYS: &[Key] = &[
         "For the redis engine: a file, or the name of a systemd credential. Never the password itself."),
     key!(Restart engine.redis.tls = "false", flag(),
         "For the redis engine: whether to speak TLS with it."),
-    key!(Restart engine.redis.key_prefix = "\"alertd\"", text(),
+    key!(Restart engine.redis.tls_ca = "\"\"", optional_path(),
+        "For the redis engine: PEM file with the authorities to trust. Default: the system's."),
+    key!(Restart engine.redis.key_prefix = "\"alertd\"", key_prefix(),
         "For the redis engine: what all its keys begin with; the same on each node of a fleet."),
     key!(Live hub.memory = "\"64MiB\"", size(MIB, TIB),
         "Bytes of all rings: how far a slow reader may fall behind before it is ended with \"bye\"."),
@@ -171,35 +179,27 @@ pub(super) static KEYS: &[Key] = &[
         "Whether each alert is written to the log too, at its own priority."),
 ];
 
-/// What only a fleet has is known, for a better message, but cannot be chosen and is not offered.
 impl Raw {
-    fn engine_kind(&self) -> Parsed<EngineKind> {
-        if self.is("redis") {
-            return Err("this build has only the embedded engine; \
-                 take \"embedded\", and unset REDIS_HOST"
-                .into());
-        }
-        self.one_of(&[("embedded", EngineKind::Embedded)])
-    }
-
     fn store(&self) -> Parsed<Store> {
-        if self.is("engine") {
-            return Err("this build has only the embedded engine, which keeps no keys; write \"file\"".into());
+        if matches!(self, Self::Text(text) if text == "engine") {
+            return Err("no engine of this build keeps keys; write \"file\"".into());
         }
         self.one_of(&[("file", Store::File)])
     }
 
-    fn is(&self, word: &str) -> bool {
-        matches!(self, Self::Text(text) if text == word)
-    }
-
+    /// Which of them the engine has is seen when the engine is known.
     fn durability(&self) -> Parsed<Durability> {
-        match self {
-            Self::Text(text) if text == "primary" || text.starts_with("replicas:") => {
-                Err(format!("{} belongs to the redis engine; write \"fsync\" or \"none\"", self.show()))
-            }
-            other => other.one_of(&[("fsync", Durability::Fsync), ("none", Durability::None)]),
+        const REPLICAS: std::ops::RangeInclusive<u32> = 1..=100;
+        if let Self::Text(text) = self
+            && let Some(number) = text.strip_prefix("replicas:")
+        {
+            let number = number.parse().ok().filter(|number| REPLICAS.contains(number));
+            return number.map(Durability::Replicas).ok_or_else(|| {
+                format!("{} names no number of replicas; write such as \"replicas:1\", 100 at most", self.brief())
+            });
         }
+        self.one_of(&[("fsync", Durability::Fsync), ("none", Durability::None), ("primary", Durability::Primary)])
+            .map_err(|wrong| format!("{wrong} or \"replicas:N\""))
     }
 }
 

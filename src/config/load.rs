@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, KEYS, Key};
-use super::settings::Config;
+use super::settings::{Config, Durability, Engine, EngineKind, Redis};
 use super::source::{Errors, Remarks, Source};
 use super::value::Raw;
 use super::{environment, file};
@@ -35,6 +35,14 @@ impl Inputs {
             uid == 0 || uid_of("alertd", &users) == Some(uid)
         });
         Self { file, default_file: default_file().to_owned(), env: std::env::vars_os().collect(), is_root }
+    }
+}
+
+impl Inputs {
+    /// The directory of the credentials that systemd passed, if it passed any.
+    #[must_use]
+    pub fn credentials(&self) -> Option<PathBuf> {
+        environment::find(&self.env, "CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }
 
@@ -212,6 +220,14 @@ impl Loader {
                 self.errors.add(Source::Default, reason);
             }
         }
+        if !self.values.contains_key("engine.durability") {
+            let (durability, word) = match config.engine.kind {
+                EngineKind::Embedded => (Durability::Fsync, "fsync"),
+                EngineKind::Redis => (Durability::Primary, "primary"),
+            };
+            config.engine.durability = durability;
+            self.values.insert("engine.durability", (Raw::Text(word.into()), Source::Default));
+        }
         if !self.values.contains_key("auth.store_dir") {
             config.auth.store_dir.clone_from(&config.state_dir);
             let shown = Raw::Text(config.state_dir.display().to_string());
@@ -235,12 +251,67 @@ impl Loader {
             let name = if is_default { "control_socket" } else { "publish_socket" };
             self.refuse(name, "is the other socket too, so publishers could do everything; choose two paths");
         }
-        for key in KEYS.iter().filter(|key| key.name.starts_with("engine.redis.")) {
-            // A copy of the whole example sets them all, to nothing.
+        if !self.errors.is_empty() {
+            // What is wrong with the engine follows from values that were not all read.
+            return;
+        }
+        let Engine { kind, durability, ref redis } = config.engine;
+        if durability.engine() != kind {
+            let shown = self.values.get("engine.durability").map_or_else(String::new, |(raw, _)| raw.show());
+            self.refuse(
+                "engine.durability",
+                &match kind {
+                    EngineKind::Embedded => {
+                        format!("{shown} belongs to the redis engine; write \"fsync\" or \"none\"")
+                    }
+                    EngineKind::Redis => {
+                        format!("{shown} belongs to the embedded engine; write \"primary\" or \"replicas:N\"")
+                    }
+                },
+            );
+        }
+        match kind {
+            EngineKind::Embedded => self.warn_of_redis(|_| true, "on the embedded engine"),
+            EngineKind::Redis => self.compare_redis(redis),
+        }
+    }
+
+    fn compare_redis(&mut self, redis: &Redis) {
+        let ways = [
+            ("engine.redis.host", !redis.host.is_empty()),
+            ("engine.redis.sentinels", !redis.sentinels.is_empty()),
+            ("engine.redis.cluster", !redis.cluster.is_empty()),
+        ];
+        let set: Vec<_> = ways.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+        match set.as_slice() {
+            [_] => {}
+            [] => {
+                self.refuse("engine.kind", "redis is nowhere yet; set one of engine.redis.host, sentinels and cluster")
+            }
+            [first, rest @ ..] => {
+                for name in rest {
+                    self.refuse(name, &format!("stands beside {first}; keep one of them"));
+                }
+            }
+        }
+        if redis.host.is_empty() {
+            self.warn_of_redis(|name| name == "engine.redis.port", "without engine.redis.host");
+        }
+        if redis.sentinels.is_empty() {
+            self.warn_of_redis(|name| name == "engine.redis.sentinel_service", "without engine.redis.sentinels");
+        }
+        if redis.tls_ca.is_some() && !redis.tls {
+            self.refuse("engine.redis.tls_ca", "stands alone; set engine.redis.tls = true too, or neither");
+        }
+    }
+
+    /// Of keys that are set in vain. A copy of the whole example sets them all, to nothing.
+    fn warn_of_redis(&mut self, concerns: impl Fn(&str) -> bool, where_to: &str) {
+        for key in KEYS.iter().filter(|key| key.name.starts_with("engine.redis.") && concerns(key.name)) {
             if let Some((raw, source)) = self.values.get(key.name)
                 && default_of(key).as_ref() != Some(raw)
             {
-                let reason = format!("{}: has no effect on the embedded engine; remove it", key.name);
+                let reason = format!("{}: has no effect {where_to}; remove it", key.name);
                 self.warnings.add(source.clone(), reason);
             }
         }

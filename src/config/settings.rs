@@ -43,11 +43,25 @@ pub enum EngineKind {
 /// `engine.durability`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Answered when the disk has it.
+    /// Embedded: answered when the disk has it.
     #[default]
     Fsync,
-    /// Answered at once.
+    /// Embedded: answered at once.
     None,
+    /// Redis: answered when the primary has it.
+    Primary,
+    /// Redis: answered when so many replicas have it too.
+    Replicas(u32),
+}
+
+impl Durability {
+    /// The engine that has it.
+    pub(super) const fn engine(self) -> EngineKind {
+        match self {
+            Self::Fsync | Self::None => EngineKind::Embedded,
+            Self::Primary | Self::Replicas(_) => EngineKind::Redis,
+        }
+    }
 }
 
 /// `log.target`.
@@ -169,11 +183,13 @@ pub struct Engine {
 pub struct Redis {
     pub host: String,
     pub port: u16,
-    pub sentinels: Vec<String>,
-    pub cluster: Vec<String>,
+    pub sentinels: Vec<(String, u16)>,
+    pub sentinel_service: String,
+    pub cluster: Vec<(String, u16)>,
     pub username: String,
     pub password_file: String,
     pub tls: bool,
+    pub tls_ca: Option<PathBuf>,
     pub key_prefix: String,
 }
 

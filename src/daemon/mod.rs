@@ -4,6 +4,7 @@
 //! opens; READY is said when all of it works; at the end streams are told why before the engine closes.
 
 mod reload;
+mod secret;
 mod settings;
 mod watchdog;
 
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::config::args::DaemonArgs;
 use crate::config::{self, Inputs, Resolved, Source};
 use crate::engine::embedded::{Embedded, OpenError};
+use crate::engine::redis::{self, Redis};
 use crate::engine::{Clock, Engine, Feed};
 use crate::http::Door;
 use crate::http::listen::{self, ListenError};
@@ -31,6 +33,7 @@ use crate::service::Service;
 use crate::sse::Bye;
 use crate::systemd::{Inherited, InheritedError, Notifier};
 use reload::Reloader;
+use secret::SecretError;
 use watchdog::Watchdog;
 
 /// How long requests may go on once the end has begun.
@@ -46,6 +49,8 @@ pub enum Failure {
     Config(#[from] config::Errors),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error(transparent)]
     Inherited(#[from] InheritedError),
     #[error(transparent)]
@@ -65,7 +70,7 @@ impl Failure {
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Inherited(_) => 78,
+            Self::Config(_) | Self::Tls(_) | Self::Secret(_) | Self::Inherited(_) => 78,
             _ => 1,
         }
     }
@@ -81,6 +86,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let inputs = Inputs::from_process(args.config);
     let resolved = config::load(&inputs)?;
     let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
+    let fleet = settings::redis(&resolved.config, &inputs)?;
     if args.check {
         return Ok(());
     }
@@ -90,7 +96,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
-    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), &log));
+    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), fleet, &log));
     log.flush();
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -102,6 +108,7 @@ async fn serve(
     resolved: Resolved,
     inherited: Inherited,
     tls: Option<Arc<Tls>>,
+    fleet: Option<redis::Settings>,
     log: &log::Handle,
 ) -> Result<(), Failure> {
     let mut stop = signal(SignalKind::terminate())?;
@@ -114,8 +121,8 @@ async fn serve(
     let under_systemd = inherited.has_http();
     let doors = Doors::open(&resolved, inherited)?;
     let listening = doors.addresses();
-    let (embedded, feed, keyring) = open_stores(config, &clock, &notifier).await?;
-    let engine = Engine::Embedded(embedded);
+    let fleet = fleet.map(|fleet| redis::Settings { node: doors.node(), ..fleet });
+    let Stores { engine, feed, keyring, place } = Stores::open(config, fleet, &clock, &notifier).await?;
     let hub = Hub::new(settings::hub(config), engine.head());
     let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
 
@@ -137,11 +144,10 @@ async fn serve(
         keys = keyring.len(),
         head = %engine.head(),
         version = env!("CARGO_PKG_VERSION"),
-        "alertd {} listening on {listening}, {} and {}; embedded engine in {}, {} keys; configuration {}",
+        "alertd {} listening on {listening}, {} and {}; alerts in {place}, {} keys; configuration {}",
         env!("CARGO_PKG_VERSION"),
         config.control_socket.display(),
         config.publish_socket.display(),
-        config.state_dir.display(),
         keyring.len(),
         resolved.file.as_ref().map_or("built in".into(), |file| file.display().to_string()),
     );
@@ -194,24 +200,49 @@ async fn serve(
     Ok(())
 }
 
-/// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time.
-async fn open_stores(
-    config: &config::Config,
-    clock: &Clock,
-    notifier: &Notifier,
-) -> Result<(Embedded, mpsc::Receiver<Feed>, Keyring), Failure> {
-    let (engine, keys) = (settings::engine(config, Arc::clone(clock)), settings::keyring(config));
-    let mut opening = tokio::task::spawn_blocking(move || {
-        let keyring = Keyring::open(&keys)?;
-        let (embedded, feed) = Embedded::open(engine)?;
-        Ok::<_, Failure>((embedded, feed, keyring))
-    });
-    loop {
-        tokio::select! {
-            opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
-            () = tokio::time::sleep(PATIENCE) => {
-                tracing::info!("the store is being opened; after a crash this takes its time");
-                notifier.extend_timeout(3 * PATIENCE);
+/// Alerts and keys.
+struct Stores {
+    engine: Engine,
+    feed: mpsc::Receiver<Feed>,
+    keyring: Keyring,
+    /// Where the alerts are, in words.
+    place: String,
+}
+
+impl Stores {
+    /// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time. A Redis is not
+    /// waited for.
+    async fn open(
+        config: &config::Config,
+        fleet: Option<redis::Settings>,
+        clock: &Clock,
+        notifier: &Notifier,
+    ) -> Result<Self, Failure> {
+        let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
+        let embedded = settings::embedded(config, Arc::clone(clock));
+        let mut opening = tokio::task::spawn_blocking(move || {
+            let keyring = Keyring::open(&keys)?;
+            let (place, (engine, feed)) = match fleet {
+                Some(fleet) => {
+                    let _inside = runtime.enter();
+                    let (redis, feed) = Redis::start(fleet.clone());
+                    (fleet.topology.to_string(), (Engine::Redis(redis), feed))
+                }
+                None => {
+                    let place = embedded.directory.display().to_string();
+                    let (embedded, feed) = Embedded::open(embedded)?;
+                    (place, (Engine::Embedded(embedded), feed))
+                }
+            };
+            Ok::<_, Failure>(Self { engine, feed, keyring, place })
+        });
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
+                () = tokio::time::sleep(PATIENCE) => {
+                    tracing::info!("the store is being opened; after a crash this takes its time");
+                    notifier.extend_timeout(3 * PATIENCE);
+                }
             }
         }
     }
@@ -279,6 +310,13 @@ impl Doors {
             .iter()
             .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
         tcp.chain(unix).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a fleet calls this node: no two alertd have both the host and the port in common.
+    fn node(&self) -> String {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
+        port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
     }
 
     fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {

@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Config, Durability, LogLevel, LogTarget, Resolved, Stage};
-use crate::engine::{Clock, Retention, embedded};
+use super::secret::{self, SecretError};
+use crate::config::{Config, Durability, EngineKind, Inputs, LogLevel, LogTarget, Resolved, Stage};
+use crate::engine::redis::Topology;
+use crate::engine::{Clock, Retention, embedded, redis};
 use crate::{http, hub, keyring, log, service};
 
 pub(super) fn service(resolved: &Resolved) -> service::Settings {
@@ -46,16 +49,54 @@ pub(super) fn hub(config: &Config) -> hub::Settings {
     }
 }
 
-pub(super) fn engine(config: &Config, clock: Clock) -> embedded::Settings {
+pub(super) fn embedded(config: &Config, clock: Clock) -> embedded::Settings {
     embedded::Settings {
         directory: config.state_dir.clone(),
         durability: match config.engine.durability {
-            Durability::Fsync => embedded::Durability::Fsync,
             Durability::None => embedded::Durability::None,
+            _ => embedded::Durability::Fsync,
         },
         retention: retention(config),
         clock,
     }
+}
+
+/// For the redis engine, if that is the one; its secrets are read here. The node has no name yet.
+pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Settings>, SecretError> {
+    let engine = &config.engine;
+    if engine.kind != EngineKind::Redis {
+        return Ok(None);
+    }
+    let redis = &engine.redis;
+    let topology = if !redis.sentinels.is_empty() {
+        Topology::Sentinel { sentinels: redis.sentinels.clone(), service: redis.sentinel_service.clone() }
+    } else if !redis.cluster.is_empty() {
+        Topology::Cluster { nodes: redis.cluster.clone() }
+    } else {
+        Topology::Alone { host: redis.host.clone(), port: redis.port }
+    };
+    let authorities = |path: &PathBuf| {
+        let unreadable = |error| SecretError::Unreadable { key: "engine.redis.tls_ca", path: path.clone(), error };
+        std::fs::read(path).map_err(unreadable)
+    };
+    Ok(Some(redis::Settings {
+        topology,
+        username: Some(redis.username.clone()).filter(|name| !name.is_empty()),
+        password: secret::read("engine.redis.password_file", &redis.password_file, inputs)?,
+        tls: if redis.tls {
+            Some(redis::Tls { ca: redis.tls_ca.as_ref().map(authorities).transpose()? })
+        } else {
+            None
+        },
+        key_prefix: redis.key_prefix.clone(),
+        durability: match engine.durability {
+            Durability::Replicas(number) => redis::Durability::Replicas(number),
+            _ => redis::Durability::Primary,
+        },
+        retention: retention(config),
+        node: String::new(),
+        clock: None,
+    }))
 }
 
 pub(super) fn retention(config: &Config) -> Retention {

@@ -202,6 +202,15 @@ impl Engine {
         }
     }
 
+    /// Up to where a page may read. The log of a fleet may be ahead of this node, and says itself where it ends.
+    #[must_use]
+    pub fn horizon(&self) -> Id {
+        match self {
+            Self::Embedded(embedded) => embedded.head(),
+            Self::Redis(_) => Id::MAX,
+        }
+    }
+
     /// Finds where a stream begins. Nothing after `until` is looked at: it comes through the hub.
     /// A `latest` alert must have come in at or after `latest_after_ms`.
     ///

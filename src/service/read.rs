@@ -95,7 +95,7 @@ impl Service {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
-        let until = query.before.map_or_else(|| self.engine.head(), Id::predecessor);
+        let until = query.before.map_or_else(|| self.engine.horizon(), Id::predecessor);
         let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read_back(range(Id::ZERO)).await?;
@@ -104,8 +104,8 @@ impl Service {
         if start == Start::Live {
             return Err(Refusal::invalid("since", "none is for streams: use all, an id, a duration or a time"));
         }
-        let head = self.engine.head();
-        let seek = self.engine.seek(&start, &filter, head, self.latest_after_ms(&self.settings.load())).await?;
+        let horizon = self.engine.horizon();
+        let seek = self.engine.seek(&start, &filter, horizon, self.latest_after_ms(&self.settings.load())).await?;
         let page = self.engine.read(range(seek.after)).await?;
         Ok(HistoryPage { records: page.records, next: page.next, gap: seek.gap })
     }

@@ -153,10 +153,14 @@ fn the_precise_name_wins_over_the_old_one_and_that_is_said() {
 }
 
 #[test]
-fn redis_host_alone_selects_the_engine_that_is_not_here() {
-    let only = "this build has only the embedded engine; take \"embedded\", and unset REDIS_HOST";
+fn redis_host_alone_selects_the_engine() {
     let both = [("REDIS_HOST", "localhost"), ("REDIS_PORT", "6380")];
-    assert_eq!(refused_with("", &both), [format!("env REDIS_HOST: engine.kind: {only}")]);
+    let resolved = loaded("", &both);
+    assert!(resolved.warnings.is_empty(), "{:?}", resolved.warnings);
+    let engine = &resolved.config.engine;
+    assert_eq!((engine.kind, engine.durability), (EngineKind::Redis, Durability::Primary));
+    assert_eq!((engine.redis.host.as_str(), engine.redis.port), ("localhost", 6380));
+    assert_eq!(source(&resolved, "engine.kind"), "env REDIS_HOST");
     // Whoever names the engine means it; the host is of no use then.
     let resolved = loaded("engine.kind = \"embedded\"\n", &both);
     assert_eq!(
@@ -167,6 +171,27 @@ fn redis_host_alone_selects_the_engine_that_is_not_here() {
         ]
     );
     assert_eq!(loaded("", &[("ALERTD_ENGINE_REDIS_HOST", "h")]).config.engine.kind, EngineKind::Embedded);
+}
+
+#[test]
+fn redis_is_found_in_one_way_and_what_does_not_fit_it_is_said() {
+    let redis = |more: &str| format!("[engine]\nkind = \"redis\"\n{more}");
+    assert_eq!(
+        refused(&redis(
+            "durability = \"fsync\"\n[engine.redis]\nhost = \"h\"\ncluster = [\"a:1\"]\ntls_ca = \"/ca\"\n"
+        )),
+        [
+            "a.toml:3:14: engine.durability: \"fsync\" belongs to the embedded engine; write \"primary\" or \"replicas:N\"",
+            "a.toml:6:11: engine.redis.cluster: stands beside engine.redis.host; keep one of them",
+            "a.toml:7:10: engine.redis.tls_ca: stands alone; set engine.redis.tls = true too, or neither",
+        ]
+    );
+    let resolved =
+        loaded(&redis("durability = \"replicas:2\"\n[engine.redis]\nport = 1\nsentinels = \"a:1, [::1]:2\"\n"), &[]);
+    assert_eq!(resolved.config.engine.durability, Durability::Replicas(2));
+    assert_eq!(resolved.config.engine.redis.sentinels, [("a".into(), 1), ("::1".into(), 2)]);
+    let [warning] = resolved.warnings.as_slice() else { panic!("{:?}", resolved.warnings) };
+    assert!(warning.ends_with("engine.redis.port: has no effect without engine.redis.host; remove it"), "{warning}");
 }
 
 #[test]

@@ -90,6 +90,10 @@ type Address = (String, u16);
 
 impl Link {
     pub(super) fn new(settings: &Settings) -> Self {
+        if settings.tls.is_some() {
+            // The client takes the process's choice of cryptography; it fails where one was made already.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         Self {
             topology: settings.topology.clone(),
             username: settings.username.clone(),
