@@ -259,6 +259,64 @@ async fn idempotency(place: Place) {
 }
 
 #[tokio::test]
+async fn a_group_is_stored_whole_or_not_at_all() {
+    for place in Place::all() {
+        group(place).await;
+    }
+}
+
+async fn group(place: Place) {
+    let mut log = place.open("log", UNLIMITED).await;
+    let publish = |topic: &str, text: &str, key: &str| Publish {
+        draft: draft(topic, text, Level::Warn),
+        idempotency: Some(Idempotency { user: "alice".into(), key: key.into() }),
+    };
+    assert_eq!(log.engine.append_all(Vec::new()).await.unwrap().len(), 0);
+    let three = vec![publish("a", "one", "1"), publish("b", "two", "2"), publish("a", "three", "3")];
+    let stored = log.engine.append_all(three.clone()).await.unwrap();
+    let records: Vec<_> = stored.iter().map(|stored| stored.record.clone()).collect();
+    let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b) && stored.iter().all(|stored| !stored.repeated));
+    assert_eq!((log.all("*", Level::Info, Id::ZERO).await, log.all("a", Level::Info, Id::ZERO).await.len()), (ids, 2));
+    let mut fed = Vec::new();
+    while fed.len() < records.len() {
+        if let Feed::Alerts(alerts) = log.feed.recv().await.unwrap() {
+            fed.extend_from_slice(&alerts);
+        }
+    }
+    assert_eq!(fed, records);
+
+    // A retry repeats nothing, and a group that has grown adds what is new.
+    let head = log.engine.head();
+    let again = log.engine.append_all(three.clone()).await.unwrap();
+    assert!(again.iter().all(|stored| stored.repeated) && log.engine.head() == head);
+    assert!(again.iter().map(|stored| &stored.record).eq(&records));
+    let grown = log.engine.append_all([three.as_slice(), &[publish("c", "four", "4")]].concat()).await.unwrap();
+    assert_eq!(
+        grown.iter().filter(|stored| !stored.repeated).map(|stored| stored.record.topic.as_str()).collect::<Vec<_>>(),
+        ["c"]
+    );
+
+    // The last one contradicts what is stored, or one of its own: none is stored, and no key is taken.
+    let head = log.engine.head();
+    for wrong in [publish("a", "else", "1"), publish("a", "else", "5")] {
+        let conflict = log.engine.append_all(vec![publish("a", "five", "5"), publish("a", "six", "6"), wrong]).await;
+        assert!(matches!(conflict, Err(AppendError::Conflict)));
+    }
+    assert_eq!(log.engine.head(), head);
+    assert!(!log.engine.append(publish("a", "anew", "5")).await.unwrap().repeated);
+    // The same alert twice is one.
+    let twice = log.engine.append_all(vec![publish("a", "seven", "7"), publish("a", "seven", "7")]).await.unwrap();
+    assert_eq!(twice[0].record, twice[1].record);
+    assert!(!twice[0].repeated && twice[1].repeated);
+    // Larger than what one commit gathers.
+    let many: Vec<_> = (0..1500).map(|i| publish("many", &format!("m{i}"), &format!("k{i}"))).collect();
+    let stored = log.engine.append_all(many.clone()).await.unwrap();
+    assert!(stored.is_sorted_by(|a, b| a.record.id < b.record.id) && stored.len() == 1500);
+    assert!(log.engine.append_all(many).await.unwrap().iter().all(|stored| stored.repeated));
+}
+
+#[tokio::test]
 async fn latest_is_the_newest_of_each_topic_that_is_young_and_passes() {
     for place in Place::all() {
         latest(place).await;

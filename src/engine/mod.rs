@@ -196,9 +196,22 @@ impl Engine {
     /// # Errors
     /// [`AppendError`]; after `Unavailable` the outcome is unknown until a retry with the same idempotency key.
     pub async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
+        let mut stored = self.append_all(vec![publish]).await?;
+        stored.pop().ok_or_else(|| AppendError::Unavailable("the engine answered nothing: try again".into()))
+    }
+
+    /// Stores all of these in one step and in this order, or none of them; each has its own idempotency key, and one that
+    /// was stored before is answered as it was.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); it is true of all of them.
+    pub async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         match self {
-            Self::Embedded(embedded) => embedded.append(publish).await,
-            Self::Redis(redis) => redis.append(publish).await,
+            Self::Embedded(embedded) => embedded.append_all(group).await,
+            Self::Redis(redis) => redis.append_all(group).await,
         }
     }
 

@@ -8,6 +8,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::codec::{KeyRow, State, TopicRow, encode_record};
 use super::tables::{BY_TOPIC, KEYS, KEYS_BY_AGE, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
+use super::writer::Outcome;
 use crate::alert::{Id, Record};
 use crate::engine::{AppendError, Publish, Stored};
 
@@ -46,17 +47,34 @@ impl<'t> Batch<'t> {
         })
     }
 
+    /// Adds the alerts of a group, or none of them.
+    pub(super) fn append_all(&mut self, group: &[Publish], base: Id, now_ms: u64) -> Result<Outcome, StoreError> {
+        // An alert that is alone finds out by itself.
+        if group.len() > 1 && !self.fits(group)? {
+            return Ok(Err(AppendError::Conflict));
+        }
+        group.iter().map(|publish| self.append(publish, base, now_ms)).collect()
+    }
+
+    /// Whether none of a group's keys stands for another alert; looked at before anything is written.
+    fn fits(&self, group: &[Publish]) -> Result<bool, StoreError> {
+        let mut own = HashMap::new();
+        for publish in group {
+            let Some(key) = &publish.idempotency else { continue };
+            let (hash, fingerprint) = (key.hash(), publish.fingerprint());
+            let known = self.known_key(&hash)?.map_or(fingerprint, |known| known.fingerprint);
+            if known != fingerprint || *own.entry(hash).or_insert(fingerprint) != fingerprint {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Adds an alert, or finds what its idempotency key stands for.
-    pub(super) fn append(
-        &mut self,
-        publish: &Publish,
-        base: Id,
-        now_ms: u64,
-    ) -> Result<Result<Stored, AppendError>, StoreError> {
+    fn append(&mut self, publish: &Publish, base: Id, now_ms: u64) -> Result<Result<Stored, AppendError>, StoreError> {
         let key = publish.idempotency.as_ref().map(|key| (key.hash(), publish.fingerprint()));
         if let Some((hash, fingerprint)) = &key
             && let Some(known) = self.known_key(hash)?
-            && known.received_ms.saturating_add(KEY_AGE) >= self.state.clock_ms
         {
             if known.fingerprint != *fingerprint {
                 return Ok(Err(AppendError::Conflict));
@@ -114,9 +132,11 @@ impl<'t> Batch<'t> {
         self.rows.keys().cloned().collect()
     }
 
+    /// What a key stands for, unless it is too old.
     fn known_key(&self, hash: &[u8; 32]) -> Result<Option<KeyRow>, StoreError> {
         let stored = self.keys.get(hash)?;
-        Ok(stored.map(|row| KeyRow::decode(row.value())).transpose()?)
+        let known = stored.map(|row| KeyRow::decode(row.value())).transpose()?;
+        Ok(known.filter(|known| known.received_ms.saturating_add(KEY_AGE) >= self.state.clock_ms))
     }
 
     fn remember(&mut self, hash: &[u8; 32], row: KeyRow) -> Result<(), StoreError> {

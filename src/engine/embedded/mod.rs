@@ -141,9 +141,9 @@ impl Embedded {
         let _ = self.0.jobs.send(Job::Retention(retention));
     }
 
-    pub(super) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
+    pub(super) async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
         let (answer, answered) = oneshot::channel();
-        self.0.jobs.try_send(Job::Append(Box::new(publish), answer)).map_err(|refused| {
+        self.0.jobs.try_send(Job::Append(group, answer)).map_err(|refused| {
             AppendError::Unavailable(match refused {
                 queue::TrySendError::Full(_) => "too many publishes wait for the disk: try again".into(),
                 queue::TrySendError::Disconnected(_) => "alertd is stopping: try again".into(),

@@ -19,7 +19,7 @@ use super::{Durability, Settings, Shared};
 use crate::alert::Id;
 use crate::engine::{AppendError, Clock, Feed, Publish, Retention, Stored};
 
-/// Alerts and bytes of one commit.
+/// Alerts and bytes of one commit; a group that began within them is taken whole.
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest silence between two looks at what time does: retention, a broken store, durability `none`.
@@ -31,11 +31,15 @@ const AHEAD: u64 = 10_000;
 /// A held-back clock is worth a warning from here on, milliseconds.
 const HELD_BACK: u64 = 3_600_000;
 
-type Answer = oneshot::Sender<Result<Stored, AppendError>>;
+/// The outcome of a group: its alerts with their ids, or why there are none.
+pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
+/// Alerts that are stored together or not at all, and who waits for them.
+type Group = (Vec<Publish>, oneshot::Sender<Outcome>);
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    Append(Box<Publish>, Answer),
+    /// Store all of these, or none.
+    Append(Vec<Publish>, oneshot::Sender<Outcome>),
     Retention(Retention),
     Wake,
     Close,
@@ -88,30 +92,31 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut appends: Vec<(Box<Publish>, Answer)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         loop {
             let mut next = match jobs.recv_timeout(TICK.saturating_sub(self.looked.elapsed())) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
             };
-            let (mut bytes, mut closing) = (0, false);
+            let (mut alerts, mut bytes, mut closing) = (0, 0, false);
             while let Some(job) = next.take() {
                 match job {
-                    Job::Append(publish, answer) => {
-                        bytes += publish.draft.size();
-                        appends.push((publish, answer));
+                    Job::Append(group, answer) => {
+                        alerts += group.len();
+                        bytes += group.iter().map(|publish| publish.draft.size()).sum::<usize>();
+                        groups.push((group, answer));
                     }
                     Job::Retention(retention) => self.retention = retention,
                     Job::Wake => {}
                     Job::Close => closing = true,
                 }
-                if appends.len() < BATCH && bytes < BATCH_BYTES && !closing {
+                if alerts < BATCH && bytes < BATCH_BYTES && !closing {
                     next = jobs.try_recv().ok();
                 }
             }
-            if !appends.is_empty() {
-                self.store(&mut appends);
+            if !groups.is_empty() {
+                self.store(&mut groups, alerts);
             }
             if self.looked.elapsed() >= TICK {
                 self.tick();
@@ -126,26 +131,26 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, appends: &mut Vec<(Box<Publish>, Answer)>) {
+    fn store(&mut self, groups: &mut Vec<Group>, alerts: usize) {
         if let Some(trouble) = self.shared.trouble() {
-            for (_, answer) in appends.drain(..) {
+            for (_, answer) in groups.drain(..) {
                 let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
             }
             return;
         }
         let now_ms = (self.clock)();
         let base = self.base;
-        let limit = STEP.max(2 * appends.len());
+        let limit = STEP.max(2 * alerts);
         let done = self.commit(limit, |batch| {
-            appends.iter().map(|(publish, _)| batch.append(publish, base, now_ms)).collect::<Result<Vec<_>, _>>()
+            groups.iter().map(|(group, _)| batch.append_all(group, base, now_ms)).collect::<Result<Vec<_>, _>>()
         });
         match done {
-            Ok(results) => {
-                let fresh = results.iter().flatten().filter(|stored| !stored.repeated);
+            Ok(outcomes) => {
+                let fresh = outcomes.iter().flatten().flatten().filter(|stored| !stored.repeated);
                 let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
                 self.shared.set_head(self.state.head);
-                for ((_, answer), result) in appends.drain(..).zip(results) {
-                    let _ = answer.send(result);
+                for ((_, answer), outcome) in groups.drain(..).zip(outcomes) {
+                    let _ = answer.send(outcome);
                 }
                 if !records.is_empty() {
                     let _ = self.feed.blocking_send(Feed::Alerts(records));
@@ -154,7 +159,7 @@ impl Writer {
             Err(error) => {
                 self.fail(&error);
                 let trouble = self.shared.trouble().unwrap_or_default();
-                for (_, answer) in appends.drain(..) {
+                for (_, answer) in groups.drain(..) {
                     let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
                 }
             }

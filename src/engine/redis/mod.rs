@@ -214,11 +214,6 @@ impl Redis {
         *self.0.shared.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
     }
 
-    pub(super) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
-        let mut stored = self.append_all(vec![publish]).await?;
-        stored.pop().ok_or_else(|| AppendError::Unavailable("Redis answered nothing".into()))
-    }
-
     pub(super) async fn append_all(&self, batch: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
         let begun = Instant::now();
         let (answer, answered) = oneshot::channel();
