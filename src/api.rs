@@ -43,6 +43,26 @@ pub struct Problem {
     pub detail: String,
     /// As in `X-Request-Id` and in the journal.
     pub request_id: String,
+    /// What it is about, for programs that give the remedy in their own words.
+    #[serde(flatten)]
+    pub about: About,
+}
+
+/// The members of a problem that name what it is about, where that is one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// 403: the scope that the key lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// 403: the topic or pattern that the key's topics do not cover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// And those topics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+    /// 422: the field or parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
 }
 
 /// What a new key may do; `POST /keys`.

@@ -1,6 +1,8 @@
 //! alertctl on a terminal: what a person sees, and a program that pipes its output away does not.
 
-use crate::harness::{Daemon, Terminal, told};
+use std::process::{Command, Stdio};
+
+use crate::harness::{Daemon, Key, Terminal, fixed_port, program, told};
 
 #[test]
 fn tail_shows_aligned_coloured_wrapped_rows_and_only_on_a_terminal() {
@@ -35,4 +37,70 @@ fn tail_shows_aligned_coloured_wrapped_rows_and_only_on_a_terminal() {
         assert!(terminal.ended().success());
         assert_eq!(terminal.shows("ok ").contains('\x1b'), is_coloured, "NO_COLOR={variable:?} --color {flag}");
     }
+}
+
+#[test]
+fn a_watched_status_is_drawn_over_itself_and_outlives_the_daemon() {
+    let mut daemon = Daemon::start();
+    let mut terminal = Terminal::run(daemon.ctl_command().args(["status", "--watch=1s"]), 80, 40);
+    let seen = terminal.shows("0 alerts in ");
+    assert!(seen.contains("\x1b[32m● ready\x1b[0m"), "{seen:?}");
+    assert!(daemon.ctl(&["publish", "one"]).status.success());
+    let seen = terminal.shows("1 alerts in ");
+    assert!(seen.contains("A\r\x1b[J"), "{seen:?}");
+    daemon.stop();
+    terminal.shows("\x1b[1;31m✗ cannot reach alertd at ");
+    let daemon = daemon.again();
+    terminal.shows_so("the daemon that came back", |seen| {
+        seen.rsplit("cannot reach").next().is_some_and(|since| since.contains("● ready"))
+    });
+    terminal.interrupt();
+    assert!(terminal.ended().success());
+    drop(daemon);
+}
+
+#[test]
+fn a_long_replay_into_a_file_shows_how_far_it_is_and_clears_it_away() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    for number in 0..60 {
+        daemon.publish(&key, "a", &number.to_string());
+    }
+    let mut tail = daemon.ctl_command();
+    tail.args(["tail", "--since", "all", "-n", "60", "--exec", "sleep 0.02"]).stdout(Stdio::null());
+    let mut terminal = Terminal::of_notes(&mut tail);
+    terminal.shows(" of 60 alerts, the last of ");
+    assert!(terminal.ended().success());
+    terminal.shows_so("the empty line", |seen| seen.ends_with("\r\x1b[K"));
+    // Nobody looks at it here.
+    let quiet = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", told(&quiet));
+}
+
+#[test]
+fn a_refusal_says_which_key_and_what_to_do() {
+    let daemon = Daemon::start();
+    let url = format!("http://{}", daemon.address);
+    let file = daemon.directory.path().join("own.key");
+    let said = |arguments: &[&str], code: i32, words: &[&str]| {
+        let mut command = program("alertctl");
+        let output = command.args(["--url", &url, "--key-file"]).arg(&file).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.iter().all(|word| text.contains(word)) && text.lines().count() == 1, "{text}");
+    };
+    let own = file.display().to_string();
+    let key: Key =
+        daemon.key_with(&serde_json::json!({ "user": "bob", "scopes": ["publish", "subscribe"], "topics": ["web"] }));
+    std::fs::write(&file, &key.secret).unwrap();
+    said(&["status"], 77, &[&own, &url, "alertctl key add USER --scope admin"]);
+    said(&["tail", "ops.*"], 77, &[&own, "ops.*", "only web"]);
+    said(&["history", "web", "--since", "yesterday"], 2, &[&url, "--since"]);
+    std::fs::write(&file, "wrong").unwrap();
+    said(&["history"], 77, &[&own, &url, "revoked"]);
+    let nowhere = format!("http://{}", fixed_port());
+    let mut command: Command = program("alertctl");
+    let output = command.args(["--url", &nowhere, "history"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(69) && text.contains(&nowhere) && text.contains("ALERTCTL_URL"), "{text}");
 }

@@ -8,8 +8,10 @@ use super::args;
 use super::client::{Ask, Client, target};
 use super::exit::Failure;
 use super::output::{Output, note};
+use super::progress::Progress;
 use super::query::query;
 use super::tail::missing;
+use crate::alert::Id;
 use crate::api::History;
 
 /// What one page holds at the most.
@@ -57,11 +59,13 @@ impl Pages<'_> {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let (mut since, mut left) = (since, count);
+        let mut progress = Progress::begin(count.map(u64::from), output.size().is_some());
         loop {
             let page = self.page(Some(("since", since)), left.unwrap_or(PAGE)).await?;
             for alert in &page.alerts {
                 print(alert, &mut rows, output).await?;
             }
+            saw(&mut progress, &page);
             left = left.map(|left| left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX)));
             match page.next {
                 // An empty page with a place to go on is no end: the daemon bounds how much it scans for one.
@@ -75,8 +79,10 @@ impl Pages<'_> {
     /// The newest, which have to be collected from their end.
     async fn newest(&self, count: u32, mut rows: Option<Rows>, output: &mut Output) -> Result<(), Failure> {
         let (mut pages, mut left, mut place) = (Vec::new(), count, None);
+        let mut progress = Progress::begin(Some(count.into()), false);
         loop {
             let page = self.page(place, left).await?;
+            saw(&mut progress, &page);
             left = left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX));
             pages.push(page.alerts);
             match page.next {
@@ -84,10 +90,23 @@ impl Pages<'_> {
                 _ => break,
             }
         }
+        progress.end();
         for alert in pages.iter().rev().flatten() {
             print(alert, &mut rows, output).await?;
         }
         Ok(())
+    }
+}
+
+fn saw(progress: &mut Progress, page: &History) {
+    /// All of an alert that is of interest here.
+    #[derive(serde::Deserialize)]
+    struct Place {
+        id: Id,
+    }
+    let last = page.alerts.last().and_then(|alert| serde_json::from_str::<Place>(alert.get()).ok());
+    if let Some(Place { id }) = last {
+        progress.saw(page.alerts.len() as u64, id);
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`query`] | what reading commands have in common |
 //! | [`alert`] | an alert and its row for people |
 //! | [`output`] | standard output and notes |
+//! | [`progress`] | how far a long replay is |
 //! | [`text`] | text as a terminal shows it: harmless, aligned, wrapped |
 //! | [`terminal`] | the terminal: its size, its colours |
 //! | [`man`] | man pages and completions |
@@ -31,6 +32,7 @@ pub mod key;
 pub mod keys;
 pub mod man;
 pub mod output;
+pub mod progress;
 pub mod publish;
 pub mod query;
 pub mod settings;
@@ -53,8 +55,8 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use args::{Command, Ctl, Where};
-use client::Client;
 use client::address::{Address, Environment};
+use client::{Client, Credential, KeySource};
 use exit::Failure;
 use output::{Output, note};
 use terminal::Colour;
@@ -126,7 +128,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             return Ok(());
         }
         Command::History(args) => history::run(args, &client(&ctl.at)?.0, &mut output).await?,
-        Command::Status(args) => status::run(args.json, &client(&ctl.at)?.0, &mut output).await?,
+        Command::Status(args) => status::run(&args, &client(&ctl.at)?.0, &mut output, &stop(true)?).await?,
         Command::Reload => config::reload(&client(&ctl.at)?.0).await?,
     }
     output.flush().await
@@ -148,8 +150,11 @@ fn client(at: &Where) -> Result<(Client, bool), Failure> {
     let key = match (&address, &at.key_file) {
         // A socket asks for no key, and none is shown to it.
         (Address::Socket(_), _) => None,
-        (Address::Remote(_), Some(file)) => Some(key_file(file)?),
-        (Address::Remote(_), None) => text("ALERTCTL_KEY")?.map(|key| Zeroizing::new(key.trim().to_owned())),
+        (Address::Remote(_), Some(file)) => {
+            Some(Credential { key: key_file(file)?, source: KeySource::File(file.clone()) })
+        }
+        (Address::Remote(_), None) => text("ALERTCTL_KEY")?
+            .map(|key| Credential { key: Zeroizing::new(key.trim().to_owned()), source: KeySource::Variable }),
     };
     Ok((Client::new(address, key), usual))
 }

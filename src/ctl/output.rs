@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe::Sender;
 
 use super::exit::Failure;
+use super::progress;
 use super::terminal::{self, Colour};
 use super::text::escaped;
 
@@ -128,6 +129,7 @@ pub async fn closed(pipe: impl AsFd) {
 #[expect(clippy::print_stderr, reason = "the one place where notes are written")]
 pub fn note(text: &str) {
     let lines: Vec<String> = text.lines().map(escaped).collect();
+    progress::erase();
     eprintln!("alertctl: {}", lines.join("\n"));
 }
 

@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode};
 
 use super::response::Body;
 use crate::alert::DraftError;
-use crate::api::Problem;
+use crate::api::{About, Problem};
 use crate::service::Refusal;
 
 /// Why a request is not answered as it wished.
@@ -98,6 +98,21 @@ impl HttpError {
         }
     }
 
+    fn about(&self) -> About {
+        match self {
+            Self::Refused(Refusal::Scope(scope)) => About { scope: Some(scope.to_string()), ..About::default() },
+            Self::Refused(Refusal::Topic(topic, own)) => About {
+                topic: Some(topic.to_string()),
+                topics: Some(own.iter().map(ToString::to_string).collect()),
+                ..About::default()
+            },
+            Self::Invalid { field, .. } | Self::Refused(Refusal::Invalid { field, .. }) => {
+                About { field: Some(field.clone()), ..About::default() }
+            }
+            _ => About::default(),
+        }
+    }
+
     /// The answer.
     #[must_use]
     pub fn response(&self, request_id: &str) -> Response<Body> {
@@ -108,6 +123,7 @@ impl HttpError {
             status: status.as_u16(),
             detail: self.to_string(),
             request_id: request_id.to_owned(),
+            about: self.about(),
         };
         let mut response = super::response::json(status, &problem);
         let headers = response.headers_mut();

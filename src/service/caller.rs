@@ -57,10 +57,7 @@ impl Caller {
         let Self::Key(grant) = self else { return Ok(()) };
         match patterns.iter().find(|pattern| !grant.covers(pattern)) {
             None => Ok(()),
-            Some(pattern) => {
-                let own: Vec<String> = grant.topics.iter().map(ToString::to_string).collect();
-                Err(Refusal::Topic(pattern.clone(), own.join(", ")))
-            }
+            Some(pattern) => Err(Refusal::Topic(pattern.clone(), grant.topics.clone())),
         }
     }
 }

@@ -28,8 +28,8 @@ pub enum Refusal {
     #[error("this works on the control socket only")]
     ControlOnly,
     /// The key's topics do not reach so far.
-    #[error("this key may not use the topic {0}: its topics are {1}")]
-    Topic(Pattern, String),
+    #[error("this key may not use the topic {0}: its topics are {own}", own = words(.1))]
+    Topic(Pattern, Vec<Pattern>),
     /// A field or parameter is not as it must be.
     #[error("{field}: {reason}")]
     Invalid {
@@ -55,6 +55,10 @@ pub enum Refusal {
     /// Not now; for a publish the outcome is unknown.
     #[error("{0}")]
     Unavailable(String),
+}
+
+fn words(patterns: &[Pattern]) -> String {
+    patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Refusal {

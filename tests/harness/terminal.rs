@@ -44,6 +44,12 @@ impl Terminal {
         Self::watch(command, ours, theirs)
     }
 
+    /// Runs the program with standard error alone on a terminal; standard output stays as the command has it.
+    pub fn of_notes(command: &mut Command) -> Self {
+        let (ours, theirs) = open(80, 24);
+        Self::watch(command, ours, theirs)
+    }
+
     fn watch(command: &mut Command, ours: OwnedFd, theirs: OwnedFd) -> Self {
         command.stderr(theirs).stdin(std::process::Stdio::null()).env("TERM", "xterm-256color");
         let child = command.spawn().unwrap();
@@ -73,6 +79,12 @@ impl Terminal {
         let (seen, _) = self.screen.more.wait_timeout_while(seen, PATIENCE, |seen| !is_so(seen)).unwrap();
         assert!(is_so(&seen), "{what} was never shown:\n{seen:?}");
         seen.clone()
+    }
+
+    /// Presses Ctrl-C.
+    pub fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Waits for the end of the program.

@@ -1,6 +1,7 @@
 //! The command lines of what reads: `alertctl tail`, `alertctl history` and `alertctl status`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -75,8 +76,23 @@ pub struct History {
 
 /// `alertctl status`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  alertctl status
+  alertctl status --watch
+  alertctl status --watch=10s --json >> status.ndjson")]
 pub struct Status {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+    /// Again and again, every 2 seconds or every so often, until Ctrl-C
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2s",
+        value_parser = values::some_time
+    )]
+    pub watch: Option<Duration>,
 }

@@ -5,10 +5,13 @@
 //! who knows how long a stream may be silent. The key is sent in a header and shown nowhere.
 
 pub mod address;
+mod remedy;
 mod tls;
 pub mod trouble;
 
+use std::fmt;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,12 +21,13 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 use address::Address;
+use trouble::Cause;
 pub use trouble::Trouble;
 
 /// A connection must stand within this time, a TLS handshake included.
@@ -41,10 +45,36 @@ pub struct Ask {
     patience: Duration,
 }
 
+/// Where a key came from, for errors that name what to correct.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// `ALERTCTL_KEY`.
+    Variable,
+    /// `--key-file`.
+    File(PathBuf),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str("ALERTCTL_KEY"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A key that is sent with each request.
+pub struct Credential {
+    /// The secret.
+    pub key: Zeroizing<String>,
+    /// Where it came from.
+    pub source: KeySource,
+}
+
 /// Speaks to one daemon.
 pub struct Client {
     address: Address,
-    key: Option<Zeroizing<String>>,
+    key: Option<Credential>,
 }
 
 /// An answer that is a success, its body still to come.
@@ -96,7 +126,7 @@ impl Ask {
 impl Client {
     /// A client of this daemon, which sends the key where there is one. Connects to nothing yet.
     #[must_use]
-    pub const fn new(address: Address, key: Option<Zeroizing<String>>) -> Self {
+    pub const fn new(address: Address, key: Option<Credential>) -> Self {
         Self { address, key }
     }
 
@@ -115,7 +145,7 @@ impl Client {
         let request = self.request(&ask)?;
         let connected = timeout(CONNECT, self.connect()).await;
         let (mut sender, connection) =
-            connected.unwrap_or_else(|_| Err(self.unreachable("no connection in 10 s", false)))?;
+            connected.unwrap_or_else(|_| Err(self.unreachable("no connection in 10 s", Cause::Network)))?;
         let broken = |reason: String| Trouble::Broken { address: address.clone(), reason };
         let response = match timeout(ask.patience, sender.send_request(request)).await {
             Ok(Ok(response)) => response,
@@ -125,7 +155,8 @@ impl Client {
         if response.status().is_success() {
             return Ok(Answer { response, address, patience: ask.patience, _connection: connection });
         }
-        Err(trouble::refusal(address, response, ask.patience).await)
+        let key = self.key.as_ref().map(|credential| credential.source.clone());
+        Err(trouble::refusal(address, key, response, ask.patience).await)
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Trouble> {
@@ -138,7 +169,7 @@ impl Client {
             .uri(format!("{prefix}{}", ask.target))
             .header(HOST, host)
             .header("user-agent", concat!("alertctl/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = &self.key {
+        if let Some(Credential { key, .. }) = &self.key {
             let bearer = HeaderValue::try_from(format!("Bearer {}", key.as_str()));
             let mut bearer = bearer.map_err(|_| self.foreign("the key holds characters that no key has"))?;
             bearer.set_sensitive(true);
@@ -159,15 +190,17 @@ impl Client {
                 self.speak(stream).await
             }
             Address::Remote(remote) => {
-                let tcp = TcpStream::connect((remote.host.as_str(), remote.port)).await.map_err(|e| self.io(&e))?;
+                let found = lookup_host((remote.host.as_str(), remote.port)).await;
+                let found: Vec<_> = found.map_err(|e| self.unreachable(&e.to_string(), Cause::NoHost))?.collect();
+                let tcp = TcpStream::connect(&found[..]).await.map_err(|e| self.io(&e))?;
                 // A request is one small write; waiting for more to send with it only costs time.
                 let _ = tcp.set_nodelay(true);
                 if !remote.tls {
                     return self.speak(tcp).await;
                 }
-                let roots = tls::system_roots().map_err(|e| self.unreachable(&e, false))?;
+                let roots = tls::system_roots().map_err(|e| self.unreachable(&e, Cause::Tls))?;
                 let stream = tls::handshake(roots, &remote.host, tcp).await;
-                self.speak(stream.map_err(|e| self.unreachable(&format!("TLS: {e}"), false))?).await
+                self.speak(stream.map_err(|e| self.unreachable(&format!("TLS: {e}"), Cause::Tls))?).await
             }
         }
     }
@@ -178,7 +211,7 @@ impl Client {
     ) -> Result<(Sender, AbortOnDropHandle<()>), Trouble> {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|e| self.unreachable(&e.to_string(), false))?;
+            .map_err(|e| self.unreachable(&e.to_string(), Cause::Network))?;
         // How it ends is seen at the answer.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok((sender, AbortOnDropHandle::new(driver)))
@@ -189,16 +222,19 @@ impl Client {
             (ErrorKind::PermissionDenied, Address::Socket(_)) => {
                 Trouble::Forbidden { address: self.address.to_string() }
             }
-            (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("there is no such socket", true),
+            (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("there is no such socket", Cause::NoDaemon),
             (ErrorKind::ConnectionRefused, Address::Socket(_)) => {
-                self.unreachable("nobody listens on the socket", true)
+                self.unreachable("nobody listens on the socket", Cause::NoDaemon)
             }
-            _ => self.unreachable(&error.to_string(), false),
+            (ErrorKind::ConnectionRefused, Address::Remote(_)) => {
+                self.unreachable("nobody listens on that port", Cause::NoListener)
+            }
+            _ => self.unreachable(&error.to_string(), Cause::Network),
         }
     }
 
-    fn unreachable(&self, reason: &str, absent: bool) -> Trouble {
-        Trouble::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), absent }
+    fn unreachable(&self, reason: &str, cause: Cause) -> Trouble {
+        Trouble::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), cause }
     }
 
     fn foreign(&self, reason: &str) -> Trouble {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::address::{Address, Environment};
-use super::{Ask, Client, Trouble, encoded, target};
+use super::{Ask, Client, Credential, KeySource, Trouble, encoded, target};
 use crate::ctl::args::Where;
 use crate::ctl::exit::Failure;
 use crate::ctl::testing::{Reply, Server};
@@ -30,8 +30,8 @@ async fn peer(answer: &'static [u8]) -> (Address, tokio::task::JoinHandle<String
     (address, task)
 }
 
-fn key(text: &str) -> Option<Zeroizing<String>> {
-    Some(Zeroizing::new(text.to_owned()))
+fn key(text: &str) -> Option<Credential> {
+    Some(Credential { key: Zeroizing::new(text.to_owned()), source: KeySource::File("/keys/own".into()) })
 }
 
 #[tokio::test]
@@ -66,11 +66,52 @@ async fn each_trouble_has_its_exit_code() {
         let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
         assert_eq!((trouble.passes(), trouble.retry_after()), (passes, Some(Duration::from_secs(7))), "{status}");
         let failure = Failure::from(trouble);
-        assert!(failure.code() == code && failure.to_string().contains("the daemon's words"), "{failure}");
+        let words = if status == 401 { "asks for a key" } else { "the daemon's words" };
+        assert!(failure.code() == code && failure.to_string().contains(words), "{failure}");
     }
     let server = Server::always(Reply::whole(502, "text/html", "<html>Bad Gateway</html>")).await;
     let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
     assert!(trouble.to_string().starts_with("Bad Gateway ("), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_key_the_address_and_what_to_do() {
+    let refused = async |status: u16, about: &str| {
+        let body = format!(
+            r#"{{"type":"x","title":"x","status":{status},"detail":"since: is odd","request_id":"r",{about}}}"#
+        );
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let (address, _seen) = peer(answer.leak().as_bytes()).await;
+        let url = address.to_string();
+        let trouble = Client::new(address, key("secret")).ask(Ask::get("/")).await.err().unwrap();
+        let said = Failure::from(trouble).to_string();
+        assert!(said.contains(&url) && !said.contains("secret"), "{said}");
+        said
+    };
+    for (status, about, words) in [
+        (401, r#""x":1"#, &["/keys/own", "alertctl key add USER"][..]),
+        (403, r#""scope":"admin""#, &["/keys/own", "alertctl key add USER --scope admin"]),
+        (403, r#""topic":"ops.*","topics":["web","db.*"]"#, &["/keys/own", "only web, db.*", "--topic 'ops.*'"]),
+        (422, r#""field":"since""#, &["--since: is odd", "--help"]),
+        (422, r#""field":"novelty""#, &["since: is odd"]),
+    ] {
+        let said = refused(status, about).await;
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_points_to_what_is_wrong() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    for (url, words) in [
+        (format!("http://{free}"), &["nobody listens on that port", "http.listen", "ALERTCTL_URL"][..]),
+        ("http://no-such-host.invalid".to_owned(), &["no-such-host.invalid", "correct the host"]),
+    ] {
+        let at = Where { url: Some(url), ..Where::default() };
+        let address = Address::chosen(&at, &Environment::default()).unwrap().unwrap();
+        let failure = Failure::from(Client::new(address, None).ask(Ask::get("/")).await.err().unwrap());
+        assert!(failure.code() == 69 && words.iter().all(|word| failure.to_string().contains(word)), "{failure}");
+    }
 }
 
 #[tokio::test]

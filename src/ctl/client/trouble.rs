@@ -1,4 +1,4 @@
-//! What can go wrong with a request, whether waiting cures it, and how the command ends if not.
+//! What can go wrong with a request, and whether waiting cures it; how the command ends if not is in [`remedy`](super::remedy).
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use hyper::header::RETRY_AFTER;
 use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
-use crate::api::Problem;
-use crate::ctl::exit::Failure;
+use super::KeySource;
+use crate::api::{About, Problem};
 
 /// The explanation of an error is at most so large.
 const MAX_PROBLEM: usize = 64 << 10;
@@ -17,15 +17,15 @@ const MAX_PROBLEM: usize = 64 << 10;
 /// Why there is no answer, or none that helps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
-    /// Nobody listens there.
+    /// No connection came about.
     #[error("cannot reach alertd at {address}: {reason}")]
     Unreachable {
         /// Where.
         address: String,
         /// Why not.
         reason: String,
-        /// Whether there is no socket, or no process behind it: no daemon runs there.
-        absent: bool,
+        /// What that points to.
+        cause: Cause,
     },
     /// The file permissions of the socket keep this user out.
     #[error("may not use the socket {address}")]
@@ -52,6 +52,10 @@ pub enum Trouble {
         detail: String,
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
+        /// What it named.
+        about: Box<About>,
+        /// Where the key came from that it was shown, if it was shown one.
+        key: Option<KeySource>,
     },
     /// What answers there is not alertd, or not a version that this program knows.
     #[error("{address} does not answer as alertd does: {reason}")]
@@ -61,6 +65,21 @@ pub enum Trouble {
         /// What is strange.
         reason: String,
     },
+}
+
+/// Why no connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// There is no socket, or no process behind it: no daemon runs there.
+    NoDaemon,
+    /// The host refused the connection: nobody listens on the port.
+    NoListener,
+    /// The name of the host means nothing.
+    NoHost,
+    /// Its certificate, or what else TLS asks for.
+    Tls,
+    /// Anything else on the way.
+    Network,
 }
 
 impl Trouble {
@@ -86,44 +105,27 @@ impl Trouble {
     /// Whether no daemon runs there at all.
     #[must_use]
     pub const fn is_absent(&self) -> bool {
-        matches!(self, Self::Unreachable { absent: true, .. })
-    }
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        let text = trouble.to_string();
-        match trouble {
-            Trouble::Unreachable { absent: true, .. } => Self::Unavailable(format!(
-                "{text}; start it (systemctl start alertd), or name another with --socket or --url"
-            )),
-            Trouble::Unreachable { .. } => Self::Unavailable(format!("{text}; check the address and the network")),
-            Trouble::Forbidden { .. } => {
-                Self::NotPermitted(format!("{text}; become a member of its group (alertd), or use sudo"))
-            }
-            Trouble::Broken { .. } => Self::Unavailable(format!("{text}; try again")),
-            Trouble::Foreign { .. } => Self::Failed(format!("{text}; check the address")),
-            Trouble::Refused { status: 401, .. } => {
-                Self::NotPermitted(format!("{text}; set ALERTCTL_KEY or --key-file to a key that is valid"))
-            }
-            Trouble::Refused { status: 403, .. } => Self::NotPermitted(text),
-            Trouble::Refused { status: 422, .. } => Self::Usage(text),
-            Trouble::Refused { status: 408 | 425 | 429 | 500 | 502..=504, .. } => {
-                Self::Unavailable(format!("{text}; try again later"))
-            }
-            Trouble::Refused { .. } => Self::Failed(text),
-        }
+        matches!(self, Self::Unreachable { cause: Cause::NoDaemon, .. })
     }
 }
 
 /// Takes an answer apart that is no success.
-pub(super) async fn refusal(address: String, response: Response<Incoming>, patience: Duration) -> Trouble {
+pub(super) async fn refusal(
+    address: String,
+    key: Option<KeySource>,
+    response: Response<Incoming>,
+    patience: Duration,
+) -> Trouble {
     let status = response.status();
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = timeout(patience, Limited::new(response.into_body(), MAX_PROBLEM).collect()).await;
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let detail = serde_json::from_slice::<Problem>(&body).map_or_else(|_| words(status).to_owned(), |p| p.detail);
-    Trouble::Refused { address, status: status.as_u16(), detail, retry_after: seconds.map(Duration::from_secs) }
+    let (detail, about) = match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => (problem.detail, problem.about),
+        Err(_) => (words(status).to_owned(), About::default()),
+    };
+    let retry_after = seconds.map(Duration::from_secs);
+    Trouble::Refused { address, status: status.as_u16(), detail, retry_after, about: Box::new(about), key }
 }
 
 /// For an answer that has no explanation, as a proxy in between gives it.

@@ -19,6 +19,7 @@ use super::args::Tail;
 use super::client::{Client, Trouble};
 use super::exit::Failure;
 use super::output::{Output, note};
+use super::progress::Progress;
 use super::query::query;
 use crate::sse::Gap;
 use backoff::{Backoff, chance};
@@ -43,6 +44,8 @@ pub async fn run(
     let mut stream = Follower::new(client, query(&args.topics, args.level), args.since, place, pace);
     let mut left = args.count;
     let mut rows = Rows::default();
+    // Until the seam; on a terminal the alerts themselves are seen to come.
+    let mut replay = Progress::begin(args.count, output.size().is_some());
     while left != Some(0) {
         let item = tokio::select! {
             biased;
@@ -68,9 +71,13 @@ pub async fn run(
                     }
                 }
                 left = left.map(|left| left - 1);
+                replay.saw(1, id);
                 id
             }
-            Item::Cursor(id) => id,
+            Item::Cursor(id) => {
+                replay.end();
+                id
+            }
             Item::Gap(gap) => {
                 note(&missing(&gap));
                 continue;

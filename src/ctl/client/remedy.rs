@@ -1,0 +1,113 @@
+//! How a command ends that has met a [`Trouble`]: what is wrong, and what the person at the shell does about it.
+//!
+//! The daemon's words are for whoever speaks HTTP; here they become those of `alertctl`: its options, its files, its
+//! commands.
+
+use super::KeySource;
+use super::trouble::{Cause, Trouble};
+use crate::api::About;
+use crate::ctl::exit::Failure;
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let text = trouble.to_string();
+        match trouble {
+            Trouble::Unreachable { cause, .. } => Self::Unavailable(format!("{text}; {}", unreachable(cause))),
+            Trouble::Forbidden { address } => {
+                let group = if address.ends_with("publish.sock") { "alertd-publish" } else { "alertd" };
+                Self::NotPermitted(format!(
+                    "{text}; become a member of its group (usermod -aG {group} USER, then log in anew), or use sudo"
+                ))
+            }
+            Trouble::Broken { .. } => Self::Unavailable(format!("{text}; try again")),
+            Trouble::Foreign { .. } => {
+                Self::Failed(format!("{text}; check the URL (--url, ALERTCTL_URL) and what proxies make of it"))
+            }
+            Trouble::Refused { status: 401, address, key, .. } => Self::NotPermitted(unauthorized(&address, key)),
+            Trouble::Refused { status: 403, address, detail, about, key, .. } => {
+                Self::NotPermitted(not_permitted(&address, &detail, *about, key))
+            }
+            Trouble::Refused { status: 422, address, detail, about, .. } => {
+                Self::Usage(invalid(&address, &detail, about.field))
+            }
+            Trouble::Refused { status: 408 | 425 | 429 | 500 | 502..=504, retry_after, .. } => match retry_after {
+                Some(time) => Self::Unavailable(format!("{text}; try again in {} s", time.as_secs())),
+                None => Self::Unavailable(format!("{text}; try again later")),
+            },
+            Trouble::Refused { .. } => Self::Failed(text),
+        }
+    }
+}
+
+fn unreachable(cause: Cause) -> &'static str {
+    match cause {
+        Cause::NoDaemon => "start it (systemctl start alertd), or name another with --socket, --instance or --url",
+        Cause::NoListener => {
+            "start alertd there, or correct the port in --url or ALERTCTL_URL; http.listen and alertd.socket on that \
+             machine say where it listens, by default for the machine itself only"
+        }
+        Cause::NoHost => "correct the host in --url or ALERTCTL_URL",
+        Cause::Tls => {
+            "use the name that the certificate is for, and where its authority is your own, name that one's file in \
+             SSL_CERT_FILE"
+        }
+        Cause::Network => "check --url or ALERTCTL_URL, and the network and firewalls on the way",
+    }
+}
+
+fn unauthorized(address: &str, key: Option<KeySource>) -> String {
+    match key {
+        None => format!(
+            "{address} asks for a key, and there is none; put it into a file for --key-file, or into ALERTCTL_KEY \
+             (alertctl key add USER, on the daemon's machine, makes one)"
+        ),
+        Some(source) => format!(
+            "{address} does not take the key in {source}: it is mistyped, revoked or expired; ask for a new one \
+             (alertctl key list and alertctl key add USER, on the daemon's machine)"
+        ),
+    }
+}
+
+fn not_permitted(address: &str, detail: &str, about: About, key: Option<KeySource>) -> String {
+    let key = key.map_or_else(|| "this user".to_owned(), |source| format!("the key in {source}"));
+    match about {
+        About { scope: Some(scope), .. } => format!(
+            "{key} has no scope {scope} at {address}; use one that has it (alertctl key add USER --scope {scope}, on \
+             the daemon's machine)"
+        ),
+        About { topic: Some(topic), topics: Some(own), .. } => format!(
+            "{key} may not use the topic {topic} at {address}, only {}; name one of these, or use a key for it \
+             (alertctl key add USER --topic '{topic}', on the daemon's machine)",
+            own.join(", ")
+        ),
+        _ => format!("{detail} ({address})"),
+    }
+}
+
+/// The option that holds a field or parameter of a request.
+fn option(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "topic" => "the topic",
+        "level" => "--level",
+        "message" => "the message",
+        "since" => "--since",
+        "limit" => "--count",
+        "Idempotency-Key" => "--idempotency-key",
+        "user" => "the user",
+        "scopes" => "--scope",
+        "topics" => "--topic",
+        "label" => "--label",
+        "expires_in" => "--expires",
+        "overlap" => "--overlap",
+        field if field == "metadata" || field.starts_with("metadata.") => "--metadata",
+        _ => return None,
+    })
+}
+
+fn invalid(address: &str, detail: &str, field: Option<String>) -> String {
+    let Some((field, option)) = field.and_then(|field| option(&field).map(|option| (field, option))) else {
+        return format!("{detail} ({address})");
+    };
+    let reason = detail.strip_prefix(&format!("{field}: ")).unwrap_or(detail);
+    format!("{address} does not take {option}: {reason}; correct it (--help says what it takes)")
+}

@@ -1,0 +1,139 @@
+//! The status on a terminal: groups of numbers, drawn again over themselves while somebody watches.
+
+use std::collections::VecDeque;
+
+use super::{Rows, log, service, streams, version};
+use crate::api::Status;
+use crate::ctl::client::Trouble;
+use crate::ctl::exit::Failure;
+use crate::ctl::output::{Output, Paint};
+use crate::ctl::text::{columns, cut, escaped, local, padded};
+
+/// Readings that the curves show.
+const CURVE: usize = 24;
+
+/// What was drawn, and what the curves are made of.
+#[derive(Debug, Default)]
+pub(super) struct Dashboard {
+    /// Lines on the screen.
+    drawn: usize,
+    head: Vec<String>,
+    body: Vec<String>,
+    published: Curve,
+    delivered: Curve,
+}
+
+/// How much a counter grew from reading to reading.
+#[derive(Debug, Default)]
+struct Curve {
+    before: Option<u64>,
+    steps: VecDeque<u64>,
+}
+
+impl Curve {
+    fn add(&mut self, counter: u64) {
+        if let Some(before) = self.before.replace(counter) {
+            // A daemon that was restarted counts from zero.
+            self.steps.push_back(counter.checked_sub(before).unwrap_or(counter));
+        }
+        if self.steps.len() > CURVE {
+            self.steps.pop_front();
+        }
+    }
+
+    fn text(&self) -> String {
+        const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let most = self.steps.iter().copied().max().unwrap_or(0).max(1);
+        // What is more than nothing is seen to be.
+        self.steps.iter().map(|step| HEIGHTS[(step * 7).div_ceil(most).min(7) as usize]).collect()
+    }
+}
+
+impl Dashboard {
+    pub(super) async fn draw(&mut self, status: &Status, output: &mut Output) -> Result<(), Failure> {
+        self.published.add(status.traffic.published);
+        self.delivered.add(status.traffic.delivered);
+        let (mark, paint, state) = match &status.not_ready {
+            None => ("●", Paint::Green, "ready".to_owned()),
+            Some(reason) => ("✗", Paint::Red, format!("not ready: {}", escaped(reason))),
+        };
+        let width = output.size().map_or(80, |(columns, _)| columns);
+        self.head = vec![output.paint(&cut(&format!("{mark} {state}"), width), paint)];
+        if status.not_ready.is_some() {
+            self.head.push(output.paint(&cut("  journalctl -u alertd -e says since when", width), Paint::Dim));
+        }
+        self.head.push(cut(&format!("  alertd {}", escaped(&version(status))), width));
+        self.body = Vec::new();
+        let mut log = log(status);
+        for (name, value) in &mut log {
+            if let ("newest" | "oldest", Some(id)) = (&**name, value.parse::<crate::alert::Id>().ok()) {
+                *value = format!("{}  {value}", local(&crate::alert::rfc3339(id.ms)));
+            }
+        }
+        let mut streams = streams(status);
+        for (name, value) in &mut streams {
+            let curve = match *name {
+                "published" => self.published.text(),
+                "delivered" => self.delivered.text(),
+                _ => continue,
+            };
+            *value = format!("{}  {curve}", padded(value, 28));
+        }
+        let behind = status.hub.head < status.engine.head;
+        for (heading, rows) in [("Log", log), ("Streams", streams), ("Service", service(status))] {
+            self.group(heading, rows, behind, width, output);
+        }
+        self.show(output).await
+    }
+
+    /// What was last seen stays, below what is wrong now.
+    pub(super) async fn draw_trouble(&mut self, trouble: &Trouble, output: &mut Output) -> Result<(), Failure> {
+        let width = output.size().map_or(80, |(columns, _)| columns);
+        let text = cut(&format!("✗ {}", escaped(&trouble.to_string())), width);
+        self.head = vec![output.paint(&text, Paint::Red), output.paint("  what was last seen:", Paint::Dim)];
+        self.show(output).await
+    }
+
+    fn group(&mut self, heading: &str, rows: Rows, behind: bool, width: usize, output: &Output) {
+        self.body.push(String::new());
+        self.body.push(output.paint(heading, Paint::Bold));
+        for (name, value) in rows {
+            let label = format!("  {name:<11}  ");
+            let value = cut(escaped(&value).trim_end(), width.saturating_sub(columns(&label)));
+            let value = if name == "lag" && behind { output.paint(&value, Paint::Yellow) } else { value };
+            self.body.push(format!("{}{value}", output.paint(&label, Paint::Dim)));
+        }
+    }
+
+    async fn show(&mut self, output: &mut Output) -> Result<(), Failure> {
+        let rows = output.size().map_or(usize::MAX, |(_, rows)| rows);
+        if self.drawn > 0 {
+            output.text(&format!("\x1b[{}A\r\x1b[J", self.drawn)).await?;
+        }
+        // The cursor needs the last row.
+        let lines: Vec<&String> = self.head.iter().chain(&self.body).take(rows.saturating_sub(1).max(1)).collect();
+        self.drawn = lines.len();
+        for line in lines {
+            output.line(line).await?;
+        }
+        output.flush().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_shows_how_a_counter_grows_and_survives_a_restart() {
+        let mut curve = Curve::default();
+        for counter in [5, 5, 6, 13, 3] {
+            curve.add(counter);
+        }
+        assert_eq!(curve.text(), "▁▂█▄");
+        for counter in 0..100 {
+            curve.add(counter);
+        }
+        assert_eq!(curve.text().chars().count(), CURVE);
+    }
+}

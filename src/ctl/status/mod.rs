@@ -1,0 +1,168 @@
+//! `alertctl status`: the daemon at a glance, once or as long as somebody watches.
+//!
+//! Programs get the daemon's own JSON, pipes a line for each number, a terminal the [`dashboard`].
+
+mod dashboard;
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::args;
+use super::client::{Ask, Client, Trouble};
+use super::exit::Failure;
+use super::output::{Output, Paint, note};
+use super::text::escaped;
+use crate::alert::Id;
+use crate::api::Status;
+use dashboard::Dashboard;
+
+/// An answer of the daemon.
+struct Reading {
+    json: String,
+    status: Status,
+}
+
+/// Prints it, and with `--watch` again and again until `stop`. What is watched may be away for a while.
+///
+/// # Errors
+/// What the daemon said, or that it did not answer the first time.
+pub async fn run(
+    args: &args::Status,
+    client: &Client,
+    output: &mut Output,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let mut reading = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        first = read(client) => Ok(first?),
+    };
+    let mut dashboard = Dashboard::default();
+    let mut said = None;
+    loop {
+        match &reading {
+            Ok(Reading { json, .. }) if args.json => output.line(json).await?,
+            Ok(Reading { status, .. }) if output.size().is_some() => dashboard.draw(status, output).await?,
+            Ok(Reading { status, .. }) => {
+                for line in plain(status, output) {
+                    output.line(&line).await?;
+                }
+                if args.watch.is_some() {
+                    output.line("").await?;
+                }
+            }
+            Err(trouble) if !args.json && output.size().is_some() => dashboard.draw_trouble(trouble, output).await?,
+            Err(trouble) if said.as_ref() != Some(trouble) => {
+                note(&trouble.to_string());
+                said = Some(trouble.clone());
+            }
+            Err(_) => {}
+        }
+        let Some(pause) = args.watch else { return Ok(()) };
+        output.flush().await?;
+        reading = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            next = again(client, pause) => next,
+        };
+        match &reading {
+            Ok(_) => said = None,
+            Err(trouble) if trouble.passes() => {}
+            Err(trouble) => return Err(trouble.clone().into()),
+        }
+    }
+}
+
+async fn again(client: &Client, pause: Duration) -> Result<Reading, Trouble> {
+    sleep(pause).await;
+    read(client).await
+}
+
+async fn read(client: &Client) -> Result<Reading, Trouble> {
+    let body = client.ask(Ask::get("/status")).await?.bytes().await?;
+    let foreign = |e: serde_json::Error| Trouble::Foreign {
+        address: client.address().to_string(),
+        reason: format!("its answer is not the expected JSON ({e})"),
+    };
+    // What a newer daemon says more is for programs.
+    let json: serde_json::Value = serde_json::from_slice(&body).map_err(foreign)?;
+    Ok(Reading { json: json.to_string(), status: serde_json::from_slice(&body).map_err(foreign)? })
+}
+
+/// A line for each number: its name and what it is now.
+fn plain(status: &Status, output: &Output) -> Vec<String> {
+    let state = match &status.not_ready {
+        Some(reason) => format!("not ready: {reason}"),
+        None => "ready".to_owned(),
+    };
+    let head = [("state", state), ("version", version(status))].into_iter();
+    let line = |(name, value): (&str, String)| {
+        format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
+    };
+    head.chain(log(status)).chain(streams(status)).chain(service(status)).map(line).collect()
+}
+
+fn version(status: &Status) -> String {
+    format!("{} ({}), up {}", status.version, status.stage, time(status.uptime))
+}
+
+type Rows = Vec<(&'static str, String)>;
+
+fn log(status: &Status) -> Rows {
+    let engine = &status.engine;
+    vec![
+        ("engine", format!("{}, durability {}, {} on disk", engine.kind, engine.durability, size(engine.store_bytes))),
+        ("retained", format!("{} alerts in {} topics, {}", engine.alerts, engine.topics, size(engine.bytes))),
+        ("newest", if engine.head == Id::ZERO { "none yet".to_owned() } else { engine.head.to_string() }),
+        ("oldest", engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string())),
+        ("lag", lag(engine.head, status.hub.head)),
+    ]
+}
+
+fn streams(status: &Status) -> Rows {
+    let Status { hub, traffic, .. } = status;
+    vec![
+        (
+            "subscribers",
+            format!("{} in {} subscriptions, {} buffered", hub.subscribers, hub.subscriptions, size(hub.bytes)),
+        ),
+        ("published", format!("{}, {:.1} a second", traffic.published, traffic.publish_rate)),
+        ("delivered", format!("{}, {:.1} a second", traffic.delivered, traffic.delivery_rate)),
+        ("refused", format!("{} requests for their key, {} readers too slow", traffic.auth_failures, hub.ended_slow)),
+    ]
+}
+
+fn service(status: &Status) -> Rows {
+    vec![
+        ("keys", status.keys.to_string()),
+        ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned())),
+    ]
+}
+
+/// How far the fan-out is behind the log.
+fn lag(engine: Id, hub: Id) -> String {
+    if hub >= engine { "none".to_owned() } else { format!("{} ms", engine.ms.saturating_sub(hub.ms)) }
+}
+
+fn time(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The status off a terminal, on one, and as it is watched.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{run, size, time};
+use crate::alert::Id;
+use crate::api::{EngineStatus, HubStatus, Status, TrafficStatus};
+use crate::ctl::args;
+use crate::ctl::client::Client;
+use crate::ctl::exit::Failure;
+use crate::ctl::output::Output;
+use crate::ctl::output::tests::{Kept, shown};
+use crate::ctl::testing::{Reply, Server};
+
+fn status(published: u64, not_ready: Option<&str>) -> Reply {
+    let status = Status {
+        version: "0.1.0".into(),
+        uptime: 93_784,
+        ready: not_ready.is_none(),
+        not_ready: not_ready.map(Into::into),
+        stage: "prod".into(),
+        engine: EngineStatus { head: Id::at(5_250), ..EngineStatus::default() },
+        hub: HubStatus { head: Id::at(5_000), ..HubStatus::default() },
+        traffic: TrafficStatus { published, ..TrafficStatus::default() },
+        keys: 3,
+        config_file: None,
+    };
+    Reply::json(200, &serde_json::to_string(&status).unwrap())
+}
+
+fn once(json: bool) -> args::Status {
+    args::Status { json, watch: None }
+}
+
+async fn watched(replies: Vec<Reply>, args: args::Status, mut output: Output) -> Result<(), Failure> {
+    let server = Server::start(replies).await;
+    let done = run(&args, &Client::new(server.address(), None), &mut output, &CancellationToken::new()).await;
+    output.flush().await.unwrap();
+    done
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_in_the_first_line() {
+    for (json, expected) in [(false, "not ready: the disk\\u{1b} is full"), (true, "\"uptime\":93784")] {
+        let kept = Kept::default();
+        let reply = status(0, Some("the disk\x1b is full"));
+        watched(vec![reply], once(json), Output::to(kept.clone())).await.unwrap();
+        let text = kept.text();
+        assert!(text.lines().next().unwrap().contains(expected), "{text}");
+        assert!(json || text.contains("up 1 d 2 h") && text.contains("lag          250 ms"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_terminal_gets_a_dashboard_that_keeps_to_its_size() {
+    let kept = Kept::default();
+    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 24), true)).await.unwrap();
+    let text = kept.text();
+    assert!(text.starts_with("\x1b[32m● ready\x1b[0m\n") && text.contains("\x1b[33m250 ms"), "{text:?}");
+    assert!(text.contains("1970-01-01 00:00:05") || text.contains("…"), "{text}");
+    let kept = Kept::default();
+    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 6), false)).await.unwrap();
+    assert_eq!(kept.text().lines().count(), 5);
+}
+
+#[tokio::test]
+async fn who_watches_sees_the_daemon_go_and_come_back_until_the_key_does_not() {
+    let kept = Kept::default();
+    let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
+    let replies = vec![status(1, None), status(9, None), Reply::Close, status(2, None), Reply::problem(401, "no")];
+    let failure = watched(replies, args, shown(kept.clone(), || (100, 40), false)).await.unwrap_err();
+    assert_eq!(failure.code(), 77);
+    let text = kept.text();
+    let frames: Vec<&str> = text.split("\x1b[J").collect();
+    assert_eq!(frames.len(), 4, "{text}");
+    let lines = frames[0].lines().count() - 1;
+    assert!(frames[0].ends_with(&format!("\x1b[{lines}A\r")), "{:?}", frames[0]);
+    assert!(frames[1].contains('█') && frames[2].starts_with("✗ ") && frames[2].contains("published"), "{text}");
+    assert!(frames[3].starts_with("● ready"), "{text}");
+}
+
+#[tokio::test]
+async fn a_pipe_gets_a_reading_after_the_other_and_no_control_codes() {
+    for (json, lines) in [(true, 2), (false, 2 * 14)] {
+        let kept = Kept::default();
+        let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
+        let replies = vec![status(1, None), Reply::Close, Reply::Close, status(2, None), Reply::problem(403, "no")];
+        watched(replies, args, Output::to(kept.clone())).await.unwrap_err();
+        assert!(!kept.text().contains('\x1b'));
+        assert_eq!(kept.text().lines().count(), lines, "{}", kept.text());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_at_first_is_a_failure() {
+    let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
+    assert_eq!(watched(vec![], args, Output::to(Kept::default())).await.unwrap_err().code(), 69);
+}
+
+#[test]
+fn sizes_and_times_are_for_people() {
+    assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
+    assert_eq!([time(5), time(65), time(3_660), time(86_400)], ["5 s", "1 min 5 s", "1 h 1 min", "1 d 0 h"]);
+}
