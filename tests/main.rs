@@ -9,6 +9,8 @@ mod clients;
 mod command_line;
 mod crash;
 mod ctl;
+#[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
+mod fleet;
 mod keys;
 mod lifecycle;
 mod limits;

@@ -100,6 +100,8 @@ pub struct Seek {
     pub after: Id,
     /// The newest id that retention removed and that may have passed the filter.
     pub trimmed: Id,
+    /// The log has the cursor, and this node is not there yet: nothing can be said before the hub has reached this id.
+    pub awaited: Option<Id>,
 }
 
 /// What a log knows that decides where a stream begins.
@@ -118,6 +120,7 @@ impl Seek {
     /// Decides, for a stream that hears from the hub what comes after `until`.
     fn new(start: &Start, until: Id, known: Known, latest: Vec<Record>) -> Self {
         let Known { head, trimmed, oldest, has_cursor } = known;
+        let mut awaited = None;
         let gap = |requested: String| Some(Gap { requested, oldest, head });
         let (gap, after) = match start {
             Start::Live | Start::Latest => (None, until),
@@ -129,13 +132,15 @@ impl Seek {
             }
             Start::After(cursor) => {
                 let is_missing = !has_cursor || trimmed > *cursor;
+                // Another node of a fleet may well be ahead of this one.
+                awaited = Some(*cursor).filter(|cursor| *cursor > until && (has_cursor || *cursor <= head));
                 // Beyond the head nothing comes after it, and what is given next may have a smaller id.
                 let after = if *cursor > head { until } else { (*cursor).min(until) };
                 (if is_missing { gap(cursor.to_string()) } else { None }, after)
             }
             Start::Unreadable(text) => (gap(text.clone()), Id::ZERO),
         };
-        Self { gap, latest, after, trimmed }
+        Self { gap, latest, after, trimmed, awaited }
     }
 }
 

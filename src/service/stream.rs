@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ends::Ends;
 use super::limit::Place;
 use super::numbers::Numbers;
 use super::outlet::{End, Flow, Outlet};
 use crate::alert::{Filter, Id, Record, Start};
-use crate::engine::{Engine, Range};
+use crate::engine::{Engine, Range, Seek};
 use crate::hub::{Hub, Next, Subscription};
 use crate::sse::{Bye, Format, Gap};
 
@@ -204,14 +204,18 @@ impl Stream {
 
     /// Sends what the log has up to where the subscription begins; returns that place.
     async fn replay<O: Outlet>(&mut self, flow: &mut Flow<'_, O>) -> Result<Id, End> {
-        let until = self.subscription.joined();
-        if self.is_at(until) {
-            return Ok(until);
-        }
-        let seek = loop {
-            let cohort = &self.cohort;
+        let (until, seek) = loop {
+            let (cohort, until) = (&self.cohort, self.subscription.joined());
+            if self.is_at(until) {
+                return Ok(until);
+            }
             match cohort.engine.seek(&self.start, &cohort.filter, until, self.latest_after_ms).await {
-                Ok(seek) => break seek,
+                Ok(Seek { awaited: Some(id), .. }) => {
+                    self.show_life(flow).await?;
+                    // The log may have lost the cursor meanwhile, so it is asked again.
+                    let _ = timeout(AWAY, self.subscription.reach(id)).await;
+                }
+                Ok(seek) => break (until, seek),
                 Err(error) => self.wait_for_engine(&error.to_string(), flow).await?,
             }
         };
@@ -311,11 +315,17 @@ impl Stream {
     /// The engine is away: the stream stays open, shows signs of life, and tries again.
     async fn wait_for_engine<O: Outlet>(&mut self, reason: &str, flow: &mut Flow<'_, O>) -> Result<(), End> {
         tracing::debug!(reason, "a stream waits for the engine");
+        self.show_life(flow).await?;
+        tokio::time::sleep(AWAY).await;
+        Ok(())
+    }
+
+    /// A sign of life where one is due and no cursor can be given.
+    async fn show_life<O: Outlet>(&mut self, flow: &mut Flow<'_, O>) -> Result<(), End> {
         if Instant::now() >= flow.next_heartbeat {
             let sign = BytesMut::from(&self.cohort.format.cursor(None)[..]);
             self.send(flow, sign, false).await?;
         }
-        tokio::time::sleep(AWAY).await;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod daemon;
 pub mod http;
+pub mod redis;
 pub mod road;
 pub mod stream;
 pub mod terminal;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key};
 pub use http::{Answer, Request, raw};
+pub use redis::Redis;
 pub(crate) use road::over_both_roads;
 pub use road::{Road, Wire, certificate};
 pub use stream::Stream;

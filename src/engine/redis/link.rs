@@ -67,13 +67,13 @@ impl fmt::Display for Topology {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
     /// The server, or the way to it.
-    #[error("{0}: {1}")]
+    #[error("Redis at {0}: {1}")]
     Server(String, RedisError),
     /// No Sentinel or node knows the server.
     #[error("none of them names the server: {0}")]
     Unknown(String),
     /// It did not answer.
-    #[error("{0} did not answer in time")]
+    #[error("Redis at {0} did not answer in time")]
     Late(String),
 }
 

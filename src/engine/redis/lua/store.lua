@@ -101,6 +101,8 @@ for _ = 1, tonumber(ARGV[8]) do
   at = at + 5 * size
 end
 answer[3] = head
+-- Replicas are waited for by the last write of this connection, and a repeated alert writes nothing.
+if ARGV[3] ~= '1' then set('head', head) end
 if stored > 0 then
   if ARGV[3] == '1' then announce(head) end
   -- What is stored stays stored: a slot that is being moved may refuse the rest, which another call catches up on.

@@ -18,6 +18,9 @@ end
 if seen ~= '0-0' and less(get('trim', '0-0'), seen) and (known ~= epoch or not is_known(seen)) then
   local cut = id_after(greatest(get('head', '0-0'), seen))
   set('head', cut, 'shown', cut, 'trim', cut)
+elseif known == epoch and less(get('shown', '0-0'), seen) then
+  -- A replica took over that had the alerts, but not yet that they were shown.
+  announce(seen)
 end
 
 redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[6])

@@ -1,0 +1,124 @@
+//! What is promised under which fault: each row of the table in `packaging/doc/fleet.md` is produced here.
+
+use std::time::Duration;
+
+use super::load::{Load, Outcome};
+use super::nodes::Fleet;
+use crate::harness::Redis;
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/doc/fleet.md");
+
+/// Compares what came of a fault with what its row says: lost, repeated, gap. The pause is the machine's.
+pub(super) fn is_as_documented(fault: &str, outcome: &Outcome) {
+    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    let row = text.lines().find(|line| line.starts_with(&format!("| {fault} |")));
+    let row: Vec<_> = row.unwrap_or_else(|| panic!("no row for {fault}")).split('|').map(str::trim).collect();
+    let [_, _, lost, repeated, gap, ..] = row.as_slice() else { panic!("{row:?}") };
+    let measured = format!(
+        "answered {}, delivered {}, lost {}, repeated {}, surfaced {}, told of a gap {}, longest pause {:.1} s",
+        outcome.answered,
+        outcome.delivered,
+        outcome.lost,
+        outcome.repeated,
+        outcome.surfaced,
+        outcome.told,
+        outcome.pause.as_secs_f64()
+    );
+    println!("{fault}: {measured}");
+    assert_eq!(*repeated, "0", "{fault}");
+    assert_eq!(outcome.repeated, 0, "{fault}: {measured}");
+    assert_eq!(outcome.untold, 0, "{fault}: {measured}");
+    if *lost == "0" {
+        assert_eq!(outcome.lost, 0, "{fault}: {measured}");
+    }
+    if *gap == "none" {
+        assert_eq!(outcome.told, 0, "{fault}: {measured}");
+    }
+}
+
+fn three_nodes(redis: &Redis) -> Fleet {
+    Fleet::of(3, &redis.configuration(""))
+}
+
+#[test]
+fn nothing_is_lost_when_redis_is_killed_and_starts_again() {
+    let mut redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |load| {
+        for _ in 0..3 {
+            redis.again();
+            fleet.is_ready();
+            load.flows();
+        }
+    });
+    is_as_documented("Redis is killed and started again", &outcome);
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_surfaces_when_redis_hangs() {
+    let redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |_| {
+        redis.signal("STOP");
+        std::thread::park_timeout(Duration::from_secs(30));
+        redis.signal("CONT");
+        fleet.is_ready();
+    });
+    assert_eq!(outcome.surfaced, 0, "{outcome:?}");
+    is_as_documented("Redis hangs for 30 s", &outcome);
+}
+
+#[test]
+fn nothing_is_lost_when_subscriptions_are_killed() {
+    let redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |load| {
+        for _ in 0..5 {
+            redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            load.flows();
+        }
+    });
+    assert_eq!(outcome.surfaced, 0, "{outcome:?}");
+    is_as_documented("the subscriptions are killed", &outcome);
+}
+
+#[test]
+fn nothing_is_lost_when_nodes_are_killed() {
+    let redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |load| {
+        for node in 0..3 {
+            fleet.kill(node);
+            load.flows();
+            fleet.again(node);
+        }
+    });
+    is_as_documented("a node is killed", &outcome);
+}
+
+#[test]
+fn nothing_is_lost_when_all_nodes_start_again() {
+    let redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |_| {
+        (0..3).for_each(|node| fleet.kill(node));
+        (0..3).for_each(|node| fleet.again(node));
+    });
+    is_as_documented("all nodes are killed and started again", &outcome);
+}
+
+#[test]
+fn subscribers_are_told_when_redis_is_emptied() {
+    let redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let outcome = Load::during(&fleet, |load| {
+        let before = fleet.publish(0, "before");
+        redis.ask(&["FLUSHALL"]);
+        load.flows();
+        let after = fleet.publish(1, "after");
+        let number = |id: &str| id.parse::<alertd::alert::Id>().unwrap();
+        assert!(number(&after) > number(&before), "{after} is not above {before}");
+    });
+    assert!(outcome.told > 0, "{outcome:?}");
+    is_as_documented("Redis is emptied", &outcome);
+}

@@ -1,0 +1,73 @@
+//! Some alertd that share a log, which can be killed and started again while others talk to them.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, RwLock};
+
+use crate::harness::{Daemon, Key, Request, Stream, eventually};
+
+pub(super) struct Fleet {
+    /// None while a node is down.
+    nodes: Vec<Mutex<Option<Daemon>>>,
+    doors: RwLock<Vec<(SocketAddr, Key)>>,
+}
+
+impl Fleet {
+    /// So many nodes of one configuration, all of them ready.
+    pub(super) fn of(nodes: usize, configuration: &str) -> Self {
+        Self::new((0..nodes).map(|_| Daemon::with(configuration)).collect())
+    }
+
+    pub(super) fn new(nodes: Vec<Daemon>) -> Self {
+        let doors = nodes.iter().map(|node| (node.address, node.key("alice"))).collect();
+        nodes.iter().for_each(is_ready);
+        Self { nodes: nodes.into_iter().map(|node| Mutex::new(Some(node))).collect(), doors: RwLock::new(doors) }
+    }
+
+    /// Address and key of a node; the numbers go round.
+    pub(super) fn door(&self, number: usize) -> (SocketAddr, Key) {
+        let doors = self.doors.read().unwrap();
+        doors[number % doors.len()].clone()
+    }
+
+    /// Publishes a text on a node, and returns its id.
+    pub(super) fn publish(&self, number: usize, message: &str) -> String {
+        let (address, key) = self.door(number);
+        let answer = Request::post("/alerts/ops").key(&key).body(message).to(address);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["alert"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A stream of all topics on a node.
+    pub(super) fn stream(&self, number: usize, more: &str) -> Stream {
+        let (address, key) = self.door(number);
+        Stream::open(address, &Request::get(&format!("/alerts?topic=*{more}")).key(&key))
+    }
+
+    /// Looks at a running node.
+    pub(super) fn node<T>(&self, number: usize, look: impl FnOnce(&Daemon) -> T) -> T {
+        look(self.nodes[number].lock().unwrap().as_ref().expect("a running node"))
+    }
+
+    pub(super) fn kill(&self, number: usize) {
+        self.nodes[number].lock().unwrap().as_mut().expect("a running node").kill();
+    }
+
+    /// Starts a node again that was killed, at another address.
+    pub(super) fn again(&self, number: usize) {
+        let mut node = self.nodes[number].lock().unwrap();
+        let started = node.take().expect("a node that was killed").again();
+        is_ready(&started);
+        self.doors.write().unwrap()[number].0 = started.address;
+        *node = Some(started);
+    }
+
+    /// Waits until all are ready.
+    pub(super) fn is_ready(&self) {
+        self.nodes.iter().for_each(|node| node.lock().unwrap().as_ref().into_iter().for_each(is_ready));
+    }
+}
+
+fn is_ready(node: &Daemon) {
+    let ready = Request::get("/readyz");
+    eventually("a node that is ready", || (ready.try_to(node.address)?.status == 200).then_some(()));
+}
