@@ -9,6 +9,7 @@
 //! | | [`config`] | file, environment and flags become one checked configuration |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
 //! | | [`log`] | events to the journal, syslog or standard error |
+//! | | [`metrics`] | what Prometheus reads: names, types and text form of all measurements |
 //! | use cases | [`service`] | publish, subscribe, read, manage keys; the only place that authorises |
 //! | state | [`engine`] | the log of alerts: ids, storage, retention, idempotency |
 //! | | [`hub`] | fan-out: a ring of encoded frames for each distinct subscription |
@@ -17,6 +18,7 @@
 //! | | [`key`] | scopes, grants, secrets |
 //! | | [`sse`] | the stream's wire forms, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding, for what goes to a socket as it is |
+//! | | [`histogram`] | durations, counted without a lock |
 //! | | [`api`] | the bodies that server and client share |
 
 pub mod alert;
@@ -26,11 +28,13 @@ pub mod config;
 pub mod ctl;
 pub mod daemon;
 pub mod engine;
+pub mod histogram;
 pub mod http;
 pub mod hub;
 pub mod key;
 pub mod keyring;
 pub mod log;
+pub mod metrics;
 pub mod service;
 pub mod sse;
 pub mod systemd;

@@ -63,6 +63,15 @@ pub struct Gap {
 }
 
 impl Format {
+    /// The lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+        }
+    }
+
     /// The media type of the answer.
     #[must_use]
     pub const fn content_type(self) -> &'static str {

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 /// From the bottom to the top; modules of one layer do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["alert"],
-    &["chunked", "key", "sse"],
+    &["chunked", "histogram", "key", "sse"],
     &["api"],
     &["engine", "hub", "keyring"],
     &["service"],
+    &["metrics"],
     &["config", "http", "log", "systemd"],
     &["ctl", "daemon"],
 ];

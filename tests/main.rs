@@ -15,6 +15,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod metrics;
 mod notify;
 mod page;
 mod publish;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::alert::{Draft, Filter, Id, Record, Start};
 use crate::api::EngineStatus;
+use crate::histogram::Distribution;
 use crate::sse::Gap;
 
 use embedded::Embedded;
@@ -308,6 +309,24 @@ impl Engine {
         match self {
             Self::Embedded(embedded) => embedded.stats().await,
             Self::Redis(redis) => redis.stats().await,
+        }
+    }
+
+    /// `embedded` or `redis`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Redis(_) => "redis",
+        }
+    }
+
+    /// How long each write to the log took: a commit of the embedded store, a call of Redis with what it waits for.
+    #[must_use]
+    pub fn commits(&self) -> Distribution {
+        match self {
+            Self::Embedded(embedded) => embedded.commits(),
+            Self::Redis(redis) => redis.commits(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::error::HttpError;
 use super::request::Parameters;
 use super::route::Route;
 use super::{Door, Peer, Settings};
-use crate::service::{Caller, Refusal, Service};
+use crate::service::{Caller, Service};
 
 /// The caller of a request.
 ///
@@ -37,10 +37,7 @@ pub async fn caller(
     let in_query = if settings.query_token { parameters.one("token")? } else { None };
     match bearer(headers).or(in_query.as_deref()) {
         Some(key) => Ok(service.authenticate(key, client).await?),
-        None => {
-            service.refused_key(client, "no key was sent");
-            Err(Refusal::Unauthorized.into())
-        }
+        None => Err(service.refuse_keyless(client).into()),
     }
 }
 

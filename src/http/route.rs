@@ -26,6 +26,8 @@ pub enum Route {
     Ready,
     /// `GET /status`.
     Status,
+    /// `GET /metrics`.
+    Metrics,
     /// `GET /keys`.
     ListKeys,
     /// `POST /keys`.
@@ -62,6 +64,7 @@ const PATHS: &[(&str, Path)] = {
         ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
         ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),
         ("/status", Path { methods: &[(Method::GET, Route::Status)], allow: "GET, HEAD, OPTIONS" }),
+        ("/metrics", Path { methods: &[(Method::GET, Route::Metrics)], allow: "GET, HEAD, OPTIONS" }),
         ("/keys", Path { methods: KEYS, allow: "GET, HEAD, POST, OPTIONS" }),
         ("/keys/import", Path { methods: &[(Method::POST, Route::ImportKeys)], allow: "POST, OPTIONS" }),
         ("/keys/{id}", Path { methods: &[(Method::DELETE, Route::RevokeKey)], allow: "DELETE, OPTIONS" }),

@@ -88,7 +88,7 @@ impl Hub {
         for record in alerts {
             let mut encoded = Encoded::default();
             for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter().level()) {
-                if ring.push(encoded.of(ring.format(), record), record.id) {
+                if ring.push(encoded.of(ring.format(), record), record) {
                     touched.push(Arc::clone(ring));
                 }
             }
@@ -137,6 +137,12 @@ impl Hub {
     /// Puts new limits into force; the rings shrink as they are fed.
     pub fn configure(&self, settings: Settings) {
         self.0.state().settings = settings;
+    }
+
+    /// Distinct subscriptions with a ring of their own.
+    #[must_use]
+    pub fn rings(&self) -> usize {
+        self.0.state().rings.len()
     }
 
     /// Rings, and the bytes in them.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 
-use crate::alert::{Filter, Id};
+use crate::alert::{Filter, Id, Record};
 use crate::chunked;
 use crate::sse::Format;
 
@@ -39,6 +39,8 @@ pub struct Chunk {
     pub alerts: u64,
     /// The id of the last one.
     pub last: Id,
+    /// When the first one came in, milliseconds since 1970.
+    pub received_ms: u64,
 }
 
 impl Chunk {
@@ -72,6 +74,7 @@ struct Log {
     open: Vec<Bytes>,
     open_bytes: usize,
     open_last: Id,
+    open_received_ms: u64,
 }
 
 impl Ring {
@@ -100,12 +103,15 @@ impl Ring {
     }
 
     /// Adds an alert, encoded as a chunk of its own, to the batch; true for the first of a batch.
-    pub(super) fn push(&self, alert: Bytes, id: Id) -> bool {
+    pub(super) fn push(&self, alert: Bytes, record: &Record) -> bool {
         let mut log = self.log();
         let first = log.open.is_empty();
+        if first {
+            log.open_received_ms = record.received_ms;
+        }
         log.open_bytes += alert.len();
         log.open.push(alert);
-        log.open_last = id;
+        log.open_last = record.id;
         if log.open_bytes >= Self::CHUNK {
             log.seal();
         }
@@ -201,7 +207,8 @@ impl Log {
         self.open.clear();
         self.open_bytes = 0;
         self.bytes += wire.len();
-        self.chunks.push_back(Chunk { wire, alerts: alerts as u64, last: self.open_last });
+        let (last, received_ms) = (self.open_last, self.open_received_ms);
+        self.chunks.push_back(Chunk { wire, alerts: alerts as u64, last, received_ms });
     }
 
     /// The newest chunk always stays, or a ring with a tiny share would deliver nothing.

@@ -215,6 +215,12 @@ impl Keyring {
         self.derivations.load(Ordering::Relaxed)
     }
 
+    /// Distinct secrets that are being verified or wait for it: of alertd's own keys, and of those taken over.
+    #[must_use]
+    pub fn waiting(&self) -> [usize; 2] {
+        [self.own.waiting(), self.origin.waiting()]
+    }
+
     /// All keys, by user and age.
     #[must_use]
     pub fn list(&self) -> Vec<KeyInfo> {

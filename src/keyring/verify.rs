@@ -51,6 +51,10 @@ impl Lane {
         Self { permits: Arc::new(Semaphore::new(permits)), flights: Mutex::default() }
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Seat<'_>> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if !flights.contains_key(&fingerprint) {

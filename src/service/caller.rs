@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Refusal, Service};
+use super::{Attempt, Refusal, Service};
 use crate::alert::Pattern;
 use crate::key::{Grant, Scope};
 use crate::keyring::VerifyError;
@@ -71,14 +71,21 @@ impl Service {
     pub async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
+            self.numbers.attempt(Attempt::Remembered);
             return Ok(Caller::Key(grant));
         }
         self.may_try_keys(peer)?;
         match self.keyring.verify(presented, now_ms).await {
-            Ok(grant) => Ok(Caller::Key(grant)),
-            Err(VerifyError::Busy) => Err(Refusal::Unavailable("too many keys wait to be verified: try again".into())),
+            Ok(grant) => {
+                self.numbers.attempt(Attempt::Verified);
+                Ok(Caller::Key(grant))
+            }
+            Err(busy @ VerifyError::Busy) => {
+                self.numbers.attempt(Attempt::Refused(busy));
+                Err(Refusal::Unavailable("too many keys wait to be verified: try again".into()))
+            }
             Err(reason) => {
-                self.refused_key(peer, &reason.to_string());
+                self.refused_key(peer, Attempt::Refused(reason), &reason.to_string());
                 Err(Refusal::Unauthorized)
             }
         }
@@ -88,6 +95,7 @@ impl Service {
     pub(super) fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
         let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
         self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
+            self.numbers.attempt(Attempt::Limited);
             let who = named(peer);
             Refusal::TooMany {
                 what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
@@ -96,9 +104,15 @@ impl Service {
         })
     }
 
+    /// Refuses a request that came without a key.
+    pub fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
+        self.refused_key(peer, Attempt::Missing, "no key was sent");
+        Refusal::Unauthorized
+    }
+
     /// Notes a request without a working key.
-    pub fn refused_key(&self, peer: Option<IpAddr>, reason: &str) {
-        self.numbers.auth_failure();
+    pub(super) fn refused_key(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
+        self.numbers.attempt(attempt);
         tracing::warn!(address = named(peer), reason, "authentication failed");
         let rate = self.settings.load().failed_auth_rate;
         // The failure itself is answered as one, whatever the rate says; the next ones are held back.

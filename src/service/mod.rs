@@ -4,9 +4,11 @@
 //! each other. Every method takes a [`Caller`] and checks it first; what comes in is already typed and validated.
 
 mod caller;
+mod classes;
 mod ends;
 mod keys;
 mod limit;
+mod measure;
 mod numbers;
 mod outlet;
 mod pace;
@@ -33,8 +35,10 @@ use crate::sse::Bye;
 
 pub use caller::Caller;
 use caller::may_read;
-pub use limit::{Place, PlaceOwner};
+pub use limit::{Place, PlaceOwner, Road};
 use limit::{Places, Rate};
+pub use measure::Measurements;
+use numbers::Attempt;
 pub use numbers::Numbers;
 pub use outlet::{End, FAREWELL, Outlet, STALL};
 pub use pace::Pace;
@@ -81,6 +85,7 @@ pub struct Service {
     settings: ArcSwap<Settings>,
     clock: Clock,
     started: Instant,
+    started_ms: u64,
     drain: watch::Sender<Option<Bye>>,
     stuck: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
@@ -109,8 +114,9 @@ impl Service {
             hub,
             keyring,
             settings: ArcSwap::from_pointee(settings),
-            clock,
             started: Instant::now(),
+            started_ms: clock(),
+            clock,
             drain: watch::Sender::new(None),
             stuck: AtomicBool::new(false),
             reload,

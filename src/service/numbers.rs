@@ -5,49 +5,158 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::classes::Classes;
 use super::outlet::End;
+use crate::alert::Record;
 use crate::api::TrafficStatus;
+use crate::histogram::Histogram;
+use crate::keyring::VerifyError;
 use crate::sse::Bye;
 
-/// Counters since start; written by all, read by the status.
+/// Counters since start; written by all without a lock, read by the status and the metrics.
 #[derive(Debug, Default)]
 pub struct Numbers {
-    published: AtomicU64,
-    delivered: AtomicU64,
-    auth_failures: AtomicU64,
-    ended_slow: AtomicU64,
+    pub(super) accepted: Classes,
+    pub(super) publish_failures: AtomicU64,
+    pub(super) delivered: AtomicU64,
+    pub(super) latency: Histogram,
+    pub(super) gaps: AtomicU64,
+    pub(super) overtaken: AtomicU64,
+    /// By [`End::ALL`].
+    ended: [AtomicU64; End::ALL.len()],
+    /// By [`Attempt::ALL`].
+    attempts: [AtomicU64; Attempt::ALL.len()],
     /// Published and delivered at some moments of the last minute.
     samples: Mutex<VecDeque<(Instant, u64, u64)>>,
+}
+
+/// What became of an attempt to prove who one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// A key that was verified before.
+    Remembered,
+    /// A key that was verified now.
+    Verified,
+    /// A good ticket.
+    Ticket,
+    /// A ticket that is unknown, used or expired, or whose key has ended.
+    BadTicket,
+    /// No key at all.
+    Missing,
+    /// A key that was refused, or could not be looked at.
+    Refused(VerifyError),
+    /// The address has too many failures.
+    Limited,
+}
+
+impl Attempt {
+    /// All of them.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Remembered,
+        Self::Verified,
+        Self::Ticket,
+        Self::BadTicket,
+        Self::Missing,
+        Self::Refused(VerifyError::Malformed),
+        Self::Refused(VerifyError::Unknown),
+        Self::Refused(VerifyError::Expired),
+        Self::Refused(VerifyError::Wrong),
+        Self::Refused(VerifyError::Busy),
+        Self::Limited,
+    ];
+
+    /// One word.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Remembered => "remembered",
+            Self::Verified => "verified",
+            Self::Ticket => "ticket",
+            Self::BadTicket => "bad_ticket",
+            Self::Missing => "missing",
+            Self::Refused(VerifyError::Malformed) => "malformed",
+            Self::Refused(VerifyError::Unknown) => "unknown",
+            Self::Refused(VerifyError::Expired) => "expired",
+            Self::Refused(VerifyError::Wrong) => "wrong",
+            Self::Refused(VerifyError::Busy) => "busy",
+            Self::Limited => "limited",
+        }
+    }
+
+    /// Whether it was answered as a wrong key.
+    const fn is_failure(self) -> bool {
+        match self {
+            Self::BadTicket | Self::Missing => true,
+            Self::Refused(reason) => !matches!(reason, VerifyError::Busy),
+            _ => false,
+        }
+    }
 }
 
 impl Numbers {
     const WINDOW: Duration = Duration::from_secs(60);
 
-    pub(super) fn published(&self, alerts: u64) {
-        self.published.fetch_add(alerts, Ordering::Relaxed);
+    /// Notes an alert that is in the log.
+    pub(super) fn accepted(&self, alert: &Record) {
+        self.accepted.count(&alert.topic, alert.level);
     }
 
-    /// Notes alerts that went out.
-    pub fn delivered(&self, alerts: u64) {
+    /// Notes a publish whose outcome is not known.
+    pub(super) fn publish_failed(&self) {
+        self.publish_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes alerts that went out of the log.
+    pub(super) fn replayed(&self, alerts: u64) {
         self.delivered.fetch_add(alerts, Ordering::Relaxed);
     }
 
-    pub(super) fn auth_failure(&self) {
-        self.auth_failures.fetch_add(1, Ordering::Relaxed);
+    /// Notes alerts that came in at the same time and went out live, by now.
+    pub fn delivered(&self, alerts: u64, received_ms: u64, now_ms: u64) {
+        self.delivered.fetch_add(alerts, Ordering::Relaxed);
+        self.latency.observe(Duration::from_millis(now_ms.saturating_sub(received_ms)), alerts);
+    }
+
+    /// Notes that a reader was told of a gap.
+    pub(super) fn gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a ring went on without one of its readers, who is served from the log.
+    pub(super) fn overtaken(&self) {
+        self.overtaken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes an attempt to prove who one is.
+    pub(super) fn attempt(&self, attempt: Attempt) {
+        if let Some(place) = Attempt::ALL.iter().position(|other| *other == attempt) {
+            self.attempts[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All attempts so far.
+    pub(super) fn attempts(&self) -> impl Iterator<Item = (Attempt, u64)> {
+        Attempt::ALL.into_iter().zip(&self.attempts).map(|(attempt, count)| (attempt, count.load(Ordering::Relaxed)))
     }
 
     /// Notes the end of a stream.
     pub fn stream_ended(&self, end: End) {
         if end == End::Bye(Bye::Slow) {
             tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
-            self.ended_slow.fetch_add(1, Ordering::Relaxed);
         }
+        if let Some(place) = End::ALL.iter().position(|other| *other == end) {
+            self.ended[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All ends of streams so far.
+    pub(super) fn ended(&self) -> impl Iterator<Item = (End, u64)> {
+        End::ALL.into_iter().zip(&self.ended).map(|(end, count)| (end, count.load(Ordering::Relaxed)))
     }
 
     /// Streams ended because their reader was too slow.
     #[must_use]
     pub fn ended_slow(&self) -> u64 {
-        self.ended_slow.load(Ordering::Relaxed)
+        self.ended().find(|(end, _)| *end == End::Bye(Bye::Slow)).map_or(0, |(_, count)| count)
     }
 
     /// Notes where the counters stand; called every few seconds by the daemon.
@@ -56,13 +165,13 @@ impl Numbers {
         while samples.front().is_some_and(|(at, ..)| now.duration_since(*at) > Self::WINDOW) {
             samples.pop_front();
         }
-        samples.push_back((now, self.published.load(Ordering::Relaxed), self.delivered.load(Ordering::Relaxed)));
+        samples.push_back((now, self.accepted.total(), self.delivered.load(Ordering::Relaxed)));
     }
 
     /// The counters, and the rates since the oldest sample.
     #[must_use]
     pub fn traffic(&self, now: Instant) -> TrafficStatus {
-        let (published, delivered) = (self.published.load(Ordering::Relaxed), self.delivered.load(Ordering::Relaxed));
+        let (published, delivered) = (self.accepted.total(), self.delivered.load(Ordering::Relaxed));
         let oldest = self.samples.lock().unwrap_or_else(PoisonError::into_inner).front().copied();
         let rate = |count: u64, then: u64, seconds: f64| (count - then) as f64 / seconds.max(1.0);
         let (publish_rate, delivery_rate) = oldest.map_or((0.0, 0.0), |(at, p, d)| {
@@ -72,7 +181,7 @@ impl Numbers {
         TrafficStatus {
             published,
             delivered,
-            auth_failures: self.auth_failures.load(Ordering::Relaxed),
+            auth_failures: self.attempts().filter(|(attempt, _)| attempt.is_failure()).map(|(_, count)| count).sum(),
             publish_rate,
             delivery_rate,
         }
@@ -82,15 +191,34 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::{Draft, Id, Level, Metadata, Topic};
 
     #[test]
     fn rates_are_those_of_the_last_minute() {
         let (numbers, start) = (Numbers::default(), Instant::now());
         numbers.sample(start);
-        numbers.published(100);
+        let record = Draft::new(Topic::fallback(), "m".into(), Level::Info, Metadata::default()).unwrap();
+        let record = record.record(Id::at(1), 1);
+        (0..100).for_each(|_| numbers.accepted(&record));
         assert!((numbers.traffic(start + Duration::from_secs(10)).publish_rate - 10.0).abs() < 0.01);
         numbers.sample(start + Duration::from_secs(50));
         numbers.sample(start + Duration::from_secs(100));
         assert!(numbers.traffic(start + Duration::from_secs(101)).publish_rate < 0.01);
+    }
+
+    #[test]
+    fn every_end_and_every_attempt_has_a_place_of_its_own() {
+        let numbers = Numbers::default();
+        for attempt in Attempt::ALL {
+            numbers.attempt(attempt);
+        }
+        for end in End::ALL {
+            numbers.stream_ended(end);
+        }
+        assert!(numbers.attempts().all(|(_, count)| count == 1) && numbers.ended().all(|(_, count)| count == 1));
+        // Neither good keys, nor those that nobody looked at.
+        assert_eq!((numbers.traffic(Instant::now()).auth_failures, numbers.ended_slow()), (6, 1));
+        let distinct = |words: &[&str]| words.iter().collect::<std::collections::HashSet<_>>().len() == words.len();
+        assert!(distinct(&Attempt::ALL.map(Attempt::as_str)) && distinct(&End::ALL.map(End::as_str)));
     }
 }

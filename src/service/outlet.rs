@@ -23,6 +23,28 @@ pub enum End {
     Bye(Bye),
 }
 
+impl End {
+    /// All of them.
+    pub(super) const ALL: [Self; 7] = [
+        Self::Gone,
+        Self::Bye(Bye::Restart),
+        Self::Bye(Bye::Stop),
+        Self::Bye(Bye::Revoked),
+        Self::Bye(Bye::Expired),
+        Self::Bye(Bye::Slow),
+        Self::Bye(Bye::Lifetime),
+    ];
+
+    /// One word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Bye(bye) => bye.as_str(),
+        }
+    }
+}
+
 /// The way to the reader.
 pub trait Outlet: Send {
     /// Sends what goes before the stream, at once.

@@ -28,9 +28,14 @@ impl Pace {
         self.0.send_modify(|loops| *loops = if behind { *loops + 1 } else { loops.saturating_sub(1) });
     }
 
+    /// Loops that are behind now.
+    pub(super) fn behind(&self) -> usize {
+        *self.0.borrow()
+    }
+
     /// Waits until no loop is behind, within limits.
     pub(super) async fn keep(&self) {
-        if *self.0.borrow() > 0 {
+        if self.behind() > 0 {
             // Late or in time, the publish goes on.
             let _ = timeout(HOLD, self.0.subscribe().wait_for(|loops| *loops == 0)).await;
         }

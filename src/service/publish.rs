@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Caller, Refusal, Service};
 use crate::alert::{Draft, Level, Pattern, Record};
-use crate::engine::{Idempotency, Publish, Stored};
+use crate::engine::{AppendError, Idempotency, Publish, Stored};
 use crate::key::Scope;
 
 impl Service {
@@ -37,9 +37,13 @@ impl Service {
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key });
         self.pace.keep().await;
-        let stored = self.engine.append(Publish { draft, idempotency }).await?;
+        let stored = self.engine.append(Publish { draft, idempotency }).await;
+        if let Err(AppendError::Unavailable(_)) = stored {
+            self.numbers.publish_failed();
+        }
+        let stored = stored?;
         if !stored.repeated {
-            self.numbers.published(1);
+            self.numbers.accepted(&stored.record);
             tracing::debug!(topic = %stored.record.topic, alert_id = %stored.record.id, user = caller.user(), "stored");
             if self.settings.load().mirror_alerts {
                 mirror(&stored.record, caller.user());

@@ -51,7 +51,7 @@ impl Service {
         let settings = self.settings.load();
         let too_many = |what: String| Refusal::TooMany { what, retry_after: settings.retry.1 };
         let (of_key, in_all) = (settings.streams_per_key, settings.max_streams);
-        let place = self.streams.enter(caller.name(), of_key, in_all).map_err(|full| match full {
+        let place = self.streams.enter(caller.name(), format, of_key, in_all).map_err(|full| match full {
             Full::Key => too_many(format!("this key has {of_key} streams open (limits.streams_per_key)")),
             Full::All => too_many(format!("{in_all} streams are open in all (http.max_streams): try again later")),
         })?;

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ends::Ends;
-use super::limit::Place;
+use super::limit::{Place, Road};
 use super::numbers::Numbers;
 use super::outlet::{End, Flow, Outlet};
 use crate::alert::{Filter, Id, Record, Start};
@@ -92,9 +92,17 @@ impl Cohort {
         self.ends.clone().wait(None)
     }
 
-    /// A stream that goes on behind `cursor`, from the engine and then on its ring.
+    /// A stream that its ring has overtaken, and that goes on behind `cursor`, from the engine and then on the ring.
     #[must_use]
-    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Box<Stream> {
+    pub fn resume(
+        self: Arc<Self>,
+        cursor: Id,
+        retry_ms: u32,
+        lifetime: Option<Instant>,
+        mut place: Place,
+    ) -> Box<Stream> {
+        self.numbers.overtaken();
+        place.move_to(Road::Task);
         Box::new(Stream {
             subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
             start: Start::After(cursor),
@@ -184,6 +192,9 @@ impl Stream {
             }
             let cursor = self.live(cursor, &mut flow).await?;
             // Overtaken: what is missing comes from the engine, up to where the ring goes on.
+            if self.subscription.place().is_some() {
+                self.cohort.numbers.overtaken();
+            }
             self.subscription.rejoin();
             self.start = Start::After(cursor);
         }
@@ -250,6 +261,7 @@ impl Stream {
 
     /// What the log no longer has may still come through the ring: then nothing behind its beginning is missing.
     fn gap(&self, gap: Gap) -> Bytes {
+        self.cohort.numbers.gap();
         let ring = self.subscription.joined().successor();
         self.cohort.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
     }
@@ -260,7 +272,8 @@ impl Stream {
             match self.subscription.next() {
                 Next::Chunk(chunk) => {
                     flow.send(chunk.blocks()).await?;
-                    self.cohort.numbers.delivered(chunk.alerts);
+                    let now_ms = (self.cohort.ends.clock)();
+                    self.cohort.numbers.delivered(chunk.alerts, chunk.received_ms, now_ms);
                     cursor = chunk.last;
                 }
                 Next::Idle(head) => {
@@ -292,7 +305,7 @@ impl Stream {
             }
         }
         self.send(flow, piece, seam).await?;
-        self.cohort.numbers.delivered(records.len() as u64);
+        self.cohort.numbers.replayed(records.len() as u64);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{Caller, Refusal, Service};
+use super::{Attempt, Caller, Refusal, Service};
 use crate::api::Ticket;
 use crate::key::{Grant, Scope};
 use crate::keyring::KeyState;
@@ -49,10 +49,11 @@ impl Service {
     /// [`Refusal::Unauthorized`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures.
     pub fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         if let Some(grant) = self.tickets.redeem(presented, Instant::now(), self.now_ms()) {
+            self.numbers.attempt(Attempt::Ticket);
             return Ok(Caller::Key(grant));
         }
         self.may_try_keys(peer)?;
-        self.refused_key(peer, "unknown, used or expired ticket, or one whose key has ended");
+        self.refused_key(peer, Attempt::BadTicket, "unknown, used or expired ticket, or one whose key has ended");
         Err(Refusal::Unauthorized)
     }
 

@@ -62,8 +62,12 @@ impl From<UnixStream> for Wire {
 impl Wire {
     /// A connection in clear text, or with TLS where there is a certificate to trust. None where nobody answers.
     pub fn connect(address: SocketAddr, trusted: Option<&Path>) -> Option<Self> {
-        let socket = TcpStream::connect(address).ok()?;
-        let Some(certificate) = trusted else { return Some(Self::Tcp(socket)) };
+        Some(Self::over(TcpStream::connect(address).ok()?, trusted))
+    }
+
+    /// The same over this socket.
+    pub fn over(socket: TcpStream, trusted: Option<&Path>) -> Self {
+        let Some(certificate) = trusted else { return Self::Tcp(socket) };
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -72,7 +76,7 @@ impl Wire {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        Some(Self::Tls(Box::new(StreamOwned::new(session, socket))))
+        Self::Tls(Box::new(StreamOwned::new(session, socket)))
     }
 
     /// So long a read waits.

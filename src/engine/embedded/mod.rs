@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
+use crate::histogram::{Distribution, Histogram};
 use read::View;
 pub use tables::OpenError;
 use tables::StoreError;
@@ -82,6 +83,7 @@ struct Shared {
     trouble: Mutex<Option<String>>,
     /// The watchdog's marker that waits; 0 is none.
     marker: AtomicU64,
+    commits: Histogram,
 }
 
 impl Shared {
@@ -124,6 +126,7 @@ impl Embedded {
             head: Mutex::new(state.head),
             trouble: Mutex::default(),
             marker: AtomicU64::new(0),
+            commits: Histogram::default(),
         });
         let (jobs, queued) = queue::sync_channel(QUEUE);
         let (feed, fed) = mpsc::channel(FEED);
@@ -214,6 +217,10 @@ impl Embedded {
             topics: state.topics,
             store_bytes: file.map_or(0, |file| file.len()),
         }
+    }
+
+    pub(super) fn commits(&self) -> Distribution {
+        self.0.shared.commits.read()
     }
 
     pub(super) fn health(&self) -> Result<(), String> {

@@ -172,6 +172,7 @@ impl Writer {
         limit: usize,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let began = Instant::now();
         let database = self.shared.database().ok_or(StoreError::Closed)?;
         let mut transaction = database.begin_write()?;
         let mut batch = Batch::new(&transaction, self.state.clone())?;
@@ -198,6 +199,7 @@ impl Writer {
         let state = batch.finish()?;
         transaction.set_durability(if flush { redb::Durability::Immediate } else { redb::Durability::None })?;
         transaction.commit()?;
+        self.shared.commits.observe(began.elapsed(), 1);
         if flush {
             self.flushed = Instant::now();
         }

@@ -29,6 +29,7 @@ use zeroize::Zeroizing;
 use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
+use crate::histogram::{Distribution, Histogram};
 use follow::Follower;
 use link::Link;
 pub use link::Topology;
@@ -109,6 +110,7 @@ struct Shared {
     /// The watchdog's marker that waits; 0 is none.
     marker: AtomicU64,
     stopping: AtomicBool,
+    commits: Histogram,
 }
 
 #[derive(Default)]
@@ -201,6 +203,7 @@ impl Redis {
             kick: Notify::new(),
             marker: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            commits: Histogram::default(),
         });
         let (jobs, queued) = mpsc::channel(QUEUE);
         let (feed, fed) = mpsc::channel(FEED);
@@ -305,6 +308,10 @@ impl Redis {
             topics: counted.topics,
             store_bytes: counted.memory,
         }
+    }
+
+    pub(super) fn commits(&self) -> Distribution {
+        self.0.shared.commits.read()
     }
 
     pub(super) fn health(&self) -> Result<(), String> {

@@ -90,9 +90,11 @@ impl Writer {
     }
 
     async fn store(&mut self, waiting: Vec<Waiting>) {
+        let began = Instant::now();
         let stored = self.attempt(&waiting).await;
         match stored {
             Ok(outcomes) => {
+                self.shared.commits.observe(began.elapsed(), 1);
                 for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
                     let _ = waiting.answer.send(outcome);
                 }

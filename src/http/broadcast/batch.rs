@@ -18,7 +18,10 @@ pub(super) struct Batch {
     chunks: Vec<Chunk>,
     /// Several chunks in a row; a lone one goes out as it is.
     joined: Vec<u8>,
-    alerts: u64,
+    /// Seats that took all of it, and are not in the tally yet.
+    taken: u64,
+    /// What was delivered: when the alerts came in, and how many.
+    tally: Vec<(u64, u64)>,
     /// The ring has more, which is too much for one write.
     full: bool,
 }
@@ -38,7 +41,6 @@ impl Batch {
             if self.chunks.len() > 1 {
                 self.chunks.iter().for_each(|chunk| self.joined.extend_from_slice(&chunk.wire));
             }
-            self.alerts = self.chunks.iter().map(|chunk| chunk.alerts).sum();
             let to = position + self.chunks.len() as u64;
             self.full = to < end;
             self.of = Some((row, position, to));
@@ -48,6 +50,7 @@ impl Batch {
 
     /// Forgets everything: a row's number may come to stand for another ring.
     pub(super) fn clear(&mut self) {
+        self.settle();
         self.of = None;
         self.chunks.clear();
         self.joined.clear();
@@ -60,9 +63,23 @@ impl Batch {
         }
     }
 
-    /// How many alerts it holds.
-    pub(super) const fn alerts(&self) -> u64 {
-        self.alerts
+    /// A seat took all of it.
+    pub(super) const fn take(&mut self) {
+        self.taken += 1;
+    }
+
+    /// What was delivered since the last call: when the alerts came in, and how many.
+    pub(super) fn delivered(&mut self) -> std::vec::Drain<'_, (u64, u64)> {
+        self.settle();
+        self.tally.drain(..)
+    }
+
+    /// Once for all seats that took it, so that serving one costs no more than a count.
+    fn settle(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if taken > 0 {
+            self.chunks.iter().for_each(|chunk| note(&mut self.tally, chunk, taken));
+        }
     }
 
     /// The position behind it.
@@ -75,22 +92,32 @@ impl Batch {
         self.chunks.last().map_or(Id::ZERO, |chunk| chunk.last)
     }
 
-    /// Where a socket stands that took `sent` bytes, and what is left of the chunk that it took in part: the position
-    /// behind that chunk, the id up to which it then has everything, the rest, and the alerts up to there.
-    pub(super) fn cut(&self, mut sent: usize) -> Option<(u64, Id, Bytes, u64)> {
+    /// A seat took `sent` bytes: where it stands then, and what is left of the chunk that it took in part: the position
+    /// behind that chunk, the id up to which it then has everything, and the rest. What is left counts as delivered.
+    pub(super) fn take_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
         let (_, from, _) = self.of?;
-        let (mut position, mut alerts, mut last) = (from, 0, None);
+        let (mut position, mut last) = (from, None);
         for chunk in &self.chunks {
             if sent == 0 {
                 break;
             }
-            (position, alerts, last) = (position + 1, alerts + chunk.alerts, Some(chunk.last));
+            (position, last) = (position + 1, Some(chunk.last));
+            note(&mut self.tally, chunk, 1);
             match sent.checked_sub(chunk.wire.len()) {
                 Some(behind) => sent = behind,
-                None => return Some((position, chunk.last, chunk.wire.slice(sent..), alerts)),
+                None => return Some((position, chunk.last, chunk.wire.slice(sent..))),
             }
         }
-        last.map(|last| (position, last, Bytes::new(), alerts))
+        last.map(|last| (position, last, Bytes::new()))
+    }
+}
+
+/// Adds a chunk that so many seats took. Alerts of one commit come in at the same time, so the tally stays short.
+fn note(tally: &mut Vec<(u64, u64)>, chunk: &Chunk, seats: u64) {
+    let alerts = chunk.alerts * seats;
+    match tally.last_mut() {
+        Some((received_ms, number)) if *received_ms == chunk.received_ms => *number += alerts,
+        _ => tally.push((chunk.received_ms, alerts)),
     }
 }
 
@@ -134,6 +161,19 @@ mod tests {
         assert_eq!(reader.read(0, MOST, &mut Vec::new()), Found::Overwritten);
         assert_eq!(batch.fill(0, &reader, 0, end), Found::Chunks);
         assert_eq!((batch.bytes().len(), batch.to()), (bytes, to));
+        // What two seats took, and a third one up to the middle of its second chunk.
+        let alerts: u64 = batch.chunks.iter().map(|chunk| chunk.alerts).sum();
+        let first = batch.chunks[0].wire.len();
+        batch.take();
+        batch.take();
+        let (position, _, rest) = batch.take_part(first + 1).unwrap();
+        assert_eq!((position, rest.len()), (2, batch.chunks[1].wire.len() - 1));
         assert_eq!(batch.fill(0, &reader, to, end), Found::Overwritten);
+        let delivered: Vec<_> = batch.delivered().collect();
+        assert_eq!(delivered.iter().map(|(_, alerts)| alerts).sum::<u64>(), 2 * alerts + 2);
+        assert!(
+            delivered.iter().filter(|(received_ms, _)| *received_ms == 1).all(|(_, alerts)| [1, 2].contains(alerts))
+        );
+        assert!(batch.delivered().next().is_none());
     }
 }

@@ -34,7 +34,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::service::{Live, Service, Stream};
+use crate::service::{Live, Road, Service, Stream};
 use fanout::Fanout;
 use inbox::{Command, Inbox};
 use pipe::Pipe;
@@ -114,7 +114,8 @@ impl Broadcast {
         }
     }
 
-    fn adopt(&self, adoption: Adoption) {
+    fn adopt(&self, mut adoption: Adoption) {
+        adoption.live.place.move_to(Road::Loop);
         if let Some(inbox) = self.inboxes.iter().min_by_key(|inbox| inbox.seats()) {
             inbox.adopt(Box::new(adoption));
         }

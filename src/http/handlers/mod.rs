@@ -94,6 +94,7 @@ async fn dispatch(
         Route::Ticket => alerts::ticket(context).await,
         Route::Health => state::health(context),
         Route::Status => state::status(context).await,
+        Route::Metrics => state::metrics(context).await,
         Route::Reload => state::reload(context).await,
         Route::ListKeys => keys::list(context),
         Route::AddKey => keys::add(context).await,

@@ -1,11 +1,13 @@
-//! Health, readiness, status and reload.
+//! Health, readiness, status, metrics and reload.
 
 use bytes::Bytes;
+use hyper::header::ACCEPT;
 use hyper::{Response, StatusCode};
 
 use super::Context;
 use crate::http::error::HttpError;
 use crate::http::response::{self, Body};
+use crate::metrics::Exposition;
 use crate::service::Service;
 
 pub(super) fn health(context: Context) -> Result<Response<Body>, HttpError> {
@@ -31,6 +33,14 @@ fn word(good: bool, yes: &'static str, no: &'static str) -> Response<Body> {
 pub(super) async fn status(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
     Ok(response::json(StatusCode::OK, &context.service.status(&context.caller).await?))
+}
+
+pub(super) async fn metrics(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    let accept = context.request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let exposition = Exposition::choose(accept);
+    let measured = context.service.measure(&context.caller).await?;
+    Ok(response::whole(StatusCode::OK, exposition.content_type(), exposition.write(measured).into()))
 }
 
 pub(super) async fn reload(context: Context) -> Result<Response<Body>, HttpError> {

@@ -59,8 +59,6 @@ pub(super) struct Fanout {
     started: Instant,
     /// Milliseconds since then, as of this turn of the loop.
     now: u64,
-    /// Alerts that went out and are not counted yet.
-    delivered: u64,
     /// Publishers are held back.
     behind: bool,
 }
@@ -83,7 +81,6 @@ impl Fanout {
             sign: None,
             started: Instant::now(),
             now: 0,
-            delivered: 0,
             behind: false,
         })
     }
@@ -193,8 +190,12 @@ impl Fanout {
     }
 
     fn count(&mut self) {
-        if self.delivered > 0 {
-            self.broadcast.service.numbers().delivered(std::mem::take(&mut self.delivered));
+        let mut delivered = self.batch.delivered().peekable();
+        if delivered.peek().is_some() {
+            let now_ms = self.broadcast.service.now_ms();
+            for (received_ms, alerts) in delivered {
+                self.broadcast.service.numbers().delivered(alerts, received_ms, now_ms);
+            }
         }
     }
 }

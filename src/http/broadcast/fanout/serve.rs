@@ -74,7 +74,7 @@ impl Fanout {
             Ok(sent) if sent == bytes.len() => {
                 (seat.position, seat.cursor) = (self.batch.to(), self.batch.last());
                 (seat.touched, seat.state) = (self.now as u32, State::Ready);
-                self.delivered += self.batch.alerts();
+                self.batch.take();
                 if seat.position >= end {
                     self.seats.push_last(&mut row.ready, Chain::Ready, number);
                 } else {
@@ -85,9 +85,8 @@ impl Fanout {
             }
             Ok(sent) => {
                 (seat.touched, seat.state) = (self.now as u32, State::Blocked);
-                if let Some((position, cursor, rest, alerts)) = self.batch.cut(sent) {
+                if let Some((position, cursor, rest)) = self.batch.take_part(sent) {
                     (seat.position, seat.cursor) = (position, cursor);
-                    self.delivered += alerts;
                     self.seats.set_rest(number, rest);
                 }
                 self.hear_room(number);

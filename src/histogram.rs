@@ -1,0 +1,88 @@
+//! Durations, counted by how long they were.
+//!
+//! Written by many threads and read by whoever asks; neither waits for the other. The bounds are the same everywhere, so
+//! that what the parts of the daemon take can be compared.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The longest duration of each bucket but the last, which has no end; microseconds.
+const BOUNDS: [u64; 18] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000,
+];
+const BUCKETS: usize = BOUNDS.len() + 1;
+
+/// What was observed since the start.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS],
+    /// Microseconds.
+    sum: AtomicU64,
+}
+
+/// A histogram at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// How many durations fell into each bucket.
+    counts: [u64; BUCKETS],
+    sum: Duration,
+}
+
+impl Histogram {
+    /// Notes that so many things took `each`.
+    pub fn observe(&self, each: Duration, times: u64) {
+        let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|bound| *bound < micros);
+        self.buckets[bucket].fetch_add(times, Ordering::Relaxed);
+        self.sum.fetch_add(micros.saturating_mul(times), Ordering::Relaxed);
+    }
+
+    /// All that was observed so far.
+    #[must_use]
+    pub fn read(&self) -> Distribution {
+        let counts = std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed));
+        Distribution { counts, sum: Duration::from_micros(self.sum.load(Ordering::Relaxed)) }
+    }
+}
+
+impl Distribution {
+    /// The longest duration of each bucket in seconds, infinite for the last one, and how many fell into it alone.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
+        bounds.zip(self.counts)
+    }
+
+    /// How many were observed.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How long all of them took together.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_duration_is_counted_in_the_first_bucket_that_is_long_enough() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.read(), Distribution::default());
+        for (micros, times) in [(0, 1), (50, 2), (51, 4), (30_000_000, 8), (30_000_001, 16), (u64::MAX / 64, 32)] {
+            histogram.observe(Duration::from_micros(micros), times);
+        }
+        let seen = histogram.read();
+        let filled: Vec<_> = seen.buckets().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(0.000_05, 3), (0.000_1, 4), (30.0, 8), (f64::INFINITY, 48)]);
+        assert_eq!(seen.count(), 63);
+        let other = Histogram::default();
+        other.observe(Duration::from_millis(3), 1000);
+        assert_eq!((other.read().count(), other.read().sum()), (1000, Duration::from_secs(3)));
+    }
+}

@@ -1,0 +1,96 @@
+//! Accepted alerts by the class of their topic and by level.
+//!
+//! A topic's class is its first label. Topics are chosen by whoever publishes, so only the first [`Classes::MOST`] classes
+//! since the start have a number of their own; the rest share one. Counting takes no lock.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::alert::{Level, Topic};
+
+/// What all classes without a number of their own are called.
+const OTHER: &str = "other";
+
+type ByLevel = [AtomicU64; Level::ALL.len()];
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    /// Taken one after the other.
+    named: [OnceLock<(Box<str>, ByLevel)>; Classes::MOST],
+    other: ByLevel,
+}
+
+impl Classes {
+    /// So many classes are told apart.
+    pub(super) const MOST: usize = 32;
+
+    pub(super) fn count(&self, topic: &Topic, level: Level) {
+        let class = topic.as_str().split('.').next().unwrap_or_default();
+        self.counter(class)[level as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counter(&self, class: &str) -> &ByLevel {
+        if class == OTHER {
+            return &self.other;
+        }
+        let mut slots = self.named.iter().map(|slot| slot.get_or_init(|| (class.into(), ByLevel::default())));
+        slots.find(|(name, _)| **name == *class).map_or(&self.other, |(_, alerts)| alerts)
+    }
+
+    /// Each class with its alerts by level.
+    pub(super) fn read(&self) -> Vec<(String, [u64; Level::ALL.len()])> {
+        let named = self.named.iter().map_while(OnceLock::get).map(|(name, alerts)| (&**name, alerts));
+        named.chain([(OTHER, &self.other)]).map(|(name, alerts)| (name.to_owned(), load(alerts))).collect()
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        let named = self.named.iter().map_while(OnceLock::get).map(|(_, alerts)| alerts);
+        named.chain([&self.other]).flat_map(load).sum()
+    }
+}
+
+fn load(alerts: &ByLevel) -> [u64; Level::ALL.len()] {
+    std::array::from_fn(|level| alerts[level].load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_that_publishers_make_up_cannot_make_more_classes_than_there_are() {
+        let classes = Classes::default();
+        let count = |topic: &str, level| classes.count(&topic.parse().unwrap(), level);
+        count("ops.db", Level::Error);
+        count("ops.db.replica", Level::Error);
+        count("ops", Level::Info);
+        count("other.things", Level::Warn);
+        for number in 0..1000 {
+            count(&format!("made-up-{number}"), Level::Info);
+        }
+        count("ops.web", Level::Warn);
+        let seen = classes.read();
+        assert_eq!(seen.len(), Classes::MOST + 1);
+        assert_eq!(seen[0], ("ops".into(), [1, 1, 2]));
+        assert_eq!(seen[Classes::MOST], ("other".into(), [1000 - (Classes::MOST as u64 - 1), 1, 0]));
+        assert_eq!(classes.total(), 1005);
+    }
+
+    #[test]
+    fn threads_that_meet_a_class_at_the_same_time_count_in_the_same_place() {
+        let classes = Classes::default();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let classes = &classes;
+                scope.spawn(move || {
+                    for number in 0..Classes::MOST {
+                        let topic = format!("class-{}", (number * 7 + thread) % Classes::MOST);
+                        classes.count(&topic.parse().unwrap(), Level::Info);
+                    }
+                });
+            }
+        });
+        assert!(classes.read()[..Classes::MOST].iter().all(|(_, alerts)| *alerts == [4, 0, 0]), "{:?}", classes.read());
+    }
+}

@@ -1,0 +1,106 @@
+//! All measurements at one moment, for whoever watches alertd from outside.
+//!
+//! What is counted where alerts pass is read without a lock. The log is asked as any reader asks it, and for
+//! [`PATIENCE`] at the most; what it does not say then is left out instead of being told as zero.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::limit::KINDS;
+use super::{Caller, Refusal, Road, Service};
+use crate::alert::{Filter, Level, Pattern};
+use crate::api::EngineStatus;
+use crate::engine::Range;
+use crate::histogram::Distribution;
+use crate::key::Scope;
+use crate::sse::Format;
+
+/// So long the log is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is measured; counters are those since the start.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the metrics say of each what it means")]
+pub struct Measurements {
+    pub version: &'static str,
+    pub started: Duration,
+    pub is_live: bool,
+    pub accepted: Vec<(String, [u64; Level::ALL.len()])>,
+    pub publish_failures: u64,
+    pub subscribers: [(Format, Road, u32); KINDS.len()],
+    pub max_subscribers: u32,
+    pub subscriptions: usize,
+    pub deliveries: u64,
+    pub latency: Distribution,
+    pub lag: Option<Duration>,
+    pub loops_behind: usize,
+    pub overtaken: u64,
+    pub gaps: u64,
+    pub ended: Vec<(&'static str, u64)>,
+    pub engine: &'static str,
+    pub engine_is_up: bool,
+    pub commits: Distribution,
+    pub store: Option<EngineStatus>,
+    pub keys: usize,
+    pub attempts: Vec<(&'static str, u64)>,
+    pub waiting_own: usize,
+    pub waiting_imported: usize,
+    pub derivations: u64,
+}
+
+impl Service {
+    /// Measures.
+    ///
+    /// # Errors
+    /// As the caller's key has it.
+    pub async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
+        caller.require(Scope::Metrics)?;
+        let patient = tokio::time::timeout(PATIENCE, async { (self.engine.stats().await, self.lag().await) });
+        let (store, lag) = patient.await.ok().unzip();
+        let engine_is_up = self.engine.health().is_ok();
+        let numbers = &self.numbers;
+        let [waiting_own, waiting_imported] = self.keyring.waiting();
+        let open = self.streams.by_kind();
+        Ok(Measurements {
+            version: env!("CARGO_PKG_VERSION"),
+            started: Duration::from_millis(self.started_ms),
+            is_live: self.is_live(),
+            accepted: numbers.accepted.read(),
+            publish_failures: numbers.publish_failures.load(Ordering::Relaxed),
+            subscribers: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
+            max_subscribers: self.settings.load().max_streams,
+            subscriptions: self.hub.rings(),
+            deliveries: numbers.delivered.load(Ordering::Relaxed),
+            latency: numbers.latency.read(),
+            lag: lag.flatten(),
+            loops_behind: self.pace.behind(),
+            overtaken: numbers.overtaken.load(Ordering::Relaxed),
+            gaps: numbers.gaps.load(Ordering::Relaxed),
+            ended: numbers.ended().map(|(end, count)| (end.as_str(), count)).collect(),
+            engine: self.engine.kind(),
+            engine_is_up,
+            commits: self.engine.commits(),
+            store: store.filter(|_| engine_is_up),
+            keys: self.keyring.len(),
+            attempts: numbers.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
+            waiting_own,
+            waiting_imported,
+            derivations: self.keyring.derivations(),
+        })
+    }
+
+    /// The age of the oldest alert that is in the log and has not come through the feed to the hub; none where the log
+    /// cannot be read.
+    async fn lag(&self) -> Option<Duration> {
+        let fed = self.hub.head();
+        let head = self.engine.head();
+        if head <= fed {
+            return Some(Duration::ZERO);
+        }
+        let filter = Filter::new(vec![Pattern::All], Level::Info);
+        let missing = Range { filter, after: fed, until: head, limit: 1, bytes: 0 };
+        let page = self.engine.read(missing).await.ok()?;
+        let first = page.records.first().map_or(head, |record| record.id);
+        Some(Duration::from_millis(self.now_ms().saturating_sub(first.ms)))
+    }
+}

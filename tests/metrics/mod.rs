@@ -1,0 +1,298 @@
+//! `GET /metrics`: who may read it, that every parser takes it, and that each number tells what happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::{Daemon, Key, Request, Road, Stream, eventually, over_both_roads, told};
+
+over_both_roads! {
+    streams_and_deliveries_are_counted_by_what_carries_them,
+    a_reader_that_its_ring_overtakes_is_counted_and_every_alert_once,
+}
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
+
+/// All series with their values.
+struct Metrics(BTreeMap<String, f64>);
+
+impl Metrics {
+    fn read(daemon: &Daemon) -> Self {
+        Self::parse(&text(daemon, None))
+    }
+
+    fn parse(text: &str) -> Self {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let series = samples.map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        Self(series.collect())
+    }
+
+    /// The value of `alertd_…`.
+    fn of(&self, series: &str) -> f64 {
+        *self.0.get(&format!("alertd_{series}")).unwrap_or_else(|| panic!("no {series} in {:#?}", self.0))
+    }
+}
+
+fn text(daemon: &Daemon, accept: Option<&str>) -> String {
+    let request = Request::get("/metrics");
+    let request = accept.map_or(request.clone(), |accept| request.header("Accept", accept));
+    let answer = request.over(&daemon.control());
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.text()
+}
+
+/// Waits until these series have these values.
+fn becomes(daemon: &Daemon, wanted: &[(&str, f64)]) {
+    eventually(&format!("{wanted:?}"), || {
+        let metrics = Metrics::read(daemon);
+        wanted.iter().all(|(series, value)| metrics.of(series) == *value).then_some(())
+    });
+}
+
+/// Runs a program with this on its standard input.
+fn piped(command: &mut Command, input: &str) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// A daemon to which all kinds of things happened.
+fn busy() -> Daemon {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let mut stream = daemon.stream(&key, "/alerts?topic=*&since=none");
+    stream.until("cursor");
+    daemon.publish(&key, "ops.db", "one");
+    assert_eq!(stream.message(), "one");
+    assert_eq!(daemon.send(&Request::get("/health").header("Authorization", "Bearer x")).status, 401);
+    daemon
+}
+
+#[test]
+fn a_key_with_the_scope_and_the_control_socket_read_metrics_and_nobody_else() {
+    let daemon = Daemon::start();
+    let scoped = |scope: &str| daemon.key_with(&json!({"user": scope, "scopes": [scope]}));
+    let get = || Request::get("/metrics");
+    let key = scoped("metrics");
+    let answer = daemon.send(&get().key(&key));
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+    assert_eq!(get().over(&daemon.control()).status, 200);
+    for other in ["publish", "subscribe", "admin"] {
+        let answer = daemon.send(&get().key(&scoped(other)));
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "not-permitted"));
+        assert!(answer.text().contains("scope \\\"metrics\\\""), "{}", answer.text());
+    }
+    assert_eq!(get().over(&daemon.publish_socket()).problem(), "not-permitted");
+    let answer = daemon.send(&get());
+    assert_eq!((answer.status, answer.problem().as_str()), (401, "unauthorized"));
+    // And it opens nothing else.
+    for (request, status) in [
+        (Request::post("/alerts").body("x"), 403),
+        (Request::get("/alerts"), 403),
+        (Request::get("/status"), 403),
+        (Request::post("/metrics"), 405),
+        (Request::get("/metrics?name=x"), 422),
+    ] {
+        assert_eq!(daemon.send(&request.key(&key)).status, status);
+    }
+    let head = daemon.send(&Request::new("HEAD", "/metrics").key(&key));
+    assert!(head.status == 200 && head.body.is_empty() && head.header("content-length").is_some(), "{head:?}");
+}
+
+#[test]
+fn both_text_forms_are_valid_and_say_the_same() {
+    let daemon = busy();
+    let (classic, openmetrics) = (text(&daemon, None), text(&daemon, Some(OPENMETRICS)));
+    let checked = piped(Command::new("promtool").args(["check", "metrics"]), &classic);
+    // promtool has nothing to say about what it likes.
+    assert!(checked.status.success() && checked.stdout.is_empty() && checked.stderr.is_empty(), "{}", told(&checked));
+    let parse = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+                 for family in parse(sys.stdin.read()):\n    for sample in family.samples:\n        print(family.type, sample.name)";
+    // Debian's own Python has Debian's modules.
+    let parsed = piped(Command::new("/usr/bin/python3").args(["-c", parse]), &openmetrics);
+    assert!(parsed.status.success(), "{}", told(&parsed));
+    let parsed = String::from_utf8(parsed.stdout).unwrap();
+    assert!(parsed.contains("counter alertd_deliveries_total\n"), "{parsed}");
+    assert_eq!(parsed.lines().count(), Metrics::parse(&classic).0.len());
+    assert!(Metrics::parse(&classic).0.keys().eq(Metrics::parse(&openmetrics).0.keys()));
+    for (accept, kind) in [
+        (None, "text/plain; version=0.0.4; charset=utf-8"),
+        (Some("*/*"), "text/plain; version=0.0.4; charset=utf-8"),
+        (Some(OPENMETRICS), "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ] {
+        let request = Request::get("/metrics");
+        let request = accept.map_or(request.clone(), |accept| request.header("Accept", accept));
+        assert_eq!(request.over(&daemon.control()).header("content-type"), Some(kind));
+    }
+}
+
+#[test]
+fn the_manual_has_every_metric_and_no_other() {
+    let text = text(&busy(), None);
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let exposed: BTreeSet<_> = families.map(|about| about.split_once(' ').unwrap()).collect();
+    let manual = include_str!("../../packaging/doc/metrics.md");
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `alertd_"));
+    let told: BTreeSet<_> = rows
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim);
+            let name = cells.next().unwrap().split(['`', '{']).next().unwrap();
+            (name, cells.next().unwrap())
+        })
+        .collect();
+    let exposed: BTreeSet<_> = exposed.into_iter().map(|(name, kind)| (&name["alertd_".len()..], kind)).collect();
+    assert_eq!(told, exposed);
+}
+
+fn streams_and_deliveries_are_counted_by_what_carries_them(road: Road) {
+    let daemon = Daemon::on(road, "");
+    let key = daemon.key("alice");
+    daemon.publish(&key, "ops.db", "stored before");
+    let road = if road == Road::Plain { "loop" } else { "task" };
+    let open = |path: &str, accept: &str| daemon.follow(&Request::get(path).key(&key).header("Accept", accept));
+    let all = "/alerts?topic=*&since=all";
+    let (mut sse, lines) = (open(all, "text/event-stream"), open("/alerts/none", "application/x-ndjson"));
+    assert_eq!(sse.message(), "stored before");
+    sse.until("cursor");
+    let subscribers = |format: &str| format!("subscribers{{format=\"{format}\",road=\"{road}\"}}");
+    becomes(&daemon, &[(&subscribers("sse"), 1.0), (&subscribers("ndjson"), 1.0), ("subscriptions", 2.0)]);
+    // What came out of the log is a delivery, but says nothing of how fast alerts are.
+    becomes(&daemon, &[("deliveries_total", 1.0), ("delivery_latency_seconds_count", 0.0)]);
+    for number in 0..20 {
+        daemon.publish(&key, "ops.db", &number.to_string());
+        assert_eq!(sse.message(), number.to_string());
+    }
+    becomes(&daemon, &[("deliveries_total", 21.0), ("delivery_latency_seconds_count", 20.0)]);
+    let metrics = Metrics::read(&daemon);
+    assert!(metrics.of("delivery_latency_seconds_sum") < 20.0);
+    assert_eq!(metrics.of("delivery_latency_seconds_bucket{le=\"30.0\"}"), 20.0);
+    assert_eq!(metrics.of("alerts_accepted_total{class=\"ops\",level=\"info\"}"), 21.0);
+    assert!(metrics.of("engine_commit_seconds_count") >= 21.0 && metrics.of("engine_commit_seconds_sum") > 0.0);
+    assert_eq!(metrics.of("retained_alerts"), 21.0);
+    drop(lines);
+    becomes(&daemon, &[(&subscribers("ndjson"), 0.0), ("streams_ended_total{reason=\"gone\"}", 1.0)]);
+    assert_eq!(Request::new("DELETE", "/keys/alice").over(&daemon.control()).status, 200);
+    assert_eq!(sse.bye(), "revoked");
+    becomes(&daemon, &[(&subscribers("sse"), 0.0), ("streams_ended_total{reason=\"revoked\"}", 1.0)]);
+}
+
+fn a_reader_that_its_ring_overtakes_is_counted_and_every_alert_once(road: Road) {
+    let daemon = Daemon::on(road, "[hub]\nmemory = \"1MiB\"\n[engine]\ndurability = \"none\"\n");
+    let key = daemon.key("alice");
+    // The kernel holds only a few kilobytes for it.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&daemon.address.into()).unwrap();
+    let wire = crate::harness::Wire::over(TcpStream::from(socket), daemon.trusted());
+    let mut stream = Stream::on(wire, &Request::get("/alerts?since=none").key(&key)).unwrap();
+    stream.until("cursor");
+    let message = "x".repeat(4000);
+    for _ in 0..300 {
+        daemon.publish(&key, "default", &message);
+    }
+    for _ in 0..300 {
+        assert_eq!(stream.message(), message);
+    }
+    becomes(&daemon, &[("deliveries_total", 300.0), ("lag_seconds", 0.0), ("gaps_total", 0.0)]);
+    let metrics = Metrics::read(&daemon);
+    assert!(metrics.of("overtaken_total") >= 1.0);
+    assert!((1.0..300.0).contains(&metrics.of("delivery_latency_seconds_count")));
+}
+
+#[test]
+fn a_gap_that_a_reader_was_told_of_is_counted() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    daemon.publish(&key, "default", "one");
+    daemon.stream(&key, "/alerts?since=1-1").until("gap");
+    becomes(&daemon, &[("gaps_total", 1.0)]);
+}
+
+#[test]
+fn topics_that_publishers_make_up_do_not_make_series_without_end() {
+    let daemon = Daemon::with("[engine]\ndurability = \"none\"\n");
+    let key = daemon.key("alice");
+    let series = || Metrics::read(&daemon).0.keys().filter(|name| name.contains("class=")).count();
+    daemon.publish(&key, "ops.db", "x");
+    assert_eq!(series(), 2 * 3);
+    for number in 0..100 {
+        daemon.publish(&key, &format!("made-up-{number}.topic"), "x");
+    }
+    assert_eq!(series(), 33 * 3);
+    let metrics = Metrics::read(&daemon);
+    assert_eq!(metrics.of("alerts_accepted_total{class=\"other\",level=\"info\"}"), 69.0);
+    assert_eq!(metrics.of("alerts_accepted_total{class=\"ops\",level=\"info\"}"), 1.0);
+}
+
+#[test]
+fn a_repeated_publish_is_accepted_once() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    for _ in 0..3 {
+        let request = Request::post("/alerts/ops?level=error").key(&key).header("Idempotency-Key", "one").body("x");
+        assert_eq!(daemon.send(&request).status, 200);
+    }
+    let metrics = Metrics::read(&daemon);
+    assert_eq!(metrics.of("alerts_accepted_total{class=\"ops\",level=\"error\"}"), 1.0);
+    assert_eq!(metrics.of("publish_failures_total"), 0.0);
+}
+
+#[test]
+fn attempts_to_prove_who_one_is_are_counted_by_what_became_of_them() {
+    let daemon = Daemon::with("[limits]\nfailed_auth_rate = 6\n");
+    let (key, gone) = (daemon.key("alice"), daemon.key("eve"));
+    let status = |key: &str| daemon.send(&Request::get("/health").header("Authorization", key)).status;
+    let bearer = |key: &Key| status(&format!("Bearer {}", key.secret));
+    assert_eq!([bearer(&key), bearer(&key), bearer(&key)], [200; 3]);
+    let ticket = daemon.send(&Request::post("/tickets").key(&key)).json()["ticket"].as_str().unwrap().to_owned();
+    let with_ticket = Request::get(&format!("/alerts?ticket={ticket}")).header("Accept", "application/json");
+    assert_eq!([daemon.send(&with_ticket).status, daemon.send(&with_ticket).status], [200, 401]);
+    assert_eq!(daemon.send(&Request::get("/health")).status, 401);
+    assert_eq!(status("Bearer nonsense"), 401);
+    assert_eq!(Request::new("DELETE", "/keys/eve").over(&daemon.control()).status, 200);
+    assert_eq!(bearer(&gone), 401);
+    // As another key's secret has it: a known id, and another secret with a checksum of its own.
+    let wrong = alertd::key::secret::compose("alice", &key.id, &[7; 24]);
+    assert_eq!(status(&format!("Bearer {}", &*wrong)), 401);
+    eventually("the limit", || (bearer(&gone) == 429).then_some(()));
+    let metrics = Metrics::read(&daemon);
+    for (result, least) in [
+        ("remembered", 3.0),
+        ("verified", 1.0),
+        ("ticket", 1.0),
+        ("bad_ticket", 1.0),
+        ("missing", 1.0),
+        ("malformed", 1.0),
+        ("unknown", 1.0),
+        ("wrong", 1.0),
+        ("limited", 1.0),
+    ] {
+        let count = metrics.of(&format!("authentications_total{{result=\"{result}\"}}"));
+        let is_exact = result != "unknown" && result != "limited";
+        assert!(count == least || (count > least && !is_exact), "{result}: {count}");
+    }
+    // One for the key, one for the wrong secret of a known id; the rest was refused without.
+    assert_eq!(metrics.of("pbkdf2_derivations_total"), 2.0);
+    assert_eq!((metrics.of("pbkdf2_queue{lane=\"own\"}"), metrics.of("keys")), (0.0, 1.0));
+}
+
+#[test]
+fn what_runs_since_when_and_whether_it_works_is_told() {
+    let daemon = Daemon::start();
+    let metrics = Metrics::read(&daemon);
+    assert_eq!(metrics.of(&format!("build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
+    assert_eq!((metrics.of("live"), metrics.of("engine_up{engine=\"embedded\"}")), (1.0, 1.0));
+    assert_eq!(metrics.of("subscribers_limit"), 16384.0);
+    assert!(metrics.of("store_bytes") > 0.0);
+    let uptime = daemon.status()["uptime"].as_f64().unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let age = now - metrics.of("start_time_seconds");
+    assert!((uptime - 1.0..uptime + 30.0).contains(&age), "up {uptime} s, started {age} s ago");
+}
