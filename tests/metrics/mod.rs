@@ -1,5 +1,7 @@
 //! `GET /metrics`: who may read it, that every parser takes it, and that each number tells what happened.
 
+mod prometheus;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpStream;
