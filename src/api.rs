@@ -186,6 +186,9 @@ pub struct EngineStatus {
     pub durability: String,
     /// Newest id ever given.
     pub head: Id,
+    /// False where the log cannot be read now: the numbers below are not known then, and zero.
+    #[serde(default)]
+    pub counted: bool,
     /// Oldest alert that is retained.
     pub oldest: Option<Id>,
     /// Alerts retained.

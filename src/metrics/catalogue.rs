@@ -94,7 +94,7 @@ impl Catalogue {
             "Time of one write to the log: a commit of the store on disk, or a call of Redis with what it waits for";
         sheet.histogram("engine_commit", help, &it.commits)?;
         let store = it.store.as_ref();
-        let help = "Size of the store: the file, free pages included, or Redis's memory for it";
+        let help = "Size of the store: the file with its free pages, or all the memory that Redis takes";
         sheet.gauge("store", help, Some(Unit::Bytes), store.map(|store| ([], store.store_bytes)))?;
         sheet.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
         let help = "What the alerts in the log take";

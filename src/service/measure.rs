@@ -80,7 +80,7 @@ impl Service {
             engine: self.engine.kind(),
             engine_is_up,
             commits: self.engine.commits(),
-            store: store.filter(|_| engine_is_up),
+            store: store.filter(|store| store.counted),
             keys: self.keyring.len(),
             attempts: numbers.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
             waiting_own,

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Daemon, Key, Request, Road, Stream, eventually, over_both_roads, told};
+use crate::harness::{Daemon, Key, Redis, Request, Road, Stream, eventually, over_both_roads, told};
 
 over_both_roads! {
     streams_and_deliveries_are_counted_by_what_carries_them,
@@ -297,4 +297,39 @@ fn what_runs_since_when_and_whether_it_works_is_told() {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     let age = now - metrics.of("start_time_seconds");
     assert!((uptime - 1.0..uptime + 30.0).contains(&age), "up {uptime} s, started {age} s ago");
+}
+
+#[test]
+fn an_engine_that_is_away_is_told_so_and_what_it_would_say_is_left_out() {
+    let mut redis = Redis::start();
+    let daemon = Daemon::with(&redis.configuration(""));
+    let key = daemon.key("alice");
+    let up = "engine_up{engine=\"redis\"}";
+    becomes(&daemon, &[(up, 1.0)]);
+    let mut stream = daemon.stream(&key, "/alerts/ops?since=none");
+    stream.until("cursor");
+    for _ in 0..3 {
+        daemon.publish(&key, "ops", "x");
+        assert_eq!(stream.message(), "x");
+    }
+    becomes(&daemon, &[("deliveries_total", 3.0), ("retained_alerts", 3.0), ("lag_seconds", 0.0)]);
+    let metrics = Metrics::read(&daemon);
+    assert!(metrics.of("engine_commit_seconds_count") >= 3.0 && metrics.of("store_bytes") > 0.0);
+    assert_eq!(metrics.of("delivery_latency_seconds_count"), 3.0);
+    redis.kill();
+    assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).body("x")).status, 503);
+    becomes(&daemon, &[(up, 0.0), ("publish_failures_total", 1.0)]);
+    let metrics = Metrics::read(&daemon);
+    assert!(!metrics.0.keys().any(|name| name.contains("retained") || name.contains("store_bytes")));
+    assert_eq!(metrics.of("live"), 1.0);
+    // Silence instead of a refusal does not hold up the answer either.
+    redis.again();
+    becomes(&daemon, &[(up, 1.0), ("retained_alerts", 3.0)]);
+    redis.signal("STOP");
+    let began = std::time::Instant::now();
+    let metrics = Metrics::read(&daemon);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(!metrics.0.contains_key("alertd_retained_alerts"), "what nobody could know");
+    redis.signal("CONT");
+    becomes(&daemon, &[(up, 1.0), ("retained_alerts", 3.0)]);
 }

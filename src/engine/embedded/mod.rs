@@ -202,6 +202,7 @@ impl Embedded {
 
     pub(super) async fn stats(&self) -> EngineStatus {
         let seen = self.view(|view| Ok((view.state.clone(), view.oldest()?))).await;
+        let counted = seen.is_ok();
         let (state, oldest) = seen.unwrap_or_default();
         let file = std::fs::metadata(self.0.shared.directory.join(tables::FILE));
         EngineStatus {
@@ -211,6 +212,7 @@ impl Embedded {
                 Durability::None => "none".into(),
             },
             head: self.head(),
+            counted,
             oldest,
             alerts: state.count,
             bytes: state.bytes,

@@ -292,9 +292,10 @@ impl Redis {
     pub(super) async fn stats(&self) -> EngineStatus {
         let shared = &self.0.shared;
         let counted = match shared.state(|state| state.connection.clone()) {
-            Some(mut connection) => codec::Counted::ask(&shared.link, &mut connection).await.unwrap_or_default(),
-            None => codec::Counted::default(),
+            Some(mut connection) => codec::Counted::ask(&shared.link, &mut connection).await.ok(),
+            None => None,
         };
+        let (is_counted, counted) = (counted.is_some(), counted.unwrap_or_default());
         EngineStatus {
             kind: "redis".into(),
             durability: match shared.durability {
@@ -302,6 +303,7 @@ impl Redis {
                 Durability::Replicas(n) => format!("replicas:{n}"),
             },
             head: self.head(),
+            counted: is_counted,
             oldest: counted.oldest,
             alerts: counted.alerts,
             bytes: counted.bytes,
