@@ -197,8 +197,29 @@ pub struct EngineStatus {
     pub bytes: u64,
     /// Topics that have alerts.
     pub topics: u64,
-    /// Bytes of the store on disk.
+    /// Bytes of the store: on disk, or in the memory of Redis.
     pub store_bytes: u64,
+    /// What the server's own settings can lose, with the remedy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The nodes that share the log; none where only one can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// A node of a fleet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Host and port.
+    pub name: String,
+    /// Of its program.
+    pub version: String,
+    /// Open streams.
+    pub streams: u64,
+    /// How far it is behind the log.
+    pub lag_ms: u64,
+    /// How long it has said nothing; each one speaks once a second.
+    pub silent_ms: u64,
 }
 
 /// The fan-out in numbers.

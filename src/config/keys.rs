@@ -62,6 +62,7 @@ const TIB: u64 = 1 << 40;
 
 const STAGES: &[(&str, Stage)] = &[("prod", Stage::Prod), ("dev", Stage::Dev)];
 const KINDS: &[(&str, EngineKind)] = &[("embedded", EngineKind::Embedded), ("redis", EngineKind::Redis)];
+const STORES: &[(&str, Store)] = &[("file", Store::File), ("engine", Store::Engine)];
 const TARGETS: &[(&str, LogTarget)] = &[
     ("auto", LogTarget::Auto),
     ("journald", LogTarget::Journald),
@@ -112,8 +113,9 @@ pub(super) static KEYS: &[Key] = &[
         "Age at which a stream is ended, so that load balancers can move it; 0 is never."),
     key!(Live http.cors_origins = "[]", origins(),
         "Origins whose web pages may use the API, such as \"https://dash.example.org\", or \"*\" for all."),
-    key!(Restart auth.store = "\"file\"", store(),
-        "Where keys are kept: \"file\" is auth.json under store_dir."),
+    key!(Restart auth.store = "", one_of(STORES),
+        "Where keys are kept: \"file\" is auth.json under store_dir; \"engine\" (default with redis) is the Redis that the \
+         fleet shares."),
     key!(Restart auth.store_dir = "", path(),
         "The directory of auth.json. Default: state_dir."),
     key!(Restart auth.iterations = "100_000", number(10_000, 10_000_000),
@@ -180,13 +182,6 @@ pub(super) static KEYS: &[Key] = &[
 ];
 
 impl Raw {
-    fn store(&self) -> Parsed<Store> {
-        if matches!(self, Self::Text(text) if text == "engine") {
-            return Err("no engine of this build keeps keys; write \"file\"".into());
-        }
-        self.one_of(&[("file", Store::File)])
-    }
-
     /// Which of them the engine has is seen when the engine is known.
     fn durability(&self) -> Parsed<Durability> {
         const REPLICAS: std::ops::RangeInclusive<u32> = 1..=100;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, KEYS, Key};
-use super::settings::{Config, Durability, Engine, EngineKind, Redis};
+use super::settings::{Config, Durability, EngineKind, Store};
 use super::source::{Errors, Remarks, Source};
 use super::value::Raw;
 use super::{environment, file};
@@ -112,10 +112,10 @@ pub(super) fn usual(name: &str) -> String {
 }
 
 #[derive(Default)]
-struct Loader {
-    values: BTreeMap<&'static str, (Raw, Source)>,
-    errors: Remarks,
-    warnings: Remarks,
+pub(super) struct Loader {
+    pub(super) values: BTreeMap<&'static str, (Raw, Source)>,
+    pub(super) errors: Remarks,
+    pub(super) warnings: Remarks,
 }
 
 impl Loader {
@@ -220,13 +220,22 @@ impl Loader {
                 self.errors.add(Source::Default, reason);
             }
         }
-        if !self.values.contains_key("engine.durability") {
-            let (durability, word) = match config.engine.kind {
-                EngineKind::Embedded => (Durability::Fsync, "fsync"),
-                EngineKind::Redis => (Durability::Primary, "primary"),
-            };
-            config.engine.durability = durability;
-            self.values.insert("engine.durability", (Raw::Text(word.into()), Source::Default));
+        let (durability, store) = match config.engine.kind {
+            EngineKind::Embedded => ((Durability::Fsync, "fsync"), (Store::File, "file")),
+            EngineKind::Redis => ((Durability::Primary, "primary"), (Store::Engine, "engine")),
+        };
+        let mut by_engine = |name, word: &str| {
+            let is_set = self.values.contains_key(name);
+            if !is_set {
+                self.values.insert(name, (Raw::Text(word.into()), Source::Default));
+            }
+            !is_set
+        };
+        if by_engine("engine.durability", durability.1) {
+            config.engine.durability = durability.0;
+        }
+        if by_engine("auth.store", store.1) {
+            config.auth.store = store.0;
         }
         if !self.values.contains_key("auth.store_dir") {
             config.auth.store_dir.clone_from(&config.state_dir);
@@ -235,96 +244,14 @@ impl Loader {
         }
     }
 
-    /// What is wrong only beside another value.
-    fn compare(&mut self, config: &Config) {
-        // One that is set but wrong has its own error, and is not missing.
-        let nothing = Raw::Text(String::new());
-        let is_unset = |name| self.values.get(name).is_none_or(|(raw, _)| *raw == nothing);
-        if config.http.tls_cert.is_some() && is_unset("http.tls_key") {
-            self.refuse("http.tls_cert", "stands alone; set http.tls_key too, or neither");
-        } else if config.http.tls_key.is_some() && is_unset("http.tls_cert") {
-            self.refuse("http.tls_key", "stands alone; set http.tls_cert too, or neither");
-        }
-        if config.control_socket == config.publish_socket && config.control_socket.is_absolute() {
-            // The one that somebody set is the one to mend.
-            let is_default = matches!(self.values.get("publish_socket"), Some((_, Source::Default)));
-            let name = if is_default { "control_socket" } else { "publish_socket" };
-            self.refuse(name, "is the other socket too, so publishers could do everything; choose two paths");
-        }
-        if !self.errors.is_empty() {
-            // What is wrong with the engine follows from values that were not all read.
-            return;
-        }
-        let Engine { kind, durability, ref redis } = config.engine;
-        if durability.engine() != kind {
-            let shown = self.values.get("engine.durability").map_or_else(String::new, |(raw, _)| raw.show());
-            self.refuse(
-                "engine.durability",
-                &match kind {
-                    EngineKind::Embedded => {
-                        format!("{shown} belongs to the redis engine; write \"fsync\" or \"none\"")
-                    }
-                    EngineKind::Redis => {
-                        format!("{shown} belongs to the embedded engine; write \"primary\" or \"replicas:N\"")
-                    }
-                },
-            );
-        }
-        match kind {
-            EngineKind::Embedded => self.warn_of_redis(|_| true, "on the embedded engine"),
-            EngineKind::Redis => self.compare_redis(redis),
-        }
-    }
-
-    fn compare_redis(&mut self, redis: &Redis) {
-        let ways = [
-            ("engine.redis.host", !redis.host.is_empty()),
-            ("engine.redis.sentinels", !redis.sentinels.is_empty()),
-            ("engine.redis.cluster", !redis.cluster.is_empty()),
-        ];
-        let set: Vec<_> = ways.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
-        match set.as_slice() {
-            [_] => {}
-            [] => {
-                self.refuse("engine.kind", "redis is nowhere yet; set one of engine.redis.host, sentinels and cluster")
-            }
-            [first, rest @ ..] => {
-                for name in rest {
-                    self.refuse(name, &format!("stands beside {first}; keep one of them"));
-                }
-            }
-        }
-        if redis.host.is_empty() {
-            self.warn_of_redis(|name| name == "engine.redis.port", "without engine.redis.host");
-        }
-        if redis.sentinels.is_empty() {
-            self.warn_of_redis(|name| name == "engine.redis.sentinel_service", "without engine.redis.sentinels");
-        }
-        if redis.tls_ca.is_some() && !redis.tls {
-            self.refuse("engine.redis.tls_ca", "stands alone; set engine.redis.tls = true too, or neither");
-        }
-    }
-
-    /// Of keys that are set in vain. A copy of the whole example sets them all, to nothing.
-    fn warn_of_redis(&mut self, concerns: impl Fn(&str) -> bool, where_to: &str) {
-        for key in KEYS.iter().filter(|key| key.name.starts_with("engine.redis.") && concerns(key.name)) {
-            if let Some((raw, source)) = self.values.get(key.name)
-                && default_of(key).as_ref() != Some(raw)
-            {
-                let reason = format!("{}: has no effect {where_to}; remove it", key.name);
-                self.warnings.add(source.clone(), reason);
-            }
-        }
-    }
-
-    fn refuse(&mut self, name: &str, reason: &str) {
+    pub(super) fn refuse(&mut self, name: &str, reason: &str) {
         let source = self.values.get(name).map_or(Source::Default, |(_, source)| source.clone());
         self.errors.add(source, format!("{name}: {reason}"));
     }
 }
 
 /// A key's default as a value; none where it depends on the system.
-fn default_of(key: &Key) -> Option<Raw> {
+pub(super) fn default_of(key: &Key) -> Option<Raw> {
     let text = format!("{} = {}\n", key.name, key.default);
     let found = (!key.default.is_empty()).then(|| file::read(Path::new("default"), &text, &mut Remarks::default()))?;
     found.into_iter().next().map(|found| found.raw)

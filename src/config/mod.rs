@@ -8,6 +8,7 @@
 mod address;
 pub mod args;
 mod cidr;
+mod compare;
 mod document;
 mod environment;
 mod file;

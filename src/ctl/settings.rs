@@ -53,5 +53,10 @@ fn is_chosen(resolved: &Resolved, name: &str) -> bool {
 /// As [`load`].
 pub fn key_store(at: &Where) -> Result<keyring::Settings, Failure> {
     let auth = load(at)?.config.auth;
+    if auth.store == config::Store::Engine {
+        return Err(Failure::Unavailable(
+            "no alertd runs here, and its keys are in the Redis of its fleet (auth.store): start it, or ask another node with --url".into(),
+        ));
+    }
     Ok(keyring::Settings { directory: auth.store_dir, iterations: auth.iterations, workers: 1 })
 }

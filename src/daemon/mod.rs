@@ -3,43 +3,43 @@
 //! Called by the program `alertd` alone. Sockets are taken before anything slow, so nobody is refused while the store
 //! opens; READY is said when all of it works; at the end streams are told why before the engine closes.
 
+mod doors;
 mod reload;
 mod secret;
 mod settings;
+mod stores;
+mod vault;
 mod watchdog;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::args::DaemonArgs;
-use crate::config::{self, Inputs, Resolved, Source};
-use crate::engine::embedded::{Embedded, OpenError};
-use crate::engine::redis::{self, Redis};
-use crate::engine::{Clock, Engine, Feed};
-use crate::http::Door;
-use crate::http::listen::{self, ListenError};
+use crate::config::{self, Inputs, Resolved};
+use crate::engine::embedded::OpenError;
+use crate::engine::redis::{self};
+use crate::engine::{Clock, Feed};
+use crate::http::listen::ListenError;
 use crate::http::serve::Server;
 use crate::http::tls::{Tls, TlsError};
 use crate::hub::Hub;
-use crate::keyring::{Keyring, KeyringError};
+use crate::keyring::KeyringError;
 use crate::log::{self, LogError};
 use crate::service::Service;
 use crate::sse::Bye;
 use crate::systemd::{Inherited, InheritedError, Notifier};
+use doors::Doors;
 use reload::Reloader;
 use secret::SecretError;
+use stores::Stores;
 use watchdog::Watchdog;
 
 /// How long requests may go on once the end has begun.
 const DRAIN: Duration = Duration::from_secs(10);
-/// A slow start says so as often, and asks for three times as long.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -122,13 +122,14 @@ async fn serve(
     let doors = Doors::open(&resolved, inherited)?;
     let listening = doors.addresses();
     let fleet = fleet.map(|fleet| redis::Settings { node: doors.node(), ..fleet });
-    let Stores { engine, feed, keyring, place } = Stores::open(config, fleet, &clock, &notifier).await?;
+    let (stale_max, stale) = watch::channel(config.auth.stale_max);
+    let Stores { engine, feed, keyring, place, following } =
+        Stores::open(config, fleet, &clock, stale, &notifier).await?;
     let hub = Hub::new(settings::hub(config), engine.head());
     let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
 
     let http_settings = Arc::new(ArcSwap::from_pointee(settings::http(config)));
     let (reload, mut reloads) = mpsc::channel(8);
-    let keyring = Arc::new(keyring);
     let service_settings = settings::service(&resolved);
     let service =
         Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), service_settings, Arc::clone(&clock), reload);
@@ -162,6 +163,7 @@ async fn serve(
         hub,
         engine: engine.clone(),
         keyring,
+        stale_max,
         tls,
     };
     loop {
@@ -193,59 +195,12 @@ async fn serve(
     notifier.extend_timeout(DRAIN);
     engine.close().await;
     feeding.abort();
+    following.inspect(tokio::task::JoinHandle::abort);
     for path in bound {
         let _ = std::fs::remove_file(path);
     }
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Alerts and keys.
-struct Stores {
-    engine: Engine,
-    feed: mpsc::Receiver<Feed>,
-    keyring: Keyring,
-    /// Where the alerts are, in words.
-    place: String,
-}
-
-impl Stores {
-    /// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time. A Redis is not
-    /// waited for.
-    async fn open(
-        config: &config::Config,
-        fleet: Option<redis::Settings>,
-        clock: &Clock,
-        notifier: &Notifier,
-    ) -> Result<Self, Failure> {
-        let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
-        let embedded = settings::embedded(config, Arc::clone(clock));
-        let mut opening = tokio::task::spawn_blocking(move || {
-            let keyring = Keyring::open(&keys)?;
-            let (place, (engine, feed)) = match fleet {
-                Some(fleet) => {
-                    let _inside = runtime.enter();
-                    let (redis, feed) = Redis::start(fleet.clone());
-                    (fleet.topology.to_string(), (Engine::Redis(redis), feed))
-                }
-                None => {
-                    let place = embedded.directory.display().to_string();
-                    let (embedded, feed) = Embedded::open(embedded)?;
-                    (place, (Engine::Embedded(embedded), feed))
-                }
-            };
-            Ok::<_, Failure>(Self { engine, feed, keyring, place })
-        });
-        loop {
-            tokio::select! {
-                opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
-                () = tokio::time::sleep(PATIENCE) => {
-                    tracing::info!("the store is being opened; after a crash this takes its time");
-                    notifier.extend_timeout(3 * PATIENCE);
-                }
-            }
-        }
-    }
 }
 
 /// The only place that feeds the hub.
@@ -256,79 +211,6 @@ async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
             Feed::Reset(head) => hub.reset(head),
             Feed::Marker(marker) => hub.mark(marker),
         }
-    }
-}
-
-/// The listening sockets.
-struct Doors {
-    http: Vec<TcpListener>,
-    http_unix: Vec<UnixListener>,
-    control: UnixListener,
-    publish: UnixListener,
-    /// Paths that were made here, and go at the end.
-    bound: Vec<PathBuf>,
-}
-
-impl Doors {
-    fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
-        let config = &resolved.config;
-        let http = if inherited.has_http() {
-            inherited.http.into_iter().map(listen::adopt_tcp).collect::<Result<Vec<_>, _>>()?
-        } else {
-            config.http.listen.iter().map(|address| listen::tcp(*address)).collect::<Result<Vec<_>, _>>()?
-        };
-        let http_unix = inherited.http_unix.into_iter().map(listen::adopt_unix).collect::<Result<Vec<_>, _>>()?;
-        let mut bound = Vec::new();
-        let mut unix = |inherited, path: &PathBuf| match inherited {
-            Some(listener) => Ok::<_, Failure>(listen::adopt_unix(listener)?),
-            None => {
-                bound.push(path.clone());
-                Ok(listen::unix(path)?)
-            }
-        };
-        let control = unix(inherited.control, &config.control_socket)?;
-        let publish = unix(inherited.publish, &config.publish_socket)?;
-        let doors = Self { http, http_unix, control, publish, bound };
-        let (asked, has) =
-            (&config.http.listen, doors.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
-        if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
-            && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
-        {
-            tracing::warn!(
-                configured = ?asked, passed = ?has,
-                "http.listen differs from the sockets that systemd passed, which are used: set ListenStream= in alertd.socket"
-            );
-        }
-        Ok(doors)
-    }
-
-    /// Where requests with keys are taken, as people write it.
-    fn addresses(&self) -> String {
-        let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
-        let unix = self
-            .http_unix
-            .iter()
-            .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
-        tcp.chain(unix).collect::<Vec<_>>().join(",")
-    }
-
-    /// What a fleet calls this node: no two alertd have both the host and the port in common.
-    fn node(&self) -> String {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
-        port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
-    }
-
-    fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
-        for listener in self.http {
-            server.serve_tcp(listener);
-        }
-        for listener in self.http_unix {
-            server.serve_proxy(listener);
-        }
-        server.serve_unix(self.control, Door::Control);
-        server.serve_unix(self.publish, Door::Publish);
-        self.bound
     }
 }
 

@@ -1,8 +1,10 @@
 //! Reading file, keys and certificates again without touching a stream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::settings;
 use crate::api::Reloaded;
@@ -26,6 +28,7 @@ pub(super) struct Reloader {
     pub(super) hub: Hub,
     pub(super) engine: Engine,
     pub(super) keyring: Arc<Keyring>,
+    pub(super) stale_max: watch::Sender<Duration>,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
@@ -68,13 +71,16 @@ impl Reloader {
         let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
         let certificates = certificates.map_err(|error| one(error.to_string()))?;
         let keyring = Arc::clone(&self.keyring);
-        let reread = tokio::task::spawn_blocking(move || keyring.reload()).await;
+        // Those of a fleet are followed anyway, and must not keep a node from its configuration while they are away.
+        let is_file = self.resolved.config.auth.store == config::Store::File;
+        let reread = tokio::task::spawn_blocking(move || if is_file { keyring.reload() } else { Ok(0) }).await;
         reread.map_err(|error| one(error.to_string()))?.map_err(|error| one(error.to_string()))?;
         if let (Some(tls), Some(new)) = (&self.tls, &certificates) {
             tls.replace(new);
         }
         self.service.configure(settings::service(&new));
         self.http.store(Arc::new(settings::http(config)));
+        self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));
         self.engine.set_retention(settings::retention(config));
         log.set_level(settings::level(config));

@@ -47,6 +47,7 @@ impl Watchdog {
     pub(super) async fn look(&mut self, notifier: &Notifier) {
         tokio::time::sleep(self.period).await;
         self.service.numbers().sample(Instant::now());
+        self.engine.set_streams(self.service.streams());
         let came = *self.markers.borrow_and_update() >= self.sent;
         if came {
             notifier.watchdog();
@@ -73,7 +74,10 @@ impl Watchdog {
     fn say(&mut self, notifier: &Notifier) {
         let status = match self.service.not_ready() {
             Some(reason) => format!("not ready: {reason}"),
-            None => format!("listening on {}, {} streams", self.listening, self.service.streams()),
+            None => {
+                let streams = format!("listening on {}, {} streams", self.listening, self.service.streams());
+                self.engine.notes().iter().fold(streams, |status, note| format!("{status}; {note}"))
+            }
         };
         if status != self.status {
             notifier.status(&status);

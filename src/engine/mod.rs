@@ -341,6 +341,22 @@ impl Engine {
         }
     }
 
+    /// What the settings of a server can lose of what was answered, with the remedy.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Embedded(_) => Vec::new(),
+            Self::Redis(redis) => redis.notes(),
+        }
+    }
+
+    /// Tells the other nodes of a fleet how many streams are open here.
+    pub fn set_streams(&self, streams: u64) {
+        if let Self::Redis(redis) = self {
+            redis.set_streams(streams);
+        }
+    }
+
     /// Sends a marker on the road of the alerts, through the writer into the feed. Does not wait for it.
     pub fn probe(&self, marker: u64) {
         match self {

@@ -1,114 +1,38 @@
 //! Keys at rest, their verification, and the news of their end.
 //!
-//! Used by the service, and by `alertctl` where no daemon runs. One keyring holds the store's lock for its life and is the
-//! only writer. A change is on disk before it is in memory, and in memory before it is answered. A verified secret is
-//! remembered beside its key by a keyed hash, so a derivation is paid once per key and process.
+//! Used by the service, and by `alertctl` where no daemon runs. The keys lie in a file whose lock one keyring holds for its
+//! life, or in a vault that the nodes of a fleet share. A change is kept there before it is in memory, and in memory before
+//! it is answered. A verified secret is remembered beside its key by a keyed hash, so a derivation is paid once per key and
+//! process. A node that cannot reach its vault verifies nothing new, and after a while vouches for nobody.
 
+mod error;
+mod manage;
 mod origin;
+mod place;
 mod record;
 mod store;
 mod verify;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::alert::Pattern;
-use crate::api::{CreatedKey, KeyInfo, NewKey};
-use crate::key::{Grant, Scope, is_user, secret};
-use record::{Record, derive, hex, time};
+use crate::api::KeyInfo;
+use crate::key::Grant;
+pub use error::{KeyringError, VerifyError};
+pub use manage::Imported;
+use place::Place;
+pub use place::{Change, Kept, Vault};
+use record::Record;
 use store::Store;
 use verify::{Fingerprint, Lane};
 
 /// Keys in all.
 pub const MAX_KEYS: usize = 10_000;
-/// Topic patterns of a key.
-const MAX_TOPICS: usize = 64;
-/// Bytes of a label.
-const MAX_LABEL: usize = 128;
-/// How long a rotated key goes on working where nobody says otherwise, seconds.
-const OVERLAP: u64 = 24 * 3600;
-/// The longest expiry and overlap, seconds: a hundred years.
-const MAX_SECONDS: u64 = 100 * 366 * 86_400;
-/// An expired key is listed for so long, milliseconds.
-const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
-
-/// Why the keyring cannot do something.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// The store belongs to another process.
-    #[error("{} is locked: a running alertd holds the keys; go through its control socket, or stop it first", .0.display())]
-    Locked(PathBuf),
-    /// The file is not ours, and stays as it is.
-    #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// How it differs.
-        reason: String,
-    },
-    /// The file is ours, but what it says cannot be.
-    #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file is no longer the one that was read.
-    #[error("{} was changed by another hand and is not overwritten: `alertctl reload` takes it up, then try again", .0.display())]
-    Changed(PathBuf),
-    /// A link where a file should be.
-    #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]
-    Link(PathBuf),
-    /// The disk.
-    #[error("cannot use {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// No such key or user.
-    #[error("no key and no user is named {0}: `alertctl key list` shows them")]
-    NotFound(String),
-    /// A key cannot be like that.
-    #[error("{field}: {reason}")]
-    Invalid {
-        /// Which field of the request.
-        field: String,
-        /// What is wrong, and what is right.
-        reason: String,
-    },
-    /// No randomness.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
-}
-
-/// Why a secret was refused; only the log tells these apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
-    /// Too many verifications wait.
-    #[error("too many verifications wait")]
-    Busy,
-    /// It cannot be a secret of ours.
-    #[error("malformed or mistyped")]
-    Malformed,
-    /// No such key.
-    #[error("unknown or revoked key")]
-    Unknown,
-    /// Its time is over.
-    #[error("expired key")]
-    Expired,
-    /// The key is there, the secret is another.
-    #[error("wrong secret")]
-    Wrong,
-}
 
 /// What becomes of a key.
 #[derive(Clone, Debug)]
@@ -122,15 +46,19 @@ pub enum KeyState {
     },
     /// It is gone.
     Revoked,
+    /// Nothing is known of it: this node has been cut off from the keys for too long.
+    Unknown,
 }
 
-/// What an import did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
-    /// Keys taken over.
-    pub added: usize,
-    /// Keys that were there already.
-    pub skipped: usize,
+/// What a node may say of the keys that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing: it has not reached them, or not for too long.
+    Blind,
+    /// That they worked a moment ago, but not whether another one does.
+    CutOff,
+    /// That they are all there is.
+    Current,
 }
 
 /// Where the keys lie and how they are hashed.
@@ -176,7 +104,9 @@ struct Keys {
 pub struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
     /// `alertctl` holds one.
-    store: Mutex<Box<Store>>,
+    place: Mutex<Box<Place>>,
+    /// A [`Standing`].
+    standing: AtomicU8,
     keys: RwLock<Keys>,
     iterations: u32,
     fingerprint_key: Zeroizing<[u8; 32]>,
@@ -196,17 +126,51 @@ impl Keyring {
     pub fn open(settings: &Settings) -> Result<Self, KeyringError> {
         let mut store = Store::open(&settings.directory)?;
         let records = store.load()?;
-        let keyring = Self {
-            store: Mutex::new(Box::new(store)),
+        let keyring = Self::new(settings, Place::File(store), Standing::Current)?;
+        keyring.install(records);
+        Ok(keyring)
+    }
+
+    /// Keys that a fleet shares. They are not waited for: until the first [`reload`](Self::reload) nothing is known.
+    ///
+    /// # Errors
+    /// Where there is no randomness.
+    pub fn shared(settings: &Settings, vault: Arc<dyn Vault>) -> Result<Self, KeyringError> {
+        Self::new(settings, Place::Shared { vault, kept: Kept::default() }, Standing::Blind)
+    }
+
+    fn new(settings: &Settings, place: Place, standing: Standing) -> Result<Self, KeyringError> {
+        Ok(Self {
+            place: Mutex::new(Box::new(place)),
+            standing: AtomicU8::new(standing as u8),
             keys: RwLock::default(),
             iterations: settings.iterations,
             fingerprint_key: Zeroizing::new(random()?),
             own: Lane::new(settings.workers.max(1)),
             origin: Lane::new(1),
             derivations: Arc::default(),
-        };
-        keyring.install(records);
-        Ok(keyring)
+        })
+    }
+
+    fn may(&self, standing: Standing) -> bool {
+        self.standing.load(Ordering::Acquire) >= standing as u8
+    }
+
+    /// Notes whether the vault is in reach. Who is blind forgets what it knew, and the streams of these keys learn so.
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Release);
+        if standing == Standing::Blind {
+            let known = std::mem::take(&mut *self.keys.write().unwrap_or_else(PoisonError::into_inner));
+            for entry in known.by_id.into_values() {
+                entry.state.send_replace(KeyState::Unknown);
+            }
+        }
+    }
+
+    /// The revision of a vault's keys that is in force here; 0 for a file.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).revision()
     }
 
     /// PBKDF2 runs since start.
@@ -249,193 +213,19 @@ impl Keyring {
     #[must_use]
     pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.by_id
-            .get(id)
-            .map_or_else(|| watch::Sender::new(KeyState::Revoked).subscribe(), |entry| entry.state.subscribe())
+        let none = || if self.may(Standing::CutOff) { KeyState::Revoked } else { KeyState::Unknown };
+        keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
 
-    /// Makes a key. Blocks for a derivation and the disk.
+    /// Reads file or vault again: what an operator restored or edited, or another node changed, comes into force. Returns
+    /// how many keys changed.
     ///
     /// # Errors
-    /// [`KeyringError::Invalid`], or where the store cannot be written.
-    pub fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
-        let invalid = |field: &str, reason: &str| KeyringError::Invalid { field: field.into(), reason: reason.into() };
-        if !is_user(&new.user) {
-            return Err(invalid("user", "a user name is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
-        }
-        if new.topics.len() > MAX_TOPICS {
-            return Err(invalid("topics", "a key has at most 64 topic patterns: take a wider one"));
-        }
-        if new.label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
-            return Err(invalid("label", "a label is at most 128 bytes without control characters"));
-        }
-        if new.expires_in.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECONDS) {
-            return Err(invalid("expires_in", "is 1 second to 100 years"));
-        }
-        let mut scopes = if new.scopes.is_empty() { vec![Scope::Publish, Scope::Subscribe] } else { new.scopes };
-        scopes.sort_unstable();
-        scopes.dedup();
-        let mut topics = if new.topics.is_empty() { vec![Pattern::All] } else { new.topics };
-        topics.sort_unstable();
-        topics.dedup();
-        let record = Record {
-            id: String::new(),
-            user: new.user,
-            scopes,
-            topics,
-            label: new.label.filter(|label| !label.is_empty()),
-            created_at: time(now_ms),
-            expires_at: new.expires_in.map(|seconds| time(now_ms.saturating_add(seconds * 1000))),
-            imported: false,
-            successor: None,
-            iterations: self.iterations,
-            salt: String::new(),
-            hash: String::new(),
-        };
-        self.create(record, now_ms, |_, _| Ok(()))
-    }
-
-    /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
-    fn create(
-        &self,
-        mut record: Record,
-        now_ms: u64,
-        change: impl FnOnce(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
-    ) -> Result<CreatedKey, KeyringError> {
-        record.id = secret::id(random()?);
-        let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
-        record.salt = hex(&random::<16>()?);
-        record.hash = derive(&secret, &record.salt, self.iterations);
-        let key = record.info();
-        self.change(now_ms, |records| {
-            change(records, &record.id)?;
-            records.push(record);
-            Ok(())
-        })?;
-        Ok(CreatedKey { key, secret: secret.to_string(), old_expires_at: None })
-    }
-
-    /// Ends a key, or all keys of a user.
-    ///
-    /// # Errors
-    /// [`KeyringError::NotFound`], or where the store cannot be written.
-    pub fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
-        self.change(now_ms, |records| {
-            let is_id = records.iter().any(|record| record.id == id_or_user);
-            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(records)
-                .into_iter()
-                .partition(|record| if is_id { record.id == id_or_user } else { record.user == id_or_user });
-            *records = kept;
-            if gone.is_empty() {
-                return Err(KeyringError::NotFound(id_or_user.chars().take(64).collect()));
-            }
-            Ok(gone.iter().map(Record::info).collect())
-        })
-    }
-
-    /// Makes a key like this one; the old one goes on for `overlap` seconds (a day if none is given), 0 ends it now.
-    ///
-    /// # Errors
-    /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
-    pub fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
-        let overlap = overlap.unwrap_or(OVERLAP);
-        if overlap > MAX_SECONDS {
-            return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
-        }
-        let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
-        let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
-        if old.is_expired(now_ms) {
-            let reason = "has expired: make a new one with key add".into();
-            return Err(KeyringError::Invalid { field: "id".into(), reason });
-        }
-        if let Some(successor) = &old.successor {
-            // Its expiry is that of the overlap by now, which a second successor must not take for its own.
-            let reason = format!("was rotated already: rotate {successor}, which took its place, or make a new key");
-            return Err(KeyringError::Invalid { field: "id".into(), reason });
-        }
-        let end = now_ms.saturating_add(overlap * 1000);
-        let end = old.expires_ms().map_or(end, |ms| ms.min(end));
-        // The new key lives as long as the old one was meant to.
-        let meant = old.expires_at.map(|time| time.as_millisecond() - old.created_at.as_millisecond());
-        let meant = meant.and_then(|ms| u64::try_from(ms).ok());
-        let new = Record {
-            created_at: time(now_ms),
-            expires_at: meant.map(|ms| time(now_ms.saturating_add(ms))),
-            imported: false,
-            iterations: self.iterations,
-            ..old.clone()
-        };
-        let created = self.create(new, now_ms, |records, successor| {
-            // Changed while the new one was hashed: a revoked key must not live on in a successor.
-            let at = records.iter().position(|record| *record == old);
-            let at = at.ok_or_else(|| KeyringError::NotFound(old.id.clone()))?;
-            if overlap == 0 {
-                records.remove(at);
-            } else {
-                records[at].expires_at = Some(time(end));
-                records[at].successor = Some(successor.to_owned());
-            }
-            Ok(())
-        })?;
-        Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
-    }
-
-    /// Takes over the keys of the service before; those that are there already are skipped.
-    ///
-    /// # Errors
-    /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
-    pub fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
-        let mut ids = Vec::new();
-        let read = origin::read(file, now_ms, || {
-            let made = random().map(secret::id);
-            let id = made.as_ref().cloned().unwrap_or_default();
-            ids.push(made);
-            id
-        });
-        ids.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let read = read.map_err(|reason| KeyringError::Invalid { field: "file".into(), reason })?;
-        self.change(now_ms, |records| {
-            let mut imported = Imported::default();
-            for record in read {
-                if records.iter().any(|known| known.hash == record.hash && known.user == record.user) {
-                    imported.skipped += 1;
-                } else {
-                    imported.added += 1;
-                    records.push(record);
-                }
-            }
-            Ok(imported)
-        })
-    }
-
-    /// Reads the file again: what an operator restored or edited comes into force. Returns how many keys changed.
-    ///
-    /// # Errors
-    /// Where the file cannot be read; the keys stay as they are.
+    /// Where they cannot be read; the keys stay as they are.
     pub fn reload(&self) -> Result<usize, KeyringError> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let records = store.load()?;
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = place.load()?;
         Ok(self.install(records))
-    }
-
-    /// One change of the keys: on disk, then in memory, then told to the streams.
-    fn change<T>(
-        &self,
-        now_ms: u64,
-        change: impl FnOnce(&mut Vec<Record>) -> Result<T, KeyringError>,
-    ) -> Result<T, KeyringError> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = self.read(|entry| entry.record.clone());
-        records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
-        let done = change(&mut records)?;
-        if records.len() > MAX_KEYS {
-            let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", store.path().display());
-            return Err(KeyringError::Invalid { field: "keys".into(), reason });
-        }
-        records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        store.save(&records)?;
-        self.install(records);
-        Ok(done)
     }
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.

@@ -4,7 +4,6 @@
 //! all, and never through a symbolic link. A file that is not the one that was read, such as the former service's copied in
 //! between, is never replaced.
 
-use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
@@ -12,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::KeyringError;
+use super::place::check;
 use super::record::Record;
-use super::{KeyringError, MAX_KEYS};
 
 /// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
 const MAX_BYTES: u64 = 128 << 20;
@@ -83,17 +83,7 @@ impl Store {
             self.stamp = None;
             return Ok(Vec::new());
         };
-        let damaged = |reason: String| KeyringError::Damaged { path: self.path.clone(), reason };
-        let mut ids = HashSet::new();
-        for record in &records {
-            record.check().map_err(|reason| damaged(format!("key {:?}: {reason}", record.id)))?;
-            if !ids.insert(&record.id) {
-                return Err(damaged(format!("the key {:?} is there twice", record.id)));
-            }
-        }
-        if records.len() > MAX_KEYS {
-            return Err(damaged(format!("there are more than {MAX_KEYS} keys")));
-        }
+        check(&records).map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
         self.stamp = Some(stamp);
         Ok(records)
     }
@@ -154,6 +144,19 @@ impl Store {
     }
 }
 
+/// The keys of such a file; none where it is another kind of file.
+pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<Record>, String>> {
+    #[derive(Deserialize)]
+    struct Ours {
+        alertd_keys: u32,
+    }
+    if serde_json::from_slice::<Ours>(file).ok()?.alertd_keys != 1 {
+        return None;
+    }
+    let document = serde_json::from_slice::<Document<Vec<Record>>>(file).map_err(|error| error.to_string());
+    Some(document.and_then(|document| check(&document.keys).map(|()| document.keys)))
+}
+
 /// An existing plain file; what a link points to is opened at the worst, never made, changed or used.
 fn open_plain(path: &Path, write: bool) -> Result<File, KeyringError> {
     let failed = |source| KeyringError::Io { path: path.to_owned(), source };
@@ -182,6 +185,7 @@ fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::key::secret;
+    use crate::keyring::MAX_KEYS;
     use crate::keyring::record::{derive, time};
     use std::os::unix::fs::{chown, symlink};
 

@@ -4,7 +4,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::record::derive;
 use super::*;
+use crate::alert::Pattern;
+use crate::api::NewKey;
+use crate::key::{Scope, secret};
 
 const NOW: u64 = 1_795_455_190_123;
 

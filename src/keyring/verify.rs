@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
-use super::{Entry, Keyring, VerifyError};
+use super::{Entry, Keyring, Standing, VerifyError};
 use crate::key::Grant;
 use crate::key::secret::{self, Presented};
 
@@ -86,6 +86,9 @@ impl Keyring {
     /// The grant of a secret that was verified before; never a derivation.
     #[must_use]
     pub fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
+        if !self.may(Standing::CutOff) {
+            return None;
+        }
         let candidates = self.candidates(presented).ok()?;
         let entry = known(&candidates, &self.fingerprint(presented))?;
         (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
@@ -96,6 +99,9 @@ impl Keyring {
     /// # Errors
     /// [`VerifyError`].
     pub async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+        if !self.may(Standing::Current) {
+            return Err(VerifyError::Away);
+        }
         let candidates = self.candidates(presented)?;
         let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
         let Some(first) = live.first() else { return Err(VerifyError::Expired) };

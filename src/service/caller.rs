@@ -84,6 +84,9 @@ impl Service {
                 self.numbers.attempt(Attempt::Refused(busy));
                 Err(Refusal::Unavailable("too many keys wait to be verified: try again".into()))
             }
+            Err(VerifyError::Away) => Err(Refusal::Unavailable(
+                "this node cannot reach the keys of its fleet: try again, or another node".into(),
+            )),
             Err(reason) => {
                 self.refused_key(peer, Attempt::Refused(reason), &reason.to_string());
                 Err(Refusal::Unauthorized)

@@ -50,6 +50,8 @@ impl Ends {
         let Some(key) = &mut self.key else { return Ok(None) };
         match &*key.borrow_and_update() {
             KeyState::Revoked => Err(Bye::Revoked),
+            // Another node may well vouch for it.
+            KeyState::Unknown => Err(Bye::Restart),
             KeyState::Active { grant, .. } if !super::may_read(grant, self.filter.patterns()) => Err(Bye::Revoked),
             KeyState::Active { expires_ms: None, .. } => Ok(None),
             KeyState::Active { expires_ms: Some(ms), .. } => match ms.checked_sub((self.clock)()) {

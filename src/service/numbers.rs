@@ -51,7 +51,7 @@ pub(super) enum Attempt {
 
 impl Attempt {
     /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Remembered,
         Self::Verified,
         Self::Ticket,
@@ -62,6 +62,7 @@ impl Attempt {
         Self::Refused(VerifyError::Expired),
         Self::Refused(VerifyError::Wrong),
         Self::Refused(VerifyError::Busy),
+        Self::Refused(VerifyError::Away),
         Self::Limited,
     ];
 
@@ -78,6 +79,7 @@ impl Attempt {
             Self::Refused(VerifyError::Expired) => "expired",
             Self::Refused(VerifyError::Wrong) => "wrong",
             Self::Refused(VerifyError::Busy) => "busy",
+            Self::Refused(VerifyError::Away) => "away",
             Self::Limited => "limited",
         }
     }
@@ -86,7 +88,7 @@ impl Attempt {
     const fn is_failure(self) -> bool {
         match self {
             Self::BadTicket | Self::Missing => true,
-            Self::Refused(reason) => !matches!(reason, VerifyError::Busy),
+            Self::Refused(reason) => !matches!(reason, VerifyError::Busy | VerifyError::Away),
             _ => false,
         }
     }

@@ -127,7 +127,7 @@ impl Tickets {
         issued.forget(now);
         let key = issued.open.remove(&hash)?;
         match &*key.borrow() {
-            KeyState::Revoked => None,
+            KeyState::Revoked | KeyState::Unknown => None,
             KeyState::Active { expires_ms, .. } if expires_ms.is_some_and(|ms| ms <= now_ms) => None,
             KeyState::Active { grant, .. } => Some(Arc::clone(grant)),
         }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod keys;
 mod load;
 mod nodes;
 mod sentinel;
@@ -67,7 +68,8 @@ fn a_repeated_idempotency_key_is_known_on_every_node() {
 fn a_node_starts_without_its_redis_says_so_and_lets_streams_wait() {
     let mut redis = Redis::start();
     redis.kill();
-    let node = Daemon::with(&redis.configuration(""));
+    // Keys of its own, or nobody could be let in.
+    let node = Daemon::with(&format!("auth.store = \"file\"\n{}", redis.configuration("")));
     let key = node.key("alice");
     let ready = Request::get("/readyz").to(node.address);
     assert_eq!(ready.status, 503);
@@ -96,5 +98,26 @@ fn settings_of_the_server_that_lose_alerts_are_named() {
     let fleet = Fleet::of(1, &redis.configuration(""));
     fleet.node(0, |node| {
         assert!(node.said("engine-unsafe").contains("appendonly is off"));
+        let status = node.status();
+        assert!(status["engine"]["notes"][0].as_str().unwrap().contains("set appendonly yes"), "{status}");
+    });
+}
+
+#[test]
+fn the_status_of_each_node_shows_all_of_them() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let _streams = [fleet.stream(1, ""), fleet.stream(1, "")];
+    let port = fleet.door(1).0.port().to_string();
+    eventually("two streams on the other node", || {
+        let status = fleet.node(0, Daemon::status);
+        let nodes = status["engine"]["nodes"].as_array()?.clone();
+        let other = nodes.iter().find(|node| node["name"].as_str().is_some_and(|name| name.ends_with(&port)))?;
+        (nodes.len() == 2 && other["streams"] == 2).then_some(())
+    });
+    fleet.kill(1);
+    eventually("a silent node", || {
+        let told = fleet.node(0, |node| node.ctl(&["status"]));
+        String::from_utf8_lossy(&told.stdout).contains("silent for").then_some(())
     });
 }

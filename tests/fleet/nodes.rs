@@ -8,7 +8,9 @@ use crate::harness::{Daemon, Key, Request, Stream, eventually};
 pub(super) struct Fleet {
     /// None while a node is down.
     nodes: Vec<Mutex<Option<Daemon>>>,
-    doors: RwLock<Vec<(SocketAddr, Key)>>,
+    doors: RwLock<Vec<SocketAddr>>,
+    /// Made on one node; all of them know it.
+    key: Key,
 }
 
 impl Fleet {
@@ -18,15 +20,17 @@ impl Fleet {
     }
 
     pub(super) fn new(nodes: Vec<Daemon>) -> Self {
-        let doors = nodes.iter().map(|node| (node.address, node.key("alice"))).collect();
         nodes.iter().for_each(is_ready);
-        Self { nodes: nodes.into_iter().map(|node| Mutex::new(Some(node))).collect(), doors: RwLock::new(doors) }
+        let key = nodes[0].key("alice");
+        nodes.iter().for_each(|node| knows(node, &key));
+        let doors = nodes.iter().map(|node| node.address).collect();
+        Self { nodes: nodes.into_iter().map(|node| Mutex::new(Some(node))).collect(), doors: RwLock::new(doors), key }
     }
 
     /// Address and key of a node; the numbers go round.
     pub(super) fn door(&self, number: usize) -> (SocketAddr, Key) {
         let doors = self.doors.read().unwrap();
-        doors[number % doors.len()].clone()
+        (doors[number % doors.len()], self.key.clone())
     }
 
     /// Publishes a text on a node, and returns its id.
@@ -57,7 +61,8 @@ impl Fleet {
         let mut node = self.nodes[number].lock().unwrap();
         let started = node.take().expect("a node that was killed").again();
         is_ready(&started);
-        self.doors.write().unwrap()[number].0 = started.address;
+        knows(&started, &self.key);
+        self.doors.write().unwrap()[number] = started.address;
         *node = Some(started);
     }
 
@@ -65,6 +70,12 @@ impl Fleet {
     pub(super) fn is_ready(&self) {
         self.nodes.iter().for_each(|node| node.lock().unwrap().as_ref().into_iter().for_each(is_ready));
     }
+}
+
+/// Waits until the node accepts the key.
+pub(super) fn knows(node: &Daemon, key: &Key) {
+    let health = Request::get("/health").key(key);
+    eventually("a node that knows the key", || (health.try_to(node.address)?.status == 200).then_some(()));
 }
 
 fn is_ready(node: &Daemon) {

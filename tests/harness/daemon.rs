@@ -160,6 +160,14 @@ impl Daemon {
         self.key_with(&json!({ "user": user }))
     }
 
+    /// The same, on a node of a fleet that may not have reached its Redis yet.
+    pub fn key_once_ready(&self) -> Key {
+        eventually("a node that is ready", || {
+            (Request::get("/readyz").try_to(self.address)?.status == 200).then_some(())
+        });
+        self.key("alice")
+    }
+
     /// A key as `POST /keys` takes it.
     pub fn key_with(&self, wish: &Value) -> Key {
         let answer = Request::post("/keys").json(wish).over(&self.control());

@@ -1,6 +1,7 @@
 //! A real Redis on a port of its own, in a directory of its own, that can be stopped, killed and started again.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -86,6 +87,10 @@ impl Redis {
     pub fn ask(&self, command: &[&str]) -> String {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// For an alertd that finds it alone, with more of the section `engine.redis`.

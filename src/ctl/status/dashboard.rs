@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Rows, log, service, streams, version};
+use super::{Rows, fleet, log, service, streams, version};
 use crate::api::Status;
 use crate::ctl::client::Trouble;
 use crate::ctl::exit::Failure;
@@ -80,7 +80,12 @@ impl Dashboard {
             *value = format!("{}  {curve}", padded(value, 28));
         }
         let behind = status.hub.head < status.engine.head;
-        for (heading, rows) in [("Log", log), ("Streams", streams), ("Service", service(status))] {
+        for (heading, rows) in
+            [("Log", log), ("Fleet", fleet(status)), ("Streams", streams), ("Service", service(status))]
+        {
+            if rows.is_empty() {
+                continue;
+            }
             self.group(heading, rows, behind, width, output);
         }
         self.show(output).await

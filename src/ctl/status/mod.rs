@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::escaped;
 use crate::alert::Id;
-use crate::api::Status;
+use crate::api::{NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of the daemon.
@@ -99,7 +99,7 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
     let line = |(name, value): (&str, String)| {
         format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
     };
-    head.chain(log(status)).chain(streams(status)).chain(service(status)).map(line).collect()
+    head.chain(log(status)).chain(fleet(status)).chain(streams(status)).chain(service(status)).map(line).collect()
 }
 
 fn version(status: &Status) -> String {
@@ -110,13 +110,30 @@ type Rows = Vec<(&'static str, String)>;
 
 fn log(status: &Status) -> Rows {
     let engine = &status.engine;
-    vec![
-        ("engine", format!("{}, durability {}, {} on disk", engine.kind, engine.durability, size(engine.store_bytes))),
+    let place = if engine.kind == "redis" { "in its memory" } else { "on disk" };
+    let mut rows = vec![
+        ("engine", format!("{}, durability {}, {} {place}", engine.kind, engine.durability, size(engine.store_bytes))),
         ("retained", format!("{} alerts in {} topics, {}", engine.alerts, engine.topics, size(engine.bytes))),
         ("newest", if engine.head == Id::ZERO { "none yet".to_owned() } else { engine.head.to_string() }),
         ("oldest", engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string())),
         ("lag", lag(engine.head, status.hub.head)),
-    ]
+    ];
+    rows.extend(engine.notes.iter().map(|note| ("caution", note.clone())));
+    rows
+}
+
+/// The nodes that share the log.
+fn fleet(status: &Status) -> Rows {
+    let node = |node: &NodeStatus| {
+        let NodeStatus { name, version, streams, lag_ms, silent_ms } = node;
+        let state = match silent_ms / 1000 {
+            0..=2 if *lag_ms == 0 => "in step".to_owned(),
+            0..=2 => format!("lag {lag_ms} ms"),
+            seconds => format!("silent for {}", time(seconds)),
+        };
+        ("node", format!("{name}, {state}, {streams} streams, alertd {version}"))
+    };
+    status.engine.nodes.iter().map(node).collect()
 }
 
 fn streams(status: &Status) -> Rows {

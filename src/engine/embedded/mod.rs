@@ -218,6 +218,8 @@ impl Embedded {
             bytes: state.bytes,
             topics: state.topics,
             store_bytes: file.map_or(0, |file| file.len()),
+            notes: Vec::new(),
+            nodes: Vec::new(),
         }
     }
 

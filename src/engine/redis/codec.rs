@@ -1,11 +1,14 @@
 //! What the scripts answer and announce, as values.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
 use super::link::Link;
 use crate::alert::{Id, Level, Record};
+use crate::api::NodeStatus;
 use crate::engine::{Known, Page};
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -82,12 +85,19 @@ pub(super) struct Ticked {
     pub(super) epoch: String,
     pub(super) shown: Id,
     pub(super) trimmed: Id,
+    pub(super) keys_revision: u64,
 }
 
 impl Ticked {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, shown, trimmed] = answer else { return None };
-        Some(Self { server_ms: number(ms)?, epoch: text(epoch)?.to_owned(), shown: id(shown)?, trimmed: id(trimmed)? })
+        let [ms, epoch, shown, trimmed, keys] = answer else { return None };
+        Some(Self {
+            server_ms: number(ms)?,
+            epoch: text(epoch)?.to_owned(),
+            shown: id(shown)?,
+            trimmed: id(trimmed)?,
+            keys_revision: number(keys)?,
+        })
     }
 }
 
@@ -129,6 +139,7 @@ pub(super) struct Counted {
     pub(super) oldest: Option<Id>,
     /// Bytes that the whole server takes.
     pub(super) memory: u64,
+    pub(super) nodes: Vec<NodeStatus>,
 }
 
 impl Counted {
@@ -140,16 +151,42 @@ impl Counted {
         ask.cmd("ZCARD").arg(link.key("topics"));
         ask.cmd("XRANGE").arg(link.key("log")).arg("-").arg("+").arg("COUNT").arg(1);
         ask.cmd("INFO").arg("memory");
-        let (alerts, bytes, topics, oldest, memory): (u64, Option<u64>, u64, Entries, String) =
+        ask.cmd("HGETALL").arg(link.key("nodes"));
+        ask.cmd("TIME");
+        ask.cmd("HGET").arg(link.key("state")).arg("shown");
+        type Counts = (u64, Option<u64>, u64, Entries, String, BTreeMap<String, String>, (u64, u64), Option<String>);
+        let (alerts, bytes, topics, oldest, memory, nodes, (seconds, micros), shown): Counts =
             ask.query_async(connection).await?;
+        let (now, shown) = (seconds * 1000 + micros / 1000, shown.and_then(|id| id.parse().ok()).unwrap_or_default());
         Ok(Self {
             alerts,
             bytes: bytes.unwrap_or(0),
             topics,
             oldest: oldest.first().and_then(|(id, _)| id.parse().ok()),
             memory: info(&memory, "used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
+            nodes: nodes.into_iter().filter_map(|(name, said)| node(name, &said, now, shown)).collect(),
         })
     }
+}
+
+/// A node by what it said of itself last: when, the newest id it had seen, its open streams, its version.
+fn node(name: String, said: &str, now_ms: u64, shown: Id) -> Option<NodeStatus> {
+    let mut fields = said.split(' ');
+    let mut next = || fields.next();
+    let (heard, seen): (u64, Id) = (next()?.parse().ok()?, next()?.parse().ok()?);
+    let silent_ms = now_ms.saturating_sub(heard);
+    Some(NodeStatus {
+        name,
+        streams: next()?.parse().ok()?,
+        version: next()?.to_owned(),
+        // What came in since it spoke last is not held against it.
+        lag_ms: if silent_ms < 3000 {
+            shown.ms.min(heard).saturating_sub(seen.ms)
+        } else {
+            shown.ms.saturating_sub(seen.ms)
+        },
+        silent_ms,
+    })
 }
 
 /// A line of `INFO`.

@@ -97,6 +97,7 @@ impl Follower {
             for note in &notes {
                 tracing::warn!(message_id = "engine-unsafe", "{}: {note}", self.shared.link.topology());
             }
+            self.shared.state(|state| state.notes.clone_from(&notes));
             self.notes = notes;
         }
         self.probe = 0;
@@ -186,12 +187,14 @@ impl Follower {
             node: &shared.node,
             probe: self.probe,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            streams: shared.streams.load(Ordering::Relaxed),
             retention: &shared.retention(),
         };
         let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
         let answer = answer.map_err(|error| shared.failed(error))?;
         let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
         shared.heard_time(ticked.server_ms);
+        shared.keys.send_replace(Some((ticked.keys_revision, self.ticked)));
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
         if is_other || ticked.trimmed > self.at {
             if self.epoch.is_some() {

@@ -11,6 +11,7 @@
 mod caution;
 mod codec;
 mod follow;
+mod keys;
 mod link;
 mod script;
 #[cfg(test)]
@@ -105,6 +106,10 @@ struct Shared {
     state: Mutex<State>,
     /// The epoch of the log that this node follows; none before it has met one.
     epoch: watch::Sender<Option<String>>,
+    /// The revision of the keys that the fleet shares, and when it was heard.
+    keys: watch::Sender<Option<(u64, Instant)>>,
+    /// Open streams, for the list of nodes.
+    streams: AtomicU64,
     /// Asks the follower to look now.
     kick: Notify,
     /// The watchdog's marker that waits; 0 is none.
@@ -121,6 +126,8 @@ struct State {
     trouble: Option<String>,
     /// For readers; none while the server is away.
     connection: Option<MultiplexedConnection>,
+    /// What its settings can lose.
+    notes: Vec<String>,
     /// The server's clock, milliseconds since 1970, and when it was heard.
     time: Option<(u64, Instant)>,
 }
@@ -200,6 +207,8 @@ impl Redis {
             node: settings.node,
             state: Mutex::new(State { trouble, ..State::default() }),
             epoch: watch::Sender::new(None),
+            keys: watch::Sender::new(None),
+            streams: AtomicU64::new(0),
             kick: Notify::new(),
             marker: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -309,6 +318,8 @@ impl Redis {
             bytes: counted.bytes,
             topics: counted.topics,
             store_bytes: counted.memory,
+            notes: shared.state(|state| state.notes.clone()),
+            nodes: counted.nodes,
         }
     }
 
@@ -318,6 +329,14 @@ impl Redis {
 
     pub(super) fn health(&self) -> Result<(), String> {
         self.0.shared.state(|state| state.trouble.clone()).map_or(Ok(()), Err)
+    }
+
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.0.shared.state(|state| state.notes.clone())
+    }
+
+    pub(super) fn set_streams(&self, streams: u64) {
+        self.0.shared.streams.store(streams, Ordering::Relaxed);
     }
 
     pub(super) fn probe(&self, marker: u64) {
@@ -332,6 +351,11 @@ impl Redis {
         let (done, is_done) = oneshot::channel();
         if self.0.jobs.send(Job::Close(done)).await.is_ok() {
             let _ = tokio::time::timeout(2 * PATIENCE, is_done).await;
+        }
+        if let Some(mut connection) = self.0.shared.state(|state| state.connection.take()) {
+            let mut leave = redis::cmd("HDEL");
+            leave.arg(self.0.shared.link.key("nodes")).arg(&self.0.shared.node);
+            let _ = tokio::time::timeout(PATIENCE, leave.exec_async(&mut connection)).await;
         }
         self.0.shared.set_trouble(Some("alertd is stopping: try again".into()));
     }

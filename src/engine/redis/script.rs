@@ -21,6 +21,7 @@ script!(SETTLE, "settle.lua");
 script!(TICK, "tick.lua");
 script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
+script!(KEYS, "keys.lua");
 
 /// A script with its arguments.
 pub(super) struct Arguments {
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
         // Declared so that a slot on the move refuses the call before it has done anything.
-        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age"];
+        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "keys", "nodes"];
         let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
         new.arg(time)
     }
@@ -132,6 +133,7 @@ pub(super) struct Tick<'a> {
     pub(super) node: &'a str,
     pub(super) probe: u64,
     pub(super) elapsed_ms: u64,
+    pub(super) streams: u64,
     pub(super) retention: &'a Retention,
 }
 
@@ -144,6 +146,8 @@ pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
         .arg(tick.probe)
         .arg(tick.elapsed_ms)
         .retention(tick.retention)
+        .arg(tick.streams)
+        .arg(env!("CARGO_PKG_VERSION"))
 }
 
 pub(super) fn seek(
@@ -169,6 +173,25 @@ pub(super) fn read(link: &Link, time: String, range: &Range, backward: bool) -> 
         .arg(range.limit)
         .arg(range.bytes)
         .filter(&range.filter)
+}
+
+pub(super) fn load_keys(link: &Link, time: String) -> Arguments {
+    Arguments::new(&KEYS, link, time).arg("")
+}
+
+pub(super) fn save_keys(
+    link: &Link,
+    time: String,
+    expected: u64,
+    floor: u64,
+    put: &[(String, String)],
+    gone: &[String],
+) -> Arguments {
+    let mut call = Arguments::new(&KEYS, link, time).arg(expected).arg(floor).arg(put.len());
+    for (id, json) in put {
+        call = call.arg(id).arg(json);
+    }
+    gone.iter().fold(call, |call, id| call.arg(id))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

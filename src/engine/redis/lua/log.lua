@@ -7,6 +7,7 @@ local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
 local RECENT, REMOVED = base .. 'recent', base .. 'removed'
 local IDEM, IDEM_AGE, LIVE = base .. 'idem', base .. 'idem-age', base .. 'live'
+local VAULT, NODES = base .. 'keys', base .. 'nodes'
 
 -- How long the result of an idempotency key is kept, and how many of them.
 local IDEM_MS, IDEM_MAX = 24 * 3600000, 100000

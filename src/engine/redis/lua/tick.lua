@@ -1,8 +1,12 @@
 -- Once a second from each node: tells what it knows, learns what is, and does what time asks for.
 --
 -- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, an epoch for a log that has none, the
--- node's name, its probe, milliseconds since its last call, and age, count, bytes and topic_count of retention. Answers the
--- server's time, the epoch, the newest visible id, and the newest id that is missing.
+-- node's name, its probe, milliseconds since its last call, age, count, bytes and topic_count of retention, its open streams,
+-- and its version. Answers the server's time, the epoch, the newest visible id, the newest id that is missing, and the
+-- revision of the keys.
+
+-- A node that says nothing is listed for so long.
+local LISTED = 3600000
 
 local known, seen, node = ARGV[2], ARGV[3], ARGV[5]
 local epoch = get('epoch')
@@ -23,6 +27,7 @@ elseif known == epoch and less(get('shown', '0-0'), seen) then
   announce(seen)
 end
 
+redis.call('HSET', NODES, node, table.concat({ text(clock), seen, ARGV[12], ARGV[13] }, ' '))
 redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[6])
 
 -- One node does what time asks for; another takes over where it is silent.
@@ -35,7 +40,12 @@ if tidier == node or now - tidied > 5000 or now < tidied then
   pcall(function()
     retain(tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), 500)
     forget_keys(500)
+    local nodes = redis.call('HGETALL', NODES)
+    for i = 1, #nodes, 2 do
+      local heard = tonumber(string.match(nodes[i + 1], '^%d+'))
+      if not heard or clock - heard > LISTED then redis.call('HDEL', NODES, nodes[i]) end
+    end
   end)
 end
 
-return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0') }
+return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0') }

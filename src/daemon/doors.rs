@@ -1,0 +1,86 @@
+//! The listening sockets: those that systemd passed, or its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::Failure;
+use crate::config::{Resolved, Source};
+use crate::http::Door;
+use crate::http::listen;
+use crate::http::serve::Server;
+use crate::systemd::Inherited;
+
+/// The listening sockets.
+pub(super) struct Doors {
+    http: Vec<TcpListener>,
+    http_unix: Vec<UnixListener>,
+    control: UnixListener,
+    publish: UnixListener,
+    /// Paths that were made here, and go at the end.
+    bound: Vec<PathBuf>,
+}
+
+impl Doors {
+    pub(super) fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
+        let config = &resolved.config;
+        let http = if inherited.has_http() {
+            inherited.http.into_iter().map(listen::adopt_tcp).collect::<Result<Vec<_>, _>>()?
+        } else {
+            config.http.listen.iter().map(|address| listen::tcp(*address)).collect::<Result<Vec<_>, _>>()?
+        };
+        let http_unix = inherited.http_unix.into_iter().map(listen::adopt_unix).collect::<Result<Vec<_>, _>>()?;
+        let mut bound = Vec::new();
+        let mut unix = |inherited, path: &PathBuf| match inherited {
+            Some(listener) => Ok::<_, Failure>(listen::adopt_unix(listener)?),
+            None => {
+                bound.push(path.clone());
+                Ok(listen::unix(path)?)
+            }
+        };
+        let control = unix(inherited.control, &config.control_socket)?;
+        let publish = unix(inherited.publish, &config.publish_socket)?;
+        let doors = Self { http, http_unix, control, publish, bound };
+        let (asked, has) =
+            (&config.http.listen, doors.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
+        if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
+            && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
+        {
+            tracing::warn!(
+                configured = ?asked, passed = ?has,
+                "http.listen differs from the sockets that systemd passed, which are used: set ListenStream= in alertd.socket"
+            );
+        }
+        Ok(doors)
+    }
+
+    /// Where requests with keys are taken, as people write it.
+    pub(super) fn addresses(&self) -> String {
+        let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
+        let unix = self
+            .http_unix
+            .iter()
+            .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
+        tcp.chain(unix).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a fleet calls this node: no two alertd have both the host and the port in common.
+    pub(super) fn node(&self) -> String {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
+        port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
+    }
+
+    pub(super) fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
+        for listener in self.http {
+            server.serve_tcp(listener);
+        }
+        for listener in self.http_unix {
+            server.serve_proxy(listener);
+        }
+        server.serve_unix(self.control, Door::Control);
+        server.serve_unix(self.publish, Door::Publish);
+        self.bound
+    }
+}

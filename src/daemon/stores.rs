@@ -1,0 +1,76 @@
+//! Opening what the daemon keeps: the log of alerts and the keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::vault::InRedis;
+use super::{Failure, settings, vault};
+use crate::config;
+use crate::engine::embedded::Embedded;
+use crate::engine::redis::{self, Redis};
+use crate::engine::{Clock, Engine, Feed};
+use crate::keyring::Keyring;
+use crate::systemd::Notifier;
+
+/// A slow start says so as often, and asks for three times as long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Alerts and keys.
+pub(super) struct Stores {
+    pub(super) engine: Engine,
+    pub(super) feed: mpsc::Receiver<Feed>,
+    pub(super) keyring: Arc<Keyring>,
+    /// Where the alerts are, in words.
+    pub(super) place: String,
+    /// Ends with the keyring; none where no fleet shares the keys.
+    pub(super) following: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Stores {
+    /// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time. A Redis is not
+    /// waited for.
+    pub(super) async fn open(
+        config: &config::Config,
+        fleet: Option<redis::Settings>,
+        clock: &Clock,
+        stale_max: watch::Receiver<Duration>,
+        notifier: &Notifier,
+    ) -> Result<Self, Failure> {
+        let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
+        let are_shared = config.auth.store == config::Store::Engine;
+        let embedded = settings::embedded(config, Arc::clone(clock));
+        let mut opening = tokio::task::spawn_blocking(move || {
+            let Some(fleet) = fleet else {
+                let keyring = Arc::new(Keyring::open(&keys)?);
+                let place = embedded.directory.display().to_string();
+                let (embedded, feed) = Embedded::open(embedded)?;
+                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, place, following: None });
+            };
+            let place = fleet.topology.to_string();
+            let own = if are_shared { None } else { Some(Keyring::open(&keys)?) };
+            let _inside = runtime.enter();
+            let (redis, feed) = Redis::start(fleet);
+            let (keyring, following) = match own {
+                Some(keyring) => (Arc::new(keyring), None),
+                None => {
+                    let vault = InRedis { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
+                    let keyring = Arc::new(Keyring::shared(&keys, Arc::new(vault))?);
+                    let following = tokio::spawn(vault::follow(Arc::clone(&keyring), redis.clone(), stale_max));
+                    (keyring, Some(following))
+                }
+            };
+            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, place, following })
+        });
+        loop {
+            tokio::select! {
+                opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
+                () = tokio::time::sleep(PATIENCE) => {
+                    tracing::info!("the store is being opened; after a crash this takes its time");
+                    notifier.extend_timeout(3 * PATIENCE);
+                }
+            }
+        }
+    }
+}

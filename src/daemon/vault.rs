@@ -1,0 +1,101 @@
+//! The keys of a fleet: the keyring's vault is the engine's Redis, and this node follows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::engine::redis::Redis;
+use crate::keyring::{Change, Kept, Keyring, Standing, Vault};
+
+/// Silence of the vault after which nothing new is verified.
+const CUT_OFF: Duration = Duration::from_secs(3);
+
+/// For the keyring, which is called off the serving threads.
+pub(super) struct InRedis {
+    pub(super) redis: Redis,
+    pub(super) place: String,
+    pub(super) runtime: Handle,
+}
+
+impl Vault for InRedis {
+    fn name(&self) -> String {
+        self.place.clone()
+    }
+
+    fn load(&self) -> Result<Kept, String> {
+        let loaded: Result<(u64, BTreeMap<_, _>), _> = self.runtime.block_on(self.redis.load_keys());
+        loaded.map(|(revision, keys)| Kept { revision, keys }).map_err(|error| error.to_string())
+    }
+
+    fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
+        let saved = self.redis.save_keys(expected, floor, &change.put, &change.gone);
+        self.runtime.block_on(saved).map_err(|error| error.to_string())
+    }
+}
+
+/// Takes up what other nodes change, and says how far this node may be trusted while it hears nothing: it verifies nothing
+/// new after a moment, and after `stale_max` it vouches for nobody.
+pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch::Receiver<Duration>) {
+    let mut revisions = redis.key_revisions();
+    let mut heard: Option<Instant> = None;
+    let mut standing = Standing::Blind;
+    loop {
+        let next = match (heard, standing) {
+            (Some(heard), Standing::Current) => Some(heard + CUT_OFF),
+            (Some(heard), Standing::CutOff) => Some(heard + (*stale_max.borrow()).max(CUT_OFF)),
+            _ => None,
+        };
+        let now = tokio::select! {
+            changed = revisions.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let Some((revision, at)) = *revisions.borrow_and_update() else { continue };
+                if (standing == Standing::Blind || keyring.revision() != revision) && !reload(&keyring).await {
+                    continue;
+                }
+                heard = Some(at);
+                Standing::Current
+            }
+            () = at(next) => if standing == Standing::Current { Standing::CutOff } else { Standing::Blind },
+        };
+        if now != standing {
+            standing = now;
+            keyring.set_standing(now);
+            match now {
+                Standing::Current => tracing::info!(keys = keyring.len(), "the keys of the fleet are in reach"),
+                Standing::CutOff => tracing::warn!(
+                    message_id = "keys-away",
+                    "the keys of the fleet are out of reach: those that are known go on, no other is verified"
+                ),
+                Standing::Blind => tracing::error!(
+                    message_id = "keys-stale",
+                    "the keys of the fleet are out of reach for longer than auth.stale_max: all streams with keys are ended"
+                ),
+            }
+        }
+    }
+}
+
+async fn reload(keyring: &Arc<Keyring>) -> bool {
+    let keyring = Arc::clone(keyring);
+    match tokio::task::spawn_blocking(move || keyring.reload()).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => {
+            tracing::warn!("the keys of the fleet cannot be read: {error}");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

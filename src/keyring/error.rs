@@ -1,0 +1,81 @@
+//! Why keys cannot be had, changed or verified.
+
+use std::path::PathBuf;
+
+/// Why the keyring cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The store belongs to another process.
+    #[error("{} is locked: a running alertd holds the keys; go through its control socket, or stop it first", .0.display())]
+    Locked(PathBuf),
+    /// The file is not ours, and stays as it is.
+    #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How it differs.
+        reason: String,
+    },
+    /// The file is ours, but what it says cannot be.
+    #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is no longer the one that was read.
+    #[error("{} was changed by another hand and is not overwritten: `alertctl reload` takes it up, then try again", .0.display())]
+    Changed(PathBuf),
+    /// A link where a file should be.
+    #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]
+    Link(PathBuf),
+    /// What a fleet keeps its keys in is out of reach, or busy.
+    #[error("{0}")]
+    Away(String),
+    /// The disk.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// No such key or user.
+    #[error("no key and no user is named {0}: `alertctl key list` shows them")]
+    NotFound(String),
+    /// A key cannot be like that.
+    #[error("{field}: {reason}")]
+    Invalid {
+        /// Which field of the request.
+        field: String,
+        /// What is wrong, and what is right.
+        reason: String,
+    },
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Why a secret was refused; only the log tells these apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Too many verifications wait.
+    #[error("too many verifications wait")]
+    Busy,
+    /// This node cannot reach the keys.
+    #[error("the keys are out of reach")]
+    Away,
+    /// It cannot be a secret of ours.
+    #[error("malformed or mistyped")]
+    Malformed,
+    /// No such key.
+    #[error("unknown or revoked key")]
+    Unknown,
+    /// Its time is over.
+    #[error("expired key")]
+    Expired,
+    /// The key is there, the secret is another.
+    #[error("wrong secret")]
+    Wrong,
+}

@@ -1,0 +1,220 @@
+//! Changes of the keys: made, ended, rotated, taken over.
+//!
+//! Each is one step: what the change makes of all keys is kept first, and in force then. All of it blocks, for a derivation
+//! and for the place where the keys are kept.
+
+use std::sync::PoisonError;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::place::Place;
+use super::record::{Record, derive, hex, time};
+use super::{Keyring, KeyringError, MAX_KEYS, origin, random, store};
+use crate::alert::Pattern;
+use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::key::{Scope, is_user, secret};
+
+/// Topic patterns of a key.
+const MAX_TOPICS: usize = 64;
+/// Bytes of a label.
+const MAX_LABEL: usize = 128;
+/// How long a rotated key goes on working where nobody says otherwise, seconds.
+const OVERLAP: u64 = 24 * 3600;
+/// The longest expiry and overlap, seconds: a hundred years.
+const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+/// An expired key is listed for so long, milliseconds.
+const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Keys taken over.
+    pub added: usize,
+    /// Keys that were there already.
+    pub skipped: usize,
+}
+
+impl Keyring {
+    /// Makes a key. Blocks for a derivation and the disk.
+    ///
+    /// # Errors
+    /// [`KeyringError::Invalid`], or where the store cannot be written.
+    pub fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+        let invalid = |field: &str, reason: &str| KeyringError::Invalid { field: field.into(), reason: reason.into() };
+        if !is_user(&new.user) {
+            return Err(invalid("user", "a user name is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
+        }
+        if new.topics.len() > MAX_TOPICS {
+            return Err(invalid("topics", "a key has at most 64 topic patterns: take a wider one"));
+        }
+        if new.label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
+            return Err(invalid("label", "a label is at most 128 bytes without control characters"));
+        }
+        if new.expires_in.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECONDS) {
+            return Err(invalid("expires_in", "is 1 second to 100 years"));
+        }
+        let mut scopes = if new.scopes.is_empty() { vec![Scope::Publish, Scope::Subscribe] } else { new.scopes };
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut topics = if new.topics.is_empty() { vec![Pattern::All] } else { new.topics };
+        topics.sort_unstable();
+        topics.dedup();
+        let record = Record {
+            id: String::new(),
+            user: new.user,
+            scopes,
+            topics,
+            label: new.label.filter(|label| !label.is_empty()),
+            created_at: time(now_ms),
+            expires_at: new.expires_in.map(|seconds| time(now_ms.saturating_add(seconds * 1000))),
+            imported: false,
+            successor: None,
+            iterations: self.iterations,
+            salt: String::new(),
+            hash: String::new(),
+        };
+        self.create(record, now_ms, |_, _| Ok(()))
+    }
+
+    /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
+    fn create(
+        &self,
+        mut record: Record,
+        now_ms: u64,
+        change: impl FnOnce(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
+    ) -> Result<CreatedKey, KeyringError> {
+        record.id = secret::id(random()?);
+        let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
+        record.salt = hex(&random::<16>()?);
+        record.hash = derive(&secret, &record.salt, self.iterations);
+        let key = record.info();
+        self.change(now_ms, |records| {
+            change(records, &record.id)?;
+            records.push(record);
+            Ok(())
+        })?;
+        Ok(CreatedKey { key, secret: secret.to_string(), old_expires_at: None })
+    }
+
+    /// Ends a key, or all keys of a user.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotFound`], or where the store cannot be written.
+    pub fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
+        self.change(now_ms, |records| {
+            let is_id = records.iter().any(|record| record.id == id_or_user);
+            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(records)
+                .into_iter()
+                .partition(|record| if is_id { record.id == id_or_user } else { record.user == id_or_user });
+            *records = kept;
+            if gone.is_empty() {
+                return Err(KeyringError::NotFound(id_or_user.chars().take(64).collect()));
+            }
+            Ok(gone.iter().map(Record::info).collect())
+        })
+    }
+
+    /// Makes a key like this one; the old one goes on for `overlap` seconds (a day if none is given), 0 ends it now.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
+    pub fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+        let overlap = overlap.unwrap_or(OVERLAP);
+        if overlap > MAX_SECONDS {
+            return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
+        }
+        let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
+        let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
+        if old.is_expired(now_ms) {
+            let reason = "has expired: make a new one with key add".into();
+            return Err(KeyringError::Invalid { field: "id".into(), reason });
+        }
+        if let Some(successor) = &old.successor {
+            // Its expiry is that of the overlap by now, which a second successor must not take for its own.
+            let reason = format!("was rotated already: rotate {successor}, which took its place, or make a new key");
+            return Err(KeyringError::Invalid { field: "id".into(), reason });
+        }
+        let end = now_ms.saturating_add(overlap * 1000);
+        let end = old.expires_ms().map_or(end, |ms| ms.min(end));
+        // The new key lives as long as the old one was meant to.
+        let meant = old.expires_at.map(|time| time.as_millisecond() - old.created_at.as_millisecond());
+        let meant = meant.and_then(|ms| u64::try_from(ms).ok());
+        let new = Record {
+            created_at: time(now_ms),
+            expires_at: meant.map(|ms| time(now_ms.saturating_add(ms))),
+            imported: false,
+            iterations: self.iterations,
+            ..old.clone()
+        };
+        let created = self.create(new, now_ms, |records, successor| {
+            // Changed while the new one was hashed: a revoked key must not live on in a successor.
+            let at = records.iter().position(|record| *record == old);
+            let at = at.ok_or_else(|| KeyringError::NotFound(old.id.clone()))?;
+            if overlap == 0 {
+                records.remove(at);
+            } else {
+                records[at].expires_at = Some(time(end));
+                records[at].successor = Some(successor.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
+    }
+
+    /// Takes over the keys of the service before, or those of another alertd's `auth.json`; those that are there already
+    /// are skipped.
+    ///
+    /// # Errors
+    /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
+    pub fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
+        let mut ids = Vec::new();
+        let read = store::parse(file).unwrap_or_else(|| {
+            origin::read(file, now_ms, || {
+                let made = random().map(secret::id);
+                let id = made.as_ref().cloned().unwrap_or_default();
+                ids.push(made);
+                id
+            })
+        });
+        ids.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let read = read.map_err(|reason| KeyringError::Invalid { field: "file".into(), reason })?;
+        self.change(now_ms, |records| {
+            let mut imported = Imported::default();
+            for record in read {
+                if records.iter().any(|known| known.hash == record.hash && known.user == record.user) {
+                    imported.skipped += 1;
+                } else {
+                    imported.added += 1;
+                    records.push(record);
+                }
+            }
+            Ok(imported)
+        })
+    }
+
+    /// One change of the keys: on disk, then in memory, then told to the streams.
+    fn change<T>(
+        &self,
+        now_ms: u64,
+        change: impl FnOnce(&mut Vec<Record>) -> Result<T, KeyringError>,
+    ) -> Result<T, KeyringError> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Shared { .. } = **place {
+            // Another node may have changed them a moment ago.
+            let records = place.load()?;
+            self.install(records);
+        }
+        let mut records = self.read(|entry| entry.record.clone());
+        records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
+        let done = change(&mut records)?;
+        if records.len() > MAX_KEYS {
+            let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", place.name());
+            return Err(KeyringError::Invalid { field: "keys".into(), reason });
+        }
+        records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        place.save(&records)?;
+        self.install(records);
+        Ok(done)
+    }
+}

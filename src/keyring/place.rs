@@ -1,0 +1,155 @@
+//! Where the keys are kept: in a file of this machine, or in a vault that a fleet shares.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::record::Record;
+use super::store::Store;
+use super::{KeyringError, MAX_KEYS};
+
+/// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
+pub trait Vault: Send + Sync {
+    /// What it is, in words.
+    fn name(&self) -> String;
+
+    /// All that it keeps.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    fn load(&self) -> Result<Kept, String>;
+
+    /// Changes what it keeps, if that is still of the revision `expected`, and returns the new revision, which is above
+    /// `floor` too. None where it is of another one.
+    ///
+    /// # Errors
+    /// Where it cannot be reached; whether it was changed is unknown then.
+    fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String>;
+}
+
+/// The content of a [`Vault`].
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Each key as JSON, by id.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// A change of what a [`Vault`] keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// To be kept, by id.
+    pub put: Vec<(String, String)>,
+    /// To be kept no longer.
+    pub gone: Vec<String>,
+}
+
+pub(super) enum Place {
+    File(Store),
+    Shared {
+        vault: Arc<dyn Vault>,
+        /// As it was last loaded or saved here.
+        kept: Kept,
+    },
+}
+
+impl Place {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(store) => store.path().display().to_string(),
+            Self::Shared { vault, .. } => vault.name(),
+        }
+    }
+
+    pub(super) const fn revision(&self) -> u64 {
+        match self {
+            Self::File(_) => 0,
+            Self::Shared { kept, .. } => kept.revision,
+        }
+    }
+
+    /// The keys. A vault that is older than what was known here was emptied or restored from an older state: it gets back
+    /// what it had, or a revoked key would work again.
+    pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
+        let (vault, known) = match self {
+            Self::File(store) => return store.load(),
+            Self::Shared { vault, kept } => (vault, kept),
+        };
+        let mut found = vault.load().map_err(KeyringError::Away)?;
+        if found.revision < known.revision {
+            let change = difference(&found.keys, &known.keys);
+            let saved = vault.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
+            match saved {
+                Some(revision) => {
+                    tracing::warn!(
+                        message_id = "keys-restored",
+                        "{} had older keys than this node, and was given them back",
+                        vault.name()
+                    );
+                    known.revision = revision;
+                    found = known.clone();
+                }
+                // Another node was faster.
+                None => found = vault.load().map_err(KeyringError::Away)?,
+            }
+        }
+        let records =
+            read(&found.keys).map_err(|reason| KeyringError::Damaged { path: PathBuf::from(vault.name()), reason })?;
+        *known = found;
+        Ok(records)
+    }
+
+    /// Keeps these and no others.
+    pub(super) fn save(&mut self, records: &[Record]) -> Result<(), KeyringError> {
+        let (vault, kept) = match self {
+            Self::File(store) => return store.save(records),
+            Self::Shared { vault, kept } => (vault, kept),
+        };
+        let json = |record: &Record| Some((record.id.clone(), serde_json::to_string(record).ok()?));
+        let keys: Option<BTreeMap<_, _>> = records.iter().map(json).collect();
+        let keys = keys.ok_or_else(|| KeyringError::Away("a key cannot be written as JSON".into()))?;
+        let saved = vault.save(kept.revision, kept.revision, difference(&kept.keys, &keys));
+        let Some(revision) = saved.map_err(KeyringError::Away)? else {
+            return Err(KeyringError::Away(format!(
+                "another node changed the keys in {} just now: try again",
+                vault.name()
+            )));
+        };
+        *kept = Kept { revision, keys };
+        Ok(())
+    }
+}
+
+fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Change {
+    let is_new = |(id, json): &(&String, &String)| before.get(*id) != Some(*json);
+    Change {
+        put: after.iter().filter(is_new).map(|(id, json)| (id.clone(), json.clone())).collect(),
+        gone: before.keys().filter(|id| !after.contains_key(*id)).cloned().collect(),
+    }
+}
+
+fn read(keys: &BTreeMap<String, String>) -> Result<Vec<Record>, String> {
+    let records: Result<Vec<Record>, String> = keys
+        .iter()
+        .map(|(id, json)| serde_json::from_str(json).map_err(|error| format!("key {id:?}: {error}")))
+        .collect();
+    let records = records?;
+    check(&records)?;
+    Ok(records)
+}
+
+/// What the types do not say of keys that somebody else may have written.
+pub(super) fn check(records: &[Record]) -> Result<(), String> {
+    let mut ids = HashSet::new();
+    for record in records {
+        record.check().map_err(|reason| format!("key {:?}: {reason}", record.id))?;
+        if !ids.insert(&record.id) {
+            return Err(format!("the key {:?} is there twice", record.id));
+        }
+    }
+    if records.len() > MAX_KEYS {
+        return Err(format!("there are more than {MAX_KEYS} keys"));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Keys that the nodes of a fleet share.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::nodes::{Fleet, knows};
+use crate::harness::{Daemon, Redis, Request, eventually, told};
+
+fn health(node: &Daemon, key: &crate::harness::Key) -> u16 {
+    node.send(&Request::get("/health").key(key)).status
+}
+
+#[test]
+fn a_key_that_is_revoked_on_one_node_ends_its_streams_on_all_within_a_second() {
+    let redis = Redis::start();
+    let nodes: Vec<_> = (0..3).map(|_| Daemon::with(&redis.configuration(""))).collect();
+    nodes.iter().for_each(|node| drop(node.said("engine-back")));
+    let key = nodes[0].key("alice");
+    nodes.iter().for_each(|node| knows(node, &key));
+    let mut streams: Vec<_> = nodes.iter().map(|node| node.stream(&key, "/alerts?since=none")).collect();
+    streams.iter_mut().for_each(|stream| drop(stream.until("cursor")));
+    let revoked = Instant::now();
+    assert!(nodes[1].ctl(&["key", "revoke", &key.id]).status.success());
+    for stream in &mut streams {
+        assert_eq!(stream.bye(), "revoked");
+    }
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    assert!(nodes.iter().all(|node| health(node, &key) == 401));
+}
+
+#[test]
+fn a_rotated_key_and_its_successor_work_on_all_nodes() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let (_, old) = fleet.door(0);
+    let answer = fleet.node(0, |node| {
+        Request::post(&format!("/keys/{}/rotate", old.id)).json(&json!({"overlap": 0})).over(&node.control())
+    });
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let secret = answer.json()["secret"].as_str().unwrap().to_owned();
+    let new = crate::harness::Key { id: answer.json()["key"]["id"].as_str().unwrap().into(), secret };
+    fleet.node(1, |node| {
+        knows(node, &new);
+        assert_eq!(health(node, &old), 401);
+    });
+}
+
+#[test]
+fn a_node_that_never_reached_the_keys_refuses_to_guess() {
+    let mut redis = Redis::start();
+    let key = Daemon::with(&redis.configuration("")).key_once_ready();
+    redis.kill();
+    let node = Daemon::with(&redis.configuration(""));
+    let answer = node.send(&Request::get("/health").key(&key));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("retry-after").is_some() && answer.text().contains("cannot reach the keys"), "{answer:?}");
+    let added = node.ctl(&["key", "add", "bob"]);
+    assert_eq!(added.status.code(), Some(69), "{}", told(&added));
+    redis.again();
+    knows(&node, &key);
+}
+
+#[test]
+fn a_node_that_is_cut_off_verifies_nothing_new_and_vouches_for_nobody_after_a_while() {
+    let redis = Redis::start();
+    let node = Daemon::with(&format!("auth.stale_max = \"5s\"\n{}", redis.configuration("")));
+    let key = node.key_once_ready();
+    let other = node.key("bob");
+    knows(&node, &key);
+    let mut stream = node.stream(&key, "/alerts?since=none");
+    stream.until("cursor");
+    redis.signal("STOP");
+    node.said("keys-away");
+    assert_eq!((health(&node, &key), health(&node, &other)), (200, 503));
+    assert_eq!(stream.bye(), "restart");
+    assert_eq!(health(&node, &key), 503);
+    redis.signal("CONT");
+    knows(&node, &key);
+    knows(&node, &other);
+}
+
+#[test]
+fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() {
+    let mut redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let (_, key) = fleet.door(0);
+    let gone = fleet.node(0, |node| node.key("bob"));
+    let file = redis.directory().join("appendonlydir");
+    let old = tempfile::tempdir().unwrap();
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
+    };
+    copy(&file, old.path());
+    fleet.node(1, |node| assert!(node.ctl(&["key", "revoke", &gone.id]).status.success()));
+    redis.ask(&["FLUSHALL"]);
+    eventually("keys that are back", || redis.ask(&["HLEN", "{alertd}:keys"]).starts_with('1').then_some(()));
+    fleet.node(1, |node| knows(node, &key));
+    // An older state of the server, in which the revoked key still works.
+    redis.kill();
+    std::fs::remove_dir_all(&file).unwrap();
+    copy(&old.path().join("appendonlydir"), redis.directory());
+    redis.again();
+    fleet.is_ready();
+    eventually("keys that are back", || redis.ask(&["HLEN", "{alertd}:keys"]).starts_with('1').then_some(()));
+    for number in 0..2 {
+        fleet.node(number, |node| {
+            knows(node, &key);
+            assert_eq!(health(node, &gone), 401);
+        });
+    }
+}
+
+#[test]
+fn keys_move_from_a_file_to_the_fleet_with_one_command() {
+    let redis = Redis::start();
+    let alone = Daemon::start();
+    let key = alone.key("alice");
+    let node = Daemon::with(&redis.configuration(""));
+    node.said("engine-back");
+    let file = alone.state().join("auth.json").display().to_string();
+    for imported in ["1 key", "0 keys"] {
+        let moved = node.ctl(&["key", "import", &file]);
+        assert!(moved.status.success(), "{}", told(&moved));
+        let said = String::from_utf8_lossy(&[moved.stdout.clone(), moved.stderr.clone()].concat()).into_owned();
+        assert!(said.contains(imported), "{said}");
+    }
+    knows(&node, &key);
+}
