@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::limit::KINDS;
+use super::places::KINDS;
 use super::{Caller, Refusal, Road, Service};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::EngineStatus;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ends::Ends;
-use super::limit::Full;
+use super::places::Full;
 use super::{Caller, Cohort, Refusal, Service, Settings, Stream};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::engine::Range;

@@ -14,9 +14,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ends::Ends;
-use super::limit::{Place, Road};
 use super::numbers::Numbers;
 use super::outlet::{End, Flow, Outlet};
+use super::places::Place;
 use crate::alert::{Filter, Id, Record, Start};
 use crate::engine::{Engine, Range, Seek};
 use crate::hub::{Hub, Next, Subscription};
@@ -94,15 +94,8 @@ impl Cohort {
 
     /// A stream that its ring has overtaken, and that goes on behind `cursor`, from the engine and then on the ring.
     #[must_use]
-    pub fn resume(
-        self: Arc<Self>,
-        cursor: Id,
-        retry_ms: u32,
-        lifetime: Option<Instant>,
-        mut place: Place,
-    ) -> Box<Stream> {
+    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Box<Stream> {
         self.numbers.overtaken();
-        place.move_to(Road::Task);
         Box::new(Stream {
             subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
             start: Start::After(cursor),

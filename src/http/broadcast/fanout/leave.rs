@@ -9,7 +9,7 @@ use rustix::net::{Shutdown, shutdown};
 use super::super::seats::{Chain, State};
 use super::{Fanout, SLICE};
 use crate::chunked;
-use crate::service::End;
+use crate::service::{End, Road};
 use crate::sse::Bye;
 
 impl Fanout {
@@ -90,7 +90,8 @@ impl Fanout {
         let Some(seat) = self.seats.get(number) else { return };
         let Some(cohort) = self.rows.group(seat.group).map(|group| Arc::clone(&group.cohort)) else { return };
         self.detach(number);
-        let Some((seat, rest)) = self.seats.remove(number) else { return };
+        let Some((mut seat, rest)) = self.seats.remove(number) else { return };
+        seat.place.move_to(Road::Task);
         let _ = epoll::delete(&self.epoll, &seat.socket);
         let lifetime =
             (seat.ends_at != u32::MAX).then(|| (self.started + Duration::from_secs(seat.ends_at.into())).into());
