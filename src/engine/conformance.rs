@@ -234,7 +234,7 @@ async fn an_idempotency_key_stores_once_also_within_one_commit() {
 
 async fn idempotency(place: Place) {
     let log = place.open("log", UNLIMITED).await;
-    let key = |user: &str, key: &str| Some(Idempotency { user: user.into(), key: key.into() });
+    let key = |user: &str, key: &str| Some(Idempotency { user: user.into(), key: key.into(), state: None });
     let publish = |text: &str, idempotency| Publish { draft: draft("a", text, Level::Info), idempotency };
     let same: Vec<_> = (0..50)
         .map(|_| {
@@ -269,7 +269,7 @@ async fn group(place: Place) {
     let mut log = place.open("log", UNLIMITED).await;
     let publish = |topic: &str, text: &str, key: &str| Publish {
         draft: draft(topic, text, Level::Warn),
-        idempotency: Some(Idempotency { user: "alice".into(), key: key.into() }),
+        idempotency: Some(Idempotency { user: "alice".into(), key: key.into(), state: None }),
     };
     assert_eq!(log.engine.append_all(Vec::new()).await.unwrap().len(), 0);
     let three = vec![publish("a", "one", "1"), publish("b", "two", "2"), publish("a", "three", "3")];
@@ -314,6 +314,26 @@ async fn group(place: Place) {
     let stored = log.engine.append_all(many.clone()).await.unwrap();
     assert!(stored.is_sorted_by(|a, b| a.record.id < b.record.id) && stored.len() == 1500);
     assert!(log.engine.append_all(many).await.unwrap().iter().all(|stored| stored.repeated));
+}
+
+#[tokio::test]
+async fn a_key_with_a_state_repeats_what_stays_and_stores_what_changes() {
+    for place in Place::all() {
+        let log = place.open("log", UNLIMITED).await;
+        let publish = |text: &str, state: &str| {
+            let idempotency = Idempotency { user: "alice".into(), key: "disk".into(), state: Some(state.into()) };
+            Publish { draft: draft("a", text, Level::Info), idempotency: Some(idempotency) }
+        };
+        let mut repeated = Vec::new();
+        for (text, state) in [("91 %", "full"), ("95 %", "full"), ("fine", "free"), ("fine", "free"), ("91 %", "full")]
+        {
+            repeated.push(log.engine.append(publish(text, state)).await.unwrap().repeated);
+        }
+        assert_eq!(repeated, [false, true, false, true, false]);
+        let both = log.engine.append_all(vec![publish("fine", "free"), publish("91 %", "full")]).await.unwrap();
+        assert!(both.iter().all(|stored| !stored.repeated));
+        assert_eq!(log.all("*", Level::Info, Id::ZERO).await.len(), 5);
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,10 @@ pub struct Idempotency {
     pub user: String,
     /// The key as it was sent.
     pub key: String,
+    /// None where the key stands for one alert, and another alert under it is a conflict. Else the key names something that
+    /// changes its state: the same state again is a repeat, whatever the alert says, and another one is a new alert that takes
+    /// over the key.
+    pub state: Option<String>,
 }
 
 impl Idempotency {
@@ -46,9 +50,17 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Tells whether two publishes are of the same alert.
+    /// Tells whether two publishes under one key are the same.
     fn fingerprint(&self) -> [u8; 32] {
-        Sha256::digest(self.draft.canonical()).into()
+        match self.state() {
+            Some(state) => Sha256::digest(state).into(),
+            None => Sha256::digest(self.draft.canonical()).into(),
+        }
+    }
+
+    /// Of what the key names, if that may change.
+    fn state(&self) -> Option<&str> {
+        self.idempotency.as_ref()?.state.as_deref()
     }
 }
 

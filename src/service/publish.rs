@@ -35,7 +35,7 @@ impl Service {
     /// idempotency key, [`Refusal::Unavailable`] where the outcome is unknown.
     pub async fn publish(&self, caller: &Caller, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
-        let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key });
+        let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
         self.pace.keep().await;
         let stored = self.engine.append(Publish { draft, idempotency }).await;
         if let Err(AppendError::Unavailable(_)) = stored {

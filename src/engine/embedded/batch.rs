@@ -60,7 +60,7 @@ impl<'t> Batch<'t> {
     fn fits(&self, group: &[Publish]) -> Result<bool, StoreError> {
         let mut own = HashMap::new();
         for publish in group {
-            let Some(key) = &publish.idempotency else { continue };
+            let Some(key) = publish.idempotency.as_ref().filter(|key| key.state.is_none()) else { continue };
             let (hash, fingerprint) = (key.hash(), publish.fingerprint());
             let known = self.known_key(&hash)?.map_or(fingerprint, |known| known.fingerprint);
             if known != fingerprint || *own.entry(hash).or_insert(fingerprint) != fingerprint {
@@ -76,11 +76,13 @@ impl<'t> Batch<'t> {
         if let Some((hash, fingerprint)) = &key
             && let Some(known) = self.known_key(hash)?
         {
-            if known.fingerprint != *fingerprint {
+            if known.fingerprint == *fingerprint {
+                // Built anew, because retention may have removed it since.
+                return Ok(Ok(Stored { record: publish.draft.record(known.id, known.received_ms), repeated: true }));
+            }
+            if publish.state().is_none() {
                 return Ok(Err(AppendError::Conflict));
             }
-            // Built anew, because retention may have removed it since.
-            return Ok(Ok(Stored { record: publish.draft.record(known.id, known.received_ms), repeated: true }));
         }
         let id = self.state.head.max(base).next(now_ms);
         let record = publish.draft.record(id, now_ms);

@@ -93,7 +93,8 @@ pub(super) fn store(
         for publish in group.batch {
             call.keys.push(link.key(&format!("t:{}", publish.draft.topic())));
             let (key, fingerprint) = match &publish.idempotency {
-                Some(idempotency) => (hex(&idempotency.hash()), hex(&publish.fingerprint())),
+                Some(key) if key.state.is_some() => (hex(&key.hash()), format!("={}", hex(&publish.fingerprint()))),
+                Some(key) => (hex(&key.hash()), hex(&publish.fingerprint())),
                 None => (String::new(), String::new()),
             };
             call = call

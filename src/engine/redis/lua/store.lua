@@ -2,7 +2,7 @@
 --
 -- ARGV: time, epoch, `1` to announce at once, age, count, bytes and topic_count of retention, number of groups; for each
 -- group its deadline and size; for each alert of it topic, level, the JSON between id and time, and its idempotency key
--- and fingerprint, or two empty ones.
+-- and fingerprint, or two empty ones. A fingerprint that begins with `=` is of a state: another one takes over the key.
 --
 -- Answers `ok` (or `epoch`, where the log is not the one that the node knows), the server's time and the newest id; for
 -- each group `ok`, `late` or `conflict`; for each alert of an `ok` one its id, when it came in, and `1` where it was there
@@ -48,7 +48,7 @@ local function fits(first, size)
   for i = 0, size - 1 do
     local key, fingerprint = ARGV[first + 5 * i + 3], ARGV[first + 5 * i + 4]
     local known = known_key(key)
-    if key ~= '' and ((known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint) then
+    if key ~= '' and string.sub(fingerprint, 1, 1) ~= '=' and ((known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint) then
       return false
     end
     own[key] = fingerprint
@@ -59,7 +59,7 @@ end
 local function store(at)
   local topic, level, json, key, fingerprint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local known = known_key(key)
-  if known then return known.id, known.ms, '1' end
+  if known and known.fingerprint == fingerprint then return known.id, known.ms, '1' end
   head = id_after(head)
   local alert = '{"id":"' .. head .. json .. written(now) .. '"}'
   redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert)
