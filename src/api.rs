@@ -18,6 +18,17 @@ pub struct Published {
     pub alert: Box<RawValue>,
 }
 
+/// The answer to a hook.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HookStored {
+    /// Always `alerts stored`.
+    pub status: String,
+    /// Alerts that are new.
+    pub stored: usize,
+    /// Alerts that were there before, in the same state.
+    pub repeated: usize,
+}
+
 /// A page of history, oldest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct History {

@@ -15,6 +15,7 @@
 //! | | [`hub`] | fan-out: a ring of encoded frames for each distinct subscription |
 //! | | [`keyring`] | keys at rest, verification, revocation |
 //! | values | [`alert`] | ids, topics, filters, the validating door |
+//! | | [`hooks`] | what other tools send, as alerts |
 //! | | [`key`] | scopes, grants, secrets |
 //! | | [`sse`] | the stream's wire forms, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding, for what goes to a socket as it is |
@@ -29,6 +30,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod engine;
 pub mod histogram;
+pub mod hooks;
 pub mod http;
 pub mod hub;
 pub mod key;

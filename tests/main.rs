@@ -11,6 +11,7 @@ mod crash;
 mod ctl;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
+mod hooks;
 mod keys;
 mod lifecycle;
 mod limits;

@@ -109,6 +109,12 @@ impl Draft {
         Self::new(topic.unwrap_or_else(Topic::fallback), utf8(body)?.to_owned(), level, Metadata::default())
     }
 
+    /// The same alert with this metadata.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Metadata) -> Self {
+        Self { metadata, ..self }
+    }
+
     /// Where the alert goes.
     #[must_use]
     pub const fn topic(&self) -> &Topic {

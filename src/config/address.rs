@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::cidr::Cidr;
 use super::value::{Parsed, Raw};
+use crate::alert::Pattern;
 
 /// What a Unix socket's address holds, without its final NUL.
 const SOCKET_PATH: usize = 107;
@@ -49,6 +50,12 @@ impl Raw {
                 () => Ok(item.to_owned()),
             }
         })
+    }
+
+    /// At least one topic or pattern.
+    pub(super) fn patterns(&self) -> Parsed<Vec<Pattern>> {
+        let list = self.each(|item| item.parse::<Pattern>().map_err(|wrong| format!("is no topic; {wrong}")))?;
+        if list.is_empty() { Err("names no topic; write \"*\" for all".into()) } else { Ok(list) }
     }
 
     /// A path that fits into a socket's address.

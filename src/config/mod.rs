@@ -24,8 +24,8 @@ pub use cidr::{Cidr, CidrError};
 pub use document::{example, man, show};
 pub use load::{Inputs, Resolved, default_file, load};
 pub use settings::{
-    Alerts, Auth, Config, Durability, Engine, EngineKind, Http, Hub, Limits, Log, LogLevel, LogTarget, Redis, Stage,
-    Store,
+    Alerts, Auth, Config, Durability, Engine, EngineKind, Hooks, Http, Hub, Limits, Log, LogLevel, LogTarget, Redis,
+    Stage, Store,
 };
 pub use source::{Errors, Source};
 

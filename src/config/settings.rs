@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::cidr::Cidr;
 use super::keys::{Apply, KEYS};
+use crate::alert::Pattern;
 
 /// `stage`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct Config {
     pub auth: Auth,
     pub alerts: Alerts,
     pub engine: Engine,
+    pub hooks: Hooks,
     pub hub: Hub,
     pub limits: Limits,
     pub log: Log,
@@ -191,6 +193,15 @@ pub struct Redis {
     pub tls: bool,
     pub tls_ca: Option<PathBuf>,
     pub key_prefix: String,
+}
+
+/// `[hooks]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "explained once, in the table of keys")]
+pub struct Hooks {
+    pub max_body: usize,
+    pub github_secret_file: String,
+    pub github_topics: Vec<Pattern>,
 }
 
 /// `[hub]`.

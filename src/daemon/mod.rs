@@ -29,7 +29,7 @@ use crate::http::tls::{Tls, TlsError};
 use crate::hub::Hub;
 use crate::keyring::KeyringError;
 use crate::log::{self, LogError};
-use crate::service::Service;
+use crate::service::{GitHub, Service};
 use crate::sse::Bye;
 use crate::systemd::{Inherited, InheritedError, Notifier};
 use doors::Doors;
@@ -87,6 +87,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let resolved = config::load(&inputs)?;
     let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
     let fleet = settings::redis(&resolved.config, &inputs)?;
+    let github = settings::github(&resolved.config, &inputs)?;
     if args.check {
         return Ok(());
     }
@@ -96,7 +97,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
-    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), fleet, &log));
+    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), fleet, github, &log));
     log.flush();
     // A blocking task that hangs must not keep the process from ending.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -109,6 +110,7 @@ async fn serve(
     inherited: Inherited,
     tls: Option<Arc<Tls>>,
     fleet: Option<redis::Settings>,
+    github: Option<GitHub>,
     log: &log::Handle,
 ) -> Result<(), Failure> {
     let mut stop = signal(SignalKind::terminate())?;
@@ -130,7 +132,7 @@ async fn serve(
 
     let http_settings = Arc::new(ArcSwap::from_pointee(settings::http(config)));
     let (reload, mut reloads) = mpsc::channel(8);
-    let service_settings = settings::service(&resolved);
+    let service_settings = settings::service(&resolved, github);
     let service =
         Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), service_settings, Arc::clone(&clock), reload);
     let service = Arc::new(service);

@@ -70,6 +70,7 @@ impl Reloader {
         // Only read, so that nothing is in force yet if the keys are refused.
         let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
         let certificates = certificates.map_err(|error| one(error.to_string()))?;
+        let github = settings::github(config, &self.inputs).map_err(|error| one(error.to_string()))?;
         let keyring = Arc::clone(&self.keyring);
         // Those of a fleet are followed anyway, and must not keep a node from its configuration while they are away.
         let is_file = self.resolved.config.auth.store == config::Store::File;
@@ -78,7 +79,7 @@ impl Reloader {
         if let (Some(tls), Some(new)) = (&self.tls, &certificates) {
             tls.replace(new);
         }
-        self.service.configure(settings::service(&new));
+        self.service.configure(settings::service(&new, github));
         self.http.store(Arc::new(settings::http(config)));
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));

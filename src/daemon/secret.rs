@@ -1,6 +1,6 @@
 //! Secrets that the configuration names: files, and credentials that systemd passed.
 //!
-//! Read once, at the start. A secret is never part of the configuration, and no error repeats one.
+//! Read at the start, and again at a reload where it may change then. A secret is never part of the configuration, and no error repeats one.
 
 use std::fs::File;
 use std::io::Read;

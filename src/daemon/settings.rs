@@ -9,9 +9,17 @@ use super::secret::{self, SecretError};
 use crate::config::{Config, Durability, EngineKind, Inputs, LogLevel, LogTarget, Resolved, Stage};
 use crate::engine::redis::Topology;
 use crate::engine::{Clock, Retention, embedded, redis};
+use crate::hooks::signature::Secret;
 use crate::{http, hub, keyring, log, service};
 
-pub(super) fn service(resolved: &Resolved) -> service::Settings {
+/// Who may send to the GitHub hook; none where it is off.
+pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service::GitHub>, SecretError> {
+    let secret = secret::read("hooks.github_secret_file", &config.hooks.github_secret_file, inputs)?;
+    let topics = config.hooks.github_topics.clone();
+    Ok(secret.map(|secret| service::GitHub { secret: Secret::new(secret), topics }))
+}
+
+pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>) -> service::Settings {
     let config = &resolved.config;
     service::Settings {
         stage: match config.stage {
@@ -26,6 +34,7 @@ pub(super) fn service(resolved: &Resolved) -> service::Settings {
         streams_per_key: config.limits.streams_per_key,
         publish_rate: config.limits.publish_rate,
         failed_auth_rate: config.limits.failed_auth_rate,
+        github,
         mirror_alerts: config.log.mirror_alerts,
         config_file: resolved.file.as_ref().map(|file| file.display().to_string()),
     }
@@ -35,6 +44,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
     let proxies = config.http.trusted_proxies.clone();
     http::Settings {
         max_body: config.http.max_body,
+        max_hook_body: config.hooks.max_body,
         trusted_proxy: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
         query_token: config.auth.query_token,
         cors_origins: config.http.cors_origins.clone(),

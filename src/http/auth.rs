@@ -54,7 +54,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The address that failures are counted for: behind our own proxies the nearest one in `X-Forwarded-For` that is not
 /// ours, because everything before it is the client's own word.
-fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+pub fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     // Over a Unix socket comes nobody but a proxy of this machine, which its permissions let in.
     if let Some(peer) = peer
         && !(settings.trusted_proxy)(peer)
@@ -102,6 +102,7 @@ mod tests {
     fn a_client_cannot_choose_its_address() {
         let settings = Settings {
             max_body: 0,
+            max_hook_body: 0,
             trusted_proxy: Arc::new(|address| address.is_loopback()),
             query_token: false,
             cors_origins: Vec::new(),

@@ -42,11 +42,21 @@ pub enum HttpError {
     #[error("this path answers with {0}: name one of them, or */*, in Accept")]
     NotAcceptable(&'static str),
     /// The body's type is none that is read here.
-    #[error("the body must be application/json or text/plain, not {0}")]
-    MediaType(String),
+    #[error("the body must be {wanted}, not {sent}")]
+    MediaType {
+        /// What is.
+        wanted: &'static str,
+        /// What came.
+        sent: String,
+    },
     /// The body is too large.
-    #[error("the body is over {0} bytes (http.max_body)")]
-    TooLarge(usize),
+    #[error("the body is over {limit} bytes ({key})")]
+    TooLarge {
+        /// What is taken.
+        limit: usize,
+        /// The setting that says so.
+        key: &'static str,
+    },
     /// The body did not come in time.
     #[error("the body did not arrive within {} seconds: send it at once", .0.as_secs())]
     Timeout(Duration),
@@ -71,7 +81,9 @@ impl HttpError {
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request is not readable"),
-            Self::Refused(Refusal::Unauthorized) => (StatusCode::UNAUTHORIZED, "unauthorized", "No or no valid key"),
+            Self::Refused(Refusal::Unauthorized | Refusal::Signature) => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "No or no valid key")
+            }
             Self::Refused(
                 Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::KeyOnly | Refusal::ControlOnly,
             ) => (StatusCode::FORBIDDEN, "not-permitted", "The key does not permit this"),
@@ -82,8 +94,8 @@ impl HttpError {
             Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No representation suits"),
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long"),
             Self::Refused(Refusal::Conflict(_)) => (StatusCode::CONFLICT, "conflict", "An earlier request contradicts"),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::MediaType(_) => {
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::MediaType { .. } => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's type is not read here")
             }
             Self::Invalid { .. } | Self::Refused(Refusal::Invalid { .. }) => {
@@ -129,7 +141,7 @@ impl HttpError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self {
-            Self::Refused(Refusal::Unauthorized) => {
+            Self::Refused(Refusal::Unauthorized | Refusal::Signature) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"alertd\""));
             }
             Self::Method { allow, .. } => {

@@ -49,6 +49,8 @@ pub type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 pub struct Settings {
     /// Bytes of a request's body.
     pub max_body: usize,
+    /// Bytes of the body of a hook's request.
+    pub max_hook_body: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxy: Trusted,
     /// Whether `?token=` is taken.

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use super::error::HttpError;
 use super::{BODY_TIMEOUT, Settings};
 use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic};
+use crate::hooks::ntfy;
 use crate::service::Query;
 
 /// The longest `Idempotency-Key`, in characters.
@@ -18,17 +19,24 @@ const PAGE: (usize, usize) = (100, 1000);
 /// Reads a whole body.
 ///
 /// # Errors
-/// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] where it breaks off.
+/// As [`bounded`].
 pub async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, HttpError> {
-    let limit = settings.max_body;
+    bounded(incoming, settings.max_body, "http.max_body").await
+}
+
+/// Reads a whole body of at most `limit` bytes, as the setting `key` has it.
+///
+/// # Errors
+/// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] where it breaks off.
+pub async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Result<Bytes, HttpError> {
     let too_large = hyper::body::Body::size_hint(&incoming).lower() > limit as u64;
     if too_large {
-        return Err(HttpError::TooLarge(limit));
+        return Err(HttpError::TooLarge { limit, key });
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await {
         Err(_) => Err(HttpError::Timeout(BODY_TIMEOUT)),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge { limit, key }),
         Ok(Err(e)) => Err(HttpError::Malformed(format!("the body broke off: {e}"))),
     }
 }
@@ -45,7 +53,7 @@ pub fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError
 }
 
 /// The alert that a body holds. JSON and plain text say so by their type; with another or no type, as `curl -d` sends it,
-/// a body that begins with `{` is JSON and any other is text.
+/// a body that begins with `{` is JSON and any other is text. Beside a text, headers may say more, as ntfy's publishers do.
 ///
 /// # Errors
 /// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
@@ -59,7 +67,9 @@ pub fn draft(headers: &HeaderMap, topic: Option<Topic>, level: Option<Level>, bo
             body.trim_ascii_start().starts_with(b"{")
         }
         Some(other) if other.ends_with("+json") => true,
-        Some(other) => return Err(HttpError::MediaType(other.to_owned())),
+        Some(other) => {
+            return Err(HttpError::MediaType { wanted: "application/json or text/plain", sent: other.to_owned() });
+        }
     };
     if is_json {
         if level.is_some() {
@@ -67,7 +77,8 @@ pub fn draft(headers: &HeaderMap, topic: Option<Topic>, level: Option<Level>, bo
         }
         return Ok(Draft::from_json(topic, body)?);
     }
-    Ok(Draft::from_text(topic, body, level.unwrap_or_default())?)
+    let (priority, metadata) = ntfy::read(|name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok())?;
+    Ok(Draft::from_text(topic, body, level.or(priority).unwrap_or_default())?.with_metadata(metadata))
 }
 
 /// The `Idempotency-Key`, if there is one.

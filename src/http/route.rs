@@ -6,6 +6,7 @@ use hyper::Method;
 use matchit::Router;
 
 use super::error::HttpError;
+use crate::hooks::Sender;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Route {
     Publish,
     /// `GET /alerts`.
     Read,
+    /// `POST /hooks/alertmanager` and the like.
+    Hook(Sender),
     /// `POST /tickets`.
     Ticket,
     /// `GET /health`.
@@ -53,10 +56,20 @@ struct Path {
 const PATHS: &[(&str, Path)] = {
     const ALERTS: &[(Method, Route)] =
         &[(Method::GET, Route::Read), (Method::PUT, Route::Publish), (Method::POST, Route::Publish)];
+    const ALERTMANAGER: &[(Method, Route)] = &[(Method::POST, Route::Hook(Sender::Alertmanager))];
+    const GRAFANA: &[(Method, Route)] =
+        &[(Method::POST, Route::Hook(Sender::Grafana)), (Method::PUT, Route::Hook(Sender::Grafana))];
+    const GITHUB: &[(Method, Route)] = &[(Method::POST, Route::Hook(Sender::GitHub))];
     const KEYS: &[(Method, Route)] = &[(Method::GET, Route::ListKeys), (Method::POST, Route::AddKey)];
     &[
         ("/alerts", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
         ("/alerts/{topic}", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
+        ("/hooks/alertmanager", Path { methods: ALERTMANAGER, allow: "POST, OPTIONS" }),
+        ("/hooks/alertmanager/{topic}", Path { methods: ALERTMANAGER, allow: "POST, OPTIONS" }),
+        ("/hooks/grafana", Path { methods: GRAFANA, allow: "PUT, POST, OPTIONS" }),
+        ("/hooks/grafana/{topic}", Path { methods: GRAFANA, allow: "PUT, POST, OPTIONS" }),
+        ("/hooks/github", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
+        ("/hooks/github/{topic}", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
         ("/tickets", Path { methods: &[(Method::POST, Route::Ticket)], allow: "POST, OPTIONS" }),
         ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
         ("/", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
@@ -149,6 +162,8 @@ mod tests {
             "//alerts",
             "/keys/",
             "/keys/a/b",
+            "/hooks",
+            "/hooks/other",
         ] {
             assert!(matches!(find(&Method::GET, path), Err(HttpError::NotFound(_))), "{path}");
         }

@@ -41,6 +41,17 @@ impl<K: Eq + Hash> Rate<K> {
         Ok(())
     }
 
+    /// Takes `more` than [`take`](Self::take) took, whether they are there or not: the next one waits until they are.
+    pub(super) fn owe(&self, key: K, more: u32, burst: u32, per: Duration, now: Instant) {
+        if burst == 0 || more == 0 {
+            return;
+        }
+        let mut map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::make_room(&mut map, now);
+        let whole_at = map.entry(key).or_insert(now);
+        *whole_at = (*whole_at).max(now) + per / burst * more;
+    }
+
     /// Whether one could be taken, without taking it.
     ///
     /// # Errors
@@ -82,6 +93,15 @@ mod tests {
         rate.take("k", 4, second, start + second / 4).unwrap();
         assert!(rate.take("k", 4, second, start + second / 4).is_err());
         assert!(rate.take("k", 0, second, start).is_ok());
+    }
+
+    #[test]
+    fn what_is_owed_is_waited_for() {
+        let (rate, start, second) = (Rate::default(), Instant::now(), Duration::from_secs(1));
+        rate.take("k", 4, second, start).unwrap();
+        rate.owe("k", 11, 4, second, start);
+        assert_eq!(rate.take("k", 4, second, start), Err(second * 9 / 4));
+        assert!(rate.take("k", 4, second, start + second * 9 / 4).is_ok());
     }
 
     #[test]

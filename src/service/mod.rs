@@ -6,6 +6,7 @@
 mod caller;
 mod classes;
 mod ends;
+mod hooks;
 mod keys;
 mod limit;
 mod measure;
@@ -36,6 +37,8 @@ use crate::sse::Bye;
 
 pub use caller::Caller;
 use caller::may_read;
+pub use hooks::GitHub;
+use hooks::Payloads;
 use limit::Rate;
 pub use measure::Measurements;
 use numbers::Attempt;
@@ -70,6 +73,8 @@ pub struct Settings {
     pub publish_rate: u32,
     /// Refused keys per address and minute; zero means no limit.
     pub failed_auth_rate: u32,
+    /// Who may send to the GitHub hook; none where it is off.
+    pub github: Option<GitHub>,
     /// Whether each alert is written to the log at its own priority.
     pub mirror_alerts: bool,
     /// For the status.
@@ -95,6 +100,7 @@ pub struct Service {
     /// None is a proxy that does not say for whom it asks.
     failed_auth: Rate<Option<IpAddr>>,
     tickets: Tickets,
+    payloads: Payloads,
     streams: Arc<Places>,
     numbers: Arc<Numbers>,
     pace: Pace,
@@ -125,6 +131,7 @@ impl Service {
             publish_rate: Rate::default(),
             failed_auth: Rate::default(),
             tickets: Tickets::default(),
+            payloads: Payloads::default(),
             streams: Arc::default(),
             numbers: Arc::default(),
             pace: Pace::default(),

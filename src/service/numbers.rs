@@ -41,6 +41,10 @@ pub(super) enum Attempt {
     Ticket,
     /// A ticket that is unknown, used or expired, or whose key has ended.
     BadTicket,
+    /// A body that GitHub signed.
+    Signed,
+    /// A body whose signature is wrong or missing, or that did not come.
+    BadSignature,
     /// No key at all.
     Missing,
     /// A key that was refused, or could not be looked at.
@@ -51,11 +55,13 @@ pub(super) enum Attempt {
 
 impl Attempt {
     /// All of them.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Remembered,
         Self::Verified,
         Self::Ticket,
         Self::BadTicket,
+        Self::Signed,
+        Self::BadSignature,
         Self::Missing,
         Self::Refused(VerifyError::Malformed),
         Self::Refused(VerifyError::Unknown),
@@ -73,6 +79,8 @@ impl Attempt {
             Self::Verified => "verified",
             Self::Ticket => "ticket",
             Self::BadTicket => "bad_ticket",
+            Self::Signed => "signed",
+            Self::BadSignature => "bad_signature",
             Self::Missing => "missing",
             Self::Refused(VerifyError::Malformed) => "malformed",
             Self::Refused(VerifyError::Unknown) => "unknown",
@@ -87,7 +95,7 @@ impl Attempt {
     /// Whether it was answered as a wrong key.
     const fn is_failure(self) -> bool {
         match self {
-            Self::BadTicket | Self::Missing => true,
+            Self::BadTicket | Self::BadSignature | Self::Missing => true,
             Self::Refused(reason) => !matches!(reason, VerifyError::Busy | VerifyError::Away),
             _ => false,
         }
@@ -219,7 +227,7 @@ mod tests {
         }
         assert!(numbers.attempts().all(|(_, count)| count == 1) && numbers.ended().all(|(_, count)| count == 1));
         // Neither good keys, nor those that nobody looked at.
-        assert_eq!((numbers.traffic(Instant::now()).auth_failures, numbers.ended_slow()), (6, 1));
+        assert_eq!((numbers.traffic(Instant::now()).auth_failures, numbers.ended_slow()), (7, 1));
         let distinct = |words: &[&str]| words.iter().collect::<std::collections::HashSet<_>>().len() == words.len();
         assert!(distinct(&Attempt::ALL.map(Attempt::as_str)) && distinct(&End::ALL.map(End::as_str)));
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Caller, Refusal, Service};
 use crate::alert::{Draft, Level, Pattern, Record};
 use crate::engine::{AppendError, Idempotency, Publish, Stored};
+use crate::hooks::Entry;
 use crate::key::Scope;
 
 impl Service {
@@ -38,18 +39,45 @@ impl Service {
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
         self.pace.keep().await;
         let stored = self.engine.append(Publish { draft, idempotency }).await;
+        self.note(caller, stored.as_ref().map(std::slice::from_ref));
+        Ok(stored?)
+    }
+
+    /// Stores the alerts of a hook, all of them or none. Call [`may_publish`](Self::may_publish) first. Each alert counts for
+    /// the rate; a payload that is larger than what is left of it is taken, and the next one waits.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), but for the conflict: what a hook repeats is no contradiction.
+    pub async fn publish_all(&self, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
+        for entry in &entries {
+            caller.require_topics(&[Pattern::Exact(entry.draft.topic().clone())])?;
+        }
+        if !matches!(caller, Caller::Control) {
+            let more = u32::try_from(entries.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            let rate = self.settings.load().publish_rate;
+            self.publish_rate.owe(caller.name().to_owned(), more, rate, Duration::from_secs(1), Instant::now());
+        }
+        let publish = |Entry { draft, key, state }| {
+            let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
+            Publish { draft, idempotency: Some(idempotency) }
+        };
+        self.pace.keep().await;
+        let stored = self.engine.append_all(entries.into_iter().map(publish).collect()).await;
+        self.note(caller, stored.as_deref());
+        Ok(stored?)
+    }
+
+    fn note(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
         if let Err(AppendError::Unavailable(_)) = stored {
             self.numbers.publish_failed();
         }
-        let stored = stored?;
-        if !stored.repeated {
-            self.numbers.accepted(&stored.record);
-            tracing::debug!(topic = %stored.record.topic, alert_id = %stored.record.id, user = caller.user(), "stored");
+        for Stored { record, .. } in stored.unwrap_or_default().iter().filter(|stored| !stored.repeated) {
+            self.numbers.accepted(record);
+            tracing::debug!(topic = %record.topic, alert_id = %record.id, user = caller.user(), "stored");
             if self.settings.load().mirror_alerts {
-                mirror(&stored.record, caller.user());
+                mirror(record, caller.user());
             }
         }
-        Ok(stored)
     }
 }
 

@@ -15,6 +15,11 @@ pub enum Refusal {
     /// No key, or none that works; one wording for all, so that nothing is learnt by trying.
     #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
     Unauthorized,
+    /// Not signed, or not with the secret of the GitHub hook.
+    #[error(
+        "X-Hub-Signature-256 is not of this body and the secret in hooks.github_secret_file: enter that secret on GitHub's page of the webhook"
+    )]
+    Signature,
     /// The key lacks a scope.
     #[error("this key has no scope \"{0}\": ask for one that has it (alertctl key add --scope {0})")]
     Scope(Scope),

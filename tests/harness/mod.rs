@@ -1,6 +1,7 @@
 //! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
 //! for luck.
 
+pub mod alertmanager;
 pub mod browser;
 pub mod daemon;
 pub mod http;
@@ -12,6 +13,7 @@ pub mod terminal;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+pub use alertmanager::Alertmanager;
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key};
 pub use http::{Answer, Request, raw};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::keys::{Apply, KEYS, find, variable};
 use super::*;
+use crate::alert::Pattern;
 
 fn inputs(file: &str, environment: &[(&str, &str)]) -> (tempfile::TempDir, Inputs) {
     let directory = tempfile::tempdir().unwrap();
@@ -42,7 +43,8 @@ fn source(resolved: &Resolved, key: &str) -> String {
 
 #[test]
 fn the_defaults_are_the_contracts() {
-    let Config { stage, http, auth, alerts, engine, hub, limits, log, control_socket, .. } = loaded("", &[]).config;
+    let Config { stage, http, auth, alerts, engine, hooks, hub, limits, log, control_socket, .. } =
+        loaded("", &[]).config;
     assert_eq!(stage, Stage::Prod);
     assert_eq!(http.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!((http.max_body, http.max_connections, http.max_streams), (65_536, 16_384, 16_384));
@@ -54,6 +56,10 @@ fn the_defaults_are_the_contracts() {
     assert_eq!((alerts.latest_ttl.as_secs(), alerts.retain_age.as_secs()), (1800, 604_800));
     assert_eq!((alerts.retain_count, alerts.retain_bytes, alerts.topic_count), (1_000_000, 1 << 30, 100_000));
     assert_eq!((engine.kind, engine.durability), (EngineKind::Embedded, Durability::Fsync));
+    assert_eq!(
+        (hooks.max_body, hooks.github_secret_file.as_str(), hooks.github_topics),
+        (1 << 20, "", vec![Pattern::All])
+    );
     assert_eq!((hub.memory, hub.max_subscriptions, hub.max_subscriptions_per_key), (64 << 20, 1024, 64));
     assert_eq!((limits.publish_rate, limits.streams_per_key, limits.failed_auth_rate), (0, 0, 30));
     assert_eq!((log.target, log.level, log.mirror_alerts), (LogTarget::Auto, LogLevel::Info, false));

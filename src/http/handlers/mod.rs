@@ -1,6 +1,7 @@
 //! What each route does: typed requests to the service, its answers to the wire.
 
 mod alerts;
+mod hooks;
 mod keys;
 mod state;
 
@@ -14,7 +15,8 @@ use super::error::HttpError;
 use super::request::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Route};
-use super::{Peer, Settings, auth, cors, page};
+use super::{Door, Peer, Settings, auth, cors, page};
+use crate::hooks::Sender;
 use crate::service::{Caller, Service};
 
 /// A request whose caller is known.
@@ -86,12 +88,16 @@ async fn dispatch(
     }
     let argument = found.argument.map(|text| request::decode(text, false)).transpose()?;
     let mut parameters = Parameters::parse(request.uri().query())?;
+    if route == Route::Hook(Sender::GitHub) && peer.door == Door::Http {
+        return hooks::receive_signed(&service, &settings, peer, request, parameters, argument).await;
+    }
     let caller = auth::caller(&service, &settings, peer, request.headers(), &mut parameters, route).await?;
     let context = Context { service, settings, caller, request, parameters, argument };
     match route {
         Route::Publish => alerts::publish(context).await,
         Route::Read => alerts::read(context).await,
         Route::Ticket => alerts::ticket(context).await,
+        Route::Hook(sender) => hooks::receive(context, sender).await,
         Route::Health => state::health(context),
         Route::Status => state::status(context).await,
         Route::Metrics => state::metrics(context).await,

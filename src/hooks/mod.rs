@@ -1,0 +1,151 @@
+//! What other tools send, as alerts: a payload in, drafts and what tells their repeats out.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`notification`] | the groups of alerts that Alertmanager and Grafana send |
+//! | [`github`] | GitHub's events |
+//! | [`signature`] | how GitHub signs them |
+//! | [`ntfy`] | the headers of ntfy's publishers |
+//!
+//! Called by the HTTP layer, which has checked who sends. Pure values: no clock, no I/O. What a sender may leave out has a
+//! default; what is not as its format says is an error that names the field, and then the whole payload is refused. Texts of any
+//! length become messages within bounds; nothing else is lost but what the tables in the documentation leave out.
+
+pub mod github;
+pub mod notification;
+pub mod ntfy;
+pub mod signature;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::alert::{Draft, DraftError, Level, Metadata, Topic};
+
+/// Alerts of one payload.
+pub const MOST: usize = 4096;
+
+/// The tools whose payloads are understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Prometheus Alertmanager's webhook.
+    Alertmanager,
+    /// Grafana's contact point of the type webhook.
+    Grafana,
+    /// A webhook of a GitHub repository, organisation or app.
+    GitHub,
+}
+
+impl Sender {
+    /// As it stands in the path and in metadata.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Grafana => "grafana",
+            Self::GitHub => "github",
+        }
+    }
+
+    /// The alerts of a payload, all for one topic.
+    ///
+    /// # Errors
+    /// [`DraftError::Malformed`] where the body is no JSON, else [`DraftError::Field`]; none of it is an alert then.
+    pub fn read<'h>(
+        self,
+        topic: &Topic,
+        header: impl Fn(&str) -> Option<&'h str>,
+        body: &[u8],
+    ) -> Result<Vec<Entry>, DraftError> {
+        match self {
+            Self::Alertmanager | Self::Grafana => notification::read(self, topic, body),
+            Self::GitHub => github::read(topic, header, body),
+        }
+    }
+}
+
+/// An alert of a payload, and how its repeats are told.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The alert.
+    pub draft: Draft,
+    /// Names what it is about, apart from all keys that publishers choose.
+    pub key: String,
+    /// The state of that; the same one again is a repeat.
+    pub state: String,
+}
+
+impl Entry {
+    fn new(sender: Sender, id: &str, state: String, draft: Draft) -> Self {
+        // A header cannot hold a NUL, so no publisher's own key can be this one.
+        let key = format!("\0{}\0{}\0{id}", sender.as_str(), draft.topic());
+        Self { draft, key, state }
+    }
+}
+
+fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
+    DraftError::Field { field: field.into(), reason: reason.to_string() }
+}
+
+/// Reads a payload; an error names the field by its path.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DraftError> {
+    // serde would take a struct's fields from an array by their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(field("body", "must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let malformed = |error: &serde_json::Error| DraftError::Malformed(format!("the body is not JSON: {error}"));
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        if !error.is_data() {
+            return malformed(&error);
+        }
+        let (reason, path) = (error.to_string(), if path == "." { String::new() } else { path });
+        let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        match (missing, path.as_str()) {
+            (Some(name), "") => field(name, "is missing"),
+            (Some(name), path) => field(format!("{path}.{name}"), "is missing"),
+            (None, "") => field("body", reason),
+            (None, _) => field(path, reason),
+        }
+    })?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(parsed)
+}
+
+fn draft(topic: &Topic, message: &str, level: Level, metadata: &impl Serialize) -> Result<Draft, DraftError> {
+    Draft::new(topic.clone(), short(message), level, metadata_of(metadata)?)
+}
+
+fn metadata_of(value: &impl Serialize) -> Result<Metadata, DraftError> {
+    let raw = serde_json::value::to_raw_value(value).map_err(|error| field("metadata", error))?;
+    Metadata::new(&raw).map_err(|reason| field("metadata", reason))
+}
+
+/// A text within the bound of a message; what is cut ends in `…`.
+fn short(text: &str) -> String {
+    const CUT: &str = "…";
+    if text.len() <= Draft::MAX_MESSAGE {
+        return text.to_owned();
+    }
+    let end = (0..=Draft::MAX_MESSAGE - CUT.len()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}{CUT}", &text[..end])
+}
+
+/// A text that says something.
+fn said(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(short("ä"), "ä");
+        assert_eq!(short(&"x".repeat(4096)).len(), 4096);
+        let cut = short(&"ä".repeat(3000));
+        assert!(cut.len() <= 4096 && cut.len() > 4090 && cut.ends_with("ä…"), "{}", cut.len());
+    }
+}

@@ -1,0 +1,295 @@
+//! The groups of alerts that Alertmanager and Grafana send: one format, to which Grafana adds fields.
+//!
+//! A group is sent again whenever something in it changes and as long as an alert of it fires, so most of what comes in was
+//! there before: an alert is known by its fingerprint, and is new when its status or start is another than the last time.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, MOST, Sender, draft, field, parse, said, short};
+use crate::alert::{DraftError, Level, Topic};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    alerts: Vec<Alert>,
+    #[serde(default)]
+    receiver: String,
+    #[serde(default, rename = "externalURL")]
+    external_url: String,
+    /// So many were left out by the sender.
+    #[serde(default)]
+    truncated_alerts: u64,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Firing,
+    Resolved,
+}
+
+type Texts = BTreeMap<String, String>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Alert {
+    status: Status,
+    fingerprint: String,
+    starts_at: String,
+    #[serde(default)]
+    ends_at: String,
+    #[serde(default)]
+    labels: Texts,
+    #[serde(default)]
+    annotations: Texts,
+    #[serde(default, rename = "generatorURL")]
+    generator_url: String,
+    #[serde(default, rename = "dashboardURL")]
+    dashboard_url: String,
+    #[serde(default, rename = "panelURL")]
+    panel_url: String,
+    #[serde(default, rename = "silenceURL")]
+    silence_url: String,
+    #[serde(default)]
+    values: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details<'a> {
+    source: &'static str,
+    status: Status,
+    labels: &'a Texts,
+    annotations: Texts,
+    fingerprint: &'a str,
+    starts_at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<&'a str>,
+    #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
+    generator_url: &'a str,
+    #[serde(rename = "dashboardURL", skip_serializing_if = "str::is_empty")]
+    dashboard_url: &'a str,
+    #[serde(rename = "panelURL", skip_serializing_if = "str::is_empty")]
+    panel_url: &'a str,
+    #[serde(rename = "silenceURL", skip_serializing_if = "str::is_empty")]
+    silence_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: &'a Option<BTreeMap<String, serde_json::Value>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    receiver: &'a str,
+    #[serde(rename = "externalURL", skip_serializing_if = "str::is_empty")]
+    external_url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated_alerts: Option<u64>,
+}
+
+/// The alerts of a group.
+///
+/// # Errors
+/// As [`Sender::read`](super::Sender::read).
+pub fn read(sender: Sender, topic: &Topic, body: &[u8]) -> Result<Vec<Entry>, DraftError> {
+    let group: Group = parse(body)?;
+    if group.alerts.len() > MOST {
+        let sent = group.alerts.len();
+        return Err(field(
+            "alerts",
+            format!("has {sent} alerts, {MOST} are taken: group by more labels, or set max_alerts"),
+        ));
+    }
+    group.alerts.iter().enumerate().map(|(at, alert)| alert.entry(sender, topic, &group, at)).collect()
+}
+
+impl Alert {
+    fn entry(&self, sender: Sender, topic: &Topic, group: &Group, at: usize) -> Result<Entry, DraftError> {
+        if self.fingerprint.is_empty() {
+            return Err(field(format!("alerts[{at}].fingerprint"), "must not be empty"));
+        }
+        let is_resolved = self.status == Status::Resolved;
+        let (message, level) = match self.status {
+            Status::Firing => (self.words(), self.level()),
+            Status::Resolved => (format!("resolved: {}", self.words()), Level::Info),
+        };
+        let details = Details {
+            source: sender.as_str(),
+            status: self.status,
+            labels: &self.labels,
+            annotations: self.annotations.iter().map(|(name, text)| (name.clone(), short(text))).collect(),
+            fingerprint: &self.fingerprint,
+            starts_at: &self.starts_at,
+            ends_at: is_resolved.then_some(&self.ends_at),
+            generator_url: &self.generator_url,
+            dashboard_url: &self.dashboard_url,
+            panel_url: &self.panel_url,
+            silence_url: &self.silence_url,
+            values: &self.values,
+            receiver: &group.receiver,
+            external_url: &group.external_url,
+            truncated_alerts: (group.truncated_alerts > 0).then_some(group.truncated_alerts),
+        };
+        let draft = draft(topic, &message, level, &details)?;
+        let state = format!("{} {}", if is_resolved { "resolved" } else { "firing" }, self.starts_at);
+        Ok(Entry::new(sender, &self.fingerprint, state, draft))
+    }
+
+    fn level(&self) -> Level {
+        match self.labels.get("severity").map(|word| word.trim().to_ascii_lowercase()).as_deref() {
+            Some("critical" | "error" | "page") => Level::Error,
+            Some("warning" | "warn") => Level::Warn,
+            _ => Level::Info,
+        }
+    }
+
+    /// What the rule's author says of it, else its name and labels.
+    fn words(&self) -> String {
+        let written = ["summary", "description", "message"].into_iter();
+        if let Some(words) = written.filter_map(|name| said(self.annotations.get(name)?)).next() {
+            return words.to_owned();
+        }
+        let name = self.labels.get("alertname").and_then(|name| said(name)).unwrap_or("an alert without a name");
+        let labels = self.labels.iter().filter(|(name, _)| *name != "alertname");
+        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
+        if labels.is_empty() { name.to_owned() } else { format!("{name} ({})", labels.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn topic() -> Topic {
+        "ops.db".parse().unwrap()
+    }
+
+    fn alert(change: &Value) -> Value {
+        let mut alert = json!({
+            "status": "firing",
+            "labels": {"alertname": "DiskFull", "instance": "db1", "severity": "critical"},
+            "annotations": {"summary": "disk of db1 is full", "description": "91 %"},
+            "startsAt": "2026-11-23T17:33:10.123Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus.example/graph",
+            "fingerprint": "c6eadffa33fcdf37",
+        });
+        for (name, value) in change.as_object().unwrap() {
+            alert[name] = value.clone();
+        }
+        alert
+    }
+
+    fn read_one(change: &Value) -> Entry {
+        let group = json!({"version": "4", "receiver": "r", "alerts": [alert(change)]});
+        read(Sender::Alertmanager, &topic(), group.to_string().as_bytes()).unwrap().pop().unwrap()
+    }
+
+    fn written(entry: &Entry) -> Value {
+        serde_json::from_slice(&entry.draft.record(crate::alert::Id::at(1), 0).json).unwrap()
+    }
+
+    fn refused(group: &Value) -> String {
+        read(Sender::Alertmanager, &topic(), group.to_string().as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_alert_keeps_what_it_says() {
+        let alert = written(&read_one(&json!({})));
+        assert_eq!(
+            (&alert["topic"], &alert["message"], &alert["level"]),
+            (&json!("ops.db"), &json!("disk of db1 is full"), &json!("error"))
+        );
+        assert_eq!(
+            alert["metadata"],
+            json!({
+                "source": "alertmanager",
+                "status": "firing",
+                "labels": {"alertname": "DiskFull", "instance": "db1", "severity": "critical"},
+                "annotations": {"summary": "disk of db1 is full", "description": "91 %"},
+                "fingerprint": "c6eadffa33fcdf37",
+                "startsAt": "2026-11-23T17:33:10.123Z",
+                "generatorURL": "http://prometheus.example/graph",
+                "receiver": "r",
+            })
+        );
+    }
+
+    #[test]
+    fn the_severity_decides_the_level_until_it_is_resolved() {
+        let level = |severity: &str, status: &str| {
+            read_one(&json!({"status": status, "labels": {"severity": severity}})).draft.level()
+        };
+        for (severity, expected) in [
+            ("critical", Level::Error),
+            ("error", Level::Error),
+            ("page", Level::Error),
+            ("Critical", Level::Error),
+            ("warning", Level::Warn),
+            ("info", Level::Info),
+            ("none", Level::Info),
+        ] {
+            assert_eq!((level(severity, "firing"), level(severity, "resolved")), (expected, Level::Info), "{severity}");
+        }
+        assert_eq!(read_one(&json!({"labels": {}})).draft.level(), Level::Info);
+    }
+
+    #[test]
+    fn the_message_is_the_first_words_there_are() {
+        let message = |change: &Value| written(&read_one(change))["message"].as_str().unwrap().to_owned();
+        assert_eq!(message(&json!({"annotations": {"summary": " ", "description": "91 %"}})), "91 %");
+        assert_eq!(message(&json!({"annotations": {"message": "m"}})), "m");
+        assert_eq!(message(&json!({"annotations": {}})), "DiskFull (instance=db1, severity=critical)");
+        assert_eq!(message(&json!({"annotations": {}, "labels": {"alertname": "Up"}})), "Up");
+        assert_eq!(message(&json!({"annotations": {}, "labels": {}})), "an alert without a name");
+        let resolved = json!({"status": "resolved", "endsAt": "2026-11-23T18:00:00Z"});
+        assert_eq!(message(&resolved), "resolved: disk of db1 is full");
+        assert_eq!(written(&read_one(&resolved))["metadata"]["endsAt"], "2026-11-23T18:00:00Z");
+        let long = message(&json!({"annotations": {"summary": "ä".repeat(5000)}}));
+        assert!(long.len() <= 4096 && long.ends_with('…'));
+    }
+
+    #[test]
+    fn an_alert_is_known_by_its_fingerprint_and_changes_with_status_and_start() {
+        let told = |change: &Value| {
+            let Entry { key, state, .. } = read_one(change);
+            (key, state)
+        };
+        let first = told(&json!({}));
+        assert_eq!(told(&json!({"annotations": {"summary": "now 95 %"}})), first);
+        let resolved = told(&json!({"status": "resolved"}));
+        assert!(resolved.0 == first.0 && resolved.1 != first.1);
+        assert_ne!(told(&json!({"startsAt": "2026-11-24T00:00:00Z"})).1, first.1);
+        assert_ne!(told(&json!({"fingerprint": "other"})).0, first.0);
+        let group = json!({"alerts": [alert(&json!({}))]}).to_string();
+        let of =
+            |sender, topic: &str| read(sender, &topic.parse().unwrap(), group.as_bytes()).unwrap().pop().unwrap().key;
+        assert_ne!(of(Sender::Grafana, "ops.db"), first.0);
+        assert_ne!(of(Sender::Alertmanager, "ops"), first.0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        let with = |change: Value| json!({"alerts": [alert(&json!({})), alert(&change)]});
+        for (group, words) in [
+            (json!({}), "alerts: is missing"),
+            (json!([]), "body: must be a JSON object"),
+            (json!("text"), "body: invalid type"),
+            (json!({"alerts": {}}), "alerts: invalid type"),
+            (json!({"alerts": [5]}), "alerts[0]: invalid type"),
+            (with(json!({"status": "pending"})), "alerts[1].status: unknown variant `pending`"),
+            (with(json!({"fingerprint": ""})), "alerts[1].fingerprint: must not be empty"),
+            (with(json!({"startsAt": 5})), "alerts[1].startsAt: invalid type"),
+            (with(json!({"labels": {"severity": 1}})), "alerts[1].labels.severity: invalid type"),
+            (json!({"alerts": [{"status": "firing"}]}), "alerts[0].fingerprint: is missing"),
+            (json!({"alerts": vec![alert(&json!({})); MOST + 1]}), "alerts: has 4097 alerts"),
+        ] {
+            assert!(refused(&group).starts_with(words), "{words}: {}", refused(&group));
+        }
+        for body in ["", "{", "{\"alerts\":[]} x", "\u{feff}{}"] {
+            let error = read(Sender::Grafana, &topic(), body.as_bytes()).unwrap_err();
+            assert!(matches!(error, DraftError::Malformed(_)), "{body}: {error}");
+        }
+        assert!(read(Sender::Grafana, &topic(), br#"{"alerts":[]}"#).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,84 @@
+//! The headers with which ntfy's publishers say more than a text: title, priority and tags.
+
+use serde::Serialize;
+
+use super::{field, metadata_of, said, short};
+use crate::alert::{DraftError, Level, Metadata};
+
+#[derive(Serialize)]
+struct Details {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u8>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+}
+
+/// What the headers say of a text: its level, if they name a priority, and its metadata.
+///
+/// # Errors
+/// [`DraftError::Field`] for a priority that ntfy does not have.
+pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
+    let first = |names: &[&str]| names.iter().find_map(|name| said(header(name)?));
+    let title = first(&["title", "x-title", "ti", "t"]).map(short);
+    let priority = match first(&["priority", "x-priority", "prio", "p"]) {
+        // HTTP has a header of this name too (RFC 9218), which browsers and proxies send: u=1, i.
+        Some(text) if text.starts_with("u=") || text == "i" => None,
+        Some(text) => Some(priority(text)?),
+        None => None,
+    };
+    let tags = first(&["tags", "x-tags", "tag", "ta"]).into_iter().flat_map(|tags| tags.split(','));
+    let tags: Vec<_> = tags.filter_map(said).map(short).collect();
+    let level = priority.map(|number| match number {
+        5 => Level::Error,
+        4 => Level::Warn,
+        _ => Level::Info,
+    });
+    Ok((level, metadata_of(&Details { title, priority, tags })?))
+}
+
+fn priority(text: &str) -> Result<u8, DraftError> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "min" => Ok(1),
+        "2" | "low" => Ok(2),
+        "3" | "default" => Ok(3),
+        "4" | "high" => Ok(4),
+        "5" | "max" | "urgent" => Ok(5),
+        _ => Err(field("Priority", "is 1 to 5, or min, low, default, high, max or urgent")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(headers: &[(&str, &str)]) -> Result<(Option<Level>, String), String> {
+        let find = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        read(find).map(|(level, metadata)| (level, metadata.as_str().to_owned())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_headers_become_level_and_metadata() {
+        assert_eq!(told(&[]), Ok((None, "{}".into())));
+        let all = [("title", "Backup"), ("priority", "high"), ("tags", "warning, skull,,disk")];
+        let metadata = r#"{"title":"Backup","priority":4,"tags":["warning","skull","disk"]}"#;
+        assert_eq!(told(&all), Ok((Some(Level::Warn), metadata.into())));
+        for (word, level) in [
+            ("urgent", Level::Error),
+            ("5", Level::Error),
+            ("MAX", Level::Error),
+            ("4", Level::Warn),
+            ("min", Level::Info),
+        ] {
+            assert_eq!(told(&[("p", word)]).unwrap().0, Some(level), "{word}");
+        }
+        assert_eq!(told(&[("x-title", "ä"), ("title", " ")]).unwrap().1, r#"{"title":"ä"}"#);
+    }
+
+    #[test]
+    fn a_priority_is_ntfys_or_https() {
+        assert_eq!(told(&[("priority", "u=1, i")]), Ok((None, "{}".into())));
+        assert!(told(&[("priority", "6")]).unwrap_err().starts_with("Priority: is 1 to 5"));
+    }
+}
