@@ -21,10 +21,13 @@ impl Alertmanager {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         fs::write(directory.path().join("key"), format!("{}\n", key.secret)).unwrap();
-        let configuration = format!(
-            "route:\n  receiver: alertd\n  group_by: [alertname]\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: alertd\n    webhook_configs:\n      - url: http://{}/hooks/alertmanager/ops\n        http_config:\n          authorization:\n            credentials_file: {at}/key\n",
-            daemon.address
-        );
+        // As the documentation has it, but for the places, and without its patience.
+        let example =
+            include_str!("../../packaging/doc/hooks.md").split("```").find_map(|block| block.strip_prefix("yaml\n"));
+        let configuration = example.unwrap().replace("localhost:8080", &daemon.address.to_string());
+        let configuration = configuration.replace("/etc/alertmanager/alertd.key", &format!("{at}/key"));
+        let configuration =
+            configuration.replace("group_wait: 10s", "group_wait: 0s").replace("interval: 1m", "interval: 1s");
         fs::write(directory.path().join("alertmanager.yml"), configuration).unwrap();
         let listen = fixed_port();
         let child = Command::new("prometheus-alertmanager")
