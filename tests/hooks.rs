@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Alertmanager, Answer, Daemon, Key, Request, raw};
+use crate::harness::{Alertmanager, Answer, Daemon, Key, Request, fixed_port, raw};
 
 const ALERTMANAGER: &str = include_str!("hooks/alertmanager.json");
 const GRAFANA: &str = include_str!("hooks/grafana.json");
@@ -296,4 +296,20 @@ fn the_real_alertmanager_fires_and_resolves() {
     );
     assert_eq!(resolved["metadata"]["fingerprint"], fired["metadata"]["fingerprint"]);
     assert_eq!(resolved["metadata"]["endsAt"], "2020-01-01T00:10:00Z");
+}
+
+#[test]
+fn the_real_alertmanager_sends_again_what_nobody_took() {
+    let port = fixed_port();
+    let mut daemon = Daemon::with_environment("", &[("ALERTD_HTTP_LISTEN", &port)]);
+    let (publisher, reader) = (daemon.key("alertmanager"), daemon.key("alice"));
+    let alertmanager = Alertmanager::start(&daemon, &publisher);
+    daemon.kill();
+    alertmanager.tell("db1", "2099-01-01T00:00:00Z");
+    alertmanager.failed();
+    let daemon = daemon.again();
+    let mut stream = daemon.stream(&reader, "/alerts/ops?since=all");
+    assert_eq!(stream.message(), "The disk of db1 is full");
+    alertmanager.tell("db2", "2099-01-01T00:00:00Z");
+    assert_eq!(stream.message(), "The disk of db2 is full");
 }

@@ -30,6 +30,9 @@ pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Leve
     };
     let tags = first(&["tags", "x-tags", "tag", "ta"]).into_iter().flat_map(|tags| tags.split(','));
     let tags: Vec<_> = tags.filter_map(said).map(short).collect();
+    if title.is_none() && priority.is_none() && tags.is_empty() {
+        return Ok((None, Metadata::default()));
+    }
     let level = priority.map(|number| match number {
         5 => Level::Error,
         4 => Level::Warn,

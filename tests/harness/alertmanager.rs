@@ -56,6 +56,18 @@ impl Alertmanager {
         let told = Request::post("/api/v2/alerts").json(&alert).to(self.address);
         assert_eq!(told.status, 200, "{told:?}");
     }
+
+    /// Waits until it was refused, or found nobody.
+    pub fn failed(&self) {
+        let failed = || {
+            let metrics = Request::get("/metrics").to(self.address).text();
+            let line = metrics.lines().find(|line| {
+                line.starts_with("alertmanager_notification_requests_failed_total{integration=\"webhook\"")
+            })?;
+            (!line.ends_with(" 0")).then_some(())
+        };
+        eventually("a failed notification", failed);
+    }
 }
 
 impl Drop for Alertmanager {
