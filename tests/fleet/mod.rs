@@ -1,5 +1,6 @@
 //! Several alertd on one Redis: one log, one order, and what becomes of it when something breaks.
 
+mod access;
 mod cluster;
 mod faults;
 mod keys;

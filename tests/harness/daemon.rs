@@ -43,7 +43,10 @@ impl Log {
         let lines = self.lines.lock().unwrap();
         let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
         let (lines, _) = self.more.wait_timeout_while(lines, PATIENCE, |lines| found(lines).is_none()).unwrap();
-        found(&lines).unwrap_or_else(|| panic!("the log never said {text:?}:\n{}", lines.join("\n")))
+        let (found, all) = (found(&lines), lines.join("\n"));
+        // Or the log could not be shown where the test fails.
+        drop(lines);
+        found.unwrap_or_else(|| panic!("the log never said {text:?}:\n{all}"))
     }
 }
 

@@ -26,7 +26,7 @@ impl Redis {
     pub fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let arguments = ["--save", ""].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let mut server = Self { child: None, directory, port, arguments };
         server.again();
         server
@@ -53,13 +53,8 @@ impl Redis {
     pub fn again(&mut self) {
         self.kill();
         let mut command = Command::new("redis-server");
-        // Files are named first, options behind them.
-        let (files, options): (Vec<_>, Vec<_>) = self.arguments.iter().partition(|argument| argument.starts_with('/'));
-        command.args(files).args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
-        if !self.arguments.iter().any(|argument| argument == "--sentinel") {
-            command.args(["--save", ""]);
-        }
-        command.args(options).current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(&self.arguments).args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed"));
         self.answers();
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
+    RedisError,
 };
 use redis::{IntoConnectionInfo, TlsCertificates, Value};
 use tokio::sync::mpsc;
@@ -140,19 +141,41 @@ impl Link {
     }
 
     async fn open(&self, address: &Address, config: AsyncConnectionConfig) -> Result<MultiplexedConnection, LinkError> {
+        self.open_as(address, config, true).await
+    }
+
+    async fn open_as(
+        &self,
+        address: &Address,
+        config: AsyncConnectionConfig,
+        authenticate: bool,
+    ) -> Result<MultiplexedConnection, LinkError> {
         let failed = |error| LinkError::Server(shown(address), error);
-        let client = self.client(address).map_err(failed)?;
+        let client = self.client(address, authenticate).map_err(failed)?;
         // The time-out of the library does not cover TLS and the greeting.
         let opened = tokio::time::timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await;
         opened.map_err(|_| LinkError::Late(shown(address)))?.map_err(failed)
     }
 
-    fn client(&self, (host, port): &Address) -> Result<Client, RedisError> {
+    /// Sentinels often have no password where their servers have one, and refuse who offers one.
+    async fn open_to_ask(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
+        match self.open(address, config()).await {
+            Err(LinkError::Server(_, error))
+                if matches!(self.topology, Topology::Sentinel { .. })
+                    && error.kind() == ErrorKind::AuthenticationFailed =>
+            {
+                self.open_as(address, config(), false).await
+            }
+            opened => opened,
+        }
+    }
+
+    fn client(&self, (host, port): &Address, authenticate: bool) -> Result<Client, RedisError> {
         let mut redis = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-        if let Some(username) = &self.username {
+        if let Some(username) = self.username.as_ref().filter(|_| authenticate) {
             redis = redis.set_username(username);
         }
-        if let Some(password) = &self.password {
+        if let Some(password) = self.password.as_ref().filter(|_| authenticate) {
             redis = redis.set_password(password.as_str());
         }
         let address = match self.tls {
@@ -205,7 +228,7 @@ impl Link {
         let mut reasons = Vec::new();
         for server in servers {
             let answer = async {
-                let mut connection = self.open(server, config()).await?;
+                let mut connection = self.open_to_ask(server).await?;
                 ask.query_async::<Value>(&mut connection).await.map_err(|error| LinkError::Server(shown(server), error))
             };
             match answer.await {

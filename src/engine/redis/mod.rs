@@ -96,6 +96,9 @@ struct Inner {
     readers: Semaphore,
 }
 
+/// Between two words on a trouble that lasts and changes.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
 /// What the tasks know together.
 struct Shared {
     link: Link,
@@ -124,6 +127,8 @@ struct State {
     head: Id,
     /// Why publishing would fail, if it would.
     trouble: Option<String>,
+    /// What the log was told of it last, and when.
+    said: Option<(String, Instant)>,
     /// For readers; none while the server is away.
     connection: Option<MultiplexedConnection>,
     /// What its settings can lose.
@@ -178,15 +183,26 @@ impl Shared {
         self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
     }
 
+    /// Notes why publishing would fail, or that it would not. A trouble that lasts is said again when it is another one, but
+    /// not with every try.
     fn set_trouble(&self, trouble: Option<String>) {
-        let changed = self.state(|state| {
-            let changed = state.trouble.is_some() != trouble.is_some();
+        let is_news = self.state(|state| {
+            let was_away = state.trouble.is_some();
             state.trouble.clone_from(&trouble);
-            changed
+            let Some(trouble) = &trouble else {
+                state.said = None;
+                return was_away;
+            };
+            let is_known = |(said, at): &(String, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
+            let is_news = !state.said.as_ref().is_some_and(is_known);
+            if is_news {
+                state.said = Some((trouble.clone(), Instant::now()));
+            }
+            is_news
         });
         match trouble {
-            Some(trouble) if changed => tracing::error!(message_id = "engine-away", "{trouble}"),
-            None if changed => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
+            Some(trouble) if is_news => tracing::error!(message_id = "engine-away", "{trouble}"),
+            None if is_news => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
             _ => {}
         }
     }
