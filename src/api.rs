@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::alert::{Id, Pattern};
+use crate::alert::{Id, Pattern, Topic};
 use crate::key::Scope;
 use crate::sse::Gap;
 
@@ -152,6 +152,15 @@ pub struct Rotate {
 pub struct Keys {
     /// The keys, by user and age.
     pub keys: Vec<KeyInfo>,
+}
+
+/// `GET /topics`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Topics {
+    /// Topics that have alerts and that the key may read, in order, 1,000 at the most.
+    pub topics: Vec<Topic>,
+    /// Whether there are others behind them: ask with a longer `prefix`.
+    pub more: bool,
 }
 
 /// The answer to `POST /reload`.

@@ -7,6 +7,7 @@
 mod conformance;
 pub mod embedded;
 pub mod redis;
+pub mod topics;
 
 use std::sync::Arc;
 

@@ -17,6 +17,8 @@ pub enum Route {
     Read,
     /// `POST /hooks/alertmanager` and the like.
     Hook(Sender),
+    /// `GET /topics`.
+    Topics,
     /// `POST /tickets`.
     Ticket,
     /// `GET /health`.
@@ -70,6 +72,7 @@ const PATHS: &[(&str, Path)] = {
         ("/hooks/grafana/{topic}", Path { methods: GRAFANA, allow: "PUT, POST, OPTIONS" }),
         ("/hooks/github", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
         ("/hooks/github/{topic}", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
+        ("/topics", Path { methods: &[(Method::GET, Route::Topics)], allow: "GET, HEAD, OPTIONS" }),
         ("/tickets", Path { methods: &[(Method::POST, Route::Ticket)], allow: "POST, OPTIONS" }),
         ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
         ("/", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),

@@ -7,7 +7,9 @@ use super::ends::Ends;
 use super::places::Full;
 use super::{Caller, Cohort, Refusal, Service, Settings, Stream};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
+use crate::api::Topics;
 use crate::engine::Range;
+use crate::engine::topics::{Listing, MOST};
 use crate::key::Scope;
 use crate::sse::{Format, Gap};
 
@@ -108,6 +110,20 @@ impl Service {
         let seek = self.engine.seek(&start, &filter, horizon, self.latest_after_ms(&self.settings.load())).await?;
         let page = self.engine.read(range(seek.after)).await?;
         Ok(HistoryPage { records: page.records, next: page.next, gap: seek.gap })
+    }
+
+    /// Topics with alerts that begin so and that the caller may read.
+    ///
+    /// # Errors
+    /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
+    pub async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
+        caller.require(Scope::Subscribe)?;
+        let patterns = match caller {
+            Caller::Key(grant) => &grant.topics[..],
+            _ => &[Pattern::All],
+        };
+        let Listing { topics, more } = self.engine.topics(patterns, prefix, MOST).await?;
+        Ok(Topics { topics, more })
     }
 
     fn latest_after_ms(&self, settings: &Settings) -> u64 {

@@ -21,8 +21,9 @@ use std::time::Duration;
 use redb::Database;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::topics::Run;
 use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
-use crate::alert::{Filter, Id, Start};
+use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use read::View;
@@ -194,6 +195,10 @@ impl Embedded {
 
     pub(super) async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
         self.view(move |view| view.read(&range, true)).await
+    }
+
+    pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, ReadError> {
+        self.view(move |view| view.topics(&runs, most)).await
     }
 
     pub(super) fn head(&self) -> Id {

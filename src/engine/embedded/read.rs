@@ -9,7 +9,8 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
 use super::codec::{State, TopicRow, decode_head, decode_record};
 use super::tables::{BY_TOPIC, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
-use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
+use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
+use crate::engine::topics::Run;
 use crate::engine::{Known, Page, Range, Seek};
 
 /// Topics that are merged from the index; for more the log is scanned.
@@ -118,6 +119,26 @@ impl View {
             }
         }
         Ok(())
+    }
+
+    /// The first `most` of each run.
+    pub(super) fn topics(&self, runs: &[Run], most: usize) -> Result<Vec<Topic>, StoreError> {
+        let mut topics = Vec::new();
+        for run in runs {
+            let (Run::One(name) | Run::From(name)) = run;
+            for entry in self.topics.range(name.as_str()..)?.take(most) {
+                let (found, _) = entry?;
+                let is_in = match run {
+                    Run::One(_) => found.value() == name,
+                    Run::From(_) => found.value().starts_with(name),
+                };
+                if !is_in {
+                    break;
+                }
+                topics.extend(found.value().parse::<Topic>());
+            }
+        }
+        Ok(topics)
     }
 
     fn latest(&self, filter: &Filter, until: Id, latest_after_ms: u64) -> Result<Vec<Record>, StoreError> {

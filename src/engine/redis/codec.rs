@@ -7,7 +7,7 @@ use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
 use super::link::Link;
-use crate::alert::{Id, Level, Record};
+use crate::alert::{Id, Level, Record, Topic};
 use crate::api::NodeStatus;
 use crate::engine::{Known, Page};
 
@@ -77,6 +77,11 @@ pub(super) fn page(answer: &[Vec<u8>]) -> Option<Page> {
         trimmed: id(trimmed)?,
         oldest: optional_id(oldest)?,
     })
+}
+
+/// What `topics` answers.
+pub(super) fn topics(answer: &[Vec<u8>]) -> Option<Vec<Topic>> {
+    answer.iter().map(|name| text(name)?.parse().ok()).collect()
 }
 
 /// What `tick` answers.

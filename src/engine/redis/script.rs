@@ -7,6 +7,7 @@ use redis::{RedisError, Script, ToRedisArgs};
 
 use super::link::Link;
 use crate::alert::{Filter, Id, Pattern};
+use crate::engine::topics::Run;
 use crate::engine::{Publish, Range, Retention};
 
 macro_rules! script {
@@ -22,6 +23,7 @@ script!(TICK, "tick.lua");
 script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
+script!(TOPICS, "topics.lua");
 
 /// A script with its arguments.
 pub(super) struct Arguments {
@@ -193,6 +195,14 @@ pub(super) fn save_keys(
         call = call.arg(id).arg(json);
     }
     gone.iter().fold(call, |call, id| call.arg(id))
+}
+
+pub(super) fn topics(link: &Link, time: String, runs: &[Run], most: usize) -> Arguments {
+    let run = |run: &Run| match run {
+        Run::One(name) => format!("={name}"),
+        Run::From(name) => format!("<{name}"),
+    };
+    runs.iter().map(run).fold(Arguments::new(&TOPICS, link, time).arg(most), Arguments::arg)
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -28,6 +28,12 @@ pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpErro
     Ok(response::json(StatusCode::OK, &Published { status: "alert stored".into(), alert: raw(&stored.record) }))
 }
 
+pub(super) async fn topics(mut context: Context) -> Result<Response<Body>, HttpError> {
+    let prefix = context.parameters.one("prefix")?.unwrap_or_default();
+    context.parameters.finish("prefix")?;
+    Ok(response::json(StatusCode::OK, &context.service.topics(&context.caller, &prefix).await?))
+}
+
 pub(super) async fn ticket(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
     let body = request::body(context.request.into_body(), &context.settings).await?;

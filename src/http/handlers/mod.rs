@@ -96,6 +96,7 @@ async fn dispatch(
     match route {
         Route::Publish => alerts::publish(context).await,
         Route::Read => alerts::read(context).await,
+        Route::Topics => alerts::topics(context).await,
         Route::Ticket => alerts::ticket(context).await,
         Route::Hook(sender) => hooks::receive(context, sender).await,
         Route::Health => state::health(context),

@@ -1,5 +1,7 @@
 //! What every engine must hold, run against each of them.
 
+mod topics;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
