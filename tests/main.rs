@@ -7,6 +7,7 @@ mod harness;
 
 mod clients;
 mod command_line;
+mod completions;
 mod crash;
 mod ctl;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]

@@ -1,4 +1,4 @@
-//! Man pages from the definitions of the command lines, and completions.
+//! Man pages from the definitions of the command lines.
 //!
 //! The help's closing text becomes sections: a line at the margin that ends with a colon is a heading, indented lines
 //! stay as they are, and what comes before any heading are notes.
@@ -24,14 +24,6 @@ pub fn write(dir: &Path) -> Result<(), Failure> {
     let daemon = page(&config::args::DaemonArgs::command(), "8");
     save(&dir.join("alertd.8"), daemon.as_bytes())?;
     save(&dir.join("alertd.toml.5"), config::man().as_bytes())
-}
-
-/// The completions of a shell.
-#[must_use]
-pub fn completions(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Ctl::command(), "alertctl", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 fn tree(command: &Command, dir: &Path) -> Result<(), Failure> {
@@ -120,13 +112,5 @@ mod tests {
         assert!(tail.contains(".SH EXAMPLES\n.nf\n") && tail.contains("ALERT_METADATA"), "{tail}");
         assert!(read("alertd.8").contains(".SH NOTES\nExit codes") && !read("alertd.toml.5").is_empty());
         assert!(write(&dir.path().join("missing")).is_err());
-    }
-
-    #[test]
-    fn completions_know_the_commands() {
-        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
-            let script = completions(shell);
-            assert!(["publish", "tail", "history", "rotate"].iter().all(|word| script.contains(word)), "{shell}");
-        }
     }
 }

@@ -17,12 +17,14 @@
 //! | [`progress`] | how far a long replay is |
 //! | [`text`] | text as a terminal shows it: harmless, aligned, wrapped |
 //! | [`terminal`] | the terminal: its size, its colours |
-//! | [`man`] | man pages and completions |
+//! | [`man`] | man pages |
+//! | [`completions`] | completions of shells, with what the daemon knows |
 //! | [`exit`] | failures and exit codes |
 
 pub mod alert;
 pub mod args;
 pub mod client;
+pub mod completions;
 pub mod config;
 pub mod exit;
 pub mod history;
@@ -100,7 +102,11 @@ pub fn main() -> ExitCode {
 async fn run(ctl: Ctl) -> Result<(), Failure> {
     let mut output = Output::stdout(ctl.color);
     match ctl.command {
-        Command::Completions { shell } => output.text(&man::completions(shell)).await?,
+        Command::Completions { shell } => output.text(&completions::script(shell)).await?,
+        Command::Complete { what, line } => {
+            let at = completions::meant(ctl.at, &line);
+            completions::run(what, &line, &client(&at)?.0, &mut output).await?;
+        }
         Command::Man { dir } => man::write(&dir)?,
         Command::Config(command) => config::run(&command, &ctl.at, &mut output).await?,
         Command::Key(command) => {

@@ -1,9 +1,9 @@
 //! A program on a terminal of its own, as a person sees it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::{Mode, OFlags};
@@ -15,6 +15,7 @@ use super::{PATIENCE, eventually};
 /// The terminal and what was written to it; the program is killed when dropped.
 pub struct Terminal {
     child: Child,
+    keyboard: File,
     screen: Arc<Screen>,
 }
 
@@ -37,24 +38,26 @@ fn open(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
 }
 
 impl Terminal {
-    /// Runs the program with standard output and error on a terminal.
+    /// Runs the program with all its ends on a terminal.
     pub fn run(command: &mut Command, columns: u16, rows: u16) -> Self {
         let (ours, theirs) = open(columns, rows);
-        command.stdout(theirs.try_clone().unwrap());
+        command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap());
         Self::watch(command, ours, theirs)
     }
 
     /// Runs the program with standard error alone on a terminal; standard output stays as the command has it.
     pub fn of_notes(command: &mut Command) -> Self {
         let (ours, theirs) = open(80, 24);
+        command.stdin(Stdio::null());
         Self::watch(command, ours, theirs)
     }
 
     fn watch(command: &mut Command, ours: OwnedFd, theirs: OwnedFd) -> Self {
-        command.stderr(theirs).stdin(std::process::Stdio::null()).env("TERM", "xterm-256color");
+        command.stderr(theirs).env("TERM", "xterm-256color");
         let child = command.spawn().unwrap();
         // It holds the program's end, and the screen would never be at its end.
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let keyboard = File::from(ours.try_clone().unwrap());
         let screen = Arc::new(Screen::default());
         let written = Arc::clone(&screen);
         std::thread::spawn(move || {
@@ -65,7 +68,7 @@ impl Terminal {
                 written.more.notify_all();
             }
         });
-        Self { child, screen }
+        Self { child, keyboard, screen }
     }
 
     /// Waits for the text, and returns all that was written so far.
@@ -79,6 +82,11 @@ impl Terminal {
         let (seen, _) = self.screen.more.wait_timeout_while(seen, PATIENCE, |seen| !is_so(seen)).unwrap();
         assert!(is_so(&seen), "{what} was never shown:\n{seen:?}");
         seen.clone()
+    }
+
+    /// Types.
+    pub fn types(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
     /// Presses Ctrl-C.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::completions::Known;
 use super::instance::Instance;
 use super::terminal::Colour;
 use super::values;
@@ -142,6 +143,15 @@ pub enum Command {
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
+    },
+    /// Write what a shell may complete, a line each
+    #[command(hide = true)]
+    Complete {
+        /// What it is
+        what: Known,
+        /// The words of the line behind the program, up to the one that is completed
+        #[arg(last = true)]
+        line: Vec<String>,
     },
     /// Write the man pages into a directory
     #[command(hide = true)]

@@ -1,0 +1,141 @@
+//! What belongs at the end of a command line that is not finished, by the definition of the command line.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::Known;
+use crate::ctl::args::Where;
+
+/// What the last of the words may be, and how much of it is there.
+pub(super) fn wanted<'a>(definition: &mut Command, words: &'a [String]) -> (Vec<Known>, &'a str) {
+    definition.build();
+    let Some((last, before)) = words.split_last() else { return (Vec::new(), "") };
+    let (mut command, mut place, mut option, mut literal) = (&*definition, 0, None, false);
+    for word in before {
+        if option.take().is_some() {
+            continue;
+        }
+        if literal || !word.starts_with('-') || word == "-" {
+            match command.find_subcommand(word).filter(|_| !literal) {
+                Some(sub) => (command, place) = (sub, 0),
+                None => place += 1,
+            }
+        } else if word == "--" {
+            literal = true;
+        } else {
+            option = awaiting(command, word);
+        }
+    }
+    let (argument, prefix) = match (option, last.split_once('=')) {
+        (Some(option), _) => (Some(option), last.as_str()),
+        (None, Some((name, value))) if !literal && name.starts_with("--") => (awaiting(command, name), value),
+        (None, _) if !literal && last.starts_with('-') => (None, last.as_str()),
+        (None, _) => (positional(command, place), last.as_str()),
+    };
+    (argument.map(kinds).unwrap_or_default(), prefix)
+}
+
+/// The option whose value comes next.
+fn awaiting<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+    let takes = |argument: &&Arg| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
+    let find = |is: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is(argument)).filter(takes);
+    match word.strip_prefix("--") {
+        Some(name) => find(&|argument| argument.get_long() == Some(name)),
+        // Of letters in a row the last one may wait for a value.
+        None => find(&|argument| argument.get_short().is_some() && argument.get_short() == word.chars().last()),
+    }
+    .filter(|argument| !argument.is_require_equals_set())
+}
+
+/// The argument at this place; the last one may take many.
+fn positional(command: &Command, place: usize) -> Option<&Arg> {
+    let mut places = command.get_positionals();
+    let many = |argument: &&Arg| matches!(argument.get_action(), ArgAction::Append);
+    places.nth(place).or_else(|| command.get_positionals().last().filter(many))
+}
+
+fn kinds(argument: &Arg) -> Vec<Known> {
+    let name = match argument.get_value_names() {
+        Some([name, ..]) => name.to_string(),
+        _ => argument.get_id().as_str().to_uppercase(),
+    };
+    match name.as_str() {
+        "TOPIC" | "PATTERN" => vec![Known::Topics],
+        "USER" => vec![Known::Users],
+        "ID" => vec![Known::Keys],
+        "ID|USER" => vec![Known::Keys, Known::Users],
+        _ => Vec::new(),
+    }
+}
+
+/// The daemon that the words name, else `at`.
+pub(super) fn meant(mut at: Where, words: &[String]) -> Where {
+    let value = |option: &str| {
+        let mut pairs = words.iter().zip(words.iter().skip(1));
+        let apart = pairs.find(|(word, _)| *word == option).map(|(_, value)| value.as_str());
+        apart.or_else(|| words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=')))
+    };
+    // The shell has not expanded it.
+    let path = |option: &str| {
+        let text = value(option)?;
+        let home = std::env::var_os("HOME").filter(|_| text.starts_with("~/"));
+        Some(home.map_or_else(|| text.into(), |home| std::path::Path::new(&home).join(&text[2..])))
+    };
+    let url = value("--url").map(ToOwned::to_owned);
+    let instance = value("--instance").and_then(|name| name.parse().ok());
+    let socket = path("--socket");
+    // Each names a daemon, and the line's wins.
+    if url.is_some() || instance.is_some() || socket.is_some() {
+        (at.url, at.instance, at.socket) = (url, instance, socket);
+    }
+    at.key_file = path("--key-file").or(at.key_file);
+    at.config = path("--config").or(at.config);
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::args::Ctl;
+    use clap::CommandFactory;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn the_definition_says_what_belongs_there() {
+        for (line, kinds, prefix) in [
+            ("publish -t ", &[Known::Topics][..], ""),
+            ("publish -l warn --topic op", &[Known::Topics], "op"),
+            ("publish --topic=op", &[Known::Topics], "op"),
+            ("--url http://h publish -t op", &[Known::Topics], "op"),
+            ("publish --json -t op", &[Known::Topics], "op"),
+            ("tail -l warn ", &[Known::Topics], ""),
+            ("tail web op", &[Known::Topics], "op"),
+            ("tail --json -- -x", &[Known::Topics], "-x"),
+            ("history --since all op", &[Known::Topics], "op"),
+            ("key add --topic op", &[Known::Topics], "op"),
+            ("key add al", &[Known::Users], "al"),
+            ("key revoke k", &[Known::Keys, Known::Users], "k"),
+            ("key rotate --overlap 7d k", &[Known::Keys], "k"),
+            ("status --watch ", &[], ""),
+            ("publish ", &[], ""),
+            ("publish -l ", &[], ""),
+            ("tail --si", &[], "--si"),
+            ("key add alice b", &[], "b"),
+            ("key rev", &[], "rev"),
+            ("", &[], ""),
+        ] {
+            assert_eq!(wanted(&mut Ctl::command(), &words(line)), (kinds.to_vec(), prefix), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_line_says_which_daemon() {
+        let at = Where { socket: Some("/told".into()), ..Where::default() };
+        assert_eq!(meant(at.clone(), &words("publish -t ")).socket, Some("/told".into()));
+        let other = meant(at, &words("--url http://h --key-file=/k publish -t "));
+        assert_eq!((other.url.as_deref(), other.key_file), (Some("http://h"), Some("/k".into())));
+        assert_eq!(other.socket, None);
+    }
+}

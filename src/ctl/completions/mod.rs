@@ -1,0 +1,146 @@
+//! Completions of shells: what the command line's definition says, and the topics, users and keys of the daemon.
+//!
+//! The scripts come from the definition; for what only the daemon knows they run `alertctl complete line` with the words
+//! so far. Where there is nothing to say, or nobody to ask in time, they fall back on the definition.
+
+mod line;
+
+use std::time::Duration;
+
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::Shell;
+use tokio::time::timeout;
+
+use super::args::{Ctl, Where};
+use super::client::{Ask, Client, target};
+use super::exit::Failure;
+use super::output::Output;
+use crate::api::{Keys, Topics};
+
+/// A person has pressed a key and waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// More than this nobody reads.
+const MOST: usize = 1000;
+
+/// What is to be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Known {
+    /// Topics that have alerts
+    Topics,
+    /// Users that have keys
+    Users,
+    /// Ids of keys
+    Keys,
+    /// What belongs at the end of this line
+    Line,
+}
+
+/// The script of a shell.
+#[must_use]
+pub fn script(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Ctl::command(), "alertctl", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => script + include_str!("known.bash"),
+        Shell::Zsh => {
+            // Takes the name of the function that zsh calls.
+            let known = format!("{}_alertctl_generated() {{", include_str!("known.zsh"));
+            script.replacen("_alertctl() {", &known, 1)
+        }
+        Shell::Fish => {
+            let known = |line: &str| match line.strip_suffix(" -r").filter(|line| line.contains(" -l topic ")) {
+                Some(line) => format!("{line} -x -a \"(__alertctl_known)\"\n"),
+                None => format!("{line}\n"),
+            };
+            script.lines().map(known).collect::<String>() + include_str!("known.fish")
+        }
+        _ => script,
+    }
+}
+
+/// The daemon that the words of a line mean, else the one that this program was told.
+#[must_use]
+pub fn meant(at: Where, line: &[String]) -> Where {
+    line::meant(at, line)
+}
+
+/// Prints candidates, a line each.
+///
+/// # Errors
+/// As the daemon has it; the shell does not show it.
+pub async fn run(what: Known, line: &[String], client: &Client, output: &mut Output) -> Result<(), Failure> {
+    let (kinds, prefix) = match what {
+        Known::Line => line::wanted(&mut Ctl::command(), line),
+        what => (vec![what], line.last().map_or("", String::as_str)),
+    };
+    let late = |_| Failure::Unavailable(format!("{} did not answer in time", client.address()));
+    let mut found = timeout(PATIENCE, ask(&kinds, prefix, client)).await.map_err(late)??;
+    // What stands in a command line as it is; a peer that sends anything else is no alertd.
+    let is_plain = |word: &String| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    found.retain(|word| word.starts_with(prefix) && is_plain(word));
+    found.sort_unstable();
+    found.dedup();
+    for word in found.iter().take(MOST) {
+        output.line(word).await?;
+    }
+    Ok(())
+}
+
+async fn ask(kinds: &[Known], prefix: &str, client: &Client) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    if kinds.contains(&Known::Topics) {
+        let ask = Ask::get(target("/topics", &[("prefix", prefix.to_owned())]));
+        let listing: Topics = client.ask(ask).await?.json().await?;
+        found.extend(listing.topics.iter().map(ToString::to_string));
+    }
+    if kinds.contains(&Known::Users) || kinds.contains(&Known::Keys) {
+        let listing: Keys = client.ask(Ask::get("/keys")).await?.json().await?;
+        for key in listing.keys {
+            found.extend(kinds.contains(&Known::Users).then_some(key.user));
+            found.extend(kinds.contains(&Known::Keys).then_some(key.id));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::output::tests::Kept;
+    use crate::ctl::testing::{Reply, Server};
+
+    #[test]
+    fn every_script_knows_the_definition_and_asks_the_daemon() {
+        for (shell, asks) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 5)] {
+            let script = script(shell);
+            assert!(script.contains("rotate") && script.contains("key-file"), "{shell}");
+            assert_eq!(script.matches("complete line --").count(), 1, "{shell}");
+            assert_eq!(script.matches("\"(__alertctl_known)\"").count(), if shell == Shell::Fish { asks } else { 0 });
+        }
+        let zsh = script(Shell::Zsh);
+        assert_eq!((zsh.matches("\n_alertctl() {").count(), zsh.matches("\n_alertctl_generated() {").count()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn nothing_but_plain_words_reaches_the_shell() {
+        let body = r#"{"topics":["a","ops.db"],"more":false}"#;
+        let keys = r#"{"keys":[{"id":"k2","user":"$(reboot)","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false},
+            {"id":"k1","user":"alice","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false}]}"#;
+        for (what, body, line, expected, asked) in [
+            (Known::Topics, body, "", "a\nops.db\n", "/topics?prefix="),
+            (Known::Line, body, "publish -t op", "ops.db\n", "/topics?prefix=op"),
+            (Known::Line, keys, "key revoke ", "alice\nk1\nk2\n", "/keys"),
+            (Known::Users, keys, "", "alice\n", "/keys"),
+        ] {
+            let server = Server::always(Reply::json(200, body)).await;
+            let kept = Kept::default();
+            let mut output = Output::to(kept.clone());
+            let line: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
+            run(what, &line, &Client::new(server.address(), None), &mut output).await.unwrap();
+            output.flush().await.unwrap();
+            assert_eq!(kept.text(), expected, "{line:?}");
+            assert_eq!(server.requests()[0].target, asked);
+        }
+    }
+}
