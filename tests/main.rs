@@ -22,6 +22,7 @@ mod notify;
 mod page;
 mod publish;
 mod readme;
+mod recipes;
 mod seam;
 mod stream;
 #[expect(

@@ -9,6 +9,7 @@ mod journal;
 mod load;
 mod machine;
 mod package;
+mod recipes;
 mod streams;
 mod units;
 mod watchdog;
