@@ -72,6 +72,10 @@ fn a_long_replay_into_a_file_shows_how_far_it_is_and_clears_it_away() {
     terminal.shows(" of 60 alerts, the last of ");
     assert!(terminal.ended().success());
     terminal.shows_so("the empty line", |seen| seen.ends_with("\r\x1b[K"));
+    // The program behind a pipe may write to the same terminal.
+    let mut piped = Terminal::of_notes(tail.stdout(Stdio::piped()));
+    assert!(piped.ended().success());
+    assert_eq!(piped.shows(""), "");
     // Nobody looks at it here.
     let quiet = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     assert!(quiet.status.success() && quiet.stderr.is_empty(), "{}", told(&quiet));

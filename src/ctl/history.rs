@@ -59,7 +59,7 @@ impl Pages<'_> {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let (mut since, mut left) = (since, count);
-        let mut progress = Progress::begin(count.map(u64::from), output.size().is_some());
+        let mut progress = Progress::begin(count.map(u64::from), output.is_seen());
         loop {
             let page = self.page(Some(("since", since)), left.unwrap_or(PAGE)).await?;
             for alert in &page.alerts {

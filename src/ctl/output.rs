@@ -21,6 +21,7 @@ pub struct Output {
     colours: bool,
     /// Columns and rows, where a person looks at it.
     size: Option<fn() -> (usize, usize)>,
+    is_seen: bool,
 }
 
 /// How a piece of a line is emphasised where colours are in use.
@@ -48,19 +49,26 @@ impl Output {
             held: String::new(),
             colours: colour.is_on(terminal, |name| std::env::var_os(name)),
             size: terminal.then_some(|| terminal::size(std::io::stdout())),
+            is_seen: terminal || terminal::pipes_output(),
         }
     }
 
     /// Writes to anything else, without colours.
     #[must_use]
     pub fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self { to: Box::new(writer), held: String::new(), colours: false, size: None }
+        Self { to: Box::new(writer), held: String::new(), colours: false, size: None, is_seen: true }
     }
 
     /// Columns and rows, where a person looks at it.
     #[must_use]
     pub fn size(&self) -> Option<(usize, usize)> {
         self.size.map(|size| size())
+    }
+
+    /// Whether a person may see it while it is written: on a terminal, or behind a pipe that ends on one.
+    #[must_use]
+    pub const fn is_seen(&self) -> bool {
+        self.is_seen
     }
 
     /// The text, emphasised where colours are in use.

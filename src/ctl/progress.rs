@@ -29,11 +29,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of a replay that begins now; of `most` alerts, if that is known. Whether `output` shows the alerts themselves, or
-    /// standard error is no terminal: then there is none.
+    /// Of a replay that begins now; of `most` alerts, if that is known. There is none where the alerts themselves are
+    /// seen to come, or standard error is no terminal.
     #[must_use]
-    pub fn begin(most: Option<u64>, is_shown: bool) -> Self {
-        let visible = !is_shown && terminal::shows_notes();
+    pub fn begin(most: Option<u64>, is_seen: bool) -> Self {
+        let visible = !is_seen && terminal::shows_notes();
         Self { next: visible.then(|| Instant::now() + PATIENCE), count: 0, most }
     }
 

@@ -4,8 +4,10 @@
 //! whatever is said here of the terminal.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 
 use clap::ValueEnum;
 
@@ -77,6 +79,13 @@ pub fn size(terminal: impl AsFd) -> (usize, usize) {
 #[must_use]
 pub fn shows_output() -> bool {
     std::io::stdout().is_terminal()
+}
+
+/// Whether another program takes standard output, and may show what it makes of it.
+#[must_use]
+pub fn pipes_output() -> bool {
+    let kind = std::io::stdout().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
+    kind.is_ok_and(|kind| kind.file_type().is_fifo() || kind.file_type().is_socket())
 }
 
 /// Whether a person looks at standard error, on a terminal where a line can be replaced.

@@ -44,8 +44,8 @@ pub async fn run(
     let mut stream = Follower::new(client, query(&args.topics, args.level), args.since, place, pace);
     let mut left = args.count;
     let mut rows = Rows::default();
-    // Until the seam; on a terminal the alerts themselves are seen to come.
-    let mut replay = Progress::begin(args.count, output.size().is_some());
+    // Until the seam.
+    let mut replay = Progress::begin(args.count, output.is_seen());
     while left != Some(0) {
         let item = tokio::select! {
             biased;

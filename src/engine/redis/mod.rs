@@ -16,6 +16,7 @@ mod link;
 mod script;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topics;
 mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,9 +28,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::topics::Run;
 use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
-use crate::alert::{Filter, Id, Start, Topic};
+use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use follow::Follower;
@@ -299,12 +299,6 @@ impl Redis {
             page.records.reverse();
         }
         Ok(page)
-    }
-
-    pub(super) async fn topics(&self, runs: &[Run], most: usize) -> Result<Vec<Topic>, ReadError> {
-        let shared = &self.0.shared;
-        let answer = self.look(script::topics(&shared.link, shared.time_argument(), runs, most)).await?;
-        codec::topics(&answer).ok_or_else(|| ReadError(shared.damaged()))
     }
 
     pub(super) fn head(&self) -> Id {

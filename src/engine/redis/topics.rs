@@ -1,0 +1,15 @@
+//! The names of topics, from the index of those that have alerts.
+
+use super::{Redis, codec, script};
+use crate::alert::Topic;
+use crate::engine::ReadError;
+use crate::engine::topics::Run;
+
+impl Redis {
+    /// The first `most` of each run.
+    pub(in crate::engine) async fn topics(&self, runs: &[Run], most: usize) -> Result<Vec<Topic>, ReadError> {
+        let shared = &self.0.shared;
+        let answer = self.look(script::topics(&shared.link, shared.time_argument(), runs, most)).await?;
+        codec::topics(&answer).ok_or_else(|| ReadError(shared.damaged()))
+    }
+}
