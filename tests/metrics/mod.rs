@@ -151,6 +151,12 @@ fn the_manual_has_every_metric_and_no_other() {
         .collect();
     let exposed: BTreeSet<_> = exposed.into_iter().map(|(name, kind)| (&name["alertd_".len()..], kind)).collect();
     assert_eq!(told, exposed);
+    // And each word that a label may have.
+    let labels = text.lines().filter_map(|line| Some(line.split_once('{')?.1.rsplit_once('}')?.0));
+    for (label, value) in labels.flat_map(|labels| labels.split(',')).map(|label| label.split_once('=').unwrap()) {
+        let word = format!("`{}`", value.trim_matches('"'));
+        assert!(["le", "class", "version"].contains(&label) || manual.contains(&word), "{label} may be {value}");
+    }
 }
 
 fn streams_and_deliveries_are_counted_by_what_carries_them(road: Road) {
