@@ -354,6 +354,15 @@ impl Engine {
         }
     }
 
+    /// What the nodes of a fleet share beside their alerts; none where there is one node.
+    #[must_use]
+    pub const fn shared(&self) -> Option<&Redis> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Redis(redis) => Some(redis),
+        }
+    }
+
     /// What the settings of a server can lose of what was answered, with the remedy.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {

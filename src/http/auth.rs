@@ -32,7 +32,7 @@ pub async fn caller(
     if route == Route::Read
         && let Some(ticket) = parameters.one("ticket")?
     {
-        return Ok(service.redeem_ticket(&ticket, client)?);
+        return Ok(service.redeem_ticket(&ticket, client).await?);
     }
     let in_query = if settings.query_token { parameters.one("token")? } else { None };
     match bearer(headers).or(in_query.as_deref()) {

@@ -1,7 +1,8 @@
 //! Tickets: what opens one stream for a browser whose `EventSource` cannot send a key.
 //!
 //! Owned by the service, which gives and redeems them. A ticket is 192 random bits, of which only the hash is kept, in
-//! memory: a restart forgets all, and their holders ask for new ones. Always: a ticket is redeemed once at the most, not
+//! memory: a restart forgets all, and their holders ask for new ones. A fleet keeps the hashes in its engine as well, so a
+//! ticket opens a stream on any node; there the engine says whether it was used, and memory only how many were given. Always: a ticket is redeemed once at the most, not
 //! after [`LIFETIME`], and not once its key has ended. What is remembered is bounded for each key and in all, used
 //! tickets included, so that a key which uses up its tickets at once cannot have more than one which keeps them.
 
@@ -46,9 +47,21 @@ impl Service {
     /// back; a bad one counts as a wrong key does.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures.
-    pub fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
-        if let Some(grant) = self.tickets.redeem(presented, Instant::now(), self.now_ms()) {
+    /// [`Refusal::Unauthorized`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures;
+    /// [`Refusal::Unavailable`] where the fleet's tickets are out of reach.
+    pub async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+        // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
+        let hash = hash(presented);
+        let mut grant = self.tickets.redeem(&hash, Instant::now(), self.now_ms());
+        if let Some(fleet) = self.engine.shared() {
+            if grant.is_none() {
+                // Guesses cost the fleet nothing.
+                self.may_try_keys(peer)?;
+            }
+            let key_id = fleet.take_ticket(&hash).await?;
+            grant = key_id.and_then(|id| live(&self.keyring.watch(&id), self.now_ms()));
+        }
+        if let Some(grant) = grant {
             self.numbers.attempt(Attempt::Ticket);
             return Ok(Caller::Key(grant));
         }
@@ -61,11 +74,14 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::Scope`] without the scope to subscribe, [`Refusal::KeyOnly`] on a socket without keys,
-    /// [`Refusal::TooMany`] where too many were given.
-    pub fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
+    /// [`Refusal::TooMany`] where too many were given, [`Refusal::Unavailable`] where the fleet's are out of reach.
+    pub async fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
         caller.require(Scope::Subscribe)?;
         let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
         let ticket = self.tickets.issue(&grant.key_id, self.keyring.watch(&grant.key_id), Instant::now())?;
+        if let Some(fleet) = self.engine.shared() {
+            fleet.keep_ticket(&hash(&ticket), &grant.key_id, LIFETIME).await?;
+        }
         Ok(Ticket { ticket: ticket.to_string(), expires_in: LIFETIME.as_secs() })
     }
 }
@@ -120,17 +136,20 @@ impl Tickets {
     }
 
     /// What the key behind a ticket may do now. Whatever the answer, the ticket is used up.
-    pub(super) fn redeem(&self, presented: &str, now: Instant, now_ms: u64) -> Option<Arc<Grant>> {
-        // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
-        let hash = hash(presented);
+    pub(super) fn redeem(&self, hash: &Hash, now: Instant, now_ms: u64) -> Option<Arc<Grant>> {
         let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         issued.forget(now);
-        let key = issued.open.remove(&hash)?;
-        match &*key.borrow() {
-            KeyState::Revoked | KeyState::Unknown => None,
-            KeyState::Active { expires_ms, .. } if expires_ms.is_some_and(|ms| ms <= now_ms) => None,
-            KeyState::Active { grant, .. } => Some(Arc::clone(grant)),
-        }
+        let key = issued.open.remove(hash)?;
+        live(&key, now_ms)
+    }
+}
+
+/// What a key may do now, if it works.
+fn live(key: &watch::Receiver<KeyState>, now_ms: u64) -> Option<Arc<Grant>> {
+    match &*key.borrow() {
+        KeyState::Revoked | KeyState::Unknown => None,
+        KeyState::Active { expires_ms, .. } if expires_ms.is_some_and(|ms| ms <= now_ms) => None,
+        KeyState::Active { grant, .. } => Some(Arc::clone(grant)),
     }
 }
 
@@ -184,14 +203,14 @@ mod tests {
         let (first, second, third) = (issue(start), issue(start), issue(start + SECOND));
         assert!(first.len() == 32 && first != second);
         let last = start + LIFETIME - Duration::from_nanos(1);
-        assert_eq!(tickets.redeem(&first, last, 0).unwrap().key_id, "k");
-        assert!(tickets.redeem(&first, last, 0).is_none(), "used");
-        assert!(tickets.redeem(&second, start + LIFETIME, 0).is_none(), "too late");
-        assert!(tickets.redeem(&third, start + LIFETIME, 0).is_some());
+        assert_eq!(tickets.redeem(&hash(&first), last, 0).unwrap().key_id, "k");
+        assert!(tickets.redeem(&hash(&first), last, 0).is_none(), "used");
+        assert!(tickets.redeem(&hash(&second), start + LIFETIME, 0).is_none(), "too late");
+        assert!(tickets.redeem(&hash(&third), start + LIFETIME, 0).is_some());
         for other in ["", "x", &"x".repeat(32), &"x".repeat(100_000)] {
-            assert!(tickets.redeem(other, start, 0).is_none());
+            assert!(tickets.redeem(&hash(other), start, 0).is_none());
         }
-        assert!(tickets.redeem("x", start + LIFETIME + SECOND, 0).is_none());
+        assert!(tickets.redeem(&hash("x"), start + LIFETIME + SECOND, 0).is_none());
         assert!(is_at_rest(&tickets));
     }
 
@@ -204,8 +223,8 @@ mod tests {
         gone.send_replace(KeyState::Revoked);
         dropped.send_replace(KeyState::Revoked);
         drop(dropped);
-        assert!(tickets.redeem(&a, now, 999).is_some() && tickets.redeem(&b, now, 1000).is_none());
-        assert!(tickets.redeem(&c, now, 0).is_none() && tickets.redeem(&d, now, 0).is_none());
+        assert!(tickets.redeem(&hash(&a), now, 999).is_some() && tickets.redeem(&hash(&b), now, 1000).is_none());
+        assert!(tickets.redeem(&hash(&c), now, 0).is_none() && tickets.redeem(&hash(&d), now, 0).is_none());
     }
 
     #[test]
@@ -214,7 +233,7 @@ mod tests {
         let issue = |id: &str, at| tickets.issue(id, key.subscribe(), at);
         for _ in 0..PER_KEY {
             let ticket = issue("greedy", start).unwrap();
-            tickets.redeem(&ticket, start, 0).unwrap();
+            tickets.redeem(&hash(&ticket), start, 0).unwrap();
         }
         let refused = issue("greedy", start + SECOND).unwrap_err();
         assert!(matches!(refused, TicketError::TooMany(PER_KEY, wait) if wait == LIFETIME - SECOND), "{refused}");
@@ -224,7 +243,7 @@ mod tests {
         }
         let refused = issue("late", start + LIFETIME).unwrap_err();
         assert!(matches!(refused, TicketError::TooMany(IN_ALL, wait) if wait == SECOND), "{refused}");
-        assert!(tickets.redeem("x", start + 2 * LIFETIME, 0).is_none());
+        assert!(tickets.redeem(&hash("x"), start + 2 * LIFETIME, 0).is_none());
         assert!(is_at_rest(&tickets));
     }
 }

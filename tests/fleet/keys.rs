@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::nodes::{Fleet, knows};
-use crate::harness::{Daemon, Redis, Request, eventually, told};
+use crate::harness::{Daemon, Redis, Request, Stream, eventually, told};
 
 fn health(node: &Daemon, key: &crate::harness::Key) -> u16 {
     node.send(&Request::get("/health").key(key)).status
@@ -108,6 +108,21 @@ fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() 
             knows(node, &key);
             assert_eq!(health(node, &gone), 401);
         });
+    }
+}
+
+#[test]
+fn a_ticket_opens_one_stream_on_any_node() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let (address, key) = fleet.door(0);
+    let opens = |number: usize, ticket: &str| {
+        let address = fleet.door(number).0;
+        Stream::open(address, &Request::get(&format!("/alerts?since=none&ticket={ticket}"))).head.status
+    };
+    for first in 0..2 {
+        let ticket = Request::post("/tickets").key(&key).to(address).json()["ticket"].as_str().unwrap().to_owned();
+        assert_eq!((opens(first, &ticket), opens(1 - first, &ticket), opens(first, &ticket)), (200, 401, 401));
     }
 }
 

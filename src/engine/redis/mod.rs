@@ -16,6 +16,7 @@ mod link;
 mod script;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tickets;
 mod topics;
 mod writer;
 
@@ -263,16 +264,27 @@ impl Redis {
         }
     }
 
-    /// Runs a script that only reads.
+    /// Runs a script beside those that store.
     async fn look(&self, arguments: script::Arguments) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.with_connection(async move |connection| arguments.run(connection).await).await
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, ReadError> {
+        self.with_connection(async |connection| command.query_async(connection).await).await
+    }
+
+    async fn with_connection<T>(
+        &self,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
+    ) -> Result<T, ReadError> {
         let shared = &self.0.shared;
         let _permit = self.0.readers.acquire().await.map_err(|_| ReadError("alertd is stopping".into()))?;
         let Some(mut connection) = shared.state(|state| state.connection.clone()) else {
             let trouble = shared.state(|state| state.trouble.clone());
             return Err(ReadError(trouble.unwrap_or_else(|| format!("{} is away", shared.link.topology()))));
         };
-        let looked = arguments.run(&mut connection).await;
-        looked.map_err(|error| ReadError(format!("{} cannot be read: {error}", shared.link.topology())))
+        let asked = ask(&mut connection).await;
+        asked.map_err(|error| ReadError(format!("{} did not answer: {error}", shared.link.topology())))
     }
 
     pub(super) async fn seek(

@@ -40,7 +40,7 @@ pub(super) async fn ticket(context: Context) -> Result<Response<Body>, HttpError
     if !body.is_empty() {
         return Err(HttpError::invalid("body", "must be empty: which alerts to read is said when the ticket is used"));
     }
-    Ok(response::json(StatusCode::CREATED, &context.service.ticket(&context.caller)?))
+    Ok(response::json(StatusCode::CREATED, &context.service.ticket(&context.caller).await?))
 }
 
 pub(super) async fn read(context: Context) -> Result<Response<Body>, HttpError> {
