@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod cut;
 mod faults;
 mod keys;
 mod load;

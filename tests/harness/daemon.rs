@@ -97,6 +97,19 @@ impl Daemon {
         (Self::run(command, directory, Vec::new(), None), path)
     }
 
+    /// With more configuration, in a network namespace, from where it takes clients of this one.
+    pub fn inside(place: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        configure(&directory, configuration);
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let daemon = program("alertd");
+        let mut command = undisturbed(Command::new("sh"));
+        let pass = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec ip netns exec \"$@\"";
+        command.args(["-c", pass, "sh", place]).arg(daemon.get_program());
+        command.stdin(OwnedFd::from(tcp)).stdout(Stdio::null());
+        Self::run(command, directory, Vec::new(), None)
+    }
+
     fn launch(directory: TempDir, environment: Vec<(String, String)>, trusted: Option<PathBuf>) -> Self {
         let mut command = program("alertd");
         command.stdin(Stdio::null()).stdout(Stdio::null());

@@ -14,6 +14,8 @@ pub struct Redis {
     directory: TempDir,
     pub port: u16,
     arguments: Vec<String>,
+    /// The network namespace that it is in, if it is in one of its own.
+    place: Option<String>,
 }
 
 impl Redis {
@@ -24,10 +26,19 @@ impl Redis {
 
     /// With more arguments of its command line.
     pub fn with(arguments: &[&str]) -> Self {
+        Self::at(None, arguments)
+    }
+
+    /// The same, in this network namespace and at all addresses there.
+    pub fn inside(place: &str, arguments: &[&str]) -> Self {
+        Self::at(Some(place.to_owned()), arguments)
+    }
+
+    fn at(place: Option<String>, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
         let arguments = ["--save", ""].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { child: None, directory, port, arguments };
+        let mut server = Self { child: None, directory, port, arguments, place };
         server.again();
         server
     }
@@ -44,7 +55,7 @@ impl Redis {
         fs::write(&file, watched).unwrap();
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
         let arguments = vec![file.display().to_string(), "--sentinel".into()];
-        let mut server = Self { child: None, directory, port, arguments };
+        let mut server = Self { child: None, directory, port, arguments, place: None };
         server.again();
         server
     }
@@ -52,11 +63,19 @@ impl Redis {
     /// Starts it again on the same port, over the same files.
     pub fn again(&mut self) {
         self.kill();
-        let mut command = Command::new("redis-server");
-        command.args(&self.arguments).args(["--bind", "127.0.0.1", "--port", &self.port.to_string()]);
+        let mut command = self.command("redis-server");
+        let addresses = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        command.args(&self.arguments).args(["--bind", addresses, "--port", &self.port.to_string()]);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed"));
         self.answers();
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let Some(place) = &self.place else { return Command::new(program) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", place, program]);
+        command
     }
 
     /// Waits until it has loaded its files.
@@ -80,7 +99,7 @@ impl Redis {
 
     /// What redis-cli prints.
     pub fn ask(&self, command: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
+        let output = self.command("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
