@@ -102,10 +102,15 @@ async fn a_refusal_names_the_key_the_address_and_what_to_do() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_points_to_what_is_wrong() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound, so that nobody else gets the port, but nobody listens.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    // A label that is too long for any name: nobody has to be asked.
+    let nowhere = format!("http://{}.invalid", "x".repeat(64));
     for (url, words) in [
-        (format!("http://{free}"), &["nobody listens on that port", "http.listen", "ALERTCTL_URL"][..]),
-        ("http://no-such-host.invalid".to_owned(), &["no-such-host.invalid", "correct the host"]),
+        (format!("http://{address}"), &["nobody listens on that port", "http.listen", "ALERTCTL_URL"][..]),
+        (nowhere, &["correct the host"]),
     ] {
         let at = Where { url: Some(url), ..Where::default() };
         let address = Address::chosen(&at, &Environment::default()).unwrap().unwrap();
