@@ -7,7 +7,7 @@ mod line;
 
 use std::time::Duration;
 
-use clap::{CommandFactory, ValueEnum};
+use clap::{Command, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use tokio::time::timeout;
 
@@ -39,7 +39,7 @@ pub enum Known {
 #[must_use]
 pub fn script(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Ctl::command(), "alertctl", &mut script);
+    clap_complete::generate(shell, &mut visible(), "alertctl", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
         Shell::Bash => script + include_str!("known.bash"),
@@ -57,6 +57,16 @@ pub fn script(shell: Shell) -> String {
         }
         _ => script,
     }
+}
+
+/// The definition without what is not for people, which the generators would offer.
+fn visible() -> Command {
+    let whole = Ctl::command();
+    let commands = whole.get_subcommands().filter(|command| !command.is_hide_set());
+    Command::new("alertctl")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(commands.cloned())
 }
 
 /// The daemon that the words of a line mean, else the one that this program was told.
@@ -115,6 +125,7 @@ mod tests {
         for (shell, asks) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 5)] {
             let script = script(shell);
             assert!(script.contains("rotate") && script.contains("key-file"), "{shell}");
+            assert!(!script.contains("may complete") && !script.contains("complete man"), "{shell}");
             assert_eq!(script.matches("complete line --").count(), 1, "{shell}");
             assert_eq!(script.matches("\"(__alertctl_known)\"").count(), if shell == Shell::Fish { asks } else { 0 });
         }
