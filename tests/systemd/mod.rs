@@ -3,6 +3,7 @@
 
 mod configuration;
 mod failed_units;
+mod fleet;
 mod installed;
 mod instances;
 mod journal;

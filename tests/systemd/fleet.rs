@@ -1,0 +1,53 @@
+//! A fleet on the Redis or Valkey of the release, set up as its document says.
+
+use super::machine::Machine;
+use super::on_each_release;
+use crate::harness::eventually;
+
+const DOCUMENT: &str = include_str!("../../packaging/doc/fleet.md");
+
+/// The commands of the section, without the one that needs a network.
+fn commands(machine: &Machine) -> String {
+    let section = DOCUMENT.split("## On Debian").nth(1).unwrap().split("\n## ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let lines: Vec<_> = blocks.flat_map(str::lines).filter(|line| !line.starts_with("apt ")).collect();
+    let text = lines.join("\n");
+    if machine.release == "bookworm" { text.replace("valkey", "redis") } else { text }
+}
+
+on_each_release! {
+    fn two_daemons_are_one_fleet_as_the_document_says(machine: &Machine) {
+        machine.install();
+        let set_up = machine.sh(&format!("set -e\n{}", commands(machine)));
+        assert!(set_up.contains("redis, durability primary"), "{set_up}");
+        // A second one on the same machine, with a credential of its own.
+        machine.sh("mkdir -p /etc/alertd && cp /etc/alertd.toml /etc/alertd/blue.toml");
+        machine.sh("cp -p /etc/credstore/alertd.redis-password /etc/credstore/alertd@blue.redis-password");
+        machine.sh("systemctl enable --now alertd-control@blue.socket alertd-publish@blue.socket alertd@blue.socket");
+        machine.sh("systemctl start alertd@blue.service");
+        eventually("nodes in step", || {
+            let status = machine.sh("alertctl --instance blue status");
+            (status.matches("in step").count() == 2).then_some(())
+        });
+        let key = machine.sh("alertctl --instance blue key add alice");
+        let id = machine.sh("alertctl publish -t ops over-both");
+        let page = machine.sh(&format!(
+            "curl -sS --unix-socket /run/alertd/blue/http.sock -H 'Authorization: Bearer {key}' -H 'Accept: application/json' http://blue/alerts/ops"
+        ));
+        assert!(page.contains(&id) && page.contains("over-both"), "{page}");
+        // The password is in no argument, no journal and no property.
+        let password = machine.sh("cat /etc/credstore/alertd.redis-password");
+        let seen = machine.sh("journalctl --no-pager -o export; systemctl show alertd; cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+        assert!(!seen.contains(&password));
+        // Redis away, and back: nothing needs a restart.
+        let server = if machine.release == "bookworm" { "redis-server" } else { "valkey-server" };
+        machine.sh(&format!("systemctl stop {server}"));
+        eventually("a status that says so", || {
+            machine.show("alertd.service", "StatusText").contains("not ready").then_some(())
+        });
+        machine.sh(&format!("systemctl start {server}"));
+        machine.sh("alertctl publish -t ops again");
+        assert!(machine.sh("alertctl --instance blue history ops").contains("over-both"));
+        assert_eq!(machine.show("alertd.service", "NRestarts"), "0");
+    }
+}
