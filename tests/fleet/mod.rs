@@ -7,6 +7,7 @@ mod faults;
 mod keys;
 mod load;
 mod nodes;
+mod proxies;
 mod sentinel;
 
 use std::time::{Duration, Instant};
