@@ -2,8 +2,8 @@
 
 use super::goals::{Goal, at_least, at_most, value_at_most};
 use crate::server::Kind::{
-    self, Alertd, AlertdFsync, Fastapi, FloorRing, FloorRingFsync, FloorRingNone, FloorWrite, Nchan, Pushpin,
-    StoreFsync,
+    self, Alertd, AlertdFsync, AlertdRedis, AlertdRedisFsync, Fastapi, FloorRing, FloorRingFsync, FloorRingNone,
+    FloorWrite, Nchan, Pushpin, StoreFsync,
 };
 
 /// One server (or one way to ask it) of a row.
@@ -91,6 +91,7 @@ pub(crate) fn all(quick: bool, long: bool) -> Vec<Row> {
         storm(),
         topics(usual),
     ];
+    rows.extend(on_redis(short));
     rows.extend(super::more::rows(quick, long));
     rows
 }
@@ -256,6 +257,22 @@ fn publishes(seconds: f64) -> Row {
             at_least("publishes_per_s", Alertd, Nchan, 0.9),
         ],
     }
+}
+
+/// The same alertd on its own disk and on a Redis, which shares the core with it.
+fn on_redis(seconds: f64) -> [Row; 2] {
+    let kinds = [Alertd, AlertdFsync, AlertdRedis, AlertdRedisFsync];
+    let publishes = Row {
+        name: "redis-w5".into(),
+        title: "Through Redis: publishes/s over 32 keep-alive connections, no subscriber".into(),
+        columns: PUBLISHES.to_vec(),
+        more: true,
+        entries: each(&kinds, &format!("rate --connections 32 --seconds {seconds}")),
+        goals: Vec::new(),
+    };
+    let arguments = format!("fanout --subscribers 1000 --pace 100 --seconds {seconds}");
+    let title = "Through Redis: 1,000 subscribers, 100 alerts/s";
+    [publishes, fanout("redis-w2", title, "latency_p50_ms", false, each(&kinds, &arguments), Vec::new())]
 }
 
 fn storm() -> Row {

@@ -38,6 +38,10 @@ pub(crate) enum Kind {
     Alertd,
     /// alertd with durability `fsync`.
     AlertdFsync,
+    /// alertd and its Redis, which flushes each second, on one core.
+    AlertdRedis,
+    /// The same with a Redis that flushes before it answers.
+    AlertdRedisFsync,
     Nchan,
     Pushpin,
     /// The origin: FastAPI and Redis.
@@ -87,6 +91,8 @@ impl Server {
             Kind::StoreFsync => Err("the bare store serves nobody".into()),
             Kind::Alertd => alertd::start(place, directory, "none", ""),
             Kind::AlertdFsync => alertd::start(place, directory, "fsync", ""),
+            Kind::AlertdRedis => alertd::start_on_redis(place, directory, "everysec"),
+            Kind::AlertdRedisFsync => alertd::start_on_redis(place, directory, "always"),
             Kind::Nchan => nchan::start(place, directory),
             Kind::Pushpin => pushpin::start(place, directory),
             Kind::Fastapi => fastapi::start(place, directory),
