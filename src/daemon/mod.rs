@@ -147,7 +147,7 @@ async fn serve(
         keys = keyring.len(),
         head = %engine.head(),
         version = env!("CARGO_PKG_VERSION"),
-        "alertd {} listening on {listening}, {} and {}; alerts in {place}, {} keys; configuration {}",
+        "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
         env!("CARGO_PKG_VERSION"),
         config.control_socket.display(),
         config.publish_socket.display(),
@@ -162,7 +162,7 @@ async fn serve(
         resolved,
         service: Arc::clone(&service),
         http: http_settings,
-        hub,
+        hub: hub.clone(),
         engine: engine.clone(),
         keyring,
         stale_max,
@@ -183,6 +183,8 @@ async fn serve(
 
     tracing::info!(message_id = "stopping", "stopping");
     notifier.stopping();
+    // What was answered goes out before the goodbye, unless a Redis that is away keeps it.
+    let _ = tokio::time::timeout(Duration::from_secs(1), hub.reach(engine.head())).await;
     // Sockets that systemd holds stay open, so whoever comes back waits there for the next start.
     service.drain(if under_systemd { Bye::Restart } else { Bye::Stop });
     let all_done = tokio::select! {

@@ -44,7 +44,7 @@ impl Stores {
         let mut opening = tokio::task::spawn_blocking(move || {
             let Some(fleet) = fleet else {
                 let keyring = Arc::new(Keyring::open(&keys)?);
-                let place = embedded.directory.display().to_string();
+                let place = format!("embedded engine in {}", embedded.directory.display());
                 let (embedded, feed) = Embedded::open(embedded)?;
                 return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, place, following: None });
             };

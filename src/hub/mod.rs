@@ -127,6 +127,11 @@ impl Hub {
         *self.0.head.borrow()
     }
 
+    /// Waits until it was fed with this id, which the log has given. Safe to cancel.
+    pub async fn reach(&self, id: Id) {
+        self.0.reach(id).await;
+    }
+
     /// A subscription from now on. `owner` is the key that asks, for its share of rings.
     #[must_use]
     pub fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
@@ -155,6 +160,11 @@ impl Hub {
 }
 
 impl Shared {
+    async fn reach(&self, id: Id) {
+        // The sender lives as long as this.
+        let _ = self.head.subscribe().wait_for(|head| *head >= id).await;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

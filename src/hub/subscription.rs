@@ -80,9 +80,7 @@ impl Subscription {
 
     /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
     pub async fn reach(&mut self, id: Id) {
-        let mut head = self.hub.head.subscribe();
-        // The sender lives as long as this subscription holds the hub.
-        let _ = head.wait_for(|head| *head >= id).await;
+        self.hub.reach(id).await;
         self.rejoin();
     }
 

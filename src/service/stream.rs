@@ -139,9 +139,8 @@ impl Stream {
         // Where it goes on elsewhere in a moment, a write tells.
         let gone = (!hand_over).then(|| outlet.gone());
         let end = tokio::select! {
+            // What is there goes out before a goodbye.
             biased;
-            bye = ended => End::Bye(bye),
-            () = ever(gone) => End::Gone,
             advanced = self.advance(outlet, hand_over) => match advanced {
                 Err(end) => end,
                 Ok(cursor) => {
@@ -149,6 +148,8 @@ impl Stream {
                     return Some(Live { cohort, subscription, cursor, retry_ms, lifetime, place });
                 }
             },
+            bye = ended => End::Bye(bye),
+            () = ever(gone) => End::Gone,
         };
         self.cohort.numbers.stream_ended(end);
         if let End::Bye(bye) = end {
