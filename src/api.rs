@@ -2,24 +2,65 @@
 //!
 //! Pure values. Times are RFC 3339 text; absent means "none".
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::alert::{Id, Pattern, Topic};
+use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
-use crate::sse::Gap;
+use crate::sse::{Bye, Gap};
+
+// `Draft::record` writes it, once; this is its shape, for the API's description.
+/// An alert, everywhere in the API.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alert {
+    /// Its place in the log, and the cursor behind it.
+    pub id: Id,
+    /// Where it was published.
+    pub topic: Topic,
+    /// What it says.
+    #[schemars(length(min = 1, max = 4096))]
+    pub message: String,
+    /// How serious it is.
+    pub level: Level,
+    /// The free part, as it was sent.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// When it came in, by the server's clock.
+    pub received_at: String,
+}
+
+// `Draft::from_json` reads it; this is its shape, for the API's description.
+/// An alert to publish.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAlert {
+    /// Where it goes; the path's topic, or `default`, where absent.
+    #[serde(default)]
+    pub topic: Option<Topic>,
+    /// Text of at most 4,096 bytes of UTF-8.
+    #[schemars(length(min = 1, max = 4096))]
+    pub message: String,
+    /// How serious it is.
+    #[serde(default)]
+    pub level: Level,
+    /// Any JSON object.
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
 
 /// The answer to a publish.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Published {
     /// Always `alert stored`.
     pub status: String,
     /// The alert as every subscriber gets it.
+    #[schemars(with = "Alert")]
     pub alert: Box<RawValue>,
 }
 
 /// The answer to a hook.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HookStored {
     /// Always `alerts stored`.
     pub status: String,
@@ -29,10 +70,27 @@ pub struct HookStored {
     pub repeated: usize,
 }
 
+/// The answer to `GET /health`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// Always `ok`.
+    pub status: String,
+}
+
+/// The answer to `POST /keys/import`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedKeys {
+    /// Keys that are new.
+    pub added: usize,
+    /// Keys that were there before.
+    pub skipped: usize,
+}
+
 /// A page of history, oldest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// The alerts.
+    #[schemars(with = "Vec<Alert>")]
     pub alerts: Vec<Box<RawValue>>,
     /// The cursor for the next page in the same direction, exclusive; none at the end.
     pub next: Option<Id>,
@@ -40,8 +98,30 @@ pub struct History {
     pub gap: Option<Gap>,
 }
 
+// `sse::Format` writes it; this is its shape, for the API's description.
+/// What a stream says beside alerts: in lines of JSON as it is here, as Server-Sent Events with the name in `event:` and
+/// the rest in `data:`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum StreamEvent {
+    /// The seam between replay and live, and a sign of life.
+    Cursor {
+        /// The newest id that the stream has passed; none before the replay is done.
+        id: Option<Id>,
+    },
+    /// Something asked for may be missing.
+    Gap(Gap),
+    /// The server ends the stream.
+    Bye {
+        /// Why.
+        reason: Bye,
+        /// Milliseconds to wait before coming back; `retry:` as Server-Sent Events.
+        retry: u64,
+    },
+}
+
 /// An error, RFC 9457.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// Stable name of the kind of error, such as `/problems/not-permitted`.
     #[serde(rename = "type")]
@@ -60,7 +140,7 @@ pub struct Problem {
 }
 
 /// The members of a problem that name what it is about, where that is one of these.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct About {
     /// 403: the scope that the key lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,27 +157,31 @@ pub struct About {
 }
 
 /// What a new key may do; `POST /keys`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
     /// Whose key it is.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub user: String,
     /// Empty means publish and subscribe.
     #[serde(default)]
     pub scopes: Vec<Scope>,
     /// Empty means `*`.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub topics: Vec<Pattern>,
     /// Any words that help to tell keys apart.
     #[serde(default)]
+    #[schemars(length(max = 128))]
     pub label: Option<String>,
-    /// Seconds from now until it ends.
+    /// Seconds from now until it ends: 100 years at the most.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 3_162_240_000_u64))]
     pub expires_in: Option<u64>,
 }
 
 /// A key as it is listed: never its secret, salt or hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyInfo {
     /// Its public id.
     pub id: String,
@@ -118,7 +202,7 @@ pub struct KeyInfo {
 }
 
 /// A key that was just made; the only time its secret is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct CreatedKey {
     /// What is known of it from now on.
     pub key: KeyInfo,
@@ -130,7 +214,7 @@ pub struct CreatedKey {
 }
 
 /// `POST /tickets`: opens one stream, as the key that asked for it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct Ticket {
     /// To be sent as `GET /alerts?ticket=…`, once.
     pub ticket: String,
@@ -139,23 +223,24 @@ pub struct Ticket {
 }
 
 /// `POST /keys/{id}/rotate`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate {
     /// Seconds for which the old key goes on working.
     #[serde(default)]
+    #[schemars(range(max = 3_162_240_000_u64))]
     pub overlap: Option<u64>,
 }
 
 /// `GET /keys`, and the keys that `DELETE /keys/{id}` ended.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Keys {
     /// The keys, by user and age.
     pub keys: Vec<KeyInfo>,
 }
 
 /// `GET /topics`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Topics {
     /// Topics that have alerts and that the key may read, in order, 1,000 at the most.
     pub topics: Vec<Topic>,
@@ -164,7 +249,7 @@ pub struct Topics {
 }
 
 /// The answer to `POST /reload`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// Settings whose new value waits for a restart.
     pub needs_restart: Vec<String>,
@@ -173,7 +258,7 @@ pub struct Reloaded {
 }
 
 /// `GET /status`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Of the program.
     pub version: String,
@@ -198,7 +283,7 @@ pub struct Status {
 }
 
 /// The log in numbers.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct EngineStatus {
     /// `embedded` or `redis`.
     pub kind: String,
@@ -228,7 +313,7 @@ pub struct EngineStatus {
 }
 
 /// A node of a fleet.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
     /// Host and port.
     pub name: String,
@@ -243,7 +328,7 @@ pub struct NodeStatus {
 }
 
 /// The fan-out in numbers.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HubStatus {
     /// Open streams.
     pub subscribers: u64,
@@ -258,7 +343,7 @@ pub struct HubStatus {
 }
 
 /// What went through.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficStatus {
     /// Alerts stored since start.
     pub published: u64,

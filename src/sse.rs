@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 /// Why the server ends a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bye {
     /// The daemon restarts: come back at once.
@@ -52,7 +52,7 @@ impl Bye {
 }
 
 /// A part of what was asked for may be missing.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Gap {
     /// The cursor or time as the reader sent it.
     pub requested: String,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 
-use crate::harness::{Daemon, Key, Request, fixed_port, npm};
+use crate::harness::{Daemon, Key, Request, fixed_port, npm, python};
 
 /// A client that prints a line for each thing that happens.
 struct Client {
@@ -50,11 +50,6 @@ impl Drop for Client {
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", crate::harness::told(&output));
 }
 
 /// Busy, quiet, killed, back: the client has every alert once, and no gap although the log forgot what was before.
@@ -140,20 +135,7 @@ fn the_npm_package_eventsource_resumes_exactly() {
 
 #[test]
 fn pythons_httpx_sse_resumes_exactly() {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/python");
-    let python = place.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&place));
-    }
-    run(Command::new(&python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "httpx==0.28.1",
-        "httpx-sse==0.4.3",
-    ]));
+    let python = python("clients/python", &["httpx==0.28.1", "httpx-sse==0.4.3"]).join("python");
     follows_over_breaks(|| {
         let mut follow = Command::new(&python);
         follow.arg(scripts().join("follow.py"));

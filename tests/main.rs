@@ -19,6 +19,7 @@ mod limits;
 mod malformed;
 mod metrics;
 mod notify;
+mod openapi;
 mod page;
 mod publish;
 mod readme;

@@ -11,6 +11,7 @@
 //! | [`duration`] | durations as people write them |
 //! | [`level`] | info, warn, error |
 //! | [`metadata`] | the free JSON object |
+//! | [`schema`] | how the values that are text describe themselves |
 
 pub mod draft;
 pub mod duration;
@@ -18,6 +19,7 @@ pub mod filter;
 pub mod id;
 pub mod level;
 pub mod metadata;
+pub mod schema;
 pub mod topic;
 
 pub use draft::{Draft, DraftError};

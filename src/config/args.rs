@@ -46,6 +46,7 @@ alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/ale
 
 Live page:
 A browser at the address of http.listen shows alerts as they come in, and earlier ones; it asks for a key.
+With stage = \"dev\" the API is described at /docs, where each call can be tried, and as OpenAPI at /openapi.json.
 
 Signals:
 SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads

@@ -80,7 +80,7 @@ const LEVELS: &[(&str, LogLevel)] = &[
 /// All keys, by section, in the order of the file.
 pub(super) static KEYS: &[Key] = &[
     key!(Live stage = "\"prod\"", one_of(STAGES),
-        "\"prod\" or \"dev\"; alertctl status shows it, and nothing else depends on it so far."),
+        "\"prod\" or \"dev\": \"dev\" adds the API's description at /docs and /openapi.json, for anybody without a key."),
     key!(Restart state_dir = "", path(),
         "Where the alerts are kept. Default: systemd's StateDirectory; else /var/lib/alertd for root and the user alertd; \
          else alertd under $XDG_STATE_HOME or ~/.local/state."),

@@ -48,6 +48,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
         trusted_proxy: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
         query_token: config.auth.query_token,
         cors_origins: config.http.cors_origins.clone(),
+        documentation: config.stage == Stage::Dev,
     }
 }
 

@@ -5,14 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, MOST, Sender, draft, field, parse, said, short};
 use crate::alert::{DraftError, Level, Topic};
 
-#[derive(Deserialize)]
+/// What Alertmanager and Grafana send: the alerts of a group. Other fields are left out of account.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Group {
+#[schemars(rename = "NotificationGroup")]
+pub struct Group {
+    #[schemars(length(max = 2048))]
     alerts: Vec<Alert>,
     #[serde(default)]
     receiver: String,
@@ -23,8 +27,9 @@ struct Group {
     truncated_alerts: u64,
 }
 
-#[derive(Clone, Copy, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "NotificationStatus")]
 enum Status {
     Firing,
     Resolved,
@@ -32,10 +37,12 @@ enum Status {
 
 type Texts = BTreeMap<String, String>;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NotificationAlert")]
 struct Alert {
     status: Status,
+    #[schemars(length(min = 1))]
     fingerprint: String,
     starts_at: String,
     #[serde(default)]

@@ -106,6 +106,7 @@ mod tests {
             trusted_proxy: Arc::new(|address| address.is_loopback()),
             query_token: false,
             cors_origins: Vec::new(),
+            documentation: false,
         };
         let seen = |peer: &str, forwarded: &[&'static str]| {
             let client = client(&settings, peer.parse().ok(), &headers("x-forwarded-for", forwarded));

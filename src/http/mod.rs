@@ -17,7 +17,8 @@
 //! | [`response`] | bodies and common headers |
 //! | [`error`] | the one place where errors become statuses |
 //! | [`handlers`] | what each route does |
-//! | [`page`] | the live page's static files |
+//! | [`page`] | static files: the live page, and the page of the documentation |
+//! | [`openapi`] | the document that describes all routes |
 //!
 //! It authorises nothing itself: handlers hand typed requests and the caller to the service.
 
@@ -28,6 +29,7 @@ pub mod error;
 pub mod handlers;
 pub mod listen;
 pub mod negotiate;
+pub mod openapi;
 pub mod page;
 pub mod progress;
 pub mod request;
@@ -57,6 +59,8 @@ pub struct Settings {
     pub query_token: bool,
     /// Origins whose pages may ask.
     pub cors_origins: Vec<String>,
+    /// Whether `/docs` and `/openapi.json` are there.
+    pub documentation: bool,
 }
 
 /// A request's head must be there within this time; it also ends idle keep-alive connections.

@@ -25,6 +25,10 @@ pub enum Route {
     Health,
     /// `GET /`, and the files of the live page.
     Page,
+    /// `GET /docs`, and the files of that page.
+    Docs,
+    /// `GET /openapi.json`.
+    OpenApi,
     /// `GET /livez`.
     Live,
     /// `GET /readyz`.
@@ -55,6 +59,12 @@ struct Path {
     allow: &'static str,
 }
 
+impl Path {
+    fn is_documentation(&self) -> bool {
+        self.methods.iter().any(|(_, route)| matches!(route, Route::Docs | Route::OpenApi))
+    }
+}
+
 const PATHS: &[(&str, Path)] = {
     const ALERTS: &[(Method, Route)] =
         &[(Method::GET, Route::Read), (Method::PUT, Route::Publish), (Method::POST, Route::Publish)];
@@ -77,6 +87,9 @@ const PATHS: &[(&str, Path)] = {
         ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
         ("/", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
         ("/page/{file}", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
+        ("/docs", Path { methods: &[(Method::GET, Route::Docs)], allow: "GET, HEAD, OPTIONS" }),
+        ("/docs/{file}", Path { methods: &[(Method::GET, Route::Docs)], allow: "GET, HEAD, OPTIONS" }),
+        ("/openapi.json", Path { methods: &[(Method::GET, Route::OpenApi)], allow: "GET, HEAD, OPTIONS" }),
         ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
         ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),
         ("/status", Path { methods: &[(Method::GET, Route::Status)], allow: "GET, HEAD, OPTIONS" }),
@@ -109,15 +122,21 @@ pub struct Found<'a> {
     pub allow: &'static str,
 }
 
-/// Finds the route of a request.
+/// All paths, with what each of their methods does.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])> {
+    PATHS.iter().map(|(path, entry)| (*path, entry.methods))
+}
+
+/// Finds the route of a request; the documentation is there only where asked for.
 ///
 /// # Errors
 /// [`HttpError::NotFound`] or [`HttpError::Method`].
-pub fn find<'a>(method: &Method, path: &'a str) -> Result<Found<'a>, HttpError> {
+pub fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> Result<Found<'a>, HttpError> {
     if path == "*" && method == Method::OPTIONS {
         return Ok(Found { route: Route::Options, argument: None, allow: "GET, HEAD, PUT, POST, DELETE, OPTIONS" });
     }
-    let found = ROUTER.at(path).map_err(|_| HttpError::NotFound(path.chars().take(200).collect()))?;
+    let found = ROUTER.at(path).ok().filter(|found| documentation || !found.value.is_documentation());
+    let found = found.ok_or_else(|| HttpError::NotFound(path.chars().take(200).collect()))?;
     let entry = found.value;
     let argument = found.params.iter().next().map(|(_, value)| value);
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
@@ -138,12 +157,12 @@ mod tests {
         for (path, entry) in PATHS {
             let concrete = path.replace("{topic}", "ops.db").replace("{id}", "k1");
             for (method, route) in entry.methods {
-                assert_eq!(find(method, &concrete).unwrap().route, *route, "{method} {concrete}");
+                assert_eq!(find(method, &concrete, true).unwrap().route, *route, "{method} {concrete}");
                 assert!(entry.allow.contains(method.as_str()));
             }
             for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::POST, Method::GET] {
                 assert_eq!(
-                    find(&method, &concrete).is_ok(),
+                    find(&method, &concrete, true).is_ok(),
                     entry.allow.contains(method.as_str()),
                     "{method} {concrete}"
                 );
@@ -152,11 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn without_documentation_its_paths_are_like_any_that_is_not_there() {
+        for method in [Method::GET, Method::OPTIONS, Method::PUT] {
+            for path in ["/docs", "/docs/docs.js", "/openapi.json"] {
+                assert!(matches!(find(&method, path, false), Err(HttpError::NotFound(_))), "{method} {path}");
+            }
+        }
+        assert!(find(&Method::GET, "/alerts", false).is_ok());
+    }
+
+    #[test]
     fn unknown_paths_are_not_found() {
         for path in [
             "//",
             "/page",
             "/page/",
+            "/docs/",
+            "/openapi",
             "/page/a/b",
             "/alerts/",
             "/alerts/a/b",
@@ -168,10 +199,10 @@ mod tests {
             "/hooks",
             "/hooks/other",
         ] {
-            assert!(matches!(find(&Method::GET, path), Err(HttpError::NotFound(_))), "{path}");
+            assert!(matches!(find(&Method::GET, path, true), Err(HttpError::NotFound(_))), "{path}");
         }
-        assert_eq!(find(&Method::OPTIONS, "*").unwrap().route, Route::Options);
-        assert!(matches!(find(&Method::GET, "*"), Err(HttpError::NotFound(_))));
-        assert_eq!(find(&Method::GET, "/alerts/ops.db").unwrap().argument, Some("ops.db"));
+        assert_eq!(find(&Method::OPTIONS, "*", true).unwrap().route, Route::Options);
+        assert!(matches!(find(&Method::GET, "*", true), Err(HttpError::NotFound(_))));
+        assert_eq!(find(&Method::GET, "/alerts/ops.db", true).unwrap().argument, Some("ops.db"));
     }
 }

@@ -3,7 +3,7 @@
 use hyper::{Response, StatusCode};
 
 use super::Context;
-use crate::api::{Keys, NewKey, Rotate};
+use crate::api::{ImportedKeys, Keys, NewKey, Rotate};
 use crate::http::error::HttpError;
 use crate::http::request;
 use crate::http::response::{self, Body};
@@ -29,7 +29,7 @@ pub(super) async fn import(context: Context) -> Result<Response<Body>, HttpError
     context.service.may_manage(&context.caller)?;
     let body = request::body(context.request.into_body(), &settings).await?;
     let imported = context.service.import_keys(&context.caller, body).await?;
-    let answer = serde_json::json!({ "added": imported.added, "skipped": imported.skipped });
+    let answer = ImportedKeys { added: imported.added, skipped: imported.skipped };
     Ok(response::json(StatusCode::OK, &answer))
 }
 

@@ -15,7 +15,7 @@ use super::error::HttpError;
 use super::request::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Route};
-use super::{Door, Peer, Settings, auth, cors, page};
+use super::{Door, Peer, Settings, auth, cors, openapi, page};
 use crate::hooks::Sender;
 use crate::service::{Caller, Service};
 
@@ -74,14 +74,16 @@ async fn dispatch(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, HttpError> {
-    let found = route::find(request.method(), request.uri().path())?;
+    let found = route::find(request.method(), request.uri().path(), settings.documentation)?;
     let route = found.route;
     match route {
         Route::Options => return Ok(options(found.allow)),
         Route::Live => return Ok(state::live(&service)),
         Route::Ready => return Ok(state::ready(&service)),
-        Route::Page => {
-            let file = page::answer(found.argument.unwrap_or_default(), request.headers());
+        Route::OpenApi => return Ok(openapi::answer()),
+        Route::Page | Route::Docs => {
+            let site = if route == Route::Docs { &page::DOCS } else { &page::LIVE };
+            let file = site.answer(found.argument.unwrap_or_default(), request.headers());
             return file.ok_or_else(|| HttpError::NotFound(request.uri().path().chars().take(200).collect()));
         }
         _ => {}
@@ -108,7 +110,9 @@ async fn dispatch(
         Route::ImportKeys => keys::import(context).await,
         Route::RevokeKey => keys::revoke(context).await,
         Route::RotateKey => keys::rotate(context).await,
-        Route::Options | Route::Page | Route::Live | Route::Ready => Err(HttpError::NotFound(String::new())),
+        Route::Options | Route::Page | Route::Docs | Route::OpenApi | Route::Live | Route::Ready => {
+            Err(HttpError::NotFound(String::new()))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use hyper::header::ACCEPT;
 use hyper::{Response, StatusCode};
 
 use super::Context;
+use crate::api::Health;
 use crate::http::error::HttpError;
 use crate::http::response::{self, Body};
 use crate::metrics::Exposition;
@@ -13,7 +14,7 @@ use crate::service::Service;
 pub(super) fn health(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
     context.service.health(&context.caller)?;
-    Ok(response::json(StatusCode::OK, &serde_json::json!({ "status": "ok" })))
+    Ok(response::json(StatusCode::OK, &Health { status: "ok".into() }))
 }
 
 pub(super) fn live(service: &Service) -> Response<Body> {

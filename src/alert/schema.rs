@@ -1,0 +1,33 @@
+//! JSON Schemas of the values that are text, beside the parsers that decide.
+//!
+//! Called where the API describes itself. Always: what a value prints matches its schema.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::{Id, Pattern, Topic};
+
+macro_rules! text {
+    ($($kind:ident: $description:literal, $pattern:literal, $longest:expr;)*) => {$(
+        impl JsonSchema for $kind {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($kind).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string", "description": $description, "pattern": $pattern, "minLength": 1, "maxLength": $longest
+                })
+            }
+        }
+    )*};
+}
+
+text! {
+    Id: "`<milliseconds>-<sequence>`: orders all alerts, and is the cursor behind this one.", r"^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$", 41;
+    Topic: "Labels of letters, digits, `_` and `-`, joined by dots.",
+        r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", Topic::MAX;
+    Pattern: "A topic, `ops.*` (all below `ops`) or `*`.",
+        r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$", Topic::MAX + 2;
+}

@@ -1,0 +1,18 @@
+// Elements of the page, made from text alone: what comes from a server never becomes markup.
+
+/** An element with attributes, properties that begin with a dot, and children: elements or text. */
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === false) continue;
+    if (key.startsWith(".")) made[key.slice(1)] = value;
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== undefined && child !== null));
+  return made;
+}
+
+/** Text in which `words` in backquotes are code. */
+export function prose(text) {
+  return (text ?? "").split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}

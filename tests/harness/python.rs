@@ -1,0 +1,23 @@
+//! Programs in Python that are not in the distribution.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::told;
+
+/// The programs of a virtual environment below `target/` with these packages; kept between runs.
+pub fn python(place: &str, packages: &[&str]) -> PathBuf {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(place);
+    let programs = place.join("bin");
+    if !programs.join("python").exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&place));
+    }
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(Command::new(programs.join("python")).args(install).args(packages));
+    programs
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", told(&output));
+}

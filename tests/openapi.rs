@@ -1,0 +1,196 @@
+//! `/openapi.json` and `/docs`: what they say is what alertd does.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Browser, Daemon, Look, Request, python, told};
+
+const DEV: &str = "stage = \"dev\"\n";
+
+fn document(daemon: &Daemon) -> Value {
+    let answer = daemon.send(&Request::get("/openapi.json"));
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
+    answer.json()
+}
+
+#[test]
+fn the_documentation_is_for_stage_dev_alone_and_a_reload_decides() {
+    let daemon = Daemon::start();
+    let statuses = || {
+        let asked = ["/docs", "/docs/docs.js", "/openapi.json"].map(|path| daemon.send(&Request::get(path)));
+        asked.map(|answer| (answer.status, answer.header("content-type").unwrap().to_owned()))
+    };
+    let absent = || (404, "application/problem+json".to_owned());
+    assert_eq!(statuses(), [absent(), absent(), absent()]);
+    // Nor does another method tell that there is something.
+    for method in ["PUT", "OPTIONS"] {
+        assert_eq!(daemon.send(&Request::new(method, "/docs")).problem(), "not-found");
+    }
+    daemon.configure(DEV);
+    assert!(daemon.ctl(&["reload"]).status.success());
+    let there = |kind: &str| (200, kind.to_owned());
+    let wanted = ["text/html; charset=utf-8", "text/javascript; charset=utf-8", "application/json"];
+    assert_eq!(statuses(), wanted.map(there));
+    daemon.configure("stage = \"prod\"\n");
+    assert!(daemon.ctl(&["reload"]).status.success());
+    assert_eq!(statuses(), [absent(), absent(), absent()]);
+}
+
+#[test]
+fn each_path_takes_the_methods_that_the_document_has() {
+    let daemon = Daemon::with(DEV);
+    let document = document(&daemon);
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 20, "{}", paths.len());
+    for (path, methods) in paths {
+        let concrete = path.replace("{topic}", "x").replace("{id}", "x").replace("{file}", "x");
+        let answer = daemon.send(&Request::new("OPTIONS", &concrete));
+        let allowed: BTreeSet<_> = answer.header("allow").unwrap().split(", ").map(str::to_ascii_lowercase).collect();
+        let mut described: BTreeSet<_> = methods.as_object().unwrap().keys().cloned().collect();
+        if described.contains("get") {
+            described.insert("head".into());
+        }
+        described.insert("options".into());
+        assert_eq!(allowed, described, "{path}");
+    }
+}
+
+/// Hides what is open, opens a call, and gives how its form is found.
+fn open_call(browser: &mut Browser, call: &str) -> String {
+    browser.evaluate("document.querySelectorAll('details[open]').forEach((one) => { one.open = false; })");
+    browser.click(&format!("#{call} > summary"));
+    format!("#{call} form")
+}
+
+#[test]
+fn in_a_browser_every_call_can_be_tried_streams_included() {
+    let daemon = Daemon::with(DEV);
+    let key = daemon.key("alice");
+    let mut browser = Browser::open(&format!("http://{}/docs", daemon.address), &Look::default());
+    browser.says("#calls", "Bodies");
+    let calls = browser.evaluate("document.querySelectorAll('#calls details[id]:not([id^=schema])').length");
+    let paths = document(&daemon);
+    let described = paths["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len());
+    assert_eq!(calls, described.sum::<usize>());
+
+    browser.fill("#key", &key.secret);
+    let stream = open_call(&mut browser, "get_alerts_topic");
+    browser.fill(&format!("{stream} [name=topic]"), "ops.*");
+    browser.click(&format!("{stream} [type=submit]"));
+    browser.says(&format!("{stream} .state-line"), "200");
+    browser.says(&format!("{stream} .output"), "event: cursor");
+    daemon.has_streams(1);
+
+    let publish = open_call(&mut browser, "post_alerts_topic");
+    browser.fill(&format!("{publish} [name=topic]"), "ops.db");
+    browser.fill(&format!("{publish} textarea"), &json!({"message": "<b>from</b> the page"}).to_string());
+    browser.click(&format!("{publish} [type=submit]"));
+    browser.says(&format!("{publish} .output"), "\"status\": \"alert stored\"");
+
+    // The stream went on meanwhile.
+    let shown = format!("document.querySelector('{stream} .output').textContent");
+    browser.until(&format!("{shown}.includes('\"message\":\"<b>from</b> the page\"')"));
+    browser.click("#get_alerts_topic > summary");
+    browser.click(&format!("{stream} .actions button[type=button]"));
+    browser.says(&format!("{stream} .state-line"), "stopped");
+    daemon.has_streams(0);
+
+    let lines = open_call(&mut browser, "get_alerts");
+    browser.fill(&format!("{lines} [name=topic]"), "web, ops.*");
+    browser.choose(&format!("{lines} .fields > select"), "application/json");
+    browser.click(&format!("{lines} [type=submit]"));
+    browser.says(&format!("{lines} .output"), "\"alerts\": [");
+
+    let health = open_call(&mut browser, "get_health");
+    browser.click(&format!("{health} [type=submit]"));
+    browser.says(&format!("{health} .output"), "\"status\": \"ok\"");
+    assert_eq!(browser.audit(), Vec::<String>::new());
+    let (complaints, hosts) = browser.report();
+    assert_eq!(complaints, Vec::<String>::new());
+    assert_eq!(hosts, [daemon.address.to_string()]);
+}
+
+#[test]
+fn each_call_of_the_page_has_a_form_and_a_refusal_is_shown() {
+    let daemon = Daemon::with(DEV);
+    let mut browser =
+        Browser::open(&format!("http://{}/docs", daemon.address), &Look { width: 400, ..Look::default() });
+    browser.says("#calls", "Bodies");
+    browser.evaluate("document.querySelectorAll('#calls details').forEach((one) => { one.open = true; })");
+    let calls = "document.querySelectorAll('#calls details[id]:not([id^=schema])').length";
+    browser.until(&format!("document.querySelectorAll('#calls form').length === {calls}"));
+    assert_eq!(browser.evaluate("document.documentElement.scrollWidth <= innerWidth"), true);
+    assert_eq!(browser.audit(), Vec::<String>::new());
+    let import = open_call(&mut browser, "get_status");
+    browser.click(&format!("{import} [type=submit]"));
+    browser.says(&format!("{import} .output"), "/problems/unauthorized");
+    browser.says(&format!("{import} .output"), "www-authenticate: Bearer");
+}
+
+/// Has schemathesis try all that the document promises, on these operations.
+fn conforms(daemon: &Daemon, arguments: &[&str]) {
+    let all = json!({"user": "tester", "scopes": ["publish", "subscribe", "metrics", "admin"]});
+    let key = daemon.key_with(&all);
+    let mut command = Command::new(python("tools/schemathesis", &["schemathesis==4.32.5"]).join("schemathesis"));
+    command.args(["run", &format!("http://{}/openapi.json", daemon.address)]);
+    command.args(["-H", &format!("Authorization: Bearer {}", key.secret), "--phases", "examples,coverage,fuzzing"]);
+    // What a document cannot say is refused too, such as a level both in the body and in the query: so not positive_data_acceptance.
+    command.args([
+        "--checks",
+        CHECKS,
+        "--seed",
+        "1",
+        "--no-shrink",
+        "--continue-on-failure",
+        "--request-timeout",
+        "20",
+    ]);
+    command.args(["--warnings", "off"]).args(arguments).current_dir(daemon.directory.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}\n--- the daemon's log\n{}", told(&output), daemon.log());
+    // Or a filter that matches nothing would be a success.
+    assert!(said.contains(" passed") && !said.contains("0 generated"), "{said}");
+}
+
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+                      response_headers_conformance,allow_header_conformance,unsupported_method,negative_data_rejection,ignored_auth";
+
+fn tested(more: &str) -> Daemon {
+    // Wrong keys are part of it.
+    Daemon::with(&format!("{DEV}[limits]\nfailed_auth_rate = 0\n{more}"))
+}
+
+#[test]
+fn whatever_is_sent_is_answered_as_the_document_says() {
+    let daemon = tested("");
+    conforms(&daemon, &["--max-examples", "15", "--exclude-path-regex", "^/(keys|alerts)"]);
+}
+
+#[test]
+fn alerts_and_history_are_as_the_document_says() {
+    let daemon = tested("");
+    let accept = ["-H", "Accept: application/json", "--include-path-regex", "^/alerts"];
+    conforms(&daemon, &[&accept[..], &["--max-examples", "25"]].concat());
+}
+
+#[test]
+fn streams_are_as_the_document_says() {
+    // Each is read to its end.
+    let daemon = tested("[http]\nstream_lifetime = \"1s\"\n");
+    daemon.publish(&daemon.key("alice"), "default", "for all that ask for the newest");
+    let streams = ["--include-operation-id", "get_alerts", "--include-operation-id", "get_alerts_topic"];
+    let few = ["--phases", "fuzzing", "--max-examples", "8"];
+    for accept in ["Accept: text/event-stream", "Accept: application/x-ndjson"] {
+        conforms(&daemon, &[&["-H", accept][..], &streams, &few].concat());
+    }
+}
+
+#[test]
+fn keys_are_managed_as_the_document_says() {
+    // It ends keys too, its own among them.
+    let daemon = tested("");
+    conforms(&daemon, &["--max-examples", "15", "--include-path-regex", "^/keys"]);
+}
