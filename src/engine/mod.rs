@@ -6,185 +6,22 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod publish;
+mod read;
 pub mod redis;
 pub mod topics;
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use crate::alert::{Draft, Filter, Id, Record, Start};
+use crate::alert::{Filter, Id, Record, Start};
 use crate::api::EngineStatus;
 use crate::histogram::Distribution;
-use crate::sse::Gap;
 
 use embedded::Embedded;
+pub use publish::{AppendError, Idempotency, Publish, Retention, Stored};
+use read::Known;
+pub use read::{Page, Range, ReadError, Seek};
 use redis::Redis;
-
-/// Scopes an `Idempotency-Key` to its user.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Idempotency {
-    /// The user, so that two users' keys do not meet.
-    pub user: String,
-    /// The key as it was sent.
-    pub key: String,
-    /// None where the key stands for one alert, and another alert under it is a conflict. Else the key names something that
-    /// changes its state: the same state again is a repeat, whatever the alert says, and another one is a new alert that takes
-    /// over the key.
-    pub state: Option<String>,
-}
-
-impl Idempotency {
-    /// Stands for the key; a user name has no NUL, so two users' keys cannot meet.
-    fn hash(&self) -> [u8; 32] {
-        Sha256::new().chain_update(&self.user).chain_update([0]).chain_update(&self.key).finalize().into()
-    }
-}
-
-/// An alert to be stored.
-#[derive(Clone, Debug)]
-pub struct Publish {
-    /// The validated alert.
-    pub draft: Draft,
-    /// Present where a retry must not store it twice.
-    pub idempotency: Option<Idempotency>,
-}
-
-impl Publish {
-    /// Tells whether two publishes under one key are the same.
-    fn fingerprint(&self) -> [u8; 32] {
-        match self.state() {
-            Some(state) => Sha256::digest(state).into(),
-            None => Sha256::digest(self.draft.canonical()).into(),
-        }
-    }
-
-    /// Of what the key names, if that may change.
-    fn state(&self) -> Option<&str> {
-        self.idempotency.as_ref()?.state.as_deref()
-    }
-}
-
-/// How much is retained; 0 is no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// Milliseconds.
-    pub age_ms: u64,
-    /// Alerts.
-    pub count: u64,
-    /// Bytes of alerts.
-    pub bytes: u64,
-    /// Alerts of one topic.
-    pub topic_count: u64,
-}
-
-/// The alert is in the log, as durably as configured.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The alert with its id.
-    pub record: Record,
-    /// True where an earlier publish with the same idempotency key had stored it.
-    pub repeated: bool,
-}
-
-/// Why an alert was not stored.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum AppendError {
-    /// The idempotency key was used for another alert.
-    #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
-    Conflict,
-    /// Not stored, or not known whether stored: try again with the same idempotency key.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
-/// Why the log cannot be read now.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ReadError(pub String);
-
-/// Where a stream begins: what [`seek`](Engine) found for a [`Start`](crate::alert::Start).
-#[derive(Clone, Debug)]
-pub struct Seek {
-    /// Something asked for may be missing.
-    pub gap: Option<Gap>,
-    /// For `latest`: the newest matching alert of each topic, oldest first.
-    pub latest: Vec<Record>,
-    /// The replay goes on behind this id.
-    pub after: Id,
-    /// The newest id that retention removed and that may have passed the filter.
-    pub trimmed: Id,
-    /// The log has the cursor, and this node is not there yet: nothing can be said before the hub has reached this id.
-    pub awaited: Option<Id>,
-}
-
-/// What a log knows that decides where a stream begins.
-struct Known {
-    /// The newest id.
-    head: Id,
-    /// The newest id that was removed and may have passed the filter.
-    trimmed: Id,
-    /// The oldest alert that is retained.
-    oldest: Option<Id>,
-    /// Whether the log gave the cursor of [`Start::After`], and nothing behind it was removed from the old end.
-    has_cursor: bool,
-}
-
-impl Seek {
-    /// Decides, for a stream that hears from the hub what comes after `until`.
-    fn new(start: &Start, until: Id, known: Known, latest: Vec<Record>) -> Self {
-        let Known { head, trimmed, oldest, has_cursor } = known;
-        let mut awaited = None;
-        let gap = |requested: String| Some(Gap { requested, oldest, head });
-        let (gap, after) = match start {
-            Start::Live | Start::Latest => (None, until),
-            Start::All => (None, Id::ZERO),
-            Start::Time(ms) => {
-                let is_missing = trimmed != Id::ZERO && trimmed >= Id::at(*ms);
-                let gap = if is_missing { gap(crate::alert::rfc3339(*ms)) } else { None };
-                (gap, Id::at(*ms).predecessor().min(until))
-            }
-            Start::After(cursor) => {
-                let is_missing = !has_cursor || trimmed > *cursor;
-                // Another node of a fleet may well be ahead of this one.
-                awaited = Some(*cursor).filter(|cursor| *cursor > until && (has_cursor || *cursor <= head));
-                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
-                let after = if *cursor > head { until } else { (*cursor).min(until) };
-                (if is_missing { gap(cursor.to_string()) } else { None }, after)
-            }
-            Start::Unreadable(text) => (gap(text.clone()), Id::ZERO),
-        };
-        Self { gap, latest, after, trimmed, awaited }
-    }
-}
-
-/// Which alerts to read: those that pass the filter, with `after < id <= until`.
-#[derive(Clone, Debug)]
-pub struct Range {
-    /// Topics and level.
-    pub filter: Filter,
-    /// Exclusive.
-    pub after: Id,
-    /// Inclusive.
-    pub until: Id,
-    /// So many at the most.
-    pub limit: usize,
-    /// About so many bytes of them at the most, but one alert at the least.
-    pub bytes: usize,
-}
-
-/// A part of a range. It may be short, or empty, and still not be the end: the work per page is bounded.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Oldest first, in both directions.
-    pub records: Vec<Record>,
-    /// Forward: all up to this id has been seen. Backward: all from this id on. None where the range is exhausted.
-    pub next: Option<Id>,
-    /// The newest id that retention removed and that may have passed the filter.
-    pub trimmed: Id,
-    /// The oldest alert that is retained.
-    pub oldest: Option<Id>,
-}
 
 /// What the engine hands to the hub, in the order of the log.
 #[derive(Clone, Debug)]

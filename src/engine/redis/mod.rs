@@ -14,6 +14,7 @@ mod follow;
 mod keys;
 mod link;
 mod script;
+mod shared;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tickets;
@@ -36,6 +37,7 @@ use crate::histogram::{Distribution, Histogram};
 use follow::Follower;
 use link::Link;
 pub use link::Topology;
+use shared::{Shared, State};
 use writer::{Job, Waiting, Writer};
 
 /// Publishes that wait for the writer at the most; beyond that they are refused at once.
@@ -96,118 +98,6 @@ struct Inner {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
     readers: Semaphore,
-}
-
-/// Between two words on a trouble that lasts and changes.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
-
-/// What the tasks know together.
-struct Shared {
-    link: Link,
-    durability: Durability,
-    retention: Mutex<Retention>,
-    clock: Option<Clock>,
-    node: String,
-    state: Mutex<State>,
-    /// The epoch of the log that this node follows; none before it has met one.
-    epoch: watch::Sender<Option<String>>,
-    /// The revision of the keys that the fleet shares, and when it was heard.
-    keys: watch::Sender<Option<(u64, Instant)>>,
-    /// Open streams, for the list of nodes.
-    streams: AtomicU64,
-    /// Asks the follower to look now.
-    kick: Notify,
-    /// The watchdog's marker that waits; 0 is none.
-    marker: AtomicU64,
-    stopping: AtomicBool,
-    commits: Histogram,
-}
-
-#[derive(Default)]
-struct State {
-    /// The newest id that this node has seen, be it by answer or by announcement.
-    head: Id,
-    /// Why publishing would fail, if it would.
-    trouble: Option<String>,
-    /// What the log was told of it last, and when.
-    said: Option<(String, Instant)>,
-    /// For readers; none while the server is away.
-    connection: Option<MultiplexedConnection>,
-    /// What its settings can lose.
-    notes: Vec<String>,
-    /// The server's clock, milliseconds since 1970, and when it was heard.
-    time: Option<(u64, Instant)>,
-}
-
-impl Shared {
-    fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// In words: it took too long.
-    fn late(&self) -> String {
-        format!("{} did not answer in time", self.link.topology())
-    }
-
-    /// In words: it refused, or the way to it is broken.
-    fn failed(&self, error: redis::RedisError) -> String {
-        format!("{}: {error}", self.link.topology())
-    }
-
-    /// In words: an entry is not as the scripts write them.
-    fn damaged(&self) -> String {
-        format!("{} holds an entry that alertd did not write", self.link.topology())
-    }
-
-    fn retention(&self) -> Retention {
-        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn saw(&self, id: Id) {
-        self.state(|state| state.head = state.head.max(id));
-    }
-
-    /// Notes the server's clock. It was later by what the answer took, so what is reckoned from it is never late.
-    fn heard_time(&self, server_ms: u64) {
-        self.state(|state| state.time = Some((server_ms, Instant::now())));
-    }
-
-    /// The server's clock at `then`, by what was heard last.
-    fn server_ms(&self, then: Instant) -> u64 {
-        let Some((ms, heard)) = self.state(|state| state.time) else { return 0 };
-        let later = u64::try_from(then.saturating_duration_since(heard).as_millis()).unwrap_or(u64::MAX);
-        let earlier = u64::try_from(heard.saturating_duration_since(then).as_millis()).unwrap_or(u64::MAX);
-        ms.saturating_add(later).saturating_sub(earlier)
-    }
-
-    /// For the scripts: empty where the server's own clock counts.
-    fn time_argument(&self) -> String {
-        self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
-    }
-
-    /// Notes why publishing would fail, or that it would not. A trouble that lasts is said again when it is another one, but
-    /// not with every try.
-    fn set_trouble(&self, trouble: Option<String>) {
-        let is_news = self.state(|state| {
-            let was_away = state.trouble.is_some();
-            state.trouble.clone_from(&trouble);
-            let Some(trouble) = &trouble else {
-                state.said = None;
-                return was_away;
-            };
-            let is_known = |(said, at): &(String, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
-            let is_news = !state.said.as_ref().is_some_and(is_known);
-            if is_news {
-                state.said = Some((trouble.clone(), Instant::now()));
-            }
-            is_news
-        });
-        match trouble {
-            Some(trouble) if is_news => tracing::error!(message_id = "engine-away", "{trouble}"),
-            None if is_news => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
-            _ => {}
-        }
-    }
 }
 
 impl Redis {

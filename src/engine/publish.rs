@@ -1,0 +1,82 @@
+//! What goes into a log: alerts with their idempotency keys, what became of them, and how much is retained.
+
+use sha2::{Digest, Sha256};
+
+use crate::alert::{Draft, Record};
+
+/// Scopes an `Idempotency-Key` to its user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Idempotency {
+    /// The user, so that two users' keys do not meet.
+    pub user: String,
+    /// The key as it was sent.
+    pub key: String,
+    /// None where the key stands for one alert, and another alert under it is a conflict. Else the key names something that
+    /// changes its state: the same state again is a repeat, whatever the alert says, and another one is a new alert that takes
+    /// over the key.
+    pub state: Option<String>,
+}
+
+impl Idempotency {
+    /// Stands for the key; a user name has no NUL, so two users' keys cannot meet.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        Sha256::new().chain_update(&self.user).chain_update([0]).chain_update(&self.key).finalize().into()
+    }
+}
+
+/// An alert to be stored.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The validated alert.
+    pub draft: Draft,
+    /// Present where a retry must not store it twice.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Publish {
+    /// Tells whether two publishes under one key are the same.
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        match self.state() {
+            Some(state) => Sha256::digest(state).into(),
+            None => Sha256::digest(self.draft.canonical()).into(),
+        }
+    }
+
+    /// Of what the key names, if that may change.
+    pub(super) fn state(&self) -> Option<&str> {
+        self.idempotency.as_ref()?.state.as_deref()
+    }
+}
+
+/// How much is retained; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Milliseconds.
+    pub age_ms: u64,
+    /// Alerts.
+    pub count: u64,
+    /// Bytes of alerts.
+    pub bytes: u64,
+    /// Alerts of one topic.
+    pub topic_count: u64,
+}
+
+/// The alert is in the log, as durably as configured.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The alert with its id.
+    pub record: Record,
+    /// True where an earlier publish with the same idempotency key had stored it.
+    pub repeated: bool,
+}
+
+/// Why an alert was not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The idempotency key was used for another alert.
+    #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
+    Conflict,
+    /// Not stored, or not known whether stored: try again with the same idempotency key.
+    #[error("{0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,129 @@
+//! What the writer, the follower and readers of a node know together.
+//!
+//! Locks are held for a look and never across an await.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::Durability;
+use super::link::Link;
+use crate::alert::Id;
+use crate::engine::{Clock, Retention};
+use crate::histogram::Histogram;
+
+/// Between two words on a trouble that lasts and changes.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the tasks know together.
+pub(super) struct Shared {
+    pub(super) link: Link,
+    pub(super) durability: Durability,
+    pub(super) retention: Mutex<Retention>,
+    pub(super) clock: Option<Clock>,
+    pub(super) node: String,
+    pub(super) state: Mutex<State>,
+    /// The epoch of the log that this node follows; none before it has met one.
+    pub(super) epoch: watch::Sender<Option<String>>,
+    /// The revision of the keys that the fleet shares, and when it was heard.
+    pub(super) keys: watch::Sender<Option<(u64, Instant)>>,
+    /// Open streams, for the list of nodes.
+    pub(super) streams: AtomicU64,
+    /// Asks the follower to look now.
+    pub(super) kick: Notify,
+    /// The watchdog's marker that waits; 0 is none.
+    pub(super) marker: AtomicU64,
+    pub(super) stopping: AtomicBool,
+    pub(super) commits: Histogram,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The newest id that this node has seen, be it by answer or by announcement.
+    pub(super) head: Id,
+    /// Why publishing would fail, if it would.
+    pub(super) trouble: Option<String>,
+    /// What the log was told of it last, and when.
+    pub(super) said: Option<(String, Instant)>,
+    /// For readers; none while the server is away.
+    pub(super) connection: Option<MultiplexedConnection>,
+    /// What its settings can lose.
+    pub(super) notes: Vec<String>,
+    /// The server's clock, milliseconds since 1970, and when it was heard.
+    pub(super) time: Option<(u64, Instant)>,
+}
+
+impl Shared {
+    pub(super) fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// In words: it took too long.
+    pub(super) fn late(&self) -> String {
+        format!("{} did not answer in time", self.link.topology())
+    }
+
+    /// In words: it refused, or the way to it is broken.
+    pub(super) fn failed(&self, error: redis::RedisError) -> String {
+        format!("{}: {error}", self.link.topology())
+    }
+
+    /// In words: an entry is not as the scripts write them.
+    pub(super) fn damaged(&self) -> String {
+        format!("{} holds an entry that alertd did not write", self.link.topology())
+    }
+
+    pub(super) fn retention(&self) -> Retention {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn saw(&self, id: Id) {
+        self.state(|state| state.head = state.head.max(id));
+    }
+
+    /// Notes the server's clock. It was later by what the answer took, so what is reckoned from it is never late.
+    pub(super) fn heard_time(&self, server_ms: u64) {
+        self.state(|state| state.time = Some((server_ms, Instant::now())));
+    }
+
+    /// The server's clock at `then`, by what was heard last.
+    pub(super) fn server_ms(&self, then: Instant) -> u64 {
+        let Some((ms, heard)) = self.state(|state| state.time) else { return 0 };
+        let later = u64::try_from(then.saturating_duration_since(heard).as_millis()).unwrap_or(u64::MAX);
+        let earlier = u64::try_from(heard.saturating_duration_since(then).as_millis()).unwrap_or(u64::MAX);
+        ms.saturating_add(later).saturating_sub(earlier)
+    }
+
+    /// For the scripts: empty where the server's own clock counts.
+    pub(super) fn time_argument(&self) -> String {
+        self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
+    }
+
+    /// Notes why publishing would fail, or that it would not. A trouble that lasts is said again when it is another one, but
+    /// not with every try.
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        let is_news = self.state(|state| {
+            let was_away = state.trouble.is_some();
+            state.trouble.clone_from(&trouble);
+            let Some(trouble) = &trouble else {
+                state.said = None;
+                return was_away;
+            };
+            let is_known = |(said, at): &(String, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
+            let is_news = !state.said.as_ref().is_some_and(is_known);
+            if is_news {
+                state.said = Some((trouble.clone(), Instant::now()));
+            }
+            is_news
+        });
+        match trouble {
+            Some(trouble) if is_news => tracing::error!(message_id = "engine-away", "{trouble}"),
+            None if is_news => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
+            _ => {}
+        }
+    }
+}
