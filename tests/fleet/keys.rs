@@ -86,21 +86,14 @@ fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() 
     let fleet = Fleet::of(2, &redis.configuration(""));
     let (_, key) = fleet.door(0);
     let gone = fleet.node(0, |node| node.key("bob"));
-    let file = redis.directory().join("appendonlydir");
     let old = tempfile::tempdir().unwrap();
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
-        assert!(std::process::Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
-    };
-    copy(&file, old.path());
+    redis.save_to(old.path());
     fleet.node(1, |node| assert!(node.ctl(&["key", "revoke", &gone.id]).status.success()));
     redis.ask(&["FLUSHALL"]);
     eventually("keys that are back", || redis.ask(&["HLEN", "{alertd}:keys"]).starts_with('1').then_some(()));
     fleet.node(1, |node| knows(node, &key));
     // An older state of the server, in which the revoked key still works.
-    redis.kill();
-    std::fs::remove_dir_all(&file).unwrap();
-    copy(&old.path().join("appendonlydir"), redis.directory());
-    redis.again();
+    redis.restore_from(old.path());
     fleet.is_ready();
     eventually("keys that are back", || redis.ask(&["HLEN", "{alertd}:keys"]).starts_with('1').then_some(()));
     for number in 0..2 {

@@ -8,6 +8,13 @@ use tempfile::TempDir;
 
 use super::{eventually, fixed_port};
 
+/// Where it keeps its append-only file.
+const FILES: &str = "appendonlydir";
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
+}
+
 /// A running server; it is killed when dropped.
 pub struct Redis {
     child: Option<Child>,
@@ -105,6 +112,19 @@ impl Redis {
 
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Keeps its append-only file as it is now.
+    pub fn save_to(&self, place: &Path) {
+        copy(&self.directory().join(FILES), place);
+    }
+
+    /// Ends it, and starts it again with the files that were kept there.
+    pub fn restore_from(&mut self, place: &Path) {
+        self.kill();
+        fs::remove_dir_all(self.directory().join(FILES)).unwrap();
+        copy(&place.join(FILES), self.directory());
+        self.again();
     }
 
     /// For an alertd that finds it alone, with more of the section `engine.redis`.
