@@ -321,7 +321,7 @@ pub struct NodeStatus {
     pub version: String,
     /// Open streams.
     pub streams: u64,
-    /// How far it is behind the log.
+    /// How long the oldest alert had waited that it had not seen, when it spoke last.
     pub lag_ms: u64,
     /// How long it has said nothing; each one speaks once a second.
     pub silent_ms: u64,

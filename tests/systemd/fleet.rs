@@ -1,8 +1,10 @@
 //! A fleet on the Redis or Valkey of the release, set up as its document says.
 
-use super::machine::Machine;
+use std::process::Command;
+
+use super::machine::{Machine, package};
 use super::on_each_release;
-use crate::harness::eventually;
+use crate::harness::{eventually, told};
 
 const DOCUMENT: &str = include_str!("../../packaging/doc/fleet.md");
 
@@ -50,4 +52,39 @@ on_each_release! {
         assert!(machine.sh("alertctl --instance blue history ops").contains("over-both"));
         assert_eq!(machine.show("alertd.service", "NRestarts"), "0");
     }
+}
+
+/// As the image is made and run, without an engine for containers: its commands, its user and its environment.
+#[test]
+fn the_container_of_the_composition_is_a_node() {
+    let composition = include_str!("../../packaging/fleet/compose.yaml");
+    let line = |start: &str| composition.lines().map(str::trim).find(|line| line.starts_with(start)).unwrap();
+    let made = line("&& install").strip_prefix("&& ").unwrap();
+    let variables: Vec<_> = composition
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .filter(|(name, _)| name.starts_with("ALERTD_"))
+        .map(|(name, value)| format!("{name}={}", value.replace("\"valkey\"", "127.0.0.1")))
+        .collect();
+    let server = line("command:").trim_start_matches("command: ").replace(['[', ']', ',', '"'], "");
+    let user = line("USER").trim_start_matches("USER ");
+    let file = package().file_name().unwrap().to_str().unwrap();
+    let script = format!(
+        "apt-get install -y -q /root/{file} >/dev/null\n{made}\nip link set lo up\n{server} --daemonize yes >/dev/null\n\
+         as=\"setpriv --reuid {user} --regid {user} --init-groups env {}\"\n$as alertd &\n\
+         until curl -fs http://127.0.0.1:8080/readyz; do :; done\nkey=$($as alertctl key add alice)\n\
+         curl -fsS -H \"Authorization: Bearer $key\" -d stored http://127.0.0.1:8080/alerts\n$as alertctl status\n",
+        variables.join(" ")
+    );
+    Machine::with("trixie", |machine| {
+        let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/systemd/box"))
+            .args(["without-systemd", machine.release])
+            .arg(package())
+            // A network of its own: the port of Redis may be taken outside.
+            .args(["unshare", "--net", "timeout", "60", "bash", "-ec", &script])
+            .output()
+            .unwrap();
+        let said = told(&output);
+        assert!(output.status.success() && said.contains("alert stored") && said.contains("in step"), "{said}");
+    });
 }

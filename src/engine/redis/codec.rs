@@ -158,39 +158,31 @@ impl Counted {
         ask.cmd("INFO").arg("memory");
         ask.cmd("HGETALL").arg(link.key("nodes"));
         ask.cmd("TIME");
-        ask.cmd("HGET").arg(link.key("state")).arg("shown");
-        type Counts = (u64, Option<u64>, u64, Entries, String, BTreeMap<String, String>, (u64, u64), Option<String>);
-        let (alerts, bytes, topics, oldest, memory, nodes, (seconds, micros), shown): Counts =
+        type Counts = (u64, Option<u64>, u64, Entries, String, BTreeMap<String, String>, (u64, u64));
+        let (alerts, bytes, topics, oldest, memory, nodes, (seconds, micros)): Counts =
             ask.query_async(connection).await?;
-        let (now, shown) = (seconds * 1000 + micros / 1000, shown.and_then(|id| id.parse().ok()).unwrap_or_default());
+        let now = seconds * 1000 + micros / 1000;
         Ok(Self {
             alerts,
             bytes: bytes.unwrap_or(0),
             topics,
             oldest: oldest.first().and_then(|(id, _)| id.parse().ok()),
             memory: info(&memory, "used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
-            nodes: nodes.into_iter().filter_map(|(name, said)| node(name, &said, now, shown)).collect(),
+            nodes: nodes.into_iter().filter_map(|(name, said)| node(name, &said, now)).collect(),
         })
     }
 }
 
-/// A node by what it said of itself last: when, the newest id it had seen, its open streams, its version.
-fn node(name: String, said: &str, now_ms: u64, shown: Id) -> Option<NodeStatus> {
+/// A node by what it said of itself last: when, how far it was behind, its open streams, its version.
+fn node(name: String, said: &str, now_ms: u64) -> Option<NodeStatus> {
     let mut fields = said.split(' ');
     let mut next = || fields.next();
-    let (heard, seen): (u64, Id) = (next()?.parse().ok()?, next()?.parse().ok()?);
-    let silent_ms = now_ms.saturating_sub(heard);
     Some(NodeStatus {
         name,
+        silent_ms: now_ms.saturating_sub(next()?.parse().ok()?),
+        lag_ms: next()?.parse().ok()?,
         streams: next()?.parse().ok()?,
         version: next()?.to_owned(),
-        // What came in since it spoke last is not held against it.
-        lag_ms: if silent_ms < 3000 {
-            shown.ms.min(heard).saturating_sub(seen.ms)
-        } else {
-            shown.ms.saturating_sub(seen.ms)
-        },
-        silent_ms,
     })
 }
 

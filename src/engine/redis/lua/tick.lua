@@ -27,7 +27,13 @@ elseif known == epoch and less(get('shown', '0-0'), seen) then
   announce(seen)
 end
 
-redis.call('HSET', NODES, node, table.concat({ text(clock), seen, ARGV[12], ARGV[13] }, ' '))
+-- How long the oldest alert has waited that the node has not seen; one that is new has nothing to be behind of.
+local lag = 0
+if seen ~= '0-0' and less(seen, get('shown', '0-0')) then
+  local waiting = redis.call('XRANGE', LOG, '(' .. seen, get('shown', '0-0'), 'COUNT', 1)[1]
+  if waiting then lag = math.max(0, now - tonumber(waiting[2][2])) end
+end
+redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[12], ARGV[13] }, ' '))
 redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[6])
 
 -- One node does what time asks for; another takes over where it is silent.
