@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::{Load, Outcome};
 use super::nodes::Fleet;
-use crate::harness::Redis;
+use crate::harness::{Redis, Request};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/doc/fleet.md");
 
@@ -62,6 +62,11 @@ fn nothing_is_lost_and_nothing_surfaces_when_redis_hangs() {
     let outcome = Load::during(&fleet, |_| {
         redis.signal("STOP");
         std::thread::park_timeout(Duration::from_secs(30));
+        for node in 0..3 {
+            // A restart would not help, so nothing asks for one.
+            assert_eq!(Request::get("/livez").to(fleet.door(node).0).status, 200);
+            assert_eq!(Request::get("/readyz").to(fleet.door(node).0).status, 503);
+        }
         redis.signal("CONT");
         fleet.is_ready();
     });
