@@ -4,6 +4,7 @@
 mod configuration;
 mod failed_units;
 mod fleet;
+mod hooks;
 mod installed;
 mod instances;
 mod journal;
