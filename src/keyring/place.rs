@@ -69,22 +69,24 @@ impl Place {
         }
     }
 
-    /// The keys. A vault that is older than what was known here was emptied or restored from an older state: it gets back
-    /// what it had, or a revoked key would work again.
+    /// The keys. A vault that is older than what was known here was emptied or restored from an older state, and one that
+    /// differs without a change has lost some: it gets back what it had, or a revoked key would work again and others would
+    /// not.
     pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
         let (vault, known) = match self {
             Self::File(store) => return store.load(),
             Self::Shared { vault, kept } => (vault, kept),
         };
         let mut found = vault.load().map_err(KeyringError::Away)?;
-        if found.revision < known.revision {
+        let has_lost = found.revision == known.revision && found.keys != known.keys;
+        if known.revision > 0 && (found.revision < known.revision || has_lost) {
             let change = difference(&found.keys, &known.keys);
             let saved = vault.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
             match saved {
                 Some(revision) => {
                     tracing::warn!(
                         message_id = "keys-restored",
-                        "{} had older keys than this node, and was given them back",
+                        "{} had older keys than this node, or fewer, and was given them back",
                         vault.name()
                     );
                     known.revision = revision;

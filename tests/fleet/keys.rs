@@ -105,6 +105,42 @@ fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() 
 }
 
 #[test]
+fn keys_that_redis_lost_alone_come_back_with_the_next_change() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let (_, key) = fleet.door(0);
+    redis.ask(&["DEL", "{alertd}:keys"]);
+    let other = fleet.node(1, |node| node.key("bob"));
+    assert_eq!(redis.ask(&["HLEN", "{alertd}:keys"]).trim(), "2");
+    for number in 0..2 {
+        fleet.node(number, |node| {
+            knows(node, &other);
+            assert_eq!(health(node, &key), 200);
+        });
+    }
+}
+
+#[test]
+fn a_redis_without_memory_keeps_its_nodes_and_gets_rid_of_what_is_too_much() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(1, &redis.configuration("").replace("[engine", "alerts.retain_age = \"5s\"\n[engine"));
+    let gone = fleet.node(0, |node| node.key("bob"));
+    (0..20).for_each(|_| drop(fleet.publish(0, "one of many")));
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1000"]);
+    let (address, key) = fleet.door(0);
+    let refused = Request::post("/alerts/ops").key(&key).body("one too many").to(address);
+    assert!(refused.status == 503 && refused.text().contains("maxmemory"), "{refused:?}");
+    eventually("a log without old alerts", || (redis.ask(&["XLEN", "{alertd}:log"]).trim() == "0").then_some(()));
+    fleet.node(0, |node| {
+        assert!(node.ctl(&["key", "revoke", &gone.id]).status.success());
+        assert_eq!(health(node, &key), 200);
+        assert!(!node.log().contains("engine-away"), "{}", node.log());
+    });
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    fleet.publish(0, "one more");
+}
+
+#[test]
 fn a_ticket_opens_one_stream_on_any_node() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));

@@ -107,10 +107,13 @@ impl Follower {
 
     /// Follows until something is wrong; returns what.
     async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> String {
-        if let Err(reason) = self.look(&mut session.data).await {
-            return reason;
-        }
+        let keys = match self.look(&mut session.data).await {
+            Ok(keys) => keys,
+            Err(reason) => return reason,
+        };
         self.shared.state(|state| state.connection = Some(session.data.clone()));
+        // Not before they can be read, or whoever follows them would have to wait for the next look.
+        self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(None);
         let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,8 +140,9 @@ impl Follower {
                 return "alertd is stopping".into();
             }
             if look {
-                if let Err(reason) = self.look(&mut session.data).await {
-                    return reason;
+                match self.look(&mut session.data).await {
+                    Ok(keys) => drop(self.shared.keys.send_replace(Some(keys))),
+                    Err(reason) => return reason,
                 }
                 if self.probe.saturating_sub(self.probed) > PROBES {
                     return format!("the subscription to {} has gone silent", shared.link.topology());
@@ -173,8 +177,8 @@ impl Follower {
         }
     }
 
-    /// Compares this node with the log, and takes up what it lacks.
-    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), String> {
+    /// Compares this node with the log, and takes up what it lacks. Returns the revision of the keys, and as of when.
+    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(u64, Instant), String> {
         let shared = Arc::clone(&self.shared);
         let elapsed = self.ticked.elapsed();
         self.ticked = Instant::now();
@@ -194,7 +198,7 @@ impl Follower {
         let answer = answer.map_err(|error| shared.failed(error))?;
         let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
         shared.heard_time(ticked.server_ms);
-        shared.keys.send_replace(Some((ticked.keys_revision, self.ticked)));
+        let keys = (ticked.keys_revision, self.ticked);
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
         if is_other || ticked.trimmed > self.at {
             if self.epoch.is_some() {
@@ -214,7 +218,7 @@ impl Follower {
             self.epoch = Some(ticked.epoch.clone());
             shared.epoch.send_replace(Some(ticked.epoch));
         }
-        Ok(())
+        Ok(keys)
     }
 
     async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), String> {

@@ -8,6 +8,10 @@
 -- A node that says nothing is listed for so long.
 local LISTED = 3600000
 
+-- A script whose first write takes no memory may write on when Redis is out of it: nodes must hear of each other, and
+-- what is too much must go, or it stays out of it.
+redis.call('HDEL', NODES, '')
+
 local known, seen, node = ARGV[2], ARGV[3], ARGV[5]
 local epoch = get('epoch')
 if not epoch then
