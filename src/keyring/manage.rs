@@ -4,6 +4,7 @@
 //! and for the place where the keys are kept.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -204,6 +205,7 @@ impl Keyring {
             // Another node may have changed them a moment ago.
             let records = place.load()?;
             self.install(records);
+            self.revision.store(place.revision(), Ordering::Release);
         }
         let mut records = self.read(|entry| entry.record.clone());
         records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
@@ -215,6 +217,7 @@ impl Keyring {
         records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         place.save(&records)?;
         self.install(records);
+        self.revision.store(place.revision(), Ordering::Release);
         Ok(done)
     }
 }

@@ -105,6 +105,9 @@ pub struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
     /// `alertctl` holds one.
     place: Mutex<Box<Place>>,
+    /// Of the vault's keys that are in force. Beside the place: who follows the vault must not wait for a change, which
+    /// itself waits for the vault.
+    revision: AtomicU64,
     /// A [`Standing`].
     standing: AtomicU8,
     keys: RwLock<Keys>,
@@ -142,6 +145,7 @@ impl Keyring {
     fn new(settings: &Settings, place: Place, standing: Standing) -> Result<Self, KeyringError> {
         Ok(Self {
             place: Mutex::new(Box::new(place)),
+            revision: AtomicU64::new(0),
             standing: AtomicU8::new(standing as u8),
             keys: RwLock::default(),
             iterations: settings.iterations,
@@ -167,10 +171,10 @@ impl Keyring {
         }
     }
 
-    /// The revision of a vault's keys that is in force here; 0 for a file.
+    /// The revision of a vault's keys that is in force here; 0 for a file. Never blocks.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).revision()
+        self.revision.load(Ordering::Acquire)
     }
 
     /// PBKDF2 runs since start.
@@ -225,7 +229,9 @@ impl Keyring {
     pub fn reload(&self) -> Result<usize, KeyringError> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         let records = place.load()?;
-        Ok(self.install(records))
+        let changed = self.install(records);
+        self.revision.store(place.revision(), Ordering::Release);
+        Ok(changed)
     }
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.

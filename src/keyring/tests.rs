@@ -1,5 +1,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -281,4 +284,51 @@ fn a_file_that_came_in_between_is_never_overwritten() {
     keyring.reload().unwrap();
     keyring.add(for_user("b"), NOW).unwrap();
     keyring.add(for_user("c"), NOW).unwrap();
+}
+
+/// A vault that answers only when it is told to.
+struct Slow {
+    asked: mpsc::Sender<()>,
+    answer: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Vault for Slow {
+    fn name(&self) -> String {
+        "a slow vault".into()
+    }
+
+    fn load(&self) -> Result<Kept, String> {
+        self.asked.send(()).map_err(|error| error.to_string())?;
+        self.answer.lock().unwrap().recv().map_err(|error| error.to_string())?;
+        Ok(Kept { revision: 6, ..Kept::default() })
+    }
+
+    fn save(&self, expected: u64, _: u64, _: Change) -> Result<Option<u64>, String> {
+        Ok(Some(expected + 1))
+    }
+}
+
+#[test]
+fn who_asks_for_the_revision_does_not_wait_for_a_change_that_waits_for_the_vault() {
+    let (asked, is_asked) = mpsc::channel();
+    let (go, answer) = mpsc::channel();
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { directory: directory.path().to_owned(), iterations: 10_000, workers: 2 };
+    let vault = Slow { asked, answer: Mutex::new(answer) };
+    let keyring = Arc::new(Keyring::shared(&settings, Arc::new(vault)).unwrap());
+    let changing = thread::spawn({
+        let keyring = Arc::clone(&keyring);
+        move || keyring.add(for_user("a"), NOW).map(drop)
+    });
+    is_asked.recv().unwrap();
+    let (told, is_told) = mpsc::channel();
+    let asking = thread::spawn({
+        let keyring = Arc::clone(&keyring);
+        move || told.send(keyring.revision())
+    });
+    assert_eq!(is_told.recv_timeout(Duration::from_secs(10)), Ok(0));
+    go.send(()).unwrap();
+    changing.join().unwrap().unwrap();
+    asking.join().unwrap().unwrap();
+    assert_eq!(keyring.revision(), 7);
 }
