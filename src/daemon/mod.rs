@@ -125,8 +125,7 @@ async fn serve(
     let listening = doors.addresses();
     let fleet = fleet.map(|fleet| redis::Settings { node: doors.node(), ..fleet });
     let (stale_max, stale) = watch::channel(config.auth.stale_max);
-    let Stores { engine, feed, keyring, place, following } =
-        Stores::open(config, fleet, &clock, stale, &notifier).await?;
+    let Stores { engine, feed, keyring, place } = Stores::open(config, fleet, &clock, stale, &notifier).await?;
     let hub = Hub::new(settings::hub(config), engine.head());
     let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
 
@@ -199,7 +198,6 @@ async fn serve(
     notifier.extend_timeout(DRAIN);
     engine.close().await;
     feeding.abort();
-    following.inspect(tokio::task::JoinHandle::abort);
     for path in bound {
         let _ = std::fs::remove_file(path);
     }

@@ -24,8 +24,6 @@ pub(super) struct Stores {
     pub(super) keyring: Arc<Keyring>,
     /// Where the alerts are, in words.
     pub(super) place: String,
-    /// Ends with the keyring; none where no fleet shares the keys.
-    pub(super) following: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Stores {
@@ -46,22 +44,20 @@ impl Stores {
                 let keyring = Arc::new(Keyring::open(&keys)?);
                 let place = format!("embedded engine in {}", embedded.directory.display());
                 let (embedded, feed) = Embedded::open(embedded)?;
-                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, place, following: None });
+                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, place });
             };
             let place = fleet.topology.to_string();
-            let own = if are_shared { None } else { Some(Keyring::open(&keys)?) };
             let _inside = runtime.enter();
             let (redis, feed) = Redis::start(fleet);
-            let (keyring, following) = match own {
-                Some(keyring) => (Arc::new(keyring), None),
-                None => {
-                    let vault = InRedis { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
-                    let keyring = Arc::new(Keyring::shared(&keys, Arc::new(vault))?);
-                    let following = tokio::spawn(vault::follow(Arc::clone(&keyring), redis.clone(), stale_max));
-                    (keyring, Some(following))
-                }
+            let keyring = if are_shared {
+                let vault = InRedis { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
+                let keyring = Arc::new(Keyring::shared(&keys, Arc::new(vault))?);
+                tokio::spawn(vault::follow(Arc::clone(&keyring), redis.clone(), stale_max));
+                keyring
+            } else {
+                Arc::new(Keyring::open(&keys)?)
             };
-            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, place, following })
+            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, place })
         });
         loop {
             tokio::select! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 use crate::engine::redis::Redis;
 use crate::keyring::{Change, Kept, Keyring, Standing, Vault};
@@ -49,11 +49,16 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
             (Some(heard), Standing::CutOff) => Some(heard + (*stale_max.borrow()).max(CUT_OFF)),
             _ => None,
         };
-        let now = tokio::select! {
-            changed = revisions.changed() => {
-                if changed.is_err() {
-                    return;
-                }
+        let changed = match next {
+            Some(next) => timeout_at(next, revisions.changed()).await,
+            None => Ok(revisions.changed().await),
+        };
+        let now = match changed {
+            Err(_) if standing == Standing::Current => Standing::CutOff,
+            Err(_) => Standing::Blind,
+            // The engine is gone.
+            Ok(Err(_)) => return,
+            Ok(Ok(())) => {
                 let Some((revision, at)) = *revisions.borrow_and_update() else { continue };
                 if (standing == Standing::Blind || keyring.revision() != revision) && !reload(&keyring).await {
                     continue;
@@ -61,7 +66,6 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
                 heard = Some(at);
                 Standing::Current
             }
-            () = at(next) => if standing == Standing::Current { Standing::CutOff } else { Standing::Blind },
         };
         if now != standing {
             standing = now;
@@ -90,12 +94,5 @@ async fn reload(keyring: &Arc<Keyring>) -> bool {
             false
         }
         Err(_) => false,
-    }
-}
-
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,6 @@
 //! and for the place where the keys are kept.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -203,9 +202,7 @@ impl Keyring {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Place::Shared { .. } = **place {
             // Another node may have changed them a moment ago.
-            let records = place.load()?;
-            self.install(records);
-            self.revision.store(place.revision(), Ordering::Release);
+            self.take_up(&mut place)?;
         }
         let mut records = self.read(|entry| entry.record.clone());
         records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
@@ -216,8 +213,7 @@ impl Keyring {
         }
         records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         place.save(&records)?;
-        self.install(records);
-        self.revision.store(place.revision(), Ordering::Release);
+        self.install(records, place.revision());
         Ok(done)
     }
 }

@@ -127,10 +127,9 @@ impl Keyring {
     /// # Errors
     /// Where the store is locked, foreign or cannot be read.
     pub fn open(settings: &Settings) -> Result<Self, KeyringError> {
-        let mut store = Store::open(&settings.directory)?;
-        let records = store.load()?;
+        let store = Store::open(&settings.directory)?;
         let keyring = Self::new(settings, Place::File(store), Standing::Current)?;
-        keyring.install(records);
+        keyring.reload()?;
         Ok(keyring)
     }
 
@@ -227,15 +226,16 @@ impl Keyring {
     /// # Errors
     /// Where they cannot be read; the keys stay as they are.
     pub fn reload(&self) -> Result<usize, KeyringError> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take_up(&mut self.place.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take_up(&self, place: &mut Place) -> Result<usize, KeyringError> {
         let records = place.load()?;
-        let changed = self.install(records);
-        self.revision.store(place.revision(), Ordering::Release);
-        Ok(changed)
+        Ok(self.install(records, place.revision()))
     }
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
-    fn install(&self, records: Vec<Record>) -> usize {
+    fn install(&self, records: Vec<Record>, revision: u64) -> usize {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *keys).by_id;
         let mut changed = 0;
@@ -260,6 +260,7 @@ impl Keyring {
             changed += 1;
             entry.state.send_replace(KeyState::Revoked);
         }
+        self.revision.store(revision, Ordering::Release);
         changed
     }
 }
