@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Browser, Daemon, Key, Look, Request, eventually, fixed_port, program, told};
+use crate::harness::{Browser, Daemon, Key, Look, Request, Running, eventually, fixed_port, program, told};
 
 /// The code of clients.md that is called so; the one without a name is `curl`.
 pub(crate) fn recipe(name: &str) -> String {
@@ -248,16 +248,6 @@ fn a_page_of_another_origin_follows_with_tickets_over_a_restart() {
     assert_eq!(browser.evaluate("document.querySelectorAll('li').length"), json!(2));
     assert_eq!(Request::new("DELETE", "/keys/alice").over(&daemon.control()).status, 200);
     browser.says("p", "valid key");
-}
-
-/// A program that runs on beside the test, and ends with it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// An X server, a message bus and a notification daemon of their own.

@@ -2,24 +2,17 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use super::nodes::Fleet;
-use crate::harness::{Redis, Request, Stream, eventually, fixed_port, program, told};
+use crate::harness::{self, Redis, Request, Running, Stream, eventually, fixed_port, program, told};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/fleet");
 
 struct Proxy {
-    child: Child,
+    _running: Running,
     address: SocketAddr,
     _directory: tempfile::TempDir,
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Proxy {
@@ -31,25 +24,16 @@ impl Proxy {
         let text = text.replace("127.0.0.1:8000", &address);
         let text =
             text.replace("192.0.2.1:8080", &nodes[0].to_string()).replace("192.0.2.2:8080", &nodes[1].to_string());
-        let at = directory.path().display();
-        let mut command = if example == "haproxy.cfg" {
-            fs::write(directory.path().join("haproxy.cfg"), text).unwrap();
+        let running = if example == "haproxy.cfg" {
+            let file = directory.path().join(example);
+            fs::write(&file, text).unwrap();
             let mut haproxy = Command::new("haproxy");
-            haproxy.args(["-db", "-f"]).arg(directory.path().join("haproxy.cfg"));
-            haproxy
+            haproxy.args(["-db", "-f"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            Running(haproxy.spawn().expect("haproxy"))
         } else {
-            let own = format!(
-                "daemon off;\nmaster_process off;\npid {at}/pid;\nevents {{ }}\nhttp {{ access_log off;\n\
-                 client_body_temp_path {at}/body;\nproxy_temp_path {at}/proxy;\nfastcgi_temp_path {at}/f;\n\
-                 uwsgi_temp_path {at}/u;\nscgi_temp_path {at}/s;\n{text}}}\n"
-            );
-            fs::write(directory.path().join("nginx.conf"), own).unwrap();
-            let mut nginx = Command::new("nginx");
-            nginx.args(["-e", &format!("{at}/log"), "-p", &at.to_string(), "-c", "nginx.conf"]);
-            nginx
+            harness::nginx(directory.path(), &text)
         };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(example);
-        let proxy = Self { child, address: address.parse().unwrap(), _directory: directory };
+        let proxy = Self { _running: running, address: address.parse().unwrap(), _directory: directory };
         eventually("a proxy that has found a node", || {
             (Request::get("/readyz").try_to(proxy.address)?.status == 200).then_some(())
         });

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use super::{Daemon, Key, Request, eventually, fixed_port};
+use super::{Daemon, Key, Request, Running, eventually, fixed_port};
 
 /// A real Alertmanager; it is killed when dropped.
 pub struct Alertmanager {
-    child: Child,
+    _running: Running,
     address: SocketAddr,
     _directory: tempfile::TempDir,
 }
@@ -43,7 +43,7 @@ impl Alertmanager {
         let address = listen.parse().unwrap();
         let ready = || Request::get("/-/ready").try_to(address).filter(|answer| answer.status == 200);
         eventually("a ready Alertmanager", ready);
-        Self { child, address, _directory: directory }
+        Self { _running: Running(child), address, _directory: directory }
     }
 
     /// An alert, as Prometheus tells it: it fires until `ends_at`.
@@ -67,12 +67,5 @@ impl Alertmanager {
             (!line.ends_with(" 0")).then_some(())
         };
         eventually("a failed notification", failed);
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

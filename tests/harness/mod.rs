@@ -11,7 +11,8 @@ pub mod road;
 pub mod stream;
 pub mod terminal;
 
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
@@ -62,6 +63,33 @@ fn undisturbed(mut command: Command) -> Command {
         }
     }
     command
+}
+
+/// A program that runs on beside the test, and ends with it.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An nginx that serves what this section `http` says, with its files in this directory.
+pub fn nginx(directory: &Path, http: &str) -> Running {
+    let at = directory.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {at}/{name};\n"))
+        .collect();
+    let configuration = format!(
+        "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/log;\nevents {{ }}\n\
+         http {{ access_log off;\n{temporary}{http}}}\n"
+    );
+    std::fs::write(directory.join("nginx.conf"), configuration).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.args(["-e", &format!("{at}/log"), "-p", &at.to_string(), "-c", "nginx.conf"]);
+    Running(nginx.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx"))
 }
 
 /// A free port that a restarted daemon takes again.

@@ -4,28 +4,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, Request, eventually, fixed_port, told};
+use crate::harness::{Daemon, Request, Running, eventually, fixed_port, told};
 
 const RULES: &str = include_str!("../../packaging/prometheus/alertd.rules.yml");
 const DASHBOARD: &str = include_str!("../../packaging/grafana/alertd.json");
 
 /// A running server on a port of its own.
 struct Prometheus {
-    child: Child,
+    _running: Running,
     address: String,
     _directory: TempDir,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Prometheus {
@@ -57,7 +50,7 @@ impl Prometheus {
             .stdin(Stdio::null())
             .spawn()
             .expect("prometheus");
-        let prometheus = Self { child, address, _directory: directory };
+        let prometheus = Self { _running: Running(child), address, _directory: directory };
         eventually("a scrape", || {
             let targets = prometheus.ask("/api/v1/targets")?;
             let target = targets["activeTargets"].get(0)?.clone();

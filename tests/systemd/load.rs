@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::machine::{Machine, Running, http, newer};
+use super::machine::{Machine, http, newer};
 use super::on_each_release;
-use crate::harness::{Key, Request, Stream, eventually};
+use crate::harness::{Key, Request, Running, Stream, eventually};
 
 /// In the machine's network a copy of this program is the clients; everywhere else this test has nothing to do.
 #[test]

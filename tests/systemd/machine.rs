@@ -9,23 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{eventually, told};
+use crate::harness::{Running, eventually, told};
 
 /// It ends with the test, however that ends: its life hangs on a pipe.
 pub struct Machine {
     name: String,
     pub release: &'static str,
     life: Child,
-}
-
-/// A program that runs on beside the test, and ends with it.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn root() -> &'static Path {

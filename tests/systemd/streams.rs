@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::machine::{Machine, Running, http};
+use super::machine::{Machine, http};
 use super::on_each_release;
-use crate::harness::{Key, Request, Stream, eventually};
+use crate::harness::{Key, Request, Running, Stream, eventually};
 
 const STREAMS: usize = 3000;
 

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::machine::{Machine, Running};
+use super::machine::Machine;
 use super::on_each_release;
-use crate::harness::eventually;
+use crate::harness::{Running, eventually};
 
 fn with_a_short_watchdog(machine: &Machine) {
     machine.write("/etc/systemd/system/alertd.service.d/watchdog.conf", "[Service]\nWatchdogSec=2s\n");

@@ -1,49 +1,28 @@
 //! nginx in front, as operators have it: nothing is configured but where alertd is.
 
-use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, Request, Stream, eventually};
+use crate::harness::{self, Daemon, Request, Running, Stream, eventually};
 
 /// A running nginx on a socket of its own.
 struct Nginx {
-    child: Child,
+    _running: Running,
     directory: TempDir,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Nginx {
     fn start(upstream: &str, version: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .iter()
-            .map(|name| format!("{name}_temp_path {at}/{name};\n"))
-            .collect();
-        let configuration = format!(
-            "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/log;\nevents {{ }}\n\
-             http {{ access_log off;\n{temporary}server {{ listen unix:{at}/nginx.sock;\n\
-             location / {{ proxy_pass http://{upstream};\nproxy_http_version {version};\nproxy_set_header Connection \"\"; }} }} }}\n"
+        let http = format!(
+            "server {{ listen unix:{at}/nginx.sock;\n\
+             location / {{ proxy_pass http://{upstream};\nproxy_http_version {version};\nproxy_set_header Connection \"\"; }} }}\n"
         );
-        fs::write(directory.path().join("nginx.conf"), configuration).unwrap();
-        let child = Command::new("nginx")
-            .args(["-e", &format!("{at}/log"), "-p", &at.to_string(), "-c", "nginx.conf"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx");
-        let nginx = Self { child, directory };
+        let nginx = Self { _running: harness::nginx(directory.path(), &http), directory };
         eventually("nginx", || UnixStream::connect(nginx.socket()).ok());
         nginx
     }
