@@ -9,7 +9,6 @@ use super::client::{Ask, Client, target};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
-use super::query::query;
 use super::tail::missing;
 use crate::alert::Id;
 use crate::api::History;
@@ -24,7 +23,7 @@ const DEFAULT: u32 = 100;
 /// # Errors
 /// What the daemon said, or that it did not answer.
 pub async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let pages = Pages { client, query: query(&args.topics, args.level) };
+    let pages = Pages { client, query: args.select.query() };
     // None for JSON as it came.
     let rows = (!args.json).then(Rows::default);
     match args.since {

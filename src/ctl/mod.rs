@@ -36,7 +36,6 @@ pub mod man;
 pub mod output;
 pub mod progress;
 pub mod publish;
-pub mod query;
 pub mod settings;
 pub mod state;
 pub mod status;

@@ -16,7 +16,7 @@ use super::values;
 use crate::alert::{Level, Topic};
 pub use host::{Journal, UnitFailed};
 pub use key::Key;
-pub use read::{History, Status, Tail};
+pub use read::{History, Select, Status, Tail};
 
 /// Speaks to alertd: sends and reads alerts, manages keys
 ///

@@ -8,6 +8,27 @@ use clap::Args;
 use crate::alert::{Level, Pattern};
 use crate::ctl::values;
 
+/// Which alerts are read.
+#[derive(Debug, Args)]
+pub struct Select {
+    /// A topic, ops.* or *; all where none is given
+    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
+    pub topics: Vec<Pattern>,
+    /// This level and above
+    #[arg(short, long, default_value = "info", value_parser = values::level())]
+    pub level: Level,
+}
+
+impl Select {
+    /// As a query; no topic means all.
+    pub(in crate::ctl) fn query(&self) -> Vec<(&'static str, String)> {
+        let all = [Pattern::All];
+        let topics = if self.topics.is_empty() { &all[..] } else { &self.topics };
+        let level = (self.level != Level::default()).then(|| ("level", self.level.to_string()));
+        topics.iter().map(|topic| ("topic", topic.to_string())).chain(level).collect()
+    }
+}
+
 /// `alertctl tail`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -26,12 +47,9 @@ Environment of the command:
   ALERT_METADATA     the metadata as JSON; empty where it has over 64 KiB
   Standard input is the whole alert, one JSON object, as it was received. What the command prints is not touched.")]
 pub struct Tail {
-    /// A topic, ops.* or *; all where none is given
-    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
-    pub topics: Vec<Pattern>,
-    /// This level and above
-    #[arg(short, long, default_value = "info", value_parser = values::level())]
-    pub level: Level,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "it is no option")]
+    pub select: Select,
     /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; a state that exists wins
     #[arg(long)]
     pub since: Option<String>,
@@ -57,12 +75,9 @@ Examples:
   alertctl history 'ops.*' -l warn --since 24h
   alertctl history --since 2026-11-23T00:00:00Z --json > yesterday.ndjson")]
 pub struct History {
-    /// A topic, ops.* or *; all where none is given
-    #[arg(value_name = "TOPIC", value_parser = values::pattern)]
-    pub topics: Vec<Pattern>,
-    /// This level and above
-    #[arg(short, long, default_value = "info", value_parser = values::level())]
-    pub level: Level,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "it is no option")]
+    pub select: Select,
     /// Where to begin: all, an id, a duration such as 10m, or a time
     #[arg(long)]
     pub since: Option<String>,

@@ -20,7 +20,6 @@ use super::client::{Client, Trouble};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
-use super::query::query;
 use crate::sse::Gap;
 use backoff::{Backoff, chance};
 use cursor::Cursor;
@@ -41,7 +40,7 @@ pub async fn run(
     let mut cursor = args.state.map(Cursor::open).transpose()?;
     let place = cursor.as_ref().and_then(Cursor::id);
     let retries = pace.backoff.clone();
-    let mut stream = Follower::new(client, query(&args.topics, args.level), args.since, place, pace);
+    let mut stream = Follower::new(client, args.select.query(), args.since, place, pace);
     let mut left = args.count;
     let mut rows = Rows::default();
     // Until the seam.
