@@ -1,6 +1,5 @@
 //! The keys of a fleet: the keyring's vault is the engine's Redis, and this node follows it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +26,8 @@ impl Vault for InRedis {
     }
 
     fn load(&self) -> Result<Kept, String> {
-        let loaded: Result<(u64, BTreeMap<_, _>), _> = self.runtime.block_on(self.redis.load_keys());
-        loaded.map(|(revision, keys)| Kept { revision, keys }).map_err(|error| error.to_string())
+        let loaded = self.runtime.block_on(self.redis.load_keys()).map_err(|error| error.to_string())?;
+        Ok(Kept { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })
     }
 
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
@@ -40,7 +39,8 @@ impl Vault for InRedis {
 /// Takes up what other nodes change, and says how far this node may be trusted while it hears nothing: it verifies nothing
 /// new after a moment, and after `stale_max` it vouches for nobody.
 pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch::Receiver<Duration>) {
-    let mut revisions = redis.key_revisions();
+    let mut news = redis.keys_heard();
+    let mut said = None;
     let mut heard: Option<Instant> = None;
     let mut standing = Standing::Blind;
     loop {
@@ -50,8 +50,8 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
             _ => None,
         };
         let changed = match next {
-            Some(next) => timeout_at(next, revisions.changed()).await,
-            None => Ok(revisions.changed().await),
+            Some(next) => timeout_at(next, news.changed()).await,
+            None => Ok(news.changed().await),
         };
         let now = match changed {
             Err(_) if standing == Standing::Current => Standing::CutOff,
@@ -59,11 +59,21 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
             // The engine is gone.
             Ok(Err(_)) => return,
             Ok(Ok(())) => {
-                let Some((revision, at)) = *revisions.borrow_and_update() else { continue };
-                if (standing == Standing::Blind || keyring.revision() != revision) && !reload(&keyring).await {
-                    continue;
+                let Some(keys) = *news.borrow_and_update() else { continue };
+                let is_known = keys.are_whole && keyring.revision() == keys.revision;
+                if standing == Standing::Blind || !is_known {
+                    let trouble = reload(&keyring).await.err();
+                    if trouble != said
+                        && let Some(trouble) = &trouble
+                    {
+                        tracing::warn!(message_id = "keys-unread", "the keys of the fleet cannot be read: {trouble}");
+                    }
+                    said = trouble;
+                    if said.is_some() {
+                        continue;
+                    }
                 }
-                heard = Some(at);
+                heard = Some(keys.at);
                 Standing::Current
             }
         };
@@ -85,14 +95,9 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
     }
 }
 
-async fn reload(keyring: &Arc<Keyring>) -> bool {
+/// The error is for people.
+async fn reload(keyring: &Arc<Keyring>) -> Result<(), String> {
     let keyring = Arc::clone(keyring);
-    match tokio::task::spawn_blocking(move || keyring.reload()).await {
-        Ok(Ok(_)) => true,
-        Ok(Err(error)) => {
-            tracing::warn!("the keys of the fleet cannot be read: {error}");
-            false
-        }
-        Err(_) => false,
-    }
+    let reloaded = tokio::task::spawn_blocking(move || keyring.reload().map_err(|error| error.to_string())).await;
+    reloaded.unwrap_or_else(|error| Err(error.to_string())).map(drop)
 }

@@ -23,6 +23,8 @@ const MAX_LABEL: usize = 128;
 const OVERLAP: u64 = 24 * 3600;
 /// The longest expiry and overlap, seconds: a hundred years.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+/// Of a change, where those of other nodes come in between.
+const TRIES: usize = 16;
 /// An expired key is listed for so long, milliseconds.
 const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
 
@@ -82,7 +84,7 @@ impl Keyring {
         &self,
         mut record: Record,
         now_ms: u64,
-        change: impl FnOnce(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
+        change: impl Fn(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
     ) -> Result<CreatedKey, KeyringError> {
         record.id = secret::id(random()?);
         let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
@@ -91,7 +93,7 @@ impl Keyring {
         let key = record.info();
         self.change(now_ms, |records| {
             change(records, &record.id)?;
-            records.push(record);
+            records.push(record.clone());
             Ok(())
         })?;
         Ok(CreatedKey { key, secret: secret.to_string(), old_expires_at: None })
@@ -181,39 +183,44 @@ impl Keyring {
         let read = read.map_err(|reason| KeyringError::Invalid { field: "file".into(), reason })?;
         self.change(now_ms, |records| {
             let mut imported = Imported::default();
-            for record in read {
+            for record in &read {
                 if records.iter().any(|known| known.hash == record.hash && known.user == record.user) {
                     imported.skipped += 1;
                 } else {
                     imported.added += 1;
-                    records.push(record);
+                    records.push(record.clone());
                 }
             }
             Ok(imported)
         })
     }
 
-    /// One change of the keys: on disk, then in memory, then told to the streams.
+    /// One change of the keys: kept, then in force, then told to the streams. Made anew from theirs where another node's
+    /// came in between.
     fn change<T>(
         &self,
         now_ms: u64,
-        change: impl FnOnce(&mut Vec<Record>) -> Result<T, KeyringError>,
+        change: impl Fn(&mut Vec<Record>) -> Result<T, KeyringError>,
     ) -> Result<T, KeyringError> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Place::Shared { .. } = **place {
-            // Another node may have changed them a moment ago.
-            self.take_up(&mut place)?;
+        for _ in 0..TRIES {
+            if let Place::Shared { .. } = **place {
+                // Another node may have changed them a moment ago.
+                self.take_up(&mut place)?;
+            }
+            let mut records = self.read(|entry| entry.record.clone());
+            records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
+            let done = change(&mut records)?;
+            if records.len() > MAX_KEYS {
+                let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", place.name());
+                return Err(KeyringError::Invalid { field: "keys".into(), reason });
+            }
+            records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+            if place.save(&records)? {
+                self.install(records, place.revision());
+                return Ok(done);
+            }
         }
-        let mut records = self.read(|entry| entry.record.clone());
-        records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
-        let done = change(&mut records)?;
-        if records.len() > MAX_KEYS {
-            let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", place.name());
-            return Err(KeyringError::Invalid { field: "keys".into(), reason });
-        }
-        records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        place.save(&records)?;
-        self.install(records, place.revision());
-        Ok(done)
+        Err(KeyringError::Away(format!("other nodes change the keys in {} all the time: try again", place.name())))
     }
 }

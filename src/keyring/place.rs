@@ -34,6 +34,8 @@ pub struct Kept {
     pub revision: u64,
     /// Each key as JSON, by id.
     pub keys: BTreeMap<String, String>,
+    /// Where these are more or fewer than were saved: what became of them, in words with the remedy.
+    pub damage: Option<String>,
 }
 
 /// A change of what a [`Vault`] keeps.
@@ -71,7 +73,7 @@ impl Place {
 
     /// The keys. A vault that is older than what was known here was emptied or restored from an older state, and one that
     /// differs without a change has lost some: it gets back what it had, or a revoked key would work again and others would
-    /// not.
+    /// not. Where that is not known here, a vault that has lost some is not believed.
     pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
         let (vault, known) = match self {
             Self::File(store) => return store.load(),
@@ -96,30 +98,28 @@ impl Place {
                 None => found = vault.load().map_err(KeyringError::Away)?,
             }
         }
+        if let Some(damage) = found.damage {
+            return Err(KeyringError::Away(damage));
+        }
         let records =
             read(&found.keys).map_err(|reason| KeyringError::Damaged { path: PathBuf::from(vault.name()), reason })?;
         *known = found;
         Ok(records)
     }
 
-    /// Keeps these and no others.
-    pub(super) fn save(&mut self, records: &[Record]) -> Result<(), KeyringError> {
+    /// Keeps these and no others; false, and nothing is changed, where another node's change came in between.
+    pub(super) fn save(&mut self, records: &[Record]) -> Result<bool, KeyringError> {
         let (vault, kept) = match self {
-            Self::File(store) => return store.save(records),
+            Self::File(store) => return store.save(records).map(|()| true),
             Self::Shared { vault, kept } => (vault, kept),
         };
         let json = |record: &Record| Some((record.id.clone(), serde_json::to_string(record).ok()?));
         let keys: Option<BTreeMap<_, _>> = records.iter().map(json).collect();
         let keys = keys.ok_or_else(|| KeyringError::Away("a key cannot be written as JSON".into()))?;
         let saved = vault.save(kept.revision, kept.revision, difference(&kept.keys, &keys));
-        let Some(revision) = saved.map_err(KeyringError::Away)? else {
-            return Err(KeyringError::Away(format!(
-                "another node changed the keys in {} just now: try again",
-                vault.name()
-            )));
-        };
-        *kept = Kept { revision, keys };
-        Ok(())
+        let Some(revision) = saved.map_err(KeyringError::Away)? else { return Ok(false) };
+        *kept = Kept { revision, keys, damage: None };
+        Ok(true)
     }
 }
 

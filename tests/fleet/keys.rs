@@ -105,19 +105,55 @@ fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() 
 }
 
 #[test]
-fn keys_that_redis_lost_alone_come_back_with_the_next_change() {
+fn keys_that_redis_lost_alone_come_back_within_a_moment() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
     let (_, key) = fleet.door(0);
-    redis.ask(&["DEL", "{alertd}:keys"]);
     let other = fleet.node(1, |node| node.key("bob"));
-    assert_eq!(redis.ask(&["HLEN", "{alertd}:keys"]).trim(), "2");
-    for number in 0..2 {
-        fleet.node(number, |node| {
-            knows(node, &other);
-            assert_eq!(health(node, &key), 200);
-        });
+    let one = format!("HDEL {{alertd}}:keys {}", key.id);
+    for loss in ["DEL {alertd}:keys", &one, "SET {alertd}:keys something"] {
+        redis.ask(&loss.split(' ').collect::<Vec<_>>());
+        eventually("keys that are back", || (redis.ask(&["HLEN", "{alertd}:keys"]).trim() == "2").then_some(()));
+        for number in 0..2 {
+            fleet.node(number, |node| assert_eq!((health(node, &key), health(node, &other)), (200, 200)));
+        }
     }
+}
+
+#[test]
+fn a_node_that_begins_does_not_take_what_is_left_of_the_keys_for_all_of_them() {
+    let redis = Redis::start();
+    let (key, other) = {
+        let node = Daemon::with(&redis.configuration(""));
+        (node.key_once_ready(), node.key("bob"))
+    };
+    redis.ask(&["HDEL", "{alertd}:keys", &other.id]);
+    let node = Daemon::with(&redis.configuration(""));
+    let said = node.said("keys-unread");
+    assert!(said.contains("1 keys where 2 were saved"), "{said}");
+    assert_eq!(health(&node, &key), 503);
+    let added = node.ctl(&["key", "add", "carol"]);
+    assert!(added.status.code() == Some(69) && told(&added).contains("redis-cli HDEL"), "{}", told(&added));
+    // As the message says.
+    redis.ask(&["HDEL", "{alertd}:state", "keys_count"]);
+    knows(&node, &key);
+    assert_eq!(health(&node, &other), 401);
+}
+
+#[test]
+fn nodes_that_change_keys_at_the_same_time_do_not_refuse_each_other() {
+    const EACH: usize = 40;
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    fleet.door(0);
+    let before: usize = redis.ask(&["HLEN", "{alertd}:keys"]).trim().parse().unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..2 {
+            let fleet = &fleet;
+            scope.spawn(move || (0..EACH).for_each(|_| fleet.node(number, |node| drop(node.key("bob")))));
+        }
+    });
+    assert_eq!(redis.ask(&["HLEN", "{alertd}:keys"]).trim(), (before + 2 * EACH).to_string());
 }
 
 #[test]
@@ -130,13 +166,17 @@ fn a_redis_without_memory_keeps_its_nodes_and_gets_rid_of_what_is_too_much() {
     let (address, key) = fleet.door(0);
     let refused = Request::post("/alerts/ops").key(&key).body("one too many").to(address);
     assert!(refused.status == 503 && refused.text().contains("maxmemory"), "{refused:?}");
+    let ready = Request::get("/readyz");
+    eventually("a node that is not ready", || (ready.to(address).status == 503).then_some(()));
     eventually("a log without old alerts", || (redis.ask(&["XLEN", "{alertd}:log"]).trim() == "0").then_some(()));
     fleet.node(0, |node| {
         assert!(node.ctl(&["key", "revoke", &gone.id]).status.success());
         assert_eq!(health(node, &key), 200);
-        assert!(!node.log().contains("engine-away"), "{}", node.log());
+        assert!(node.said("engine-away").contains("raise its maxmemory"));
+        assert!(!node.log().contains("streams wait"), "{}", node.log());
     });
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    fleet.is_ready();
     fleet.publish(0, "one more");
 }
 

@@ -91,17 +91,19 @@ pub(super) struct Ticked {
     pub(super) shown: Id,
     pub(super) trimmed: Id,
     pub(super) keys_revision: u64,
+    pub(super) are_keys_whole: bool,
 }
 
 impl Ticked {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, shown, trimmed, keys] = answer else { return None };
+        let [ms, epoch, shown, trimmed, keys, are_keys_whole] = answer else { return None };
         Some(Self {
             server_ms: number(ms)?,
             epoch: text(epoch)?.to_owned(),
             shown: id(shown)?,
             trimmed: id(trimmed)?,
             keys_revision: number(keys)?,
+            are_keys_whole: are_keys_whole == b"1",
         })
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::caution;
 use super::codec::{self, News, Ticked};
+use super::keys::KeysHeard;
 use super::{Shared, jittered, script};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
 use crate::engine::{Feed, Range};
@@ -107,14 +108,9 @@ impl Follower {
 
     /// Follows until something is wrong; returns what.
     async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> String {
-        let keys = match self.look(&mut session.data).await {
-            Ok(keys) => keys,
-            Err(reason) => return reason,
-        };
-        self.shared.state(|state| state.connection = Some(session.data.clone()));
-        // Not before they can be read, or whoever follows them would have to wait for the next look.
-        self.shared.keys.send_replace(Some(keys));
-        self.shared.set_trouble(None);
+        if let Err(reason) = self.look(&mut session.data).await {
+            return reason;
+        }
         let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shared = Arc::clone(&self.shared);
@@ -140,9 +136,8 @@ impl Follower {
                 return "alertd is stopping".into();
             }
             if look {
-                match self.look(&mut session.data).await {
-                    Ok(keys) => drop(self.shared.keys.send_replace(Some(keys))),
-                    Err(reason) => return reason,
+                if let Err(reason) = self.look(&mut session.data).await {
+                    return reason;
                 }
                 if self.probe.saturating_sub(self.probed) > PROBES {
                     return format!("the subscription to {} has gone silent", shared.link.topology());
@@ -177,8 +172,33 @@ impl Follower {
         }
     }
 
-    /// Compares this node with the log, and takes up what it lacks. Returns the revision of the keys, and as of when.
-    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(u64, Instant), String> {
+    /// Compares this node with the log, and tells what it found.
+    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), String> {
+        let trouble = self.room(data).await?;
+        let keys = self.compare(data).await?;
+        self.shared.state(|state| state.connection = Some(data.clone()));
+        // Not before they can be read, or whoever follows them would have to wait for the next look.
+        self.shared.keys.send_replace(Some(keys));
+        self.shared.set_trouble(trouble);
+        Ok(())
+    }
+
+    /// What is wrong where Redis has no memory for another alert. The tick does not notice: its writes are let through.
+    async fn room(&self, data: &mut MultiplexedConnection) -> Result<Option<String>, String> {
+        let mut write = redis::cmd("HSET");
+        write.arg(self.shared.link.key("state")).arg("room").arg(&self.shared.node);
+        match write.query_async::<()>(data).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.code() == Some("OOM") => Ok(Some(format!(
+                "{} has no memory for another alert, and publishing is refused: raise its maxmemory, or keep less in [alerts]",
+                self.shared.link.topology()
+            ))),
+            Err(error) => Err(self.shared.failed(error)),
+        }
+    }
+
+    /// Compares this node with the log, and takes up what it lacks. Returns what it heard of the keys.
+    async fn compare(&mut self, data: &mut MultiplexedConnection) -> Result<KeysHeard, String> {
         let shared = Arc::clone(&self.shared);
         let elapsed = self.ticked.elapsed();
         self.ticked = Instant::now();
@@ -198,7 +218,7 @@ impl Follower {
         let answer = answer.map_err(|error| shared.failed(error))?;
         let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
         shared.heard_time(ticked.server_ms);
-        let keys = (ticked.keys_revision, self.ticked);
+        let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
         if is_other || ticked.trimmed > self.at {
             if self.epoch.is_some() {

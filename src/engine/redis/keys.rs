@@ -10,21 +10,52 @@ use tokio::time::Instant;
 use super::{Redis, codec, script};
 use crate::engine::ReadError;
 
+/// What is heard of the keys each second, while all is well.
+#[derive(Clone, Copy, Debug)]
+pub struct KeysHeard {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Whether as many are there as were saved.
+    pub are_whole: bool,
+    /// When it was asked for.
+    pub at: Instant,
+}
+
+/// All keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Each as text, by id.
+    pub by_id: BTreeMap<String, String>,
+    /// Where these are more or fewer than were saved: what became of them, in words with the remedy.
+    pub damage: Option<String>,
+}
+
 impl Redis {
-    /// The revision of the keys, and when it was heard last: each second, while all is well.
+    /// What was heard of the keys last.
     #[must_use]
-    pub fn key_revisions(&self) -> watch::Receiver<Option<(u64, Instant)>> {
+    pub fn keys_heard(&self) -> watch::Receiver<Option<KeysHeard>> {
         self.0.shared.keys.subscribe()
     }
 
-    /// All keys, and their revision.
+    /// All keys.
     ///
     /// # Errors
     /// Where the server is away.
-    pub async fn load_keys(&self) -> Result<(u64, BTreeMap<String, String>), ReadError> {
+    pub async fn load_keys(&self) -> Result<Keys, ReadError> {
         let shared = &self.0.shared;
         let answer = self.look(script::load_keys(&shared.link, shared.time_argument())).await?;
-        kept(&answer).ok_or_else(|| ReadError(shared.damaged()))
+        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
+        let damage = (saved != by_id.len()).then(|| {
+            let (topology, link, here) = (shared.link.topology(), &shared.link, by_id.len());
+            format!(
+                "{topology} has {here} keys where {saved} were saved: a node that knows them gives them back; if there is none, restore {}, or go on with what is there: redis-cli HDEL {} keys_count",
+                link.key("keys"),
+                link.key("state")
+            )
+        });
+        Ok(Keys { revision, by_id, damage })
     }
 
     /// Changes the keys if they are of the revision `expected`. The new revision is above it and above `floor`; none where
@@ -46,12 +77,13 @@ impl Redis {
     }
 }
 
-fn kept(answer: &[Vec<u8>]) -> Option<(u64, BTreeMap<String, String>)> {
+fn parse(answer: &[Vec<u8>]) -> Option<(u64, usize, BTreeMap<String, String>)> {
     let mut parts = answer.iter().map(|part| std::str::from_utf8(part).ok());
     let revision = parts.next()??.parse().ok()?;
+    let saved = parts.next()??.parse().ok()?;
     let mut keys = BTreeMap::new();
     while let Some(id) = parts.next() {
         keys.insert(id?.to_owned(), parts.next()??.to_owned());
     }
-    Some((revision, keys))
+    Some((revision, saved, keys))
 }

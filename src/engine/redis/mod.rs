@@ -35,6 +35,7 @@ use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use follow::Follower;
+pub use keys::{Keys, KeysHeard};
 use link::Link;
 pub use link::Topology;
 use shared::{Shared, State};

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Durability;
+use super::keys::KeysHeard;
 use super::link::Link;
 use crate::alert::Id;
 use crate::engine::{Clock, Retention};
@@ -29,8 +30,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// The epoch of the log that this node follows; none before it has met one.
     pub(super) epoch: watch::Sender<Option<String>>,
-    /// The revision of the keys that the fleet shares, and when it was heard.
-    pub(super) keys: watch::Sender<Option<(u64, Instant)>>,
+    /// What was heard of the keys that the fleet shares.
+    pub(super) keys: watch::Sender<Option<KeysHeard>>,
     /// Open streams, for the list of nodes.
     pub(super) streams: AtomicU64,
     /// Asks the follower to look now.

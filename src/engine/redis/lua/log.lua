@@ -51,6 +51,13 @@ local function get(field, default) return redis.call('HGET', STATE, field) or de
 
 local function set(...) redis.call('HSET', STATE, ...) end
 
+-- How many keys of users there are; -1 where another hand has put something else in their place.
+local function count_of_keys()
+  local kind = redis.call('TYPE', VAULT).ok
+  if kind == 'none' then return 0 end
+  return kind == 'hash' and redis.call('HLEN', VAULT) or -1
+end
+
 local function index_of(topic) return base .. 't:' .. topic end
 
 -- The newest id that the topic's limit took out, and the newest of each level.

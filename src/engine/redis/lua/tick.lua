@@ -2,8 +2,8 @@
 --
 -- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, an epoch for a log that has none, the
 -- node's name, its probe, milliseconds since its last call, age, count, bytes and topic_count of retention, its open streams,
--- and its version. Answers the server's time, the epoch, the newest visible id, the newest id that is missing, and the
--- revision of the keys.
+-- and its version. Answers the server's time, the epoch, the newest visible id, the newest id that is missing, the
+-- revision of the keys, and whether as many are there as were saved.
 
 -- A node that says nothing is listed for so long.
 local LISTED = 3600000
@@ -58,4 +58,5 @@ if tidier == node or now - tidied > 5000 or now < tidied then
   end)
 end
 
-return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0') }
+local are_keys_whole = count_of_keys() == tonumber(get('keys_count', text(count_of_keys()))) and '1' or '0'
+return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }
