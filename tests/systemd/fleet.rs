@@ -44,10 +44,15 @@ on_each_release! {
         // Redis away, and back: nothing needs a restart.
         let server = if machine.release == "bookworm" { "redis-server" } else { "valkey-server" };
         machine.sh(&format!("systemctl stop {server}"));
-        eventually("a status that says so", || {
-            machine.show("alertd.service", "StatusText").contains("not ready").then_some(())
-        });
+        let are_ready = |wanted: bool| {
+            let is_ready = |unit| !machine.show(unit, "StatusText").contains("not ready");
+            eventually("statuses that say so", || {
+                (is_ready("alertd.service") == wanted && is_ready("alertd@blue.service") == wanted).then_some(())
+            });
+        };
+        are_ready(false);
         machine.sh(&format!("systemctl start {server}"));
+        are_ready(true);
         machine.sh("alertctl publish -t ops again");
         assert!(machine.sh("alertctl --instance blue history ops").contains("over-both"));
         assert_eq!(machine.show("alertd.service", "NRestarts"), "0");
