@@ -155,7 +155,8 @@ async fn serve(
     );
     notifier.ready(&format!("listening on {listening}"));
 
-    let mut watchdog = Watchdog::new(engine.clone(), &hub, Arc::clone(&service), &notifier, listening);
+    let mut watchdog =
+        Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&server), &notifier, listening);
     let mut reloader = Reloader {
         inputs,
         resolved,

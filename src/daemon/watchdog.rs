@@ -1,4 +1,5 @@
-//! Proof of life: a marker goes through the engine's writer, the feed and the hub, as an alert does.
+//! Proof of life: a marker goes through the engine's writer, the feed and the hub, as an alert does, and each broadcast loop
+//! meets it too.
 //!
 //! systemd's watchdog is fed only while markers come through in time. An engine that answers with an error passes them
 //! on too: only silence starves the watchdog, because only then a restart helps.
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::engine::Engine;
+use crate::http::serve::Server;
 use crate::hub::Hub;
 use crate::service::Service;
 use crate::systemd::Notifier;
@@ -21,6 +23,7 @@ const LATE: Duration = Duration::from_secs(15);
 pub(super) struct Watchdog {
     engine: Engine,
     service: Arc<Service>,
+    server: Arc<Server>,
     markers: watch::Receiver<u64>,
     listening: String,
     period: Duration,
@@ -35,12 +38,24 @@ impl Watchdog {
         engine: Engine,
         hub: &Hub,
         service: Arc<Service>,
+        server: Arc<Server>,
         notifier: &Notifier,
         listening: String,
     ) -> Self {
         let period = notifier.watchdog_interval().map_or(PERIOD, |interval| PERIOD.min(interval / 4));
         let (markers, status) = (hub.markers(), String::new());
-        Self { engine, service, markers, listening, period, sent: 0, sent_at: Instant::now(), stuck: false, status }
+        Self {
+            engine,
+            service,
+            server,
+            markers,
+            listening,
+            period,
+            sent: 0,
+            sent_at: Instant::now(),
+            stuck: false,
+            status,
+        }
     }
 
     /// Waits a period, then looks whether the last marker came through and sends the next one.
@@ -48,12 +63,13 @@ impl Watchdog {
         tokio::time::sleep(self.period).await;
         self.service.numbers().sample(Instant::now());
         self.engine.set_streams(self.service.streams());
-        let came = *self.markers.borrow_and_update() >= self.sent;
+        let came = *self.markers.borrow_and_update() >= self.sent && self.server.met() >= self.sent;
         if came {
             notifier.watchdog();
             self.sent += 1;
             self.sent_at = Instant::now();
             self.engine.probe(self.sent);
+            self.server.mark(self.sent);
         }
         let stuck = !came && self.sent_at.elapsed() > LATE;
         if stuck != self.stuck {
@@ -62,10 +78,10 @@ impl Watchdog {
             if stuck {
                 tracing::error!(
                     message_id = "stuck",
-                    "the writer, the feed or the hub no longer passes on what it gets"
+                    "the writer, the feed, the hub or a broadcast loop no longer passes on what it gets"
                 );
             } else {
-                tracing::info!("the writer, the feed and the hub go on");
+                tracing::info!("the writer, the feed, the hub and the broadcast loops go on");
             }
         }
         self.say(notifier);

@@ -109,6 +109,17 @@ impl Server {
         });
     }
 
+    /// Leaves the watchdog's marker with the broadcast loops.
+    pub fn mark(&self, marker: u64) {
+        self.broadcast.mark(marker);
+    }
+
+    /// The newest marker that all broadcast loops have met.
+    #[must_use]
+    pub fn met(&self) -> u64 {
+        self.broadcast.met()
+    }
+
     /// Stops accepting, lets requests finish, and waits for all connections until the deadline. False if some were cut.
     pub async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();

@@ -41,7 +41,7 @@ impl Catalogue {
         sheet.lone("start_time", "When alertd started, since 1970", Some(Unit::Seconds), started.as_secs_f64())?;
         sheet.lone(
             "live",
-            "1, or 0 where writer, feed or hub are stuck and only a restart helps",
+            "1, or 0 where writer, feed, hub or a loop are stuck and only a restart helps",
             None,
             u32::from(*is_live),
         )

@@ -11,8 +11,8 @@ fn with_a_short_watchdog(machine: &Machine) {
     machine.install();
 }
 
-/// The thread of the machine's alertd that writes the store, by its number out here.
-fn writer(machine: &Machine) -> String {
+/// A thread of the machine's alertd, by its number out here.
+fn thread(machine: &Machine, name: &str) -> String {
     let pid = machine.show("alertd.service", "MainPID");
     let namespace = machine.sh("readlink /proc/1/ns/pid");
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
@@ -24,8 +24,33 @@ fn writer(machine: &Machine) -> String {
     };
     let process = processes.into_iter().find(is_it).expect("alertd in the box");
     let mut threads = std::fs::read_dir(process.join("task")).unwrap().map(|entry| entry.unwrap().path());
-    let thread = threads.find(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().trim() == "alertd-writer");
+    let thread = threads.find(|thread| std::fs::read_to_string(thread.join("comm")).unwrap().trim() == name);
     thread.unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// From now on each of these system calls of the thread takes for ever.
+fn hang(machine: &Machine, name: &str, calls: &str) -> Running {
+    let strace = Command::new("strace")
+        .args(["-q", "-o", "/dev/null", "-e", &format!("trace={calls}")])
+        .args(["-e", &format!("inject={calls}:delay_enter=3600s"), "-p", &thread(machine, name)])
+        .spawn();
+    Running(strace.unwrap())
+}
+
+/// Waits until the watchdog has put another process in the place of `pid`.
+fn is_restarted(machine: &Machine, pid: &str, strace: Running) {
+    eventually("the watchdog's word", || {
+        let said = machine.journal("_PID=1 UNIT=alertd.service --grep='Watchdog timeout'");
+        (!said.is_empty()).then_some(())
+    });
+    // Whom strace holds can be killed but not buried.
+    drop(strace);
+    eventually("another process", || {
+        let now = machine.show("alertd.service", "MainPID");
+        (now != pid && now != "0" && machine.show("alertd.service", "ActiveState") == "active").then_some(())
+    });
+    assert_eq!(machine.show("alertd.service", "NRestarts"), "1");
+    assert!(!machine.journal("_PID=1 UNIT=alertd.service UNIT_RESULT=watchdog").is_empty());
 }
 
 on_each_release! {
@@ -33,12 +58,8 @@ on_each_release! {
         with_a_short_watchdog(machine);
         let key = machine.key("alice");
         let pid = machine.show("alertd.service", "MainPID");
-        // From now on each of its syncs takes for ever, as on a disk that does not answer.
-        let strace = Command::new("strace")
-            .args(["-q", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:delay_enter=3600s"])
-            .args(["-p", &writer(machine)])
-            .spawn();
-        let strace = Running(strace.unwrap());
+        // As on a disk that does not answer.
+        let strace = hang(machine, "alertd-writer", "fdatasync,fsync");
         eventually("a publish that hangs", || {
             let hung = machine.try_sh(&format!(
                 "curl -sS --max-time 0.5 -H 'Authorization: Bearer {key}' -d x http://127.0.0.1:8080/alerts"
@@ -47,19 +68,16 @@ on_each_release! {
         });
         // The process answers all the same: nothing but the way of an alert is blocked.
         assert_eq!(machine.sh(&format!("curl -sS -H 'Authorization: Bearer {key}' http://127.0.0.1:8080/health")), "{\"status\":\"ok\"}");
-        eventually("the watchdog's word", || {
-            let said = machine.journal("_PID=1 UNIT=alertd.service --grep='Watchdog timeout'");
-            (!said.is_empty()).then_some(())
-        });
-        // Whom strace holds can be killed but not buried.
-        drop(strace);
-        eventually("another process", || {
-            let now = machine.show("alertd.service", "MainPID");
-            (now != pid && now != "0" && machine.show("alertd.service", "ActiveState") == "active").then_some(())
-        });
-        assert_eq!(machine.show("alertd.service", "NRestarts"), "1");
-        assert!(!machine.journal("_PID=1 UNIT=alertd.service UNIT_RESULT=watchdog").is_empty());
+        is_restarted(machine, &pid, strace);
         machine.sh(&format!("curl -sS --fail -H 'Authorization: Bearer {key}' -d y http://127.0.0.1:8080/alerts"));
+    }
+
+    fn a_broadcast_loop_that_hangs_is_restarted(machine: &Machine) {
+        with_a_short_watchdog(machine);
+        let pid = machine.show("alertd.service", "MainPID");
+        let strace = hang(machine, "alertd-fan-0", "epoll_wait,epoll_pwait,epoll_pwait2");
+        is_restarted(machine, &pid, strace);
+        machine.sh("alertctl publish after");
     }
 
     fn a_full_disk_is_left_alone(machine: &Machine) {

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -30,6 +30,9 @@ pub(super) struct Inbox {
     asleep: AtomicBool,
     bell: OwnedFd,
     seats: AtomicU32,
+    /// The watchdog's newest marker, and the one that the loop has met.
+    sent: AtomicU64,
+    met: AtomicU64,
 }
 
 #[derive(Default)]
@@ -44,7 +47,8 @@ struct Post {
 impl Inbox {
     pub(super) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { post: Mutex::default(), asleep: AtomicBool::new(false), bell, seats: AtomicU32::new(0) })
+        let (sent, met) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { post: Mutex::default(), asleep: AtomicBool::new(false), bell, seats: AtomicU32::new(0), sent, met })
     }
 
     fn post(&self) -> MutexGuard<'_, Post> {
@@ -94,6 +98,17 @@ impl Inbox {
         self.wake();
     }
 
+    /// Leaves the watchdog's marker, which proves that the loop takes its turns.
+    pub(super) fn mark(&self, marker: u64) {
+        self.sent.store(marker, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// The newest marker that the loop has met.
+    pub(super) fn met(&self) -> u64 {
+        self.met.load(Ordering::SeqCst)
+    }
+
     fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
             // It fails only where it was rung so often that it rings anyway.
@@ -103,6 +118,7 @@ impl Inbox {
 
     /// Moves all that was left.
     pub(super) fn take(&self, commands: &mut VecDeque<Command>, news: &mut Vec<u32>) {
+        self.met.store(self.sent.load(Ordering::SeqCst), Ordering::SeqCst);
         let mut post = self.post();
         commands.append(&mut post.commands);
         news.extend(post.news.drain());
@@ -112,7 +128,8 @@ impl Inbox {
     pub(super) fn may_sleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
         let post = self.post();
-        let may = post.commands.is_empty() && post.news.is_empty();
+        let is_marked = self.met() != self.sent.load(Ordering::SeqCst);
+        let may = post.commands.is_empty() && post.news.is_empty() && !is_marked;
         if !may {
             self.asleep.store(false, Ordering::SeqCst);
         }

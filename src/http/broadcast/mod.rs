@@ -121,6 +121,17 @@ impl Broadcast {
         }
     }
 
+    /// Leaves the watchdog's marker with each loop.
+    pub fn mark(&self, marker: u64) {
+        self.inboxes.iter().for_each(|inbox| inbox.mark(marker));
+    }
+
+    /// The newest marker that all loops have met.
+    #[must_use]
+    pub fn met(&self) -> u64 {
+        self.inboxes.iter().map(|inbox| inbox.met()).min().unwrap_or_default()
+    }
+
     /// Ends the loops; streams that are still there are cut.
     pub fn stop(&self) {
         for inbox in &self.inboxes {
