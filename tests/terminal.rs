@@ -46,7 +46,7 @@ fn a_watched_status_is_drawn_over_itself_and_outlives_the_daemon() {
     let seen = terminal.shows("0 alerts in ");
     assert!(seen.contains("\x1b[32m● ready\x1b[0m"), "{seen:?}");
     assert!(daemon.ctl(&["publish", "one"]).status.success());
-    let seen = terminal.shows("1 alerts in ");
+    let seen = terminal.shows("1 alert in 1 topic, ");
     assert!(seen.contains("A\r\x1b[J"), "{seen:?}");
     daemon.stop();
     terminal.shows("\x1b[1;31m✗ cannot reach alertd at ");

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::{Rows, fleet, log, service, streams, version};
+use super::{CAUTION, Rows, fleet, log, service, streams, version};
 use crate::api::Status;
 use crate::ctl::client::Trouble;
 use crate::ctl::exit::Failure;
 use crate::ctl::output::{Output, Paint};
-use crate::ctl::text::{columns, cut, escaped, local, padded};
+use crate::ctl::text::{columns, cut, escaped, local, padded, wrapped};
 
 /// Readings that the curves show.
 const CURVE: usize = 24;
@@ -15,6 +15,8 @@ const CURVE: usize = 24;
 /// What was drawn, and what the curves are made of.
 #[derive(Debug, Default)]
 pub(super) struct Dashboard {
+    /// Whether it is drawn over itself, for which it must fit the terminal; else it may scroll.
+    watched: bool,
     /// Lines on the screen.
     drawn: usize,
     head: Vec<String>,
@@ -50,6 +52,10 @@ impl Curve {
 }
 
 impl Dashboard {
+    pub(super) fn new(watched: bool) -> Self {
+        Self { watched, ..Self::default() }
+    }
+
     pub(super) async fn draw(&mut self, status: &Status, output: &mut Output) -> Result<(), Failure> {
         self.published.add(status.traffic.published);
         self.delivered.add(status.traffic.delivered);
@@ -58,13 +64,19 @@ impl Dashboard {
             Some(reason) => ("✗", Paint::Red, format!("not ready: {}", escaped(reason))),
         };
         let width = output.size().map_or(80, |(columns, _)| columns);
-        self.head = vec![output.paint(&cut(&format!("{mark} {state}"), width), paint)];
+        self.head = Vec::new();
+        self.say(&format!("{mark} {state}"), Some(paint), width, output);
         if status.not_ready.is_some() {
-            self.head.push(output.paint(&cut("  journalctl -u alertd -e says since when", width), Paint::Dim));
+            self.say("  journalctl -u alertd -e says since when", Some(Paint::Dim), width, output);
         }
-        self.head.push(cut(&format!("  alertd {}", escaped(&version(status))), width));
+        self.say(&format!("  alertd {}", escaped(&version(status))), None, width, output);
+        // Above the numbers: a small terminal must not cut a remedy off.
+        for note in &status.engine.notes {
+            self.say(&format!("  caution: {}", escaped(note)), Some(Paint::Yellow), width, output);
+        }
         self.body = Vec::new();
         let mut log = log(status);
+        log.retain(|(name, _)| *name != CAUTION);
         for (name, value) in &mut log {
             if let ("newest" | "oldest", Some(id)) = (&**name, value.parse::<crate::alert::Id>().ok()) {
                 *value = format!("{}  {value}", local(&crate::alert::rfc3339(id.ms)));
@@ -94,32 +106,50 @@ impl Dashboard {
     /// What was last seen stays, below what is wrong now.
     pub(super) async fn draw_trouble(&mut self, trouble: &Trouble, output: &mut Output) -> Result<(), Failure> {
         let width = output.size().map_or(80, |(columns, _)| columns);
-        let text = cut(&format!("✗ {}", escaped(&trouble.to_string())), width);
-        self.head = vec![output.paint(&text, Paint::Red), output.paint("  what was last seen:", Paint::Dim)];
+        self.head = Vec::new();
+        self.say(&format!("✗ {}", escaped(&trouble.to_string())), Some(Paint::Red), width, output);
+        self.say("  what was last seen:", Some(Paint::Dim), width, output);
         self.show(output).await
+    }
+
+    /// A line of the head, as many rows as it takes.
+    fn say(&mut self, text: &str, paint: Option<Paint>, width: usize, output: &Output) {
+        let indented = wrapped(text, width.saturating_sub(2)).into_iter().enumerate();
+        let lines = indented.map(|(row, line)| if row == 0 { line } else { format!("  {line}") });
+        self.head.extend(lines.map(|line| paint.map_or(line.clone(), |paint| output.paint(&line, paint))));
     }
 
     fn group(&mut self, heading: &str, rows: Rows, behind: bool, width: usize, output: &Output) {
         self.body.push(String::new());
         self.body.push(output.paint(heading, Paint::Bold));
         for (name, value) in rows {
-            let label = format!("  {name:<11}  ");
-            let value = cut(escaped(&value).trim_end(), width.saturating_sub(columns(&label)));
-            let value = if name == "lag" && behind { output.paint(&value, Paint::Yellow) } else { value };
-            self.body.push(format!("{}{value}", output.paint(&label, Paint::Dim)));
+            let mut label = format!("  {name:<11}  ");
+            for value in wrapped(escaped(&value).trim_end(), width.saturating_sub(columns(&label))) {
+                let value = if name == "lag" && behind { output.paint(&value, Paint::Yellow) } else { value };
+                self.body.push(format!("{}{value}", output.paint(&label, Paint::Dim)));
+                label = " ".repeat(columns(&label));
+            }
         }
     }
 
     async fn show(&mut self, output: &mut Output) -> Result<(), Failure> {
-        let rows = output.size().map_or(usize::MAX, |(_, rows)| rows);
         if self.drawn > 0 {
             output.text(&format!("\x1b[{}A\r\x1b[J", self.drawn)).await?;
         }
-        // The cursor needs the last row.
-        let lines: Vec<&String> = self.head.iter().chain(&self.body).take(rows.saturating_sub(1).max(1)).collect();
+        let mut lines: Vec<String> = self.head.iter().chain(&self.body).cloned().collect();
+        if let (true, Some((width, rows))) = (self.watched, output.size()) {
+            // The cursor needs the last row.
+            let fit = rows.saturating_sub(1).max(1);
+            if lines.len() > fit {
+                let missing = lines.len() - fit + 1;
+                lines.truncate(fit - 1);
+                let told = format!("… {missing} more lines: make the window higher, or leave out --watch");
+                lines.push(output.paint(&cut(&told, width), Paint::Dim));
+            }
+        }
         self.drawn = lines.len();
         for line in lines {
-            output.line(line).await?;
+            output.line(&line).await?;
         }
         output.flush().await
     }

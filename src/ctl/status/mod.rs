@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::escaped;
 use crate::alert::Id;
-use crate::api::{NodeStatus, Status};
+use crate::api::{EngineStatus, NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of the daemon.
@@ -38,7 +38,7 @@ pub async fn run(
         () = stop.cancelled() => return Ok(()),
         first = read(client) => Ok(first?),
     };
-    let mut dashboard = Dashboard::default();
+    let mut dashboard = Dashboard::new(args.watch.is_some());
     let mut said = None;
     loop {
         match &reading {
@@ -108,17 +108,30 @@ fn version(status: &Status) -> String {
 
 type Rows = Vec<(&'static str, String)>;
 
+/// Says what the server's own settings can lose.
+const CAUTION: &str = "caution";
+/// In place of a number that cannot be counted now, which would be taken for a zero.
+const UNKNOWN: &str = "unknown: the log cannot be read now";
+
 fn log(status: &Status) -> Rows {
     let engine = &status.engine;
+    let known = |text: String| if engine.counted { text } else { UNKNOWN.to_owned() };
     let place = if engine.kind == "redis" { "in its memory" } else { "on disk" };
+    let store = if engine.counted { format!(", {} {place}", size(engine.store_bytes)) } else { String::new() };
+    let retained =
+        format!("{} in {}, {}", many(engine.alerts, "alert"), many(engine.topics, "topic"), size(engine.bytes));
+    let newest = match engine.head {
+        Id::ZERO => known("none yet".to_owned()),
+        head => head.to_string(),
+    };
     let mut rows = vec![
-        ("engine", format!("{}, durability {}, {} {place}", engine.kind, engine.durability, size(engine.store_bytes))),
-        ("retained", format!("{} alerts in {} topics, {}", engine.alerts, engine.topics, size(engine.bytes))),
-        ("newest", if engine.head == Id::ZERO { "none yet".to_owned() } else { engine.head.to_string() }),
-        ("oldest", engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string())),
+        ("engine", format!("{}, durability {}{store}", engine.kind, engine.durability)),
+        ("retained", known(retained)),
+        ("newest", newest),
+        ("oldest", known(engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string()))),
         ("lag", lag(engine.head, status.hub.head)),
     ];
-    rows.extend(engine.notes.iter().map(|note| ("caution", note.clone())));
+    rows.extend(engine.notes.iter().map(|note| (CAUTION, note.clone())));
     rows
 }
 
@@ -131,9 +144,13 @@ fn fleet(status: &Status) -> Rows {
             0..=2 => format!("lag {lag_ms} ms"),
             seconds => format!("silent for {}", time(seconds)),
         };
-        ("node", format!("{name}, {state}, {streams} streams, alertd {version}"))
+        ("node", format!("{name}, {state}, {}, alertd {version}", many(*streams, "stream")))
     };
-    status.engine.nodes.iter().map(node).collect()
+    let EngineStatus { kind, counted, nodes, .. } = &status.engine;
+    if kind == "redis" && !counted {
+        return vec![("node", UNKNOWN.to_owned())];
+    }
+    nodes.iter().map(node).collect()
 }
 
 fn streams(status: &Status) -> Rows {
@@ -141,11 +158,18 @@ fn streams(status: &Status) -> Rows {
     vec![
         (
             "subscribers",
-            format!("{} in {} subscriptions, {} buffered", hub.subscribers, hub.subscriptions, size(hub.bytes)),
+            format!("{} in {}, {} buffered", hub.subscribers, many(hub.subscriptions, "subscription"), size(hub.bytes)),
         ),
         ("published", format!("{}, {:.1} a second", traffic.published, traffic.publish_rate)),
         ("delivered", format!("{}, {:.1} a second", traffic.delivered, traffic.delivery_rate)),
-        ("refused", format!("{} requests for their key, {} readers too slow", traffic.auth_failures, hub.ended_slow)),
+        (
+            "refused",
+            format!(
+                "{} for the key, {} too slow",
+                many(traffic.auth_failures, "request"),
+                many(hub.ended_slow, "reader")
+            ),
+        ),
     ]
 }
 
@@ -159,6 +183,11 @@ fn service(status: &Status) -> Rows {
 /// How far the fan-out is behind the log.
 fn lag(engine: Id, hub: Id) -> String {
     if hub >= engine { "none".to_owned() } else { format!("{} ms", engine.ms.saturating_sub(hub.ms)) }
+}
+
+/// So many of it, with the plural of its name.
+fn many(count: u64, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 
 fn time(seconds: u64) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{run, size, time};
+use super::{many, run, size, time};
 use crate::alert::Id;
 use crate::api::{EngineStatus, HubStatus, Status, TrafficStatus};
 use crate::ctl::args;
@@ -13,15 +13,20 @@ use crate::ctl::exit::Failure;
 use crate::ctl::output::Output;
 use crate::ctl::output::tests::{Kept, shown};
 use crate::ctl::testing::{Reply, Server};
+use crate::ctl::text::columns;
 
 fn status(published: u64, not_ready: Option<&str>) -> Reply {
+    status_of(published, not_ready, EngineStatus { counted: true, ..EngineStatus::default() })
+}
+
+fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> Reply {
     let status = Status {
         version: "0.1.0".into(),
         uptime: 93_784,
         ready: not_ready.is_none(),
         not_ready: not_ready.map(Into::into),
         stage: "prod".into(),
-        engine: EngineStatus { head: Id::at(5_250), ..EngineStatus::default() },
+        engine: EngineStatus { head: Id::at(5_250), ..engine },
         hub: HubStatus { head: Id::at(5_000), ..HubStatus::default() },
         traffic: TrafficStatus { published, ..TrafficStatus::default() },
         keys: 3,
@@ -61,8 +66,48 @@ async fn a_terminal_gets_a_dashboard_that_keeps_to_its_size() {
     assert!(text.starts_with("\x1b[32m● ready\x1b[0m\n") && text.contains("\x1b[33m250 ms"), "{text:?}");
     assert!(text.contains("1970-01-01 00:00:05") || text.contains("…"), "{text}");
     let kept = Kept::default();
-    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 6), false)).await.unwrap();
-    assert_eq!(kept.text().lines().count(), 5);
+    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 24), false)).await.unwrap();
+    assert!(kept.text().lines().all(|line| columns(line) <= 40), "{}", kept.text());
+}
+
+#[tokio::test]
+async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
+    let kept = Kept::default();
+    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (80, 6), false)).await.unwrap();
+    let whole = kept.text().lines().count();
+    assert!(whole > 14 && kept.text().contains("no file"), "{}", kept.text());
+    let kept = Kept::default();
+    let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
+    let replies = vec![status(0, None), Reply::problem(401, "no")];
+    watched(replies, args, shown(kept.clone(), || (80, 6), false)).await.unwrap_err();
+    let text = kept.text();
+    let last = text.lines().last().unwrap();
+    assert!(text.lines().count() == 5 && last.starts_with(&format!("… {} more lines", whole - 4)), "{text}");
+}
+
+#[tokio::test]
+async fn a_caution_is_shown_up_to_its_remedy_above_the_numbers() {
+    let caution = "appendonly is no: alerts that were answered may be lost when Redis ends; set appendonly yes";
+    let engine = EngineStatus { notes: vec![caution.to_owned()], ..EngineStatus::default() };
+    let kept = Kept::default();
+    let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
+    let replies = vec![status_of(0, None, engine), Reply::problem(401, "no")];
+    watched(replies, args, shown(kept.clone(), || (30, 10), false)).await.unwrap_err();
+    let text = kept.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("caution: {caution} ")), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_unknown_and_not_zero() {
+    for is_terminal in [false, true] {
+        let engine = EngineStatus { kind: "redis".into(), ..EngineStatus::default() };
+        let kept = Kept::default();
+        let output = if is_terminal { shown(kept.clone(), || (100, 40), false) } else { Output::to(kept.clone()) };
+        watched(vec![status_of(0, Some("Redis is away"), engine)], once(false), output).await.unwrap();
+        let text = kept.text();
+        assert_eq!(text.matches("unknown: the log cannot be read now").count(), 3, "{text}");
+        assert!(!text.contains("0 alerts") && !text.contains("in its memory") && !text.contains("none"), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -100,7 +145,8 @@ async fn what_cannot_be_reached_at_first_is_a_failure() {
 }
 
 #[test]
-fn sizes_and_times_are_for_people() {
+fn sizes_times_and_counts_are_for_people() {
+    assert_eq!([many(0, "alert"), many(1, "alert"), many(2, "alert")], ["0 alerts", "1 alert", "2 alerts"]);
     assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
     assert_eq!([time(5), time(65), time(3_660), time(86_400)], ["5 s", "1 min 5 s", "1 h 1 min", "1 d 0 h"]);
 }
