@@ -194,7 +194,10 @@ fn python_sends_once_and_waits_for_a_daemon_that_is_away() {
     let output = waiting.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     let wrong = Key { id: String::new(), secret: "wrong".into() };
-    assert!(!publish(&daemon, &wrong).wait_with_output().unwrap().status.success());
+    let refused = publish(&daemon, &wrong).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{}", told(&refused));
+    assert!(said.starts_with("publish.py: ") && said.contains("valid key") && said.lines().count() == 1, "{said}");
     let history = daemon.ctl(&["history", "--json"]);
     let alerts: Vec<Value> =
         String::from_utf8_lossy(&history.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
