@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
@@ -171,6 +172,13 @@ fn config_and_reload_say_what_is_and_what_is_wrong() {
         "{shown}"
     );
     out(&daemon.ctl(&["config", "check"]));
+    for command in ["check", "show"] {
+        let usual = program("alertctl").args(["config", command]).output().unwrap();
+        out(&usual);
+        let said = String::from_utf8_lossy(&usual.stderr);
+        let is_there = Path::new("/etc/alertd.toml").exists();
+        assert_eq!(said.contains("/etc/alertd.toml is not there"), !is_there, "{said}");
+    }
     out(&daemon.ctl(&["reload"]));
     daemon.configure("[http]\nheartbeat = 15\nretry = \"x\"\n");
     for command in [&["config", "check"][..], &["reload"]] {

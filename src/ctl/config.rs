@@ -23,6 +23,10 @@ pub async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<()
     for warning in &resolved.warnings {
         note(warning);
     }
+    if resolved.file.is_none() {
+        let file = settings::default_file().display();
+        note(&format!("{file} is not there: defaults and the environment apply; --config names another file"));
+    }
     match command {
         Config::Check => {
             note("the configuration is valid");

@@ -1,6 +1,6 @@
 //! What `alertctl` takes from the daemon's configuration. The only file here that knows how it is loaded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::Where;
 use super::exit::Failure;
@@ -18,6 +18,12 @@ pub fn load(at: &Where) -> Result<Resolved, Failure> {
         inputs.env.extend(instance.environment());
     }
     config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
+}
+
+/// The file that is read where none is named; it may be missing.
+#[must_use]
+pub fn default_file() -> &'static Path {
+    config::default_file()
 }
 
 /// Every value with its source.
