@@ -6,11 +6,13 @@
 //! | [`github`] | GitHub's events |
 //! | [`signature`] | how GitHub signs them |
 //! | [`ntfy`] | the headers of ntfy's publishers |
+//! | [`encoded_word`] | text beyond ASCII in them |
 //!
 //! Called by the HTTP layer, which has checked who sends. Pure values: no clock, no I/O. What a sender may leave out has a
 //! default; what is not as its format says is an error that names the field, and then the whole payload is refused. Texts of any
 //! length become messages within bounds; nothing else is lost but what the tables in the documentation leave out.
 
+pub mod encoded_word;
 pub mod github;
 pub mod notification;
 pub mod ntfy;

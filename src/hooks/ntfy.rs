@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{field, metadata_of, said, short};
+use super::{encoded_word, field, metadata_of, said, short};
 use crate::alert::{DraftError, Level, Metadata};
 
 #[derive(Serialize)]
@@ -20,16 +20,16 @@ struct Details {
 /// # Errors
 /// [`DraftError::Field`] for a priority that ntfy does not have.
 pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
-    let first = |names: &[&str]| names.iter().find_map(|name| said(header(name)?));
-    let title = first(&["title", "x-title", "ti", "t"]).map(short);
-    let priority = match first(&["priority", "x-priority", "prio", "p"]) {
+    let first = |names: &[&str]| names.iter().find_map(|name| said(header(name)?).map(encoded_word::decoded));
+    let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| said(&title).map(short));
+    let priority = match first(&["priority", "x-priority", "prio", "p"]).as_deref() {
         // HTTP has a header of this name too (RFC 9218), which browsers and proxies send: u=1, i.
         Some(text) if text.starts_with("u=") || text == "i" => None,
         Some(text) => Some(priority(text)?),
         None => None,
     };
-    let tags = first(&["tags", "x-tags", "tag", "ta"]).into_iter().flat_map(|tags| tags.split(','));
-    let tags: Vec<_> = tags.filter_map(said).map(short).collect();
+    let tags = first(&["tags", "x-tags", "tag", "ta"]).unwrap_or_default();
+    let tags: Vec<_> = tags.split(',').filter_map(said).map(short).collect();
     if title.is_none() && priority.is_none() && tags.is_empty() {
         return Ok((None, Metadata::default()));
     }
@@ -77,6 +77,8 @@ mod tests {
             assert_eq!(told(&[("p", word)]).unwrap().0, Some(level), "{word}");
         }
         assert_eq!(told(&[("x-title", "ä"), ("title", " ")]).unwrap().1, r#"{"title":"ä"}"#);
+        let encoded = [("title", "=?UTF-8?B?w6Q=?= =?UTF-8?Q?_b?="), ("tags", "=?UTF-8?Q?=C3=A4=2Cb?=, c")];
+        assert_eq!(told(&encoded).unwrap().1, r#"{"title":"ä b","tags":["ä","b","c"]}"#);
     }
 
     #[test]

@@ -1,0 +1,116 @@
+//! RFC 2047's encoded words, in which clients put text beyond ASCII into headers: `=?UTF-8?B?w7w=?=`, `=?utf-8?q?=C3=BC?=`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// The text with its encoded words decoded. Those that are broken, or of another character set than UTF-8, stay as they are.
+#[must_use]
+pub fn decoded(text: &str) -> String {
+    let (mut out, mut rest, mut is_behind_word) = (String::with_capacity(text.len()), text, false);
+    while let Some((before, from)) = rest.find("=?").map(|at| rest.split_at(at)) {
+        if let Some((word, behind)) = word(from) {
+            // A long text is several words, and the white space between them is none of it.
+            if !is_behind_word || !before.trim_ascii().is_empty() {
+                out.push_str(before);
+            }
+            out.push_str(&word);
+            (rest, is_behind_word) = (behind, true);
+        } else {
+            let (sign, behind) = from.split_at("=?".len());
+            out.extend([before, sign]);
+            (rest, is_behind_word) = (behind, false);
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The word at the beginning of the text, and what is behind it.
+fn word(text: &str) -> Option<(String, &str)> {
+    let mut parts = text.strip_prefix("=?")?.splitn(4, '?');
+    let (charset, encoding, content) = (parts.next()?, parts.next()?, parts.next()?);
+    let behind = parts.next()?.strip_prefix('=')?;
+    // RFC 2231 lets a language follow: utf-8*de.
+    let charset = charset.split_once('*').map_or(charset, |(charset, _)| charset);
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        return None;
+    }
+    let bytes = match encoding {
+        "B" | "b" => BASE64.decode(content).ok()?,
+        "Q" | "q" => quoted(content)?,
+        _ => return None,
+    };
+    Some((String::from_utf8(bytes).ok()?, behind))
+}
+
+/// `=C3=BC` and `_` for a space. A bare space is not allowed, but ntfy takes it.
+fn quoted(content: &str) -> Option<Vec<u8>> {
+    let mut bytes = content.bytes();
+    let mut out = Vec::with_capacity(content.len());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'_' => b' ',
+            b'=' => {
+                let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            b' '..=b'~' => byte,
+            _ => return None,
+        });
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn both_encodings_are_decoded_wherever_they_stand() {
+        for (sent, text) in [
+            ("=?UTF-8?B?w5xiZXJ0ZW1wZXJhdHVy?=", "Übertemperatur"),
+            ("=?utf-8?q?=C3=9Cber_90_=c2=b0C=3F?=", "Über 90 °C?"),
+            ("db1: =?UTF-8*de?Q?=C3=BC?= (=?UTF-8?b?8J+aqA==?=)", "db1: ü (🚨)"),
+            ("=?UTF-8?Q??=", ""),
+            ("=?UTF-8?Q?a b?=", "a b"),
+        ] {
+            assert_eq!(decoded(sent), text, "{sent}");
+        }
+    }
+
+    #[test]
+    fn adjacent_words_join_and_other_white_space_stays() {
+        assert_eq!(decoded("=?UTF-8?Q?a?= \t =?UTF-8?B?Yg==?=  c =?UTF-8?Q?d?="), "ab  c d");
+        assert_eq!(decoded("=?UTF-8?Q?a?==?UTF-8?Q?b?="), "ab");
+        assert_eq!(decoded("=?UTF-8?Q?a?= =?x =?UTF-8?Q?b?="), "a =?x b");
+    }
+
+    #[test]
+    fn what_is_broken_or_of_another_charset_stays_as_it_is() {
+        for text in [
+            "plain = ? text ü",
+            "=?",
+            "=?UTF-8?Q?a",
+            "=?UTF-8?Q?a?",
+            "=?UTF-8?X?a?=",
+            "=?UTF-8?Q?=C3?=",
+            "=?UTF-8?Q?=G0?=",
+            "=?UTF-8?Q?=+1?=",
+            "=?UTF-8?Q?ü?=",
+            "=?UTF-8?B?w5x?=",
+            "=?UTF-8?B?/w==?=",
+            "=?ISO-8859-1?Q?=FC?=",
+        ] {
+            assert_eq!(decoded(text), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back_out_of_its_words(texts in prop::collection::vec("\\PC{0,20}", 1..4)) {
+            let words: Vec<_> = texts.iter().map(|text| format!("=?UTF-8?B?{}?=", BASE64.encode(text))).collect();
+            prop_assert_eq!(decoded(&words.join(" ")), texts.concat());
+        }
+    }
+}
