@@ -98,6 +98,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         ),
         (Request::post("/alerts?level=loud").body("x"), 422, i),
         (Request::post("/alerts?lvel=warn").body("x"), 422, i),
+        (Request::post("/alerts?topic=ops").body("x"), 422, i),
         (Request::get("/alerts?level=loud"), 422, i),
         (Request::get("/alerts?level=warn&level=info"), 422, i),
         (Request::get("/alerts?levl=warn"), 422, i),

@@ -24,9 +24,11 @@ fn the_documentation_is_for_stage_dev_alone_and_a_reload_decides() {
     };
     let absent = || (404, "application/problem+json".to_owned());
     assert_eq!(statuses(), [absent(), absent(), absent()]);
-    // Nor does another method tell that there is something.
-    for method in ["PUT", "OPTIONS"] {
-        assert_eq!(daemon.send(&Request::new(method, "/docs")).problem(), "not-found");
+    // By no method, and the setting is named.
+    for method in ["GET", "PUT", "OPTIONS"] {
+        let answer = daemon.send(&Request::new(method, "/docs"));
+        assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"));
+        assert!(answer.json()["detail"].as_str().unwrap().contains("stage = \"dev\""), "{answer:?}");
     }
     daemon.configure(DEV);
     assert!(daemon.ctl(&["reload"]).status.success());

@@ -172,17 +172,50 @@ fn body_error(error: &serde_json::Error) -> DraftError {
     if !error.is_data() {
         return DraftError::Malformed(format!("the body is not JSON: {error}"));
     }
-    let reason = error.to_string();
-    // serde names the field between back quotes: unknown field `mesage`, expected one of ...
-    let field = reason.split('`').nth(1).unwrap_or("body").to_owned();
-    DraftError::Field { field, reason }
+    let (field, reason) = fault(error);
+    DraftError::Field { field: field.unwrap_or_else(|| "body".into()), reason }
+}
+
+/// What is wrong with a field of readable JSON, in words for people: the field, where serde names one, and the reason.
+/// Without line and column, which count from the beginning of the value and not of what was sent.
+#[must_use]
+pub fn fault(error: &serde_json::Error) -> (Option<String>, String) {
+    let text = error.to_string();
+    let words = text.rsplit_once(" at line ").map_or(&*text, |(words, _)| words);
+    // unknown field `mesage`, expected one of `topic`, `message`
+    for (kind, reason) in [
+        ("missing field `", "is missing"),
+        ("duplicate field `", "is given twice"),
+        ("unknown field `", "is no field here"),
+    ] {
+        if let Some((name, rest)) = words.strip_prefix(kind).and_then(|rest| rest.split_once('`')) {
+            return (Some(name.to_owned()), format!("{reason}{}", rest.replace('`', "")));
+        }
+    }
+    // invalid type: integer `5`, expected a string
+    let mismatch = words.strip_prefix("invalid type: ").or_else(|| words.strip_prefix("invalid value: "));
+    let reason = match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((found, wanted)) => format!("must be {}, not {}", in_json(wanted), in_json(found)).replace('`', ""),
+        None => words.to_owned(),
+    };
+    (None, reason)
+}
+
+/// What serde calls by its own names.
+fn in_json(kind: &str) -> &str {
+    match kind {
+        "map" | "a map" => "an object",
+        "sequence" | "a sequence" => "a list",
+        _ if kind.starts_with("struct ") => "an object",
+        _ => kind,
+    }
 }
 
 fn text_value(field: &str, raw: &RawValue) -> Result<String, DraftError> {
     if !raw.get().starts_with('"') {
         return Err(DraftError::field(field, "must be a string"));
     }
-    serde_json::from_str(raw.get()).map_err(|e| DraftError::field(field, e))
+    serde_json::from_str(raw.get()).map_err(|e| DraftError::field(field, fault(&e).1))
 }
 
 fn value<T: std::str::FromStr<Err: ToString>>(field: &str, raw: &RawValue) -> Result<T, DraftError> {
@@ -221,21 +254,26 @@ mod tests {
             (r#"{"message":""}"#, "message: must not be empty"),
             (r#"{"message":5}"#, "message: must be a string"),
             (r#"{"message":null}"#, "message: is missing"),
-            (r#"{"message":"x","level":"fatal"}"#, "level: a level is info, warn or error"),
+            (r#"{"message":"x","level":"fatal"}"#, "level: must be info, warn or error"),
             (r#"{"message":"x","level":3}"#, "level: must be a string"),
             (r#"{"message":"x","metadata":[]}"#, "metadata: must be a JSON object"),
             (r#"{"message":"x","topic":"a b"}"#, "topic: a topic's labels consist of"),
-            (r#"{"mesage":"x"}"#, "mesage: unknown field `mesage`"),
-            (r#"{"message":"x","id":"1-0"}"#, "id: unknown field `id`"),
-            (r#"{"message":"x","message":"y"}"#, "message: duplicate field"),
+            (r#"{"mesage":"x"}"#, "mesage: is no field here, expected one of topic, message, level, metadata"),
+            (r#"{"message":"x","id":"1-0"}"#, "id: is no field here"),
+            (r#"{"message":"x","message":"y"}"#, "message: is given twice"),
             (r#"["message"]"#, "body: must be a JSON object"),
             (r#""text""#, "body: must be a JSON object"),
             (r#"{"message":"\udead"}"#, "message: "),
         ] {
-            assert!(refused(body).starts_with(words), "{body}: {}", refused(body));
+            let said = refused(body);
+            assert!(said.starts_with(words) && !said.contains('`') && !said.contains(" at line "), "{body}: {said}");
         }
         for body in ["", "{", r#"{"message":"x"} tail"#, r#"{"message":"x",}"#, "{'message':'x'}"] {
-            assert!(refused(body).starts_with("the body is not JSON"), "{body}: {}", refused(body));
+            let said = refused(body);
+            assert!(
+                said.starts_with("the body is not JSON: ") && said.contains(" at line 1 column "),
+                "{body}: {said}"
+            );
         }
         assert!(matches!(Draft::from_json(None, b"{\"message\":\"\xff\"}"), Err(DraftError::Malformed(_))));
     }

@@ -22,7 +22,7 @@ pub enum Level {
 
 /// The text is no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a level is info, warn or error")]
+#[error("must be info, warn or error")]
 pub struct NotALevel;
 
 impl Level {

@@ -26,7 +26,7 @@ impl Metadata {
         if !raw.get().starts_with('{') {
             return Err("must be a JSON object".into());
         }
-        serde_json::from_str::<Checked>(raw.get()).map_err(|e| e.to_string())?;
+        serde_json::from_str::<Checked>(raw.get()).map_err(|e| super::fault(&e).1)?;
         Ok(Self(minified(raw.get()).into()))
     }
 
@@ -142,7 +142,7 @@ mod tests {
             (r#"{"a":1e999}"#, "number out of range"),
         ] {
             let error = metadata(bad).unwrap_err();
-            assert!(error.contains(why), "{bad}: {error}");
+            assert!(error.contains(why) && !error.contains(" at line "), "{bad}: {error}");
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
         assert!(metadata(&deep).unwrap_err().contains("recursion limit"));

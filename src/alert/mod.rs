@@ -22,7 +22,7 @@ pub mod metadata;
 pub mod schema;
 pub mod topic;
 
-pub use draft::{Draft, DraftError};
+pub use draft::{Draft, DraftError, fault};
 pub use filter::{Filter, Start};
 pub use id::Id;
 pub use level::Level;

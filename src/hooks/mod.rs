@@ -21,7 +21,7 @@ pub mod signature;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::alert::{Draft, DraftError, Level, Metadata, Topic};
+use crate::alert::{Draft, DraftError, Level, Metadata, Topic, fault};
 
 /// Alerts of one payload: a Redis takes up so many in half the time that a publish has.
 pub const MOST: usize = 2048;
@@ -102,13 +102,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DraftError> {
         if !error.is_data() {
             return malformed(&error);
         }
-        let (reason, path) = (error.to_string(), if path == "." { String::new() } else { path });
-        let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-        match (missing, path.as_str()) {
-            (Some(name), "") => field(name, "is missing"),
-            (Some(name), path) => field(format!("{path}.{name}"), "is missing"),
-            (None, "") => field("body", reason),
-            (None, _) => field(path, reason),
+        let path = if path == "." { String::new() } else { path };
+        match (fault(&error), path.as_str()) {
+            ((Some(name), reason), "") => field(name, reason),
+            ((Some(name), reason), path) => field(format!("{path}.{name}"), reason),
+            ((None, reason), "") => field("body", reason),
+            ((None, reason), _) => field(path, reason),
         }
     })?;
     json.end().map_err(|error| malformed(&error))?;

@@ -281,13 +281,13 @@ mod tests {
         for (group, words) in [
             (json!({}), "alerts: is missing"),
             (json!([]), "body: must be a JSON object"),
-            (json!("text"), "body: invalid type"),
-            (json!({"alerts": {}}), "alerts: invalid type"),
-            (json!({"alerts": [5]}), "alerts[0]: invalid type"),
+            (json!("text"), "body: must be an object, not string"),
+            (json!({"alerts": {}}), "alerts: must be a list, not an object"),
+            (json!({"alerts": [5]}), "alerts[0]: must be an object, not integer 5"),
             (with(json!({"status": "pending"})), "alerts[1].status: unknown variant `pending`"),
             (with(json!({"fingerprint": ""})), "alerts[1].fingerprint: must not be empty"),
-            (with(json!({"startsAt": 5})), "alerts[1].startsAt: invalid type"),
-            (with(json!({"labels": {"severity": 1}})), "alerts[1].labels.severity: invalid type"),
+            (with(json!({"startsAt": 5})), "alerts[1].startsAt: must be a"),
+            (with(json!({"labels": {"severity": 1}})), "alerts[1].labels.severity: must be a"),
             (json!({"alerts": [{"status": "firing"}]}), "alerts[0].fingerprint: is missing"),
             (json!({"alerts": vec![alert(&json!({})); MOST + 1]}), "alerts: has 2049 alerts"),
         ] {

@@ -30,6 +30,9 @@ pub enum HttpError {
     /// No such path.
     #[error("there is nothing at {0}: the API is described in the manual page alertd(8)")]
     NotFound(String),
+    /// The description of the API, which is not served now.
+    #[error("{0} is served only with stage = \"dev\" in the configuration: set that and reload, or read alertd(8)")]
+    NoDocumentation(String),
     /// The path does not take this method.
     #[error("{method} is not for this path, which takes {allow}")]
     Method {
@@ -81,13 +84,13 @@ impl HttpError {
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request is not readable"),
-            Self::Refused(Refusal::Unauthorized | Refusal::Signature) => {
+            Self::Refused(Refusal::Unauthorized | Refusal::Ticket | Refusal::Signature) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "No or no valid key")
             }
             Self::Refused(
                 Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::KeyOnly | Refusal::ControlOnly,
             ) => (StatusCode::FORBIDDEN, "not-permitted", "The key does not permit this"),
-            Self::Refused(Refusal::NotFound(_)) | Self::NotFound(_) => {
+            Self::Refused(Refusal::NotFound(_)) | Self::NotFound(_) | Self::NoDocumentation(_) => {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Another method is needed"),
@@ -141,7 +144,7 @@ impl HttpError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self {
-            Self::Refused(Refusal::Unauthorized | Refusal::Signature) => {
+            Self::Refused(Refusal::Unauthorized | Refusal::Ticket | Refusal::Signature) => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"alertd\""));
             }
             Self::Method { allow, .. } => {

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 
 use super::error::HttpError;
 use super::{BODY_TIMEOUT, Settings};
-use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic};
+use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic, fault};
 use crate::hooks::ntfy;
 use crate::service::Query;
 
@@ -47,7 +47,10 @@ pub async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Res
 /// [`HttpError::Malformed`] where it is no JSON, [`HttpError::Invalid`] where a field is not as it must be.
 pub fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     serde_json::from_slice(bytes).map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => HttpError::invalid("body", e),
+        serde_json::error::Category::Data => {
+            let (field, reason) = fault(&e);
+            HttpError::Invalid { field: field.unwrap_or_else(|| "body".into()), reason }
+        }
         _ => HttpError::Malformed(format!("the body is not JSON: {e}")),
     })
 }
@@ -137,6 +140,16 @@ impl Parameters {
     /// [`HttpError::Invalid`].
     pub fn level(&mut self) -> Result<Option<Level>, HttpError> {
         self.one("level")?.map(|text| text.parse().map_err(|e| HttpError::invalid("level", e))).transpose()
+    }
+
+    /// Refuses a topic in the query of a publish: there it selects what is read.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] with the path that is meant.
+    pub fn no_topic(&mut self) -> Result<(), HttpError> {
+        let Some(text) = self.all("topic").pop() else { return Ok(()) };
+        let topic = text.parse::<Topic>().map_or_else(|_| "TOPIC".to_owned(), |topic| topic.to_string());
+        Err(HttpError::invalid("topic", format!("belongs into the path when publishing: POST /alerts/{topic}")))
     }
 
     /// Refuses what nobody took: a mistyped `levl=error` would silently mean all levels.
@@ -256,6 +269,14 @@ mod tests {
         assert!(read(Some("a"), "topic=b", None).unwrap_err().contains("path already"));
         assert!(read(None, "topic=%zz", None).unwrap_err().contains("percent-encoded"));
         assert!(read(None, "limit=5", None).unwrap_err().contains("application/json"));
+    }
+
+    #[test]
+    fn a_topic_in_the_query_of_a_publish_is_pointed_to_the_path() {
+        let said = |query| Parameters::parse(Some(query)).unwrap().no_topic().map_err(|e| e.to_string());
+        assert!(said("topic=ops").unwrap_err().ends_with("POST /alerts/ops"));
+        assert!(said("topic=a%20b").unwrap_err().ends_with("POST /alerts/TOPIC"));
+        assert_eq!(said("level=warn"), Ok(()));
     }
 
     #[test]

@@ -130,14 +130,17 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])>
 /// Finds the route of a request; the documentation is there only where asked for.
 ///
 /// # Errors
-/// [`HttpError::NotFound`] or [`HttpError::Method`].
+/// [`HttpError::NotFound`], [`HttpError::NoDocumentation`] or [`HttpError::Method`].
 pub fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> Result<Found<'a>, HttpError> {
     if path == "*" && method == Method::OPTIONS {
         return Ok(Found { route: Route::Options, argument: None, allow: "GET, HEAD, PUT, POST, DELETE, OPTIONS" });
     }
-    let found = ROUTER.at(path).ok().filter(|found| documentation || !found.value.is_documentation());
-    let found = found.ok_or_else(|| HttpError::NotFound(path.chars().take(200).collect()))?;
+    let shown = || path.chars().take(200).collect();
+    let found = ROUTER.at(path).map_err(|_| HttpError::NotFound(shown()))?;
     let entry = found.value;
+    if entry.is_documentation() && !documentation {
+        return Err(HttpError::NoDocumentation(shown()));
+    }
     let argument = found.params.iter().next().map(|(_, value)| value);
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
     let route = match entry.methods.iter().find(|(own, _)| own == wanted) {
@@ -171,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn without_documentation_its_paths_are_like_any_that_is_not_there() {
+    fn without_documentation_its_paths_are_not_there_by_any_method() {
         for method in [Method::GET, Method::OPTIONS, Method::PUT] {
             for path in ["/docs", "/docs/docs.js", "/openapi.json"] {
-                assert!(matches!(find(&method, path, false), Err(HttpError::NotFound(_))), "{method} {path}");
+                assert!(matches!(find(&method, path, false), Err(HttpError::NoDocumentation(_))), "{method} {path}");
             }
         }
         assert!(find(&Method::GET, "/alerts", false).is_ok());

@@ -15,6 +15,9 @@ pub enum Refusal {
     /// No key, or none that works; one wording for all, so that nothing is learnt by trying.
     #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
     Unauthorized,
+    /// No ticket that works; one wording for all, as with keys.
+    #[error("this needs a valid ticket: it opens one stream, within 30 s; ask for a new one with POST /tickets")]
+    Ticket,
     /// Not signed, or not with the secret of the GitHub hook.
     #[error(
         "X-Hub-Signature-256 is not of this body and the secret in hooks.github_secret_file: enter that secret on GitHub's page of the webhook"

@@ -47,7 +47,7 @@ impl Service {
     /// back; a bad one counts as a wrong key does.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures;
+    /// [`Refusal::Ticket`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures;
     /// [`Refusal::Unavailable`] where the fleet's tickets are out of reach.
     pub async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
@@ -67,7 +67,7 @@ impl Service {
         }
         self.may_try_keys(peer)?;
         self.refused_key(peer, Attempt::BadTicket, "unknown, used or expired ticket, or one whose key has ended");
-        Err(Refusal::Unauthorized)
+        Err(Refusal::Ticket)
     }
 
     /// A ticket for one stream as this key.

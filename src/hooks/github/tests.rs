@@ -121,7 +121,7 @@ fn a_ping_is_no_alert_and_what_is_wrong_is_named() {
         (None, Some("d"), "{}", "X-GitHub-Event: is missing"),
         (Some("push"), None, "{}", "X-GitHub-Delivery: is missing"),
         (Some("push"), Some("d"), r#"{"repository":{}}"#, "repository.full_name: is missing"),
-        (Some("push"), Some("d"), r#"{"ref":5}"#, "ref: invalid type"),
+        (Some("push"), Some("d"), r#"{"ref":5}"#, "ref: must be a string, not integer 5"),
         (Some("push"), Some("d"), "payload=%7B%7D", "the body is not JSON"),
     ] {
         let refused = read(event, delivery, body).unwrap_err();

@@ -18,6 +18,7 @@ pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpErro
     // Before the body: a sender that may not publish, or too fast, costs no memory.
     service.may_publish(&caller)?;
     let level = parameters.level()?;
+    parameters.no_topic()?;
     parameters.finish("level")?;
     let topic = argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()?;
     let (head, body) = request.into_parts();
