@@ -18,6 +18,7 @@ use crate::api::EngineStatus;
 use crate::histogram::Distribution;
 
 use embedded::Embedded;
+use publish::OUTCOME_UNKNOWN;
 pub use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
 pub use read::{Page, Range, ReadError, Seek};

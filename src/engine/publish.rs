@@ -70,6 +70,10 @@ pub struct Stored {
     pub repeated: bool,
 }
 
+/// What to do where nobody knows whether an alert was stored; right for senders with a key of their own and without.
+pub(super) const OUTCOME_UNKNOWN: &str =
+    "the alert may be stored or not: send it again (with the same Idempotency-Key it is stored once)";
+
 /// Why an alert was not stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {

@@ -22,7 +22,7 @@ use redb::Database;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::topics::Run;
-use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
+use super::{AppendError, Clock, Feed, OUTCOME_UNKNOWN, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
@@ -155,11 +155,9 @@ impl Embedded {
         })?;
         match tokio::time::timeout(DEADLINE, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => {
-                Err(AppendError::Unavailable("alertd is stopping: try again with the same Idempotency-Key".into()))
-            }
+            Ok(Err(_)) => Err(AppendError::Unavailable(format!("alertd is stopping: {OUTCOME_UNKNOWN}"))),
             Err(_) => Err(AppendError::Unavailable(format!(
-                "the disk did not take the alert within {} s, and may still: try again with the same Idempotency-Key",
+                "the disk did not take it within {} s: {OUTCOME_UNKNOWN}",
                 DEADLINE.as_secs()
             ))),
         }

@@ -30,7 +30,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{AppendError, Clock, Feed, Page, Publish, Range, ReadError, Retention, Seek, Stored};
+use super::{AppendError, Clock, Feed, OUTCOME_UNKNOWN, Page, Publish, Range, ReadError, Retention, Seek, Stored};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
@@ -147,10 +147,10 @@ impl Redis {
         })?;
         match tokio::time::timeout_at(begun + PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(AppendError::Unavailable("alertd is stopping: try again".into())),
+            Ok(Err(_)) => Err(AppendError::Unavailable(format!("alertd is stopping: {OUTCOME_UNKNOWN}"))),
             Err(_) => {
                 let late = self.0.shared.late();
-                Err(AppendError::Unavailable(format!("{late}: try again with the same Idempotency-Key")))
+                Err(AppendError::Unavailable(format!("{late}: {OUTCOME_UNKNOWN}")))
             }
         }
     }

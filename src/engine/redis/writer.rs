@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::script::{self, Group, Unsettled};
 use super::{Durability, PATIENCE, Shared, codec};
 use crate::alert::Id;
-use crate::engine::{AppendError, Publish, Stored};
+use crate::engine::{AppendError, OUTCOME_UNKNOWN, Publish, Stored};
 
 /// Alerts and bytes of one call: Redis does nothing else meanwhile.
 const BATCH: usize = 128;
@@ -101,7 +101,7 @@ impl Writer {
             }
             Err(reason) => {
                 self.connection = None;
-                let reason = format!("{reason}: try again with the same Idempotency-Key");
+                let reason = format!("{reason}: {OUTCOME_UNKNOWN}");
                 for waiting in waiting {
                     let _ = waiting.answer.send(Err(AppendError::Unavailable(reason.clone())));
                 }
