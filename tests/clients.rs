@@ -188,7 +188,7 @@ fn the_former_servers_curl_lines_work_unchanged() {
     );
     let health =
         shell(r#"curl -sS -H "Authorization: Bearer $API_KEY" http://localhost:8080/health"#).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&health.stdout), "{\"status\":\"ok\"}");
+    assert_eq!(String::from_utf8_lossy(&health.stdout), "{\"status\":\"ok\"}\n");
     let follow = r#"exec curl -sS -N -H "Authorization: Bearer $API_KEY" http://localhost:8080/alerts"#;
     let mut curl = shell(follow).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -116,9 +116,9 @@ fn head_options_and_health_are_done_right() {
     let daemon = Daemon::with("[http]\ncors_origins = \"https://dash.example\"\n");
     let key = daemon.key("alice");
     let health = daemon.send(&Request::get("/health").key(&key));
-    assert_eq!((health.status, health.text().as_str()), (200, "{\"status\":\"ok\"}"));
+    assert_eq!((health.status, health.text().as_str()), (200, "{\"status\":\"ok\"}\n"));
     let head = daemon.send(&Request::new("HEAD", "/health").key(&key));
-    assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, Some("15")));
+    assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, Some("16")));
     let stream = daemon.send(&Request::new("HEAD", "/alerts").key(&key));
     assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
     assert_eq!(stream.header("cache-control"), Some("no-store"));

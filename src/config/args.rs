@@ -25,36 +25,37 @@ pub struct DaemonArgs {
     pub check: bool,
 }
 
+// A paragraph is one line, which the help breaks where the terminal ends.
 const MORE: &str = "\
 Exit codes: 0 after a clean stop, 1 on failure, 2 for a wrong command line, 78 for a wrong configuration.
 
 Stopping:
-`systemctl stop alertd` stops the service alone: its sockets stay, and the next client starts it again. To stop for good,
-name the sockets too.
+`systemctl stop alertd` stops the service alone: its sockets stay, and the next client starts it again. \
+To stop for good, name the sockets too.
 
   systemctl stop alertd.socket alertd-control.socket alertd-publish.socket alertd.service
 
 A wrong configuration:
-alertd ends with 78 and is not restarted. Clients that wait at a socket start it again, up to twenty times in ten seconds; then
-the socket fails too. Mend the file, then
+alertd ends with 78 and is not restarted. Clients that wait at a socket start it again, up to twenty times in ten \
+seconds; then the socket fails too. Mend the file, then
 
   systemctl reset-failed alertd.service alertd.socket && systemctl start alertd
 
 Several on one machine:
-alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens at
+alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens at \
 /run/alertd/NAME/http.sock; alertctl --instance NAME speaks to it.
 
 Live page:
-A browser at the address of http.listen shows alerts as they come in, and earlier ones; it asks for a key.
+A browser at the address of http.listen shows alerts as they come in, and earlier ones; it asks for a key. \
 With stage = \"dev\" the API is described at /docs, where each call can be tried, and as OpenAPI at /openapi.json.
 
 Signals:
-SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads
+SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads \
 configuration, keys and certificates again without touching a stream; if the new configuration has errors, the old one stays.
 
 Environment:
-ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, XDG_RUNTIME_DIR
-and HOME give the default directories.
+ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
+XDG_RUNTIME_DIR and HOME give the default directories.
 
 Files:
   /etc/alertd.toml          the configuration

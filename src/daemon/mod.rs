@@ -142,10 +142,7 @@ async fn serve(
     tracing::info!(
         message_id = "started",
         http = listening,
-        control = %config.control_socket.display(),
-        keys = keyring.len(),
         head = %engine.head(),
-        version = env!("CARGO_PKG_VERSION"),
         "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
         env!("CARGO_PKG_VERSION"),
         config.control_socket.display(),

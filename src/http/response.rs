@@ -124,7 +124,9 @@ pub fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
 #[must_use]
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     // The bodies are our own plain types, which always serialise.
-    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut bytes = serde_json::to_vec(body).unwrap_or_default();
+    // A shell's prompt begins on a line of its own.
+    bytes.push(b'\n');
     whole(status, "application/json", bytes.into())
 }
 
