@@ -72,7 +72,7 @@ fn certificates_are_served_and_read_again() {
             .unwrap()
     };
     for version in ["--http1.1", "--http2"] {
-        assert_eq!(String::from_utf8_lossy(&get(version).stdout), "{\"status\":\"ok\"}", "{version}");
+        assert_eq!(String::from_utf8_lossy(&get(version).stdout), "{\"status\":\"ok\"}\n", "{version}");
     }
     certificate(directory.path(), "second");
     assert!(!get("--http2").status.success());
