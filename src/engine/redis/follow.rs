@@ -125,7 +125,11 @@ impl Follower {
                         Err(reason) => return reason,
                     },
                 },
-                _ = period.tick() => true,
+                _ = period.tick() => {
+                    // By the clock alone: announcements that make it look come in bursts, before the probes among them.
+                    self.probe += 1;
+                    true
+                }
                 () = shared.kick.notified() => true,
                 marker = next(markers) => {
                     self.pass(Feed::Marker(marker)).await;
@@ -202,7 +206,6 @@ impl Follower {
         let shared = Arc::clone(&self.shared);
         let elapsed = self.ticked.elapsed();
         self.ticked = Instant::now();
-        self.probe += 1;
         let new_epoch = random_epoch().ok_or("the system gives no random numbers")?;
         let tick = script::Tick {
             epoch: self.epoch.as_deref().unwrap_or_default(),
