@@ -6,9 +6,11 @@
 //!
 //! Always true: a ring holds every alert after [`Subscription::joined`] that passes its filter, and none before it.
 //! All rings together stay within `memory` bytes, but for one chunk each; distinct rings are capped, for each key and in
-//! all, and a subscription beyond the cap has no ring and reads from the engine whenever the head moves.
+//! all, and a subscription beyond the cap has a bell instead, and reads from the engine what it rings for.
 
+mod bell;
 mod ring;
+mod routes;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -19,12 +21,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
 
-use crate::alert::{Filter, Id, Pattern, Record, Topic};
+use crate::alert::{Filter, Id, Record};
 use crate::chunked;
 use crate::sse::Format;
 
+use bell::Bell;
 use ring::Ring;
 pub use ring::{Chunk, Found, Listener};
+use routes::{Filtered, Routes};
+use subscription::Place;
 pub use subscription::{Next, Reader, RingId, Subscription};
 
 /// The hub's limits.
@@ -52,7 +57,9 @@ struct State {
     settings: Settings,
     rings: HashMap<ring::Key, Entry>,
     owned: HashMap<String, usize>,
-    routes: Routes,
+    routes: Routes<Ring>,
+    /// Of the subscriptions beyond the cap on rings; as many as there are streams at the most.
+    bells: Routes<Bell>,
 }
 
 struct Entry {
@@ -60,19 +67,12 @@ struct Entry {
     subscribers: usize,
 }
 
-/// Finds the rings of a topic without a look at the others.
-#[derive(Default)]
-struct Routes {
-    exact: HashMap<Topic, Vec<Arc<Ring>>>,
-    below: HashMap<Topic, Vec<Arc<Ring>>>,
-    all: Vec<Arc<Ring>>,
-}
-
 impl Hub {
     /// A hub for a log whose newest id is `head`.
     #[must_use]
     pub fn new(settings: Settings, head: Id) -> Self {
-        let state = State { settings, rings: HashMap::new(), owned: HashMap::new(), routes: Routes::default() };
+        let (routes, bells) = (Routes::default(), Routes::default());
+        let state = State { settings, rings: HashMap::new(), owned: HashMap::new(), routes, bells };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             head: watch::Sender::new(head),
@@ -92,12 +92,15 @@ impl Hub {
                     touched.push(Arc::clone(ring));
                 }
             }
+            for bell in state.bells.of(&record.topic).filter(|bell| record.level >= bell.filter().level()) {
+                bell.ring(record.id);
+            }
         }
         let share = state.share();
         for ring in &touched {
             ring.publish(share);
         }
-        // After the rings: whoever sees this head and finds nothing in its ring has had everything up to it.
+        // After the rings and bells: whoever sees this head and finds nothing there has had everything up to it.
         self.0.head.send_replace(last.id);
     }
 
@@ -106,6 +109,7 @@ impl Hub {
     pub fn reset(&self, head: Id) {
         let state = self.0.state();
         state.rings.values().for_each(|entry| entry.ring.forget());
+        state.bells.each().for_each(|bell| bell.ring(head));
         self.0.head.send_modify(|own| *own = head.max(*own));
     }
 
@@ -135,8 +139,8 @@ impl Hub {
     /// A subscription from now on. `owner` is the key that asks, for its share of rings.
     #[must_use]
     pub fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
-        let ring = self.0.state().join(filter, format, owner);
-        Subscription::new(Arc::clone(&self.0), ring)
+        let place = self.0.state().join(filter, format, owner);
+        Subscription::new(Arc::clone(&self.0), place)
     }
 
     /// Puts new limits into force; the rings shrink as they are fed.
@@ -176,15 +180,17 @@ impl State {
         self.settings.memory / self.rings.len().max(4)
     }
 
-    fn join(&mut self, filter: &Filter, format: Format, owner: &str) -> Option<Arc<Ring>> {
+    fn join(&mut self, filter: &Filter, format: Format, owner: &str) -> Place {
         let key = (filter.clone(), format);
         if let Some(entry) = self.rings.get_mut(&key) {
             entry.subscribers += 1;
-            return Some(Arc::clone(&entry.ring));
+            return Place::ring(Arc::clone(&entry.ring));
         }
         let owned = self.owned.get(owner).copied().unwrap_or(0);
         if self.rings.len() >= self.settings.max_subscriptions || owned >= self.settings.max_subscriptions_per_key {
-            return None;
+            let bell = Arc::new(Bell::new(filter.clone()));
+            self.bells.add(&bell);
+            return Place::bell(bell);
         }
         let ring = Arc::new(Ring::new(key.clone(), owner.to_owned()));
         *self.owned.entry(owner.to_owned()).or_default() += 1;
@@ -192,7 +198,7 @@ impl State {
         self.rings.insert(key, Entry { ring: Arc::clone(&ring), subscribers: 1 });
         let share = self.share();
         self.rings.values().for_each(|entry| entry.ring.shrink(share));
-        Some(ring)
+        Place::ring(ring)
     }
 
     /// One more on a ring that somebody is on.
@@ -214,44 +220,6 @@ impl State {
             *owned -= 1;
             if *owned == 0 {
                 self.owned.remove(&ring.owner);
-            }
-        }
-    }
-}
-
-impl Routes {
-    /// A filter's patterns never overlap, so each ring comes once.
-    fn of<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = &'a Arc<Ring>> {
-        let below = topic.ancestors().filter_map(|parent| self.below.get(parent)).flatten();
-        self.exact.get(topic).into_iter().flatten().chain(below).chain(&self.all)
-    }
-
-    fn add(&mut self, ring: &Arc<Ring>) {
-        for pattern in ring.filter().patterns() {
-            match pattern {
-                Pattern::All => self.all.push(Arc::clone(ring)),
-                Pattern::Below(parent) => self.below.entry(parent.clone()).or_default().push(Arc::clone(ring)),
-                Pattern::Exact(topic) => self.exact.entry(topic.clone()).or_default().push(Arc::clone(ring)),
-            }
-        }
-    }
-
-    fn remove(&mut self, ring: &Arc<Ring>) {
-        let without = |rings: &mut Vec<Arc<Ring>>| {
-            rings.retain(|other| !Arc::ptr_eq(other, ring));
-            !rings.is_empty()
-        };
-        for pattern in ring.filter().patterns() {
-            let (map, topic) = match pattern {
-                Pattern::All => {
-                    without(&mut self.all);
-                    continue;
-                }
-                Pattern::Below(parent) => (&mut self.below, parent),
-                Pattern::Exact(topic) => (&mut self.exact, topic),
-            };
-            if map.get_mut(topic).is_some_and(|rings| !without(rings)) {
-                map.remove(topic);
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::watch;
 
+use super::routes::Filtered;
 use crate::alert::{Filter, Id, Record};
 use crate::chunked;
 use crate::sse::Format;
@@ -77,6 +78,12 @@ struct Log {
     open_received_ms: u64,
 }
 
+impl Filtered for Ring {
+    fn filter(&self) -> &Filter {
+        &self.key.0
+    }
+}
+
 impl Ring {
     /// One chunk grows to about this many bytes: what a socket holds of a chunk that it took in part outlives the ring.
     const CHUNK: usize = 16 << 10;
@@ -84,10 +91,6 @@ impl Ring {
     pub(super) fn new(key: Key, owner: String) -> Self {
         let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
         Self { key, owner, log: Mutex::default(), wake, listeners }
-    }
-
-    pub(super) const fn filter(&self) -> &Filter {
-        &self.key.0
     }
 
     pub(super) const fn format(&self) -> Format {

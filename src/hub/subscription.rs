@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Shared;
+use super::bell::Bell;
 use super::ring::{Chunk, Found, Listener, Ring};
 use crate::alert::Id;
 use crate::sse::Format;
@@ -24,16 +25,26 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RingId(usize);
 
-/// A cursor in a ring, or, beyond the cap on rings, just in the log.
+/// A cursor in a ring, or, beyond the cap on rings, just in the log, with a bell.
 pub struct Subscription {
     hub: Arc<Shared>,
     place: Place,
     joined: Id,
 }
 
-enum Place {
+pub(super) enum Place {
     Ring { ring: Arc<Ring>, position: u64, wake: watch::Receiver<()> },
-    Log { head: watch::Receiver<Id> },
+    Log { bell: Arc<Bell>, rung: watch::Receiver<Id> },
+}
+
+impl Place {
+    pub(super) fn ring(ring: Arc<Ring>) -> Self {
+        Self::Ring { position: 0, wake: ring.listen(), ring }
+    }
+
+    pub(super) fn bell(bell: Arc<Bell>) -> Self {
+        Self::Log { rung: bell.listen(), bell }
+    }
 }
 
 /// A ring as a broadcast loop holds it, for all its subscribers there: it is read by position, and says when it has news.
@@ -44,11 +55,7 @@ pub struct Reader {
 }
 
 impl Subscription {
-    pub(super) fn new(hub: Arc<Shared>, ring: Option<Arc<Ring>>) -> Self {
-        let place = match ring {
-            Some(ring) => Place::Ring { position: 0, wake: ring.listen(), ring },
-            None => Place::Log { head: hub.head.subscribe() },
-        };
+    pub(super) fn new(hub: Arc<Shared>, place: Place) -> Self {
         let mut subscription = Self { hub, place, joined: Id::ZERO };
         subscription.rejoin();
         subscription
@@ -101,8 +108,12 @@ impl Subscription {
         // Before the look into the ring: an alert that is fed in between is behind this head.
         let head = *self.hub.head.borrow();
         match &mut self.place {
-            Place::Log { .. } if head > self.joined => Next::Lost,
-            Place::Log { .. } => Next::Idle(head),
+            Place::Log { rung, .. } => {
+                if *rung.borrow_and_update() > self.joined {
+                    return Next::Lost;
+                }
+                Next::Idle(head.max(self.joined))
+            }
             Place::Ring { ring, position, wake } => {
                 wake.mark_unchanged();
                 let mut next = None;
@@ -122,10 +133,10 @@ impl Subscription {
     pub async fn changed(&mut self) {
         let gone = match &mut self.place {
             Place::Ring { wake, .. } => wake.changed().await.is_err(),
-            Place::Log { head } => head.changed().await.is_err(),
+            Place::Log { rung, .. } => rung.changed().await.is_err(),
         };
         if gone {
-            // The senders live as long as this subscription holds the hub, so this is never reached.
+            // The senders live as long as this subscription holds them, so this is never reached.
             std::future::pending::<()>().await;
         }
     }
@@ -133,8 +144,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Place::Ring { ring, .. } = &self.place {
-            self.hub.state().leave(ring);
+        match &self.place {
+            Place::Ring { ring, .. } => self.hub.state().leave(ring),
+            Place::Log { bell, .. } => self.hub.state().bells.remove(bell),
         }
     }
 }

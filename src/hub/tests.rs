@@ -1,3 +1,6 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
+
 use super::*;
 use crate::alert::{Draft, Level, Metadata};
 
@@ -18,6 +21,10 @@ fn drain(subscription: &mut Subscription) -> (u64, Option<Id>) {
         last = Some(chunk.last);
     }
     (alerts, last)
+}
+
+fn is_woken(subscription: &mut Subscription) -> bool {
+    pin!(subscription.changed()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[test]
@@ -51,17 +58,25 @@ fn a_reader_that_is_overtaken_is_told_and_can_join_again() {
 }
 
 #[test]
-fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_news() {
+fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_its_own_news() {
     let hub = Hub::new(Settings { max_subscriptions_per_key: 1, ..ROOMY }, Id::ZERO);
     let _first = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
     let mut second = hub.subscribe(&filter(&["b"], Level::Info), Format::Sse, "k");
     let _other_key = hub.subscribe(&filter(&["c"], Level::Info), Format::Sse, "l");
     assert_eq!(hub.numbers().0, 2);
     assert!(matches!(second.next(), Next::Idle(Id::ZERO)));
-    hub.deliver(&[record(1, "b", Level::Info)]);
+    hub.deliver(&[record(1, "c", Level::Info), record(2, "b.c", Level::Info)]);
+    assert!(!is_woken(&mut second));
+    assert!(matches!(second.next(), Next::Idle(head) if head == Id::at(2)));
+    hub.deliver(&[record(3, "b", Level::Info), record(4, "c", Level::Info)]);
+    assert!(is_woken(&mut second));
     assert!(matches!(second.next(), Next::Lost));
-    assert_eq!(second.rejoin(), Id::at(1));
-    assert!(matches!(second.next(), Next::Idle(head) if head == Id::at(1)));
+    assert_eq!(second.rejoin(), Id::at(4));
+    assert!(matches!(second.next(), Next::Idle(head) if head == Id::at(4)));
+    hub.reset(Id::at(9));
+    assert!(matches!(second.next(), Next::Lost));
+    drop(second);
+    assert!(hub.0.state().bells.is_empty());
 }
 
 #[test]
@@ -90,7 +105,7 @@ fn a_ring_goes_with_its_last_subscriber_and_leaves_no_route() {
     drop(two);
     assert_eq!(hub.numbers(), (0, 0));
     let state = hub.0.state();
-    assert!(state.routes.exact.is_empty() && state.routes.below.is_empty() && state.owned.is_empty());
+    assert!(state.routes.is_empty() && state.owned.is_empty());
 }
 
 #[tokio::test]

@@ -1,0 +1,72 @@
+//! Finds those who want alerts of a topic, without a look at the others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::alert::{Filter, Pattern, Topic};
+
+/// What has a filter. It does not change.
+pub(super) trait Filtered {
+    fn filter(&self) -> &Filter;
+}
+
+pub(super) struct Routes<T> {
+    exact: HashMap<Topic, Vec<Arc<T>>>,
+    below: HashMap<Topic, Vec<Arc<T>>>,
+    all: Vec<Arc<T>>,
+}
+
+impl<T> Default for Routes<T> {
+    fn default() -> Self {
+        Self { exact: HashMap::new(), below: HashMap::new(), all: Vec::new() }
+    }
+}
+
+impl<T: Filtered> Routes<T> {
+    /// Those whose patterns the topic matches; whether its level does is theirs to say. A filter's patterns never overlap, so
+    /// each comes once.
+    pub(super) fn of<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = &'a Arc<T>> {
+        let below = topic.ancestors().filter_map(|parent| self.below.get(parent)).flatten();
+        self.exact.get(topic).into_iter().flatten().chain(below).chain(&self.all)
+    }
+
+    /// All, once for each of their patterns.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.exact.values().chain(self.below.values()).flatten().chain(&self.all)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.below.is_empty() && self.all.is_empty()
+    }
+
+    pub(super) fn add(&mut self, one: &Arc<T>) {
+        for pattern in one.filter().patterns() {
+            match pattern {
+                Pattern::All => self.all.push(Arc::clone(one)),
+                Pattern::Below(parent) => self.below.entry(parent.clone()).or_default().push(Arc::clone(one)),
+                Pattern::Exact(topic) => self.exact.entry(topic.clone()).or_default().push(Arc::clone(one)),
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, one: &Arc<T>) {
+        let without = |others: &mut Vec<Arc<T>>| {
+            others.retain(|other| !Arc::ptr_eq(other, one));
+            !others.is_empty()
+        };
+        for pattern in one.filter().patterns() {
+            let (map, topic) = match pattern {
+                Pattern::All => {
+                    without(&mut self.all);
+                    continue;
+                }
+                Pattern::Below(parent) => (&mut self.below, parent),
+                Pattern::Exact(topic) => (&mut self.exact, topic),
+            };
+            if map.get_mut(topic).is_some_and(|others| !without(others)) {
+                map.remove(topic);
+            }
+        }
+    }
+}
