@@ -38,11 +38,11 @@ impl Store {
     /// All keys.
     ///
     /// # Errors
-    /// As the daemon has it.
+    /// As the daemon or the keyring has it.
     pub async fn list(&self) -> Result<Vec<KeyInfo>, Failure> {
         match self {
             Self::Daemon(client) => Ok(client.ask(Ask::get("/keys")).await?.json::<Keys>().await?.keys),
-            Self::File(keyring) => Ok(keyring.list()),
+            Self::File(keyring) => keyring.list().map_err(refused),
         }
     }
 

@@ -117,7 +117,6 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let notifier = Notifier::default();
-    let clock = wall_clock();
     let config = &resolved.config;
 
     let under_systemd = inherited.has_http();
@@ -125,7 +124,8 @@ async fn serve(
     let listening = doors.addresses();
     let fleet = fleet.map(|fleet| redis::Settings { node: doors.node(), ..fleet });
     let (stale_max, stale) = watch::channel(config.auth.stale_max);
-    let Stores { engine, feed, keyring, place } = Stores::open(config, fleet, &clock, stale, &notifier).await?;
+    let Stores { engine, feed, keyring, clock, place } =
+        Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
     let hub = Hub::new(settings::hub(config), engine.head());
     let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
 

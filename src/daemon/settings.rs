@@ -107,6 +107,7 @@ pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Se
         retention: retention(config),
         node: String::new(),
         clock: None,
+        local: super::wall_clock(),
     }))
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Stores {
     pub(super) engine: Engine,
     pub(super) feed: mpsc::Receiver<Feed>,
     pub(super) keyring: Arc<Keyring>,
+    /// The clock that they go by.
+    pub(super) clock: Clock,
     /// Where the alerts are, in words.
     pub(super) place: String,
 }
@@ -38,13 +40,13 @@ impl Stores {
     ) -> Result<Self, Failure> {
         let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
         let are_shared = config.auth.store == config::Store::Engine;
-        let embedded = settings::embedded(config, Arc::clone(clock));
+        let (embedded, clock) = (settings::embedded(config, Arc::clone(clock)), Arc::clone(clock));
         let mut opening = tokio::task::spawn_blocking(move || {
             let Some(fleet) = fleet else {
                 let keyring = Arc::new(Keyring::open(&keys)?);
                 let place = format!("embedded engine in {}", embedded.directory.display());
                 let (embedded, feed) = Embedded::open(embedded)?;
-                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, place });
+                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, clock, place });
             };
             let place = fleet.topology.to_string();
             let _inside = runtime.enter();
@@ -57,7 +59,8 @@ impl Stores {
             } else {
                 Arc::new(Keyring::open(&keys)?)
             };
-            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, place })
+            let clock = redis.clock();
+            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, place })
         });
         loop {
             tokio::select! {

@@ -126,6 +126,8 @@ impl Keyring {
         if overlap > MAX_SECONDS {
             return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
         }
+        // Where keys are shared, it may have been made on another node a moment ago.
+        self.renew(&mut self.place.lock().unwrap_or_else(PoisonError::into_inner))?;
         let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
         let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
         if old.is_expired(now_ms) {
@@ -151,8 +153,12 @@ impl Keyring {
         };
         let created = self.create(new, now_ms, |records, successor| {
             // Changed while the new one was hashed: a revoked key must not live on in a successor.
-            let at = records.iter().position(|record| *record == old);
+            let at = records.iter().position(|record| record.id == old.id);
             let at = at.ok_or_else(|| KeyringError::NotFound(old.id.clone()))?;
+            if records[at] != old {
+                let reason = "was changed by somebody else just now: look with `alertctl key list`".into();
+                return Err(KeyringError::Invalid { field: "id".into(), reason });
+            }
             if overlap == 0 {
                 records.remove(at);
             } else {
@@ -195,6 +201,14 @@ impl Keyring {
         })
     }
 
+    /// Takes up what another node may have changed a moment ago.
+    fn renew(&self, place: &mut Place) -> Result<(), KeyringError> {
+        if let Place::Shared { .. } = place {
+            self.take_up(place)?;
+        }
+        Ok(())
+    }
+
     /// One change of the keys: kept, then in force, then told to the streams. Made anew from theirs where another node's
     /// came in between.
     fn change<T>(
@@ -204,10 +218,7 @@ impl Keyring {
     ) -> Result<T, KeyringError> {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..TRIES {
-            if let Place::Shared { .. } = **place {
-                // Another node may have changed them a moment ago.
-                self.take_up(&mut place)?;
-            }
+            self.renew(&mut place)?;
             let mut records = self.read(|entry| entry.record.clone());
             records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
             let done = change(&mut records)?;

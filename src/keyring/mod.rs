@@ -100,6 +100,9 @@ struct Keys {
     imported: HashMap<String, Vec<Arc<Entry>>>,
 }
 
+/// In words, why nobody can be let in.
+pub const BLIND: &str = "the keys of the fleet are out of reach: look into the journal, after Redis and [engine.redis]";
+
 /// The keys.
 pub struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
@@ -188,12 +191,23 @@ impl Keyring {
         [self.own.waiting(), self.origin.waiting()]
     }
 
-    /// All keys, by user and age.
+    /// Whether it knows its keys, be it as they were a while ago.
     #[must_use]
-    pub fn list(&self) -> Vec<KeyInfo> {
+    pub fn is_blind(&self) -> bool {
+        !self.may(Standing::CutOff)
+    }
+
+    /// All keys, by user and age.
+    ///
+    /// # Errors
+    /// [`KeyringError::Away`] where they are not known.
+    pub fn list(&self) -> Result<Vec<KeyInfo>, KeyringError> {
+        if self.is_blind() {
+            return Err(KeyringError::Away(BLIND.into()));
+        }
         let mut records: Vec<_> = self.read(|entry| entry.record.clone());
         records.sort_by(|a, b| (&a.user, a.created_at, &a.id).cmp(&(&b.user, b.created_at, &b.id)));
-        records.iter().map(Record::info).collect()
+        Ok(records.iter().map(Record::info).collect())
     }
 
     fn read<T>(&self, look: impl Fn(&Arc<Entry>) -> T) -> Vec<T> {
@@ -216,7 +230,7 @@ impl Keyring {
     #[must_use]
     pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let none = || if self.may(Standing::CutOff) { KeyState::Revoked } else { KeyState::Unknown };
+        let none = || if self.is_blind() { KeyState::Unknown } else { KeyState::Revoked };
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
 

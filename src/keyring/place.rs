@@ -80,7 +80,8 @@ impl Place {
             Self::Shared { vault, kept } => (vault, kept),
         };
         let mut found = vault.load().map_err(KeyringError::Away)?;
-        let has_lost = found.revision == known.revision && found.keys != known.keys;
+        let is_other = found.keys != known.keys || found.damage.is_some();
+        let has_lost = found.revision == known.revision && is_other;
         if known.revision > 0 && (found.revision < known.revision || has_lost) {
             let change = difference(&found.keys, &known.keys);
             let saved = vault.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;

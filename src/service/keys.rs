@@ -19,10 +19,10 @@ impl Service {
     /// All keys.
     ///
     /// # Errors
-    /// As the caller's key has it.
+    /// As the caller's key has it, [`Refusal::Unavailable`] where they are not known.
     pub fn keys(&self, caller: &Caller) -> Result<Vec<KeyInfo>, Refusal> {
         caller.require(Scope::Admin)?;
-        Ok(self.keyring.list())
+        Ok(self.keyring.list()?)
     }
 
     /// Makes a key; its secret is in the answer and nowhere else.

@@ -32,7 +32,7 @@ use crate::api::{HubStatus, Reloaded, Status};
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
 use crate::key::Scope;
-use crate::keyring::Keyring;
+use crate::keyring::{BLIND, Keyring};
 use crate::sse::Bye;
 
 pub use caller::Caller;
@@ -207,7 +207,8 @@ impl Service {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
-        self.engine.health().err()
+        let blind = self.keyring.is_blind().then(|| BLIND.to_owned());
+        self.engine.health().err().or(blind)
     }
 
     /// Notes whether the watchdog's marker came through in time.

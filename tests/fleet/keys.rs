@@ -57,6 +57,8 @@ fn a_node_that_never_reached_the_keys_refuses_to_guess() {
     assert!(answer.header("retry-after").is_some() && answer.text().contains("cannot reach the keys"), "{answer:?}");
     let added = node.ctl(&["key", "add", "bob"]);
     assert_eq!(added.status.code(), Some(69), "{}", told(&added));
+    let listed = node.ctl(&["key", "list"]);
+    assert!(listed.status.code() == Some(69) && told(&listed).contains("out of reach"), "{}", told(&listed));
     redis.again();
     knows(&node, &key);
 }
@@ -131,7 +133,7 @@ fn a_node_that_begins_does_not_take_what_is_left_of_the_keys_for_all_of_them() {
     let node = Daemon::with(&redis.configuration(""));
     let said = node.said("keys-unread");
     assert!(said.contains("1 keys where 2 were saved"), "{said}");
-    assert_eq!(health(&node, &key), 503);
+    assert_eq!((health(&node, &key), node.send(&Request::get("/readyz")).status), (503, 503));
     let added = node.ctl(&["key", "add", "carol"]);
     assert!(added.status.code() == Some(69) && told(&added).contains("redis-cli HDEL"), "{}", told(&added));
     // As the message says.
@@ -154,6 +156,41 @@ fn nodes_that_change_keys_at_the_same_time_do_not_refuse_each_other() {
         }
     });
     assert_eq!(redis.ask(&["HLEN", "{alertd}:keys"]).trim(), (before + 2 * EACH).to_string());
+}
+
+#[test]
+fn a_node_whose_clock_is_wrong_goes_by_that_of_redis() {
+    let redis = Redis::start();
+    let right = Daemon::with(&redis.configuration(""));
+    right.key_once_ready();
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+    let ahead = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+60d"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    let wrong = Daemon::with_environment(&redis.configuration(""), &ahead);
+    assert!(wrong.said("engine-unsafe").contains("this node's clock is 518"), "{}", wrong.log());
+    let key = right.key_with(&json!({ "user": "bob", "expires_in": 1800 }));
+    knows(&wrong, &key);
+    let stored = right.send(&Request::post("/alerts/ops").key(&key).body("just now"));
+    assert_eq!(stored.status, 200, "{stored:?}");
+    let history = Request::get("/alerts/ops?since=10m").key(&key).header("accept", "application/json");
+    eventually("the alert", || wrong.send(&history).text().contains("just now").then_some(()));
+    // A key that it makes ends when it should, and none is taken for one that has expired long ago.
+    let short = wrong.key_with(&json!({ "user": "carol", "expires_in": 1800 }));
+    knows(&right, &short);
+    assert_eq!((health(&right, &key), health(&wrong, &short)), (200, 200));
+}
+
+#[test]
+fn nodes_that_were_quiet_take_their_next_alert_after_redis_has_closed_their_connections() {
+    let mut redis = Redis::start();
+    let fleet = Fleet::of(3, &redis.configuration(""));
+    (0..3).for_each(|node| drop(fleet.publish(node, "before")));
+    redis.again();
+    fleet.is_ready();
+    (0..3).for_each(|node| drop(fleet.publish(node, "after a restart")));
+    redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    (0..3).for_each(|node| fleet.node(node, |node| drop(node.said("closed"))));
+    fleet.is_ready();
+    (0..3).for_each(|node| drop(fleet.publish(node, "after a kill")));
 }
 
 #[test]

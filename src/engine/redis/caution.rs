@@ -6,20 +6,39 @@ use redis::aio::MultiplexedConnection;
 
 use super::codec::info;
 
-/// Notes for the operator, each with its remedy.
-pub(super) async fn of(connection: &mut MultiplexedConnection) -> Vec<String> {
+/// Clocks that are further apart are worth a word, seconds.
+const SKEW: u64 = 10;
+
+/// Notes for the operator, each with its remedy. `local_ms` is the time of this node.
+pub(super) async fn of(connection: &mut MultiplexedConnection, local_ms: u64) -> Vec<String> {
     let mut ask = redis::pipe();
     ask.cmd("INFO").arg("persistence");
     ask.cmd("INFO").arg("memory");
-    let Ok((persistence, memory)) = ask.query_async::<(String, String)>(connection).await else { return Vec::new() };
+    ask.cmd("TIME");
+    type Answers = (String, String, (u64, u64));
+    let Ok((persistence, memory, (time, _))) = ask.query_async::<Answers>(connection).await else { return Vec::new() };
     // An ACL may well keep this one from us.
     let sync: Option<(String, String)> =
         redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(connection).await.ok();
-    notes(&persistence, &memory, sync.as_ref().map(|(_, value)| value.as_str()))
+    let mut notes = notes(&persistence, &memory, sync.as_ref().map(|(_, value)| value.as_str()));
+    notes.extend(skew(time * 1000, local_ms));
+    notes
+}
+
+/// Where the two clocks are far apart, milliseconds.
+fn skew(server: u64, own: u64) -> Option<String> {
+    let (seconds, way) = (server.abs_diff(own) / 1000, if own > server { "ahead of" } else { "behind" });
+    (seconds > SKEW).then(|| {
+        format!("this node's clock is {seconds} s {way} that of Redis, which counts for all nodes: set it right (timedatectl)")
+    })
 }
 
 fn notes(persistence: &str, memory: &str, sync: Option<&str>) -> Vec<String> {
     let mut notes = Vec::new();
+    if info(persistence, "loading") == Some("1") {
+        // It answers as if all were off, and is connected to again.
+        return notes;
+    }
     if info(persistence, "aof_enabled") == Some("0") {
         notes.push("appendonly is off: a restart of Redis loses alerts that were answered; set appendonly yes".into());
     } else if sync == Some("no") {
@@ -42,6 +61,13 @@ fn notes(persistence: &str, memory: &str, sync: Option<&str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_that_are_far_apart_are_named() {
+        assert_eq!((skew(100_000, 105_900), skew(105_900, 100_000)), (None, None));
+        assert!(skew(100_000, 160_000).unwrap().contains("60 s ahead of that of Redis"));
+        assert!(skew(160_000, 100_000).unwrap().contains("60 s behind that of Redis"));
+    }
 
     #[test]
     fn what_can_lose_alerts_is_named() {

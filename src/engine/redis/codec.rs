@@ -160,13 +160,13 @@ impl Counted {
         ask.cmd("INFO").arg("memory");
         ask.cmd("HGETALL").arg(link.key("nodes"));
         ask.cmd("TIME");
-        type Counts = (u64, Option<u64>, u64, Entries, String, BTreeMap<String, String>, (u64, u64));
+        type Counts = (u64, Option<i64>, u64, Entries, String, BTreeMap<String, String>, (u64, u64));
         let (alerts, bytes, topics, oldest, memory, nodes, (seconds, micros)): Counts =
             ask.query_async(connection).await?;
         let now = seconds * 1000 + micros / 1000;
         Ok(Self {
             alerts,
-            bytes: bytes.unwrap_or(0),
+            bytes: u64::try_from(bytes.unwrap_or(0)).unwrap_or(0),
             topics,
             oldest: oldest.first().and_then(|(id, _)| id.parse().ok()),
             memory: info(&memory, "used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),

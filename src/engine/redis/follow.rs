@@ -93,7 +93,7 @@ impl Follower {
     async fn connect(&mut self) -> Result<Session, String> {
         let (live, pushes) = self.shared.link.subscribe().await.map_err(|error| error.to_string())?;
         let mut data = self.shared.link.connect().await.map_err(|error| error.to_string())?;
-        let notes = caution::of(&mut data).await;
+        let notes = caution::of(&mut data, (self.shared.local)()).await;
         if notes != self.notes {
             for note in &notes {
                 tracing::warn!(message_id = "engine-unsafe", "{}: {note}", self.shared.link.topology());

@@ -78,12 +78,13 @@ impl Redis {
 }
 
 fn parse(answer: &[Vec<u8>]) -> Option<(u64, usize, BTreeMap<String, String>)> {
-    let mut parts = answer.iter().map(|part| std::str::from_utf8(part).ok());
-    let revision = parts.next()??.parse().ok()?;
-    let saved = parts.next()??.parse().ok()?;
+    // What is no text is no key of ours, and for the keyring to find out.
+    let mut parts = answer.iter().map(|part| String::from_utf8_lossy(part).into_owned());
+    let revision = parts.next()?.parse().ok()?;
+    let saved = parts.next()?.parse().ok()?;
     let mut keys = BTreeMap::new();
     while let Some(id) = parts.next() {
-        keys.insert(id?.to_owned(), parts.next()??.to_owned());
+        keys.insert(id, parts.next()?);
     }
     Some((revision, saved, keys))
 }

@@ -4,12 +4,14 @@
 //! server is looked for afresh each time: nothing that was true before a failover is remembered.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
     RedisError,
 };
 use redis::{IntoConnectionInfo, TlsCertificates, Value};
@@ -119,7 +121,21 @@ impl Link {
         self.open(&address, config()).await
     }
 
-    /// The same, subscribed to the announcements. The receiver ends with the connection; a message that found it full is
+    /// The same, and a flag that is set as soon as the server has closed it.
+    pub(super) async fn connect_watched(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), LinkError> {
+        let address = self.server().await?;
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&is_closed);
+        let push = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                flag.store(true, Ordering::Release);
+            }
+            Ok::<_, redis::aio::SendError>(())
+        };
+        Ok((self.open(&address, config().set_push_sender(push)).await?, is_closed))
+    }
+
+    /// A connection, subscribed to the announcements. The receiver ends with the connection; a message that found it full is
     /// replaced by `None`.
     pub(super) async fn subscribe(
         &self,

@@ -89,6 +89,8 @@ pub struct Settings {
     pub node: String,
     /// None for Redis's own time, which is the same for all nodes.
     pub clock: Option<Clock>,
+    /// This node's own clock; it is only compared.
+    pub local: Clock,
 }
 
 /// The engine; cheap to clone.
@@ -113,6 +115,7 @@ impl Redis {
             durability: settings.durability,
             retention: Mutex::new(settings.retention),
             clock: settings.clock,
+            local: settings.local,
             node: settings.node,
             state: Mutex::new(State { trouble, ..State::default() }),
             epoch: watch::Sender::new(None),
@@ -129,6 +132,16 @@ impl Redis {
         tokio::spawn(Writer::new(Arc::clone(&shared), markers).run(queued));
         tokio::spawn(Follower::new(Arc::clone(&shared), feed).run(marked));
         (Self(Arc::new(Inner { shared, jobs, readers: Semaphore::new(READERS) })), fed)
+    }
+
+    /// The clock of the server, which counts for all nodes alike; before it was heard, this node's.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let shared = Arc::clone(&self.0.shared);
+        Arc::new(move || match shared.server_ms(Instant::now()) {
+            0 => (shared.local)(),
+            ms => ms,
+        })
     }
 
     pub(super) fn set_retention(&self, retention: Retention) {

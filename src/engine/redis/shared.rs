@@ -26,6 +26,7 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) retention: Mutex<Retention>,
     pub(super) clock: Option<Clock>,
+    pub(super) local: Clock,
     pub(super) node: String,
     pub(super) state: Mutex<State>,
     /// The epoch of the log that this node follows; none before it has met one.

@@ -45,6 +45,7 @@ impl Server {
             durability: Durability::Primary,
             retention,
             node: format!("test-{prefix}"),
+            local: clock.clone(),
             clock: Some(clock),
         })
     }

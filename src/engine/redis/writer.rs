@@ -4,7 +4,7 @@
 //! next one. A call that fails in any way costs the connection: what it did is then unknown, and its publishers are told so.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -21,6 +21,8 @@ const BATCH: usize = 128;
 const BATCH_BYTES: usize = 1 << 20;
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A connection that was not used for so long is asked whether it is alive, and has as long to answer.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -43,10 +45,17 @@ pub(super) struct Waiting {
 /// The outcome of a group: its alerts with their ids, or why there are none.
 type Outcome = Result<Vec<Stored>, AppendError>;
 
+/// A publish that finds its connection dead is one whose outcome is unknown, so that is to be known before.
+struct Connection {
+    redis: MultiplexedConnection,
+    is_closed: Arc<AtomicBool>,
+    used: Instant,
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     markers: watch::Sender<u64>,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Why the last try to connect failed, and when the next one is due.
     refused: Option<(String, Instant)>,
 }
@@ -67,7 +76,7 @@ impl Writer {
                         bytes += group.batch.iter().map(|publish| publish.draft.size()).sum::<usize>();
                         waiting.push(group);
                     }
-                    Job::Wake => {}
+                    Job::Wake => self.keep_alive().await,
                     Job::Close(done) => {
                         closing = Some(done);
                         break;
@@ -148,19 +157,33 @@ impl Writer {
         }
     }
 
+    /// Lets an idle connection show that it is alive: one that is dropped on the way there is not closed, but silent.
+    async fn keep_alive(&mut self) {
+        let Some(connection) = self.connection.as_mut().filter(|connection| connection.used.elapsed() > IDLE) else {
+            return;
+        };
+        connection.used = Instant::now();
+        let ping = redis::cmd("PING");
+        let answered = timeout_at(Instant::now() + IDLE, ping.exec_async(&mut connection.redis)).await;
+        if !matches!(answered, Ok(Ok(()))) {
+            self.connection = None;
+        }
+    }
+
     async fn connect(&mut self, until: Instant) -> Result<&mut MultiplexedConnection, String> {
+        self.connection.take_if(|connection| connection.is_closed.load(Ordering::Acquire));
         if self.connection.is_none() {
             if let Some((reason, due)) = &self.refused
                 && Instant::now() < *due
             {
                 return Err(reason.clone());
             }
-            let connected = timeout_at(until, self.shared.link.connect()).await;
+            let connected = timeout_at(until, self.shared.link.connect_watched()).await;
             let connected = connected.map_err(|_| self.shared.late());
             match connected.and_then(|connected| connected.map_err(|error| error.to_string())) {
-                Ok(connection) => {
+                Ok((redis, is_closed)) => {
                     self.refused = None;
-                    self.connection = Some(connection);
+                    self.connection = Some(Connection { redis, is_closed, used: Instant::now() });
                 }
                 Err(reason) => {
                     self.refused = Some((reason.clone(), Instant::now() + super::jittered(PAUSE)));
@@ -168,7 +191,9 @@ impl Writer {
                 }
             }
         }
-        self.connection.as_mut().ok_or_else(|| "Redis is away".into())
+        let connection = self.connection.as_mut().ok_or("Redis is away")?;
+        connection.used = Instant::now();
+        Ok(&mut connection.redis)
     }
 
     /// Reads the answer of `store.lua`.

@@ -65,6 +65,7 @@ local function row_of(topic)
   local row = redis.call('HGET', ROWS, topic)
   if not row then return nil end
   local trim, info, warn, err = string.match(row, '^(%S+) (%S+) (%S+) (%S+)$')
+  if not err then return nil end
   return { trim = trim, [0] = info, [1] = warn, [2] = err }
 end
 

@@ -38,7 +38,7 @@ local function known_key(key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   if not known then return nil end
   local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)$')
-  if tonumber(ms) + IDEM_MS < now then return nil end
+  if not ms or tonumber(ms) + IDEM_MS < now then return nil end
   return { fingerprint = fingerprint, id = id, ms = ms }
 end
 
@@ -67,8 +67,8 @@ local function store(at)
   local row = row_of(topic)
   if not row then
     row = { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0' }
-    redis.call('ZADD', TOPICS, 0, topic)
   end
+  redis.call('ZADD', TOPICS, 0, topic)
   row[tonumber(level)] = head
   set_row(topic, row)
   redis.call('ZADD', RECENT, now, topic)

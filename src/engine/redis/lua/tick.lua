@@ -19,7 +19,13 @@ if not epoch then
   local newest = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
   newest = newest and newest[1] or '0-0'
   set('epoch', epoch, 'head', newest, 'shown', newest)
+  -- What the alerts take is reckoned from the newest of them: to add up all would hold everybody up.
+  local sample, bytes = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 100), 0
+  for _, entry in ipairs(sample) do bytes = bytes + #entry[2][8] end
+  if #sample > 0 then set('bytes', text(bytes / #sample * redis.call('XLEN', LOG))) end
 end
+-- A log that another hand has emptied takes nothing, or retention would go on taking out what comes.
+if redis.call('XLEN', LOG) == 0 and get('bytes', '0') ~= '0' then set('bytes', '0') end
 
 -- An id that this log does not know was lost with a part of it, or with all: from here on everybody is behind a gap, and
 -- ids go on above the lost ones.
