@@ -23,7 +23,7 @@ on_each_release! {
                 (text.lines().count() == count).then(|| text.lines().map(ToOwned::to_owned).collect::<Vec<_>>())
             })
         };
-        eventually("its stream", || machine.sh("alertctl status").contains("1 in 1 subscriptions").then_some(()));
+        eventually("its stream", || machine.sh("alertctl status").contains("1 in 1 subscription,").then_some(()));
         machine.sh("alertctl publish -t ops.db -l error 'disk is full'; alertctl publish -t ops.db 'not so serious'");
         let first = seen(1).remove(0);
         let (user, said) = first.split_once(' ').unwrap();
