@@ -35,7 +35,7 @@ const SLICE: usize = 64;
 const SLICE_BYTES: usize = 4 << 20;
 /// Bytes that a seat with room in its socket may have left to get before publishers are held back. More in one write would
 /// make it no cheaper.
-const BEHIND: usize = 64 << 10;
+const BEHIND: usize = 128 << 10;
 /// Commands, and events of sockets, that are looked at between two slices.
 const COMMANDS: usize = 64;
 const EVENTS: usize = 256;
