@@ -80,6 +80,6 @@ fn stream(
 
 /// A record's line is JSON already.
 fn raw(record: &Record) -> Box<RawValue> {
-    let text = String::from_utf8_lossy(&record.json).into_owned();
+    let text = String::from_utf8(record.json.to_vec()).unwrap_or_default();
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
