@@ -309,7 +309,7 @@ fn what_runs_since_when_and_whether_it_works_is_told() {
 fn an_engine_that_is_away_is_told_so_and_what_it_would_say_is_left_out() {
     let mut redis = Redis::start();
     let daemon = Daemon::with(&redis.configuration(""));
-    let key = daemon.key("alice");
+    let key = daemon.key_once_ready();
     let up = "engine_up{engine=\"redis\"}";
     becomes(&daemon, &[(up, 1.0)]);
     let mut stream = daemon.stream(&key, "/alerts/ops?since=none");
