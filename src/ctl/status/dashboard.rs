@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{CAUTION, Rows, fleet, log, service, streams, version};
+use super::{Rows, fleet, log, service, streams, version};
 use crate::api::Status;
 use crate::ctl::client::Trouble;
 use crate::ctl::exit::Failure;
@@ -76,7 +76,6 @@ impl Dashboard {
         }
         self.body = Vec::new();
         let mut log = log(status);
-        log.retain(|(name, _)| *name != CAUTION);
         for (name, value) in &mut log {
             if let ("newest" | "oldest", Some(id)) = (&**name, value.parse::<crate::alert::Id>().ok()) {
                 *value = format!("{}  {value}", local(&crate::alert::rfc3339(id.ms)));

@@ -99,7 +99,9 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
     let line = |(name, value): (&str, String)| {
         format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
     };
-    head.chain(log(status)).chain(fleet(status)).chain(streams(status)).chain(service(status)).map(line).collect()
+    let cautions = status.engine.notes.iter().map(|note| ("caution", note.clone()));
+    let numbers = [fleet(status), streams(status), service(status)].into_iter().flatten();
+    head.chain(log(status)).chain(cautions).chain(numbers).map(line).collect()
 }
 
 fn version(status: &Status) -> String {
@@ -108,8 +110,6 @@ fn version(status: &Status) -> String {
 
 type Rows = Vec<(&'static str, String)>;
 
-/// Says what the server's own settings can lose.
-const CAUTION: &str = "caution";
 /// In place of a number that cannot be counted now, which would be taken for a zero.
 const UNKNOWN: &str = "unknown: the log cannot be read now";
 
@@ -124,15 +124,13 @@ fn log(status: &Status) -> Rows {
         Id::ZERO => known("none yet".to_owned()),
         head => head.to_string(),
     };
-    let mut rows = vec![
+    vec![
         ("engine", format!("{}, durability {}{store}", engine.kind, engine.durability)),
         ("retained", known(retained)),
         ("newest", newest),
         ("oldest", known(engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string()))),
         ("lag", lag(engine.head, status.hub.head)),
-    ];
-    rows.extend(engine.notes.iter().map(|note| (CAUTION, note.clone())));
-    rows
+    ]
 }
 
 /// The nodes that share the log.
