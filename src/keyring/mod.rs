@@ -191,7 +191,7 @@ impl Keyring {
         [self.own.waiting(), self.origin.waiting()]
     }
 
-    /// Whether it knows its keys, be it as they were a while ago.
+    /// Whether it does not know its keys, not even as they were a while ago.
     #[must_use]
     pub fn is_blind(&self) -> bool {
         !self.may(Standing::CutOff)

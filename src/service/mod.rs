@@ -207,8 +207,7 @@ impl Service {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
-        let blind = self.keyring.is_blind().then(|| BLIND.to_owned());
-        self.engine.health().err().or(blind)
+        self.engine.health().err().or_else(|| self.keyring.is_blind().then(|| BLIND.to_owned()))
     }
 
     /// Notes whether the watchdog's marker came through in time.

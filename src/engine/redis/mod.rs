@@ -89,7 +89,7 @@ pub struct Settings {
     pub node: String,
     /// None for Redis's own time, which is the same for all nodes.
     pub clock: Option<Clock>,
-    /// This node's own clock; it is only compared.
+    /// This node's own clock: compared with the server's, and in its place until that was heard.
     pub local: Clock,
 }
 

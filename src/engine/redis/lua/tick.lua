@@ -64,5 +64,6 @@ if tidier == node or now - tidied > 5000 or now < tidied then
   end)
 end
 
-local are_keys_whole = count_of_keys() == tonumber(get('keys_count', text(count_of_keys()))) and '1' or '0'
+local count = text(count_of_keys())
+local are_keys_whole = get('keys_count', count) == count and '1' or '0'
 return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }

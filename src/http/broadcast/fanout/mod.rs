@@ -33,8 +33,8 @@ use crate::sse::Bye;
 /// Writes, and bytes, of one slice. The fewer, the sooner requests are answered under load, and the more each write carries.
 const SLICE: usize = 64;
 const SLICE_BYTES: usize = 4 << 20;
-/// Bytes that a seat with room in its socket may have left to get before publishers are held back. More in one write would
-/// make it no cheaper.
+/// Bytes that a seat with room in its socket may have left to get before publishers are held back. With fewer a burst waits
+/// more than it gains; as much as one write takes is never exceeded, so that nobody would be held.
 const BEHIND: usize = 128 << 10;
 /// Commands, and events of sockets, that are looked at between two slices.
 const COMMANDS: usize = 64;
