@@ -7,9 +7,9 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use hyper::http::response::Parts;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -37,7 +37,7 @@ pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 impl Takeover {
     /// Leaves a stream, and the head of its answer.
     pub fn leave(&self, head: Parts, stream: Box<Stream>) {
-        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some((head, stream));
+        *self.stream.lock() = Some((head, stream));
     }
 
     /// Notes whether the socket refuses what hyper wants to write.
@@ -51,7 +51,7 @@ impl Takeover {
         if self.writing.load(Ordering::Relaxed) {
             return None;
         }
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.stream.lock().take()
     }
 }
 

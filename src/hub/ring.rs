@@ -4,9 +4,10 @@
 //! blocks, so whatever goes out ends where a block ends.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::routes::Filtered;
@@ -98,11 +99,11 @@ impl Ring {
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn Listener>, u32)>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listeners.lock()
     }
 
     /// Adds an alert, encoded as a chunk of its own, to the batch; true for the first of a batch.

@@ -3,8 +3,6 @@
 //! Each is one step: what the change makes of all keys is kept first, and in force then. All of it blocks, for a derivation
 //! and for the place where the keys are kept.
 
-use std::sync::PoisonError;
-
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -127,7 +125,7 @@ impl Keyring {
             return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
         }
         // Where keys are shared, it may have been made on another node a moment ago.
-        self.renew(&mut self.place.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.renew(&mut self.place.lock())?;
         let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
         let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
         if old.is_expired(now_ms) {
@@ -216,7 +214,7 @@ impl Keyring {
         now_ms: u64,
         change: impl Fn(&mut Vec<Record>) -> Result<T, KeyringError>,
     ) -> Result<T, KeyringError> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place.lock();
         for _ in 0..TRIES {
             self.renew(&mut place)?;
             let mut records = self.read(|entry| entry.record.clone());

@@ -15,9 +15,10 @@ mod verify;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -88,7 +89,7 @@ impl Entry {
     }
 
     fn remember(&self, fingerprint: Fingerprint) {
-        *self.verified.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
+        *self.verified.lock() = Some(fingerprint);
     }
 }
 
@@ -166,7 +167,7 @@ impl Keyring {
     pub fn set_standing(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Release);
         if standing == Standing::Blind {
-            let known = std::mem::take(&mut *self.keys.write().unwrap_or_else(PoisonError::into_inner));
+            let known = std::mem::take(&mut *self.keys.write());
             for entry in known.by_id.into_values() {
                 entry.state.send_replace(KeyState::Unknown);
             }
@@ -211,13 +212,13 @@ impl Keyring {
     }
 
     fn read<T>(&self, look: impl Fn(&Arc<Entry>) -> T) -> Vec<T> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).by_id.values().map(look).collect()
+        self.keys.read().by_id.values().map(look).collect()
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
+        self.keys.read().by_id.len()
     }
 
     /// Whether there is no key.
@@ -229,7 +230,7 @@ impl Keyring {
     /// News of a key; [`KeyState::Revoked`] at once where there is none of that id.
     #[must_use]
     pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         let none = || if self.is_blind() { KeyState::Unknown } else { KeyState::Revoked };
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
@@ -240,7 +241,7 @@ impl Keyring {
     /// # Errors
     /// Where they cannot be read; the keys stay as they are.
     pub fn reload(&self) -> Result<usize, KeyringError> {
-        self.take_up(&mut self.place.lock().unwrap_or_else(PoisonError::into_inner))
+        self.take_up(&mut self.place.lock())
     }
 
     fn take_up(&self, place: &mut Place) -> Result<usize, KeyringError> {
@@ -250,7 +251,7 @@ impl Keyring {
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
     fn install(&self, records: Vec<Record>, revision: u64) -> usize {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.write();
         let mut before = std::mem::take(&mut *keys).by_id;
         let mut changed = 0;
         for record in records {
@@ -287,8 +288,7 @@ fn replace(old: &Entry, record: Record) -> Entry {
         return Entry::new(record);
     }
     let new = Entry { state: old.state.clone(), ..Entry::new(record) };
-    *new.verified.lock().unwrap_or_else(PoisonError::into_inner) =
-        *old.verified.lock().unwrap_or_else(PoisonError::into_inner);
+    *new.verified.lock() = *old.verified.lock();
     new.state.send_replace(KeyState::Active { expires_ms: new.grant.expires_ms, grant: Arc::clone(&new.grant) });
     new
 }

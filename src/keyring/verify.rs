@@ -6,10 +6,11 @@
 //! id cannot fill a lane. What waits is bounded; the rest is told to come again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::{OnceCell, Semaphore};
@@ -52,11 +53,11 @@ impl Lane {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.flights.lock().len()
     }
 
     fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Seat<'_>> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.flights.lock();
         if !flights.contains_key(&fingerprint) {
             let of_owner = flights.values().filter(|flight| flight.owner == owner).count();
             if flights.len() >= MAX_WAITING || of_owner >= MAX_FOR_ONE {
@@ -72,7 +73,7 @@ impl Lane {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        let mut flights = self.lane.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flights = self.lane.flights.lock();
         if let Some(flight) = flights.get_mut(&self.fingerprint) {
             flight.users -= 1;
             if flight.users == 0 {
@@ -115,7 +116,7 @@ impl Keyring {
         let outcome = seat.outcome.get_or_try_init(|| self.derive(lane, presented, fingerprint, live)).await?;
         let entry = outcome.as_ref().ok_or(VerifyError::Wrong)?;
         // Revoked or given another secret in the meantime: then that is what counts.
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         match keys.by_id.get(&entry.record.id) {
             Some(now) if !now.record.has_secret_of(&entry.record) => Err(VerifyError::Unknown),
             None => Err(VerifyError::Unknown),
@@ -159,7 +160,7 @@ impl Keyring {
     /// The keys that a presented text may be the secret of.
     fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
         let parsed = secret::parse(presented).ok_or(VerifyError::Malformed)?;
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = self.keys.read();
         let found: Vec<_> = match parsed {
             Presented::Own { user, id } => {
                 let own = |entry: &&Arc<Entry>| entry.record.user == user && !entry.record.imported;
@@ -183,7 +184,7 @@ impl Keyring {
 
 fn known<'a>(entries: &'a [Arc<Entry>], fingerprint: &Fingerprint) -> Option<&'a Arc<Entry>> {
     entries.iter().find(|entry| {
-        let verified = *entry.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let verified = *entry.verified.lock();
         verified.is_some_and(|known| known.ct_eq(fingerprint).into())
     })
 }
@@ -217,7 +218,7 @@ mod tests {
         }
         assert!(requests.join_all().await.into_iter().all(|accepted| accepted));
         assert_eq!(keyring.derivations(), 1);
-        assert!(keyring.own.flights.lock().unwrap().is_empty());
+        assert!(keyring.own.flights.lock().is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -233,7 +234,7 @@ mod tests {
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
         assert_eq!(keyring.own.permits.available_permits(), 0);
-        assert!(keyring.own.flights.lock().unwrap().is_empty());
+        assert!(keyring.own.flights.lock().is_empty());
         assert!(keyring.verify(&key.secret, NOW).await.is_ok());
     }
 
@@ -251,7 +252,7 @@ mod tests {
         for _ in MAX_FOR_ONE..100 {
             assert_eq!(flood.join_next().await.unwrap().unwrap(), Err(VerifyError::Busy));
         }
-        assert_eq!(keyring.own.flights.lock().unwrap().len(), MAX_FOR_ONE);
+        assert_eq!(keyring.own.flights.lock().len(), MAX_FOR_ONE);
         drop(busy);
         assert_eq!(keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
         while let Some(refused) = flood.join_next().await {
@@ -267,7 +268,7 @@ mod tests {
         let busy = Arc::clone(&keyring.own.permits).acquire_owned().await.unwrap();
         let (ring, secret) = (Arc::clone(&keyring), key.secret.clone());
         let request = tokio::spawn(async move { ring.verify(&secret, NOW).await });
-        while keyring.own.flights.lock().unwrap().is_empty() {
+        while keyring.own.flights.lock().is_empty() {
             tokio::task::yield_now().await;
         }
         keyring.revoke(&key.key.id, NOW).unwrap();

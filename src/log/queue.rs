@@ -4,9 +4,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tracing::Level;
 
 use super::record::Record;
@@ -57,10 +58,9 @@ impl Queue {
 
     /// Waits until what was pushed before this call is written; false if `limit` is over first.
     pub(super) fn flush(&self, limit: Duration) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
         let goal = state.taken_in;
-        let waited = self.written.wait_timeout_while(state, limit, |state| state.done < goal);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !self.written.wait_while_for(&mut state, |state| state.done < goal, limit).timed_out()
     }
 
     /// The next record, and how many were dropped since the last call.
@@ -71,7 +71,7 @@ impl Queue {
                 state.bytes = state.bytes.saturating_sub(record.size());
                 return (record, std::mem::take(&mut state.dropped));
             }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.filled.wait(&mut state);
         }
     }
 
@@ -81,7 +81,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A rate for each key: `burst` at once, then one each `burst`-th of `per`. Bounded: at most [`Rate::MOST`] keys are
@@ -30,7 +29,7 @@ impl<K: Eq + Hash> Rate<K> {
         if burst == 0 {
             return Ok(());
         }
-        let mut map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.whole_at.lock();
         Self::make_room(&mut map, now);
         let whole_at = map.entry(key).or_insert(now);
         let debt = whole_at.saturating_duration_since(now) + per / burst;
@@ -46,7 +45,7 @@ impl<K: Eq + Hash> Rate<K> {
         if burst == 0 || more == 0 {
             return;
         }
-        let mut map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.whole_at.lock();
         Self::make_room(&mut map, now);
         let whole_at = map.entry(key).or_insert(now);
         *whole_at = (*whole_at).max(now) + per / burst * more;
@@ -60,7 +59,7 @@ impl<K: Eq + Hash> Rate<K> {
         if burst == 0 {
             return Ok(());
         }
-        let map = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let map = self.whole_at.lock();
         let debt = map.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now)) + per / burst;
         if debt > per { Err(debt - per) } else { Ok(()) }
     }
@@ -113,3 +112,4 @@ mod tests {
         assert!(rate.whole_at.lock().unwrap().len() <= Rate::<usize>::MOST);
     }
 }
+use parking_lot::Mutex;

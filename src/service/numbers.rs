@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::classes::Classes;
@@ -12,6 +11,7 @@ use crate::api::TrafficStatus;
 use crate::histogram::Histogram;
 use crate::keyring::VerifyError;
 use crate::sse::Bye;
+use parking_lot::Mutex;
 
 /// Counters since start; written by all without a lock, read by the status and the metrics.
 #[derive(Debug, Default)]
@@ -171,7 +171,7 @@ impl Numbers {
 
     /// Notes where the counters stand; called every few seconds by the daemon.
     pub fn sample(&self, now: Instant) {
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples.lock();
         while samples.front().is_some_and(|(at, ..)| now.duration_since(*at) > Self::WINDOW) {
             samples.pop_front();
         }
@@ -182,7 +182,7 @@ impl Numbers {
     #[must_use]
     pub fn traffic(&self, now: Instant) -> TrafficStatus {
         let (published, delivered) = (self.accepted.total(), self.delivered.load(Ordering::Relaxed));
-        let oldest = self.samples.lock().unwrap_or_else(PoisonError::into_inner).front().copied();
+        let oldest = self.samples.lock().front().copied();
         let rate = |count: u64, then: u64, seconds: f64| (count - then) as f64 / seconds.max(1.0);
         let (publish_rate, delivery_rate) = oldest.map_or((0.0, 0.0), |(at, p, d)| {
             let seconds = now.duration_since(at).as_secs_f64();

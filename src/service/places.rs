@@ -3,10 +3,11 @@
 //! A stream holds its [`Place`] from its opening to its end, whoever carries it meanwhile, so the counts are exact.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sse::Format;
+use parking_lot::{Mutex, MutexGuard};
 
 /// What carries a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Places {
     }
 
     fn keys(&self) -> MutexGuard<'_, HashMap<String, Tallies>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock()
     }
 
     fn take(self: &Arc<Self>, keys: &mut HashMap<String, Tallies>, key: &str, kind: usize) -> Arc<Tally> {

@@ -8,11 +8,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -116,7 +117,7 @@ impl Tickets {
         let mut random = Zeroizing::new([0; RANDOM]);
         getrandom::fill(&mut *random).map_err(TicketError::Random)?;
         let ticket = Zeroizing::new(BASE64.encode(*random));
-        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issued = self.0.lock();
         issued.forget(now);
         let too_many = |number, oldest: Option<&Instant>| {
             let wait = oldest.map_or(LIFETIME, |ends| ends.saturating_duration_since(now));
@@ -137,7 +138,7 @@ impl Tickets {
 
     /// What the key behind a ticket may do now. Whatever the answer, the ticket is used up.
     pub(super) fn redeem(&self, hash: &Hash, now: Instant, now_ms: u64) -> Option<Arc<Grant>> {
-        let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut issued = self.0.lock();
         issued.forget(now);
         let key = issued.open.remove(hash)?;
         live(&key, now_ms)

@@ -14,10 +14,11 @@ mod writer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc as queue};
+use std::sync::{Arc, mpsc as queue};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use redb::Database;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -89,27 +90,27 @@ struct Shared {
 
 impl Shared {
     fn database(&self) -> Option<Arc<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.database.read().clone()
     }
 
     fn set_database(&self, database: Option<Arc<Database>>) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        *self.database.write() = database;
     }
 
     fn head(&self) -> Id {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.head.lock()
     }
 
     fn set_head(&self, head: Id) {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        *self.head.lock() = head;
     }
 
     fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 }
 
@@ -244,7 +245,7 @@ impl Embedded {
         let inner = Arc::clone(&self.0);
         let closed = tokio::task::spawn_blocking(move || {
             let _ = inner.jobs.send(Job::Close);
-            let thread = inner.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let thread = inner.thread.lock().take();
             if let Some(thread) = thread {
                 let _ = thread.join();
             }

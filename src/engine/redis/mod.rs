@@ -21,10 +21,11 @@ mod tickets;
 mod topics;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -145,7 +146,7 @@ impl Redis {
     }
 
     pub(super) fn set_retention(&self, retention: Retention) {
-        *self.0.shared.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+        *self.0.shared.retention.lock() = retention;
     }
 
     pub(super) async fn append_all(&self, batch: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {

@@ -3,9 +3,9 @@
 //! Locks are held for a look and never across an await.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -61,7 +61,7 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.state.lock())
     }
 
     /// In words: it took too long.
@@ -80,7 +80,7 @@ impl Shared {
     }
 
     pub(super) fn retention(&self) -> Retention {
-        *self.retention.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.retention.lock()
     }
 
     pub(super) fn saw(&self, id: Id) {

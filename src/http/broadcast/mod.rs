@@ -25,10 +25,11 @@ mod seats;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
@@ -94,7 +95,7 @@ impl Broadcast {
                 let _guard = EndsWithTheLoop;
                 fanout.run();
             })?;
-            broadcast.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            broadcast.threads.lock().push(thread);
         }
         Ok(broadcast)
     }
@@ -137,7 +138,7 @@ impl Broadcast {
         for inbox in &self.inboxes {
             inbox.send(Command::Quit);
         }
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for thread in self.threads.lock().drain(..) {
             // It cannot have panicked, or nobody would be here.
             let _ = thread.join();
         }
