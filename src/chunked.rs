@@ -11,13 +11,13 @@ const HEAD: usize = 8;
 /// Bytes behind it.
 const TAIL: usize = 2;
 /// The most that one chunk may hold, bytes.
-pub const MAX: usize = 0xff_ffff;
+pub(crate) const MAX: usize = 0xff_ffff;
 
 /// The chunk of no bytes, which ends a body.
-pub const END: &[u8] = b"0\r\n\r\n";
+pub(crate) const END: &[u8] = b"0\r\n\r\n";
 
 /// Appends one chunk whose content `write` appends; at least one byte and at most [`MAX`], or the body would end there.
-pub fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+pub(crate) fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.put_slice(b"000000\r\n");
     write(out);
@@ -33,7 +33,7 @@ pub fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
 
 /// One chunk with this content.
 #[must_use]
-pub fn chunk(content: &[u8]) -> Bytes {
+pub(crate) fn chunk(content: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(HEAD + content.len() + TAIL);
     write(&mut out, |out| out.put_slice(content));
     out.freeze()
@@ -41,7 +41,7 @@ pub fn chunk(content: &[u8]) -> Bytes {
 
 /// The content of a chunk that [`write()`] made, without copying it.
 #[must_use]
-pub fn content(chunk: &Bytes) -> Bytes {
+pub(crate) fn content(chunk: &Bytes) -> Bytes {
     chunk.slice(HEAD..chunk.len() - TAIL)
 }
 

@@ -15,7 +15,7 @@ const BUCKETS: usize = BOUNDS.len() + 1;
 
 /// What was observed since the start.
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     /// Microseconds.
     sum: AtomicU64,
@@ -23,7 +23,7 @@ pub struct Histogram {
 
 /// A histogram at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Distribution {
+pub(crate) struct Distribution {
     /// How many durations fell into each bucket.
     counts: [u64; BUCKETS],
     sum: Duration,
@@ -31,7 +31,7 @@ pub struct Distribution {
 
 impl Histogram {
     /// Notes that so many things took `each`.
-    pub fn observe(&self, each: Duration, times: u64) {
+    pub(crate) fn observe(&self, each: Duration, times: u64) {
         let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < micros);
         self.buckets[bucket].fetch_add(times, Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl Histogram {
 
     /// All that was observed so far.
     #[must_use]
-    pub fn read(&self) -> Distribution {
+    pub(crate) fn read(&self) -> Distribution {
         let counts = std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed));
         Distribution { counts, sum: Duration::from_micros(self.sum.load(Ordering::Relaxed)) }
     }
@@ -48,20 +48,20 @@ impl Histogram {
 
 impl Distribution {
     /// The longest duration of each bucket in seconds, infinite for the last one, and how many fell into it alone.
-    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
         bounds.zip(self.counts)
     }
 
     /// How many were observed.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// How long all of them took together.
     #[must_use]
-    pub const fn sum(&self) -> Duration {
+    pub(crate) const fn sum(&self) -> Duration {
         self.sum
     }
 }

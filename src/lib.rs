@@ -22,21 +22,28 @@
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`api`] | the bodies that server and client share |
 
+#[doc(hidden)]
 pub mod alert;
-pub mod api;
-pub mod chunked;
-pub mod config;
-pub mod ctl;
-pub mod daemon;
-pub mod engine;
-pub mod histogram;
-pub mod hooks;
-pub mod http;
-pub mod hub;
+mod api;
+mod chunked;
+mod config;
+mod ctl;
+mod daemon;
+mod engine;
+mod histogram;
+mod hooks;
+mod http;
+mod hub;
+#[doc(hidden)]
 pub mod key;
-pub mod keyring;
-pub mod log;
-pub mod metrics;
-pub mod service;
+mod keyring;
+mod log;
+mod metrics;
+mod service;
+#[doc(hidden)]
 pub mod sse;
-pub mod systemd;
+mod systemd;
+
+pub use config::args::DaemonArgs;
+pub use ctl::main as run_alertctl;
+pub use daemon::{Failure, run as run_daemon};

@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
 use crate::sse::{Bye, Gap};
-pub use status::{EngineStatus, HubStatus, NodeStatus, Status, TrafficStatus};
+pub(crate) use status::{EngineStatus, HubStatus, NodeStatus, Status, TrafficStatus};
 
 // `Draft::record` writes it, once; this is its shape, for the API's description.
 /// An alert, everywhere in the API.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Alert {
+pub(crate) struct Alert {
     /// Its place in the log, and the cursor behind it.
     pub id: Id,
     /// Where it was published.
@@ -37,7 +37,7 @@ pub struct Alert {
 /// An alert to publish.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewAlert {
+pub(crate) struct NewAlert {
     /// Where it goes; the path's topic, or `default`, where absent.
     #[serde(default)]
     pub topic: Option<Topic>,
@@ -54,7 +54,7 @@ pub struct NewAlert {
 
 /// The answer to a publish.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Published {
+pub(crate) struct Published {
     /// Always `alert stored`.
     pub status: String,
     /// The alert as every subscriber gets it.
@@ -64,7 +64,7 @@ pub struct Published {
 
 /// The answer to a hook.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct HookStored {
+pub(crate) struct HookStored {
     /// Always `alerts stored`.
     pub status: String,
     /// Alerts that are new.
@@ -75,14 +75,14 @@ pub struct HookStored {
 
 /// The answer to `GET /health`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Health {
+pub(crate) struct Health {
     /// Always `ok`.
     pub status: String,
 }
 
 /// The answer to `POST /keys/import`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ImportedKeys {
+pub(crate) struct ImportedKeys {
     /// Keys that are new.
     pub added: usize,
     /// Keys that were there before.
@@ -91,7 +91,7 @@ pub struct ImportedKeys {
 
 /// A page of history, oldest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct History {
+pub(crate) struct History {
     /// The alerts.
     #[schemars(with = "Vec<Alert>")]
     pub alerts: Vec<Box<RawValue>>,
@@ -106,7 +106,7 @@ pub struct History {
 /// the rest in `data:`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub enum StreamEvent {
+pub(crate) enum StreamEvent {
     /// The seam between replay and live, and a sign of life.
     Cursor {
         /// The newest id that the stream has passed; none before the replay is done.
@@ -125,7 +125,7 @@ pub enum StreamEvent {
 
 /// An error, RFC 9457.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Stable name of the kind of error, such as `/problems/not-permitted`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -162,7 +162,7 @@ pub struct About {
 /// What a new key may do; `POST /keys`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// Whose key it is.
     #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub user: String,
@@ -185,7 +185,7 @@ pub struct NewKey {
 
 /// A key as it is listed: never its secret, salt or hash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct KeyInfo {
+pub(crate) struct KeyInfo {
     /// Its public id.
     pub id: String,
     /// Whose key it is.
@@ -206,7 +206,7 @@ pub struct KeyInfo {
 
 /// A key that was just made; the only time its secret is shown.
 #[derive(Serialize, Deserialize, JsonSchema)]
-pub struct CreatedKey {
+pub(crate) struct CreatedKey {
     /// What is known of it from now on.
     pub key: KeyInfo,
     /// The secret, to be sent as `Authorization: Bearer`.
@@ -218,7 +218,7 @@ pub struct CreatedKey {
 
 /// `POST /tickets`: opens one stream, as the key that asked for it.
 #[derive(Serialize, Deserialize, JsonSchema)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     /// To be sent as `GET /alerts?ticket=…`, once.
     pub ticket: String,
     /// Seconds for which it is good.
@@ -228,7 +228,7 @@ pub struct Ticket {
 /// `POST /keys/{id}/rotate`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Rotate {
+pub(crate) struct Rotate {
     /// Seconds for which the old key goes on working.
     #[serde(default)]
     #[schemars(range(max = 3_162_240_000_u64))]
@@ -237,14 +237,14 @@ pub struct Rotate {
 
 /// `GET /keys`, and the keys that `DELETE /keys/{id}` ended.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// The keys, by user and age.
     pub keys: Vec<KeyInfo>,
 }
 
 /// `GET /topics`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Topics {
+pub(crate) struct Topics {
     /// Topics that have alerts and that the key may read, in order, 1,000 at the most.
     pub topics: Vec<Topic>,
     /// Whether there are others behind them: ask with a longer `prefix`.
@@ -253,7 +253,7 @@ pub struct Topics {
 
 /// The answer to `POST /reload`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Reloaded {
+pub(crate) struct Reloaded {
     /// Settings whose new value waits for a restart.
     pub needs_restart: Vec<String>,
     /// Things to know that are no errors.

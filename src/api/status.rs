@@ -7,7 +7,7 @@ use crate::alert::Id;
 
 /// `GET /status`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Status {
+pub(crate) struct Status {
     /// Of the program.
     pub version: String,
     /// Seconds since start.
@@ -32,7 +32,7 @@ pub struct Status {
 
 /// The log in numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct EngineStatus {
+pub(crate) struct EngineStatus {
     /// `embedded` or `redis`.
     pub kind: String,
     /// As configured.
@@ -62,7 +62,7 @@ pub struct EngineStatus {
 
 /// A node of a fleet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct NodeStatus {
+pub(crate) struct NodeStatus {
     /// Host and port.
     pub name: String,
     /// Of its program.
@@ -77,7 +77,7 @@ pub struct NodeStatus {
 
 /// The fan-out in numbers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct HubStatus {
+pub(crate) struct HubStatus {
     /// Open streams.
     pub subscribers: u64,
     /// Distinct subscriptions with a ring of their own.
@@ -92,7 +92,7 @@ pub struct HubStatus {
 
 /// What went through.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-pub struct TrafficStatus {
+pub(crate) struct TrafficStatus {
     /// Alerts stored since start.
     pub published: u64,
     /// Alerts sent to subscribers since start.

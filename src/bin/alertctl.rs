@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    alertd::ctl::main()
+    alertd::run_alertctl()
 }

@@ -1,11 +1,11 @@
-//! The daemon; its life is in [`alertd::daemon`].
+//! The daemon; its life is in the library's module `daemon`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match alertd::daemon::run(alertd::config::args::DaemonArgs::parse()) {
+    match alertd::run_daemon(alertd::DaemonArgs::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             #[expect(clippy::print_stderr, reason = "a program's last word")]

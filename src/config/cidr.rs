@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 /// Addresses that share their first bits. IPv4 and its IPv6-mapped form are one and the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
+pub(crate) struct Cidr {
     address: IpAddr,
     bits: u32,
 }
 
 /// A text that is no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CidrError {
+pub(crate) enum CidrError {
     /// Not of that form.
     #[error("is no address or network; write one such as \"10.0.0.0/8\" or \"::1\"")]
     Form,
@@ -46,7 +46,7 @@ impl FromStr for Cidr {
 impl Cidr {
     /// Whether the address lies in it.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => self.shares(widen(own), widen(other), Ipv4Addr::BITS),
             (IpAddr::V6(own), IpAddr::V6(other)) => self.shares(own.to_bits(), other.to_bits(), 128),

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::keys::{Apply, KEYS, variable};
-use super::load::{Resolved, usual};
+use super::load::Resolved;
+#[cfg(test)]
+use super::load::usual;
 
 /// The section of a key, and its name in it.
 fn split(name: &str) -> (&str, &str) {
@@ -13,7 +15,7 @@ fn split(name: &str) -> (&str, &str) {
 /// Every value with its source, a line each, in the order of the file: `http.listen = "…"   # /etc/alertd.toml:3`. It is
 /// TOML, and holds no secret.
 #[must_use]
-pub fn show(resolved: &Resolved) -> String {
+pub(crate) fn show(resolved: &Resolved) -> String {
     let lines: Vec<_> = KEYS
         .iter()
         .filter_map(|key| {
@@ -28,9 +30,10 @@ pub fn show(resolved: &Resolved) -> String {
     })
 }
 
+#[cfg(test)]
 /// The example file: every key, explained, with its default.
 #[must_use]
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = String::from(
         "# All keys of alertd, with their defaults. Copy what you change into /etc/alertd.toml; each can also be set in the\n\
          # environment, as ALERTD_<SECTION>_<KEY>. Durations are written 500ms, 15s, 10m, 1h30m, 7d; sizes 64KiB, 10MB, 1GiB,\n\
@@ -53,6 +56,7 @@ pub fn example() -> String {
     text
 }
 
+#[cfg(test)]
 /// A comment of at most 110 characters a line.
 fn wrapped(about: &str) -> String {
     let mut text = String::new();
@@ -70,7 +74,7 @@ fn wrapped(about: &str) -> String {
 
 /// The page alertd.toml(5), in roff.
 #[must_use]
-pub fn man() -> String {
+pub(crate) fn man() -> String {
     let mut page = format!(
         ".TH alertd.toml 5 \"\" \"alertd {}\" alertd\n{}",
         env!("CARGO_PKG_VERSION"),

@@ -13,7 +13,7 @@ use super::{environment, file};
 
 /// What the configuration is made of.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// From `--config`; it must be there.
     pub file: Option<PathBuf>,
     /// Read if it is there.
@@ -27,7 +27,7 @@ pub struct Inputs {
 impl Inputs {
     /// Those of this process, for the two programs; `file` is the one of `--config`.
     #[must_use]
-    pub fn from_process(file: Option<PathBuf>) -> Self {
+    pub(crate) fn from_process(file: Option<PathBuf>) -> Self {
         // The owner of a process's directory is its effective user.
         let uid = std::fs::metadata("/proc/self").map(|own| own.uid()).ok();
         let is_root = uid.is_some_and(|uid| {
@@ -41,14 +41,14 @@ impl Inputs {
 impl Inputs {
     /// The directory of the credentials that systemd passed, if it passed any.
     #[must_use]
-    pub fn credentials(&self) -> Option<PathBuf> {
+    pub(crate) fn credentials(&self) -> Option<PathBuf> {
         environment::find(&self.env, "CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }
 
 /// The file that is read where none is named.
 #[must_use]
-pub fn default_file() -> &'static Path {
+pub(crate) fn default_file() -> &'static Path {
     Path::new("/etc/alertd.toml")
 }
 
@@ -60,7 +60,7 @@ fn uid_of(user: &str, users: &str) -> Option<u32> {
 
 /// A configuration, and where each value comes from.
 #[derive(Clone, Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     /// The values.
     pub config: Config,
     /// By name: as it would stand in the file, and its source.
@@ -74,12 +74,13 @@ pub struct Resolved {
 impl Resolved {
     /// Where the value of this key comes from; none for a name that is no key.
     #[must_use]
-    pub fn source(&self, name: &str) -> Option<&Source> {
+    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
         self.values.get(name).map(|(_, source)| source)
     }
 
+    #[cfg(test)]
     /// The source of every key, in the order of their names.
-    pub fn sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
         self.values.iter().map(|(name, (_, source))| (*name, source))
     }
 }
@@ -88,7 +89,7 @@ impl Resolved {
 ///
 /// # Errors
 /// All of them at once, by place.
-pub fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
+pub(crate) fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
     let mut loader = Loader::default();
     loader.defaults();
     loader.directories(inputs);
@@ -102,6 +103,7 @@ pub fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
     }
 }
 
+#[cfg(test)]
 /// What a key is where root sets nothing, as it would stand in the file.
 pub(super) fn usual(name: &str) -> String {
     let mut loader = Loader::default();

@@ -6,7 +6,7 @@
 //! is none. It holds no secret. What lies at the paths (certificates, keys, the store) it leaves to those who open them.
 
 mod address;
-pub mod args;
+pub(crate) mod args;
 mod cidr;
 mod compare;
 mod document;
@@ -20,14 +20,10 @@ mod source;
 mod units;
 mod value;
 
-pub use cidr::{Cidr, CidrError};
-pub use document::{example, man, show};
-pub use load::{Inputs, Resolved, default_file, load};
-pub use settings::{
-    Alerts, Auth, Config, Durability, Engine, EngineKind, Hooks, Http, Hub, Limits, Log, LogLevel, LogTarget, Redis,
-    Stage, Store,
-};
-pub use source::{Errors, Source};
+pub(crate) use document::{man, show};
+pub(crate) use load::{Inputs, Resolved, default_file, load};
+pub(crate) use settings::{Config, Durability, EngineKind, LogLevel, LogTarget, Stage, Store};
+pub(crate) use source::{Errors, Source};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::alert::Pattern;
 
 /// `stage`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// For everybody.
     #[default]
     Prod,
@@ -23,7 +23,7 @@ pub enum Stage {
 
 /// `auth.store`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Store {
+pub(crate) enum Store {
     /// `auth.json` under `auth.store_dir`.
     #[default]
     File,
@@ -33,7 +33,7 @@ pub enum Store {
 
 /// `engine.kind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EngineKind {
+pub(crate) enum EngineKind {
     /// On this machine's disk.
     #[default]
     Embedded,
@@ -43,7 +43,7 @@ pub enum EngineKind {
 
 /// `engine.durability`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// Embedded: answered when the disk has it.
     #[default]
     Fsync,
@@ -67,7 +67,7 @@ impl Durability {
 
 /// `log.target`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogTarget {
+pub(crate) enum LogTarget {
     /// The journal if there is one.
     #[default]
     Auto,
@@ -81,8 +81,7 @@ pub enum LogTarget {
 
 /// `log.level`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     Error,
     Warn,
     #[default]
@@ -93,8 +92,7 @@ pub enum LogLevel {
 
 /// All of it; alertd.toml(5) explains each value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Config {
+pub(crate) struct Config {
     pub stage: Stage,
     pub state_dir: PathBuf,
     pub control_socket: PathBuf,
@@ -113,7 +111,7 @@ impl Config {
     /// The keys whose value in `new` waits for a restart, in the order of the file. All other changes a reload puts into
     /// force.
     #[must_use]
-    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+    pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
         let waits = |key: &&super::keys::Key| match key.apply {
             Apply::Live => false,
             Apply::Restart => (key.differs)(self, new),
@@ -125,8 +123,7 @@ impl Config {
 
 /// `[http]`. Zero is no limit where the key says so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Http {
+pub(crate) struct Http {
     pub listen: Vec<SocketAddr>,
     pub trusted_proxies: Vec<Cidr>,
     pub tls_cert: Option<PathBuf>,
@@ -143,15 +140,14 @@ pub struct Http {
 impl Http {
     /// Certificate chain and private key, where TLS is on: both are set, or neither.
     #[must_use]
-    pub fn tls(&self) -> Option<(&Path, &Path)> {
+    pub(crate) fn tls(&self) -> Option<(&Path, &Path)> {
         self.tls_cert.as_deref().zip(self.tls_key.as_deref())
     }
 }
 
 /// `[auth]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Auth {
+pub(crate) struct Auth {
     pub store: Store,
     pub store_dir: PathBuf,
     pub iterations: u32,
@@ -161,8 +157,7 @@ pub struct Auth {
 
 /// `[alerts]`; zero is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Alerts {
+pub(crate) struct Alerts {
     pub latest_ttl: Duration,
     pub retain_age: Duration,
     pub retain_count: u64,
@@ -172,8 +167,7 @@ pub struct Alerts {
 
 /// `[engine]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Engine {
+pub(crate) struct Engine {
     pub kind: EngineKind,
     pub durability: Durability,
     pub redis: Redis,
@@ -181,8 +175,7 @@ pub struct Engine {
 
 /// `[engine.redis]`; it means nothing to the embedded engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Redis {
+pub(crate) struct Redis {
     pub host: String,
     pub port: u16,
     pub sentinels: Vec<(String, u16)>,
@@ -197,8 +190,7 @@ pub struct Redis {
 
 /// `[hooks]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Hooks {
+pub(crate) struct Hooks {
     pub max_body: usize,
     pub github_secret_file: String,
     pub github_topics: Vec<Pattern>,
@@ -206,8 +198,7 @@ pub struct Hooks {
 
 /// `[hub]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Hub {
+pub(crate) struct Hub {
     pub memory: usize,
     pub max_subscriptions: usize,
     pub max_subscriptions_per_key: usize,
@@ -215,8 +206,7 @@ pub struct Hub {
 
 /// `[limits]`; zero is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Limits {
+pub(crate) struct Limits {
     pub publish_rate: u32,
     pub streams_per_key: u32,
     pub failed_auth_rate: u32,
@@ -224,8 +214,7 @@ pub struct Limits {
 
 /// `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "explained once, in the table of keys")]
-pub struct Log {
+pub(crate) struct Log {
     pub target: LogTarget,
     pub level: LogLevel,
     pub mirror_alerts: bool,

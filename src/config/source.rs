@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where a value comes from. Ordered as errors are told: by the lines of the file, then the rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub(crate) enum Source {
     /// Line and column of the value in the file, both from 1; 0 and 0 is the file as a whole.
     File(PathBuf, usize, usize),
     /// A variable of the environment.

@@ -10,7 +10,7 @@ use super::text::{columns, cut, escaped, local, padded, wrapped};
 
 /// The fields that people and commands get. A level or a field that a newer daemon knows is no error.
 #[derive(Debug, Deserialize)]
-pub struct Alert {
+pub(crate) struct Alert {
     /// Its place in the log.
     pub id: String,
     /// Where it was published.
@@ -30,7 +30,7 @@ pub struct Alert {
 /// Where the output is no terminal, a row is one line and nothing is left out. On a terminal a message keeps its line
 /// breaks and is wrapped; every further line is indented, so that none can pass for an alert.
 #[derive(Debug)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// Columns of the topics.
     topic: usize,
 }
@@ -52,7 +52,7 @@ impl Rows {
     const METADATA_LINES: usize = 2;
 
     /// The alert's row, without a line break at its end.
-    pub fn row(&mut self, alert: &Alert, output: &Output) -> String {
+    pub(crate) fn row(&mut self, alert: &Alert, output: &Output) -> String {
         let topic = escaped(&alert.topic);
         self.topic = self.topic.max(columns(&topic).min(Self::WIDEST_TOPIC));
         let time = output.paint(&local(&alert.received_at), Paint::Dim);

@@ -18,7 +18,7 @@ const RELOAD: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all errors.
-pub async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<(), Failure> {
     let resolved = settings::load(at)?;
     for warning in &resolved.warnings {
         note(warning);
@@ -44,7 +44,7 @@ pub async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<()
 ///
 /// # Errors
 /// [`Failure::Configuration`] where the new configuration was refused.
-pub async fn reload(client: &Client) -> Result<(), Failure> {
+pub(crate) async fn reload(client: &Client) -> Result<(), Failure> {
     let reloaded: Reloaded = match client.ask(Ask::new(Method::POST, "/reload").patience(RELOAD)).await {
         Ok(answer) => answer.json().await?,
         Err(Trouble::Refused { status: 422, detail, .. }) => {

@@ -22,7 +22,7 @@ const DEFAULT: u32 = 100;
 ///
 /// # Errors
 /// What the daemon said, or that it did not answer.
-pub async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let pages = Pages { client, query: args.select.query() };
     // None for JSON as it came.
     let rows = (!args.json).then(Rows::default);

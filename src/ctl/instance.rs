@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// The name of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance(String);
+pub(crate) struct Instance(String);
 
 impl FromStr for Instance {
     type Err = String;
@@ -25,19 +25,19 @@ impl FromStr for Instance {
 impl Instance {
     /// Its configuration file.
     #[must_use]
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         format!("/etc/alertd/{}.toml", self.0).into()
     }
 
     /// One of its sockets, `control.sock` or `publish.sock`.
     #[must_use]
-    pub fn socket(&self, file: &str) -> PathBuf {
+    pub(crate) fn socket(&self, file: &str) -> PathBuf {
         format!("/run/alertd/{}/{file}", self.0).into()
     }
 
     /// The variables that its unit sets.
     #[must_use]
-    pub fn environment(&self) -> Vec<(OsString, OsString)> {
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
         vec![
             ("STATE_DIRECTORY".into(), format!("/var/lib/alertd/{}", self.0).into()),
             ("ALERTD_CONTROL_SOCKET".into(), self.socket("control.sock").into()),

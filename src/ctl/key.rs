@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 16 << 20;
 ///
 /// # Errors
 /// As the daemon or the keyring has it.
-pub async fn run(
+pub(crate) async fn run(
     command: Key,
     store: &Store,
     input: impl AsyncRead + Unpin,

@@ -11,7 +11,7 @@ use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, Rotate};
 use crate::keyring::{Imported, Keyring, KeyringError, Settings};
 
 /// One way to the keys.
-pub enum Store {
+pub(crate) enum Store {
     /// Through the daemon.
     Daemon(Client),
     /// In the file, whose lock is ours.
@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Failure::Unavailable`] where there is no daemon and somebody else holds the file, or as the daemon has it.
-    pub async fn reach(
+    pub(crate) async fn reach(
         client: Client,
         settings: Option<impl FnOnce() -> Result<Settings, Failure>>,
     ) -> Result<Self, Failure> {
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// As the daemon or the keyring has it.
-    pub async fn list(&self) -> Result<Vec<KeyInfo>, Failure> {
+    pub(crate) async fn list(&self) -> Result<Vec<KeyInfo>, Failure> {
         match self {
             Self::Daemon(client) => Ok(client.ask(Ask::get("/keys")).await?.json::<Keys>().await?.keys),
             Self::File(keyring) => keyring.list().map_err(refused),
@@ -50,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// As the daemon or the keyring has it.
-    pub async fn add(&self, new: NewKey) -> Result<CreatedKey, Failure> {
+    pub(crate) async fn add(&self, new: NewKey) -> Result<CreatedKey, Failure> {
         match self {
             Self::Daemon(client) => Ok(client.ask(json(Method::POST, "/keys", &new)?).await?.json().await?),
             Self::File(keyring) => keyring.add(new, now_ms()).map_err(refused),
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// As the daemon or the keyring has it.
-    pub async fn revoke(&self, id_or_user: &str) -> Result<Vec<KeyInfo>, Failure> {
+    pub(crate) async fn revoke(&self, id_or_user: &str) -> Result<Vec<KeyInfo>, Failure> {
         match self {
             Self::Daemon(client) => {
                 let ask = Ask::new(Method::DELETE, format!("/keys/{}", encoded(id_or_user)));
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// As the daemon or the keyring has it.
-    pub async fn rotate(&self, id: &str, overlap: u64) -> Result<CreatedKey, Failure> {
+    pub(crate) async fn rotate(&self, id: &str, overlap: u64) -> Result<CreatedKey, Failure> {
         let wish = Rotate { overlap: Some(overlap) };
         match self {
             Self::Daemon(client) => {
@@ -90,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// As the daemon or the keyring has it.
-    pub async fn import(&self, file: Bytes) -> Result<Imported, Failure> {
+    pub(crate) async fn import(&self, file: Bytes) -> Result<Imported, Failure> {
         match self {
             Self::Daemon(client) => {
                 let ask = Ask::new(Method::POST, "/keys/import").body("application/json", file);

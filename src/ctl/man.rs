@@ -17,7 +17,7 @@ use crate::config;
 ///
 /// # Errors
 /// [`Failure::Failed`] with the file.
-pub fn write(dir: &Path) -> Result<(), Failure> {
+pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
     let mut ctl = Ctl::command().disable_help_subcommand(true);
     ctl.build();
     tree(&ctl, dir)?;

@@ -21,30 +21,30 @@
 //! | [`completions`] | completions of shells, with what the daemon knows |
 //! | [`exit`] | failures and exit codes |
 
-pub mod alert;
-pub mod args;
-pub mod client;
-pub mod completions;
-pub mod config;
-pub mod exit;
-pub mod history;
-pub mod host;
-pub mod instance;
-pub mod key;
-pub mod keys;
-pub mod man;
-pub mod output;
-pub mod progress;
-pub mod publish;
-pub mod settings;
-pub mod state;
-pub mod status;
-pub mod tail;
-pub mod terminal;
+pub(crate) mod alert;
+pub(crate) mod args;
+pub(crate) mod client;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod exit;
+pub(crate) mod history;
+pub(crate) mod host;
+pub(crate) mod instance;
+pub(crate) mod key;
+pub(crate) mod keys;
+pub(crate) mod man;
+pub(crate) mod output;
+pub(crate) mod progress;
+pub(crate) mod publish;
+pub(crate) mod settings;
+pub(crate) mod state;
+pub(crate) mod status;
+pub(crate) mod tail;
+pub(crate) mod terminal;
 #[cfg(test)]
 mod testing;
-pub mod text;
-pub mod values;
+pub(crate) mod text;
+pub(crate) mod values;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

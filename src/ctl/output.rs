@@ -14,7 +14,7 @@ use super::terminal::{self, Colour};
 use super::text::escaped;
 
 /// Standard output.
-pub struct Output {
+pub(crate) struct Output {
     to: Box<dyn AsyncWrite + Unpin + Send>,
     /// Lines that are not written yet.
     held: String,
@@ -26,7 +26,7 @@ pub struct Output {
 
 /// How a piece of a line is emphasised where colours are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// Less important.
     Dim,
     /// A heading.
@@ -42,7 +42,7 @@ pub enum Paint {
 impl Output {
     /// The process's standard output.
     #[must_use]
-    pub fn stdout(colour: Colour) -> Self {
+    pub(crate) fn stdout(colour: Colour) -> Self {
         let terminal = terminal::shows_output();
         Self {
             to: Box::new(tokio::io::stdout()),
@@ -53,27 +53,28 @@ impl Output {
         }
     }
 
+    #[cfg(test)]
     /// Writes to anything else, without colours.
     #[must_use]
-    pub fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
+    pub(crate) fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
         Self { to: Box::new(writer), held: String::new(), colours: false, size: None, is_seen: true }
     }
 
     /// Columns and rows, where a person looks at it.
     #[must_use]
-    pub fn size(&self) -> Option<(usize, usize)> {
+    pub(crate) fn size(&self) -> Option<(usize, usize)> {
         self.size.map(|size| size())
     }
 
     /// Whether a person may see it while it is written: on a terminal, or behind a pipe that ends on one.
     #[must_use]
-    pub const fn is_seen(&self) -> bool {
+    pub(crate) const fn is_seen(&self) -> bool {
         self.is_seen
     }
 
     /// The text, emphasised where colours are in use.
     #[must_use]
-    pub fn paint(&self, text: &str, paint: Paint) -> String {
+    pub(crate) fn paint(&self, text: &str, paint: Paint) -> String {
         if !self.colours {
             return text.to_owned();
         }
@@ -91,7 +92,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub async fn line(&mut self, text: &str) -> Result<(), Failure> {
+    pub(crate) async fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.text(&format!("{text}\n")).await
     }
 
@@ -99,7 +100,7 @@ impl Output {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub async fn text(&mut self, text: &str) -> Result<(), Failure> {
+    pub(crate) async fn text(&mut self, text: &str) -> Result<(), Failure> {
         const ENOUGH: usize = 64 << 10;
         self.held.push_str(text);
         if self.held.len() >= ENOUGH { self.flush().await } else { Ok(()) }
@@ -109,7 +110,7 @@ impl Output {
     ///
     /// # Errors
     /// [`Failure::ReaderGone`] where the pipe was closed, [`Failure::Failed`] for any other reason, such as a full disk.
-    pub async fn flush(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
         let held = std::mem::take(&mut self.held);
         let done = async {
             self.to.write_all(held.as_bytes()).await?;
@@ -123,7 +124,7 @@ impl Output {
 }
 
 /// Waits until nobody reads this pipe or terminal any more; for a file, which has no reader, for ever.
-pub async fn closed(pipe: impl AsFd) {
+pub(crate) async fn closed(pipe: impl AsFd) {
     let copy = pipe.as_fd().try_clone_to_owned().ok();
     // Nothing is written through it, so it does not matter whether it would block.
     let watched = copy.and_then(|copy| Sender::from_owned_fd_unchecked(copy).ok());
@@ -135,7 +136,7 @@ pub async fn closed(pipe: impl AsFd) {
 
 /// A note for the person at the terminal, on standard error.
 #[expect(clippy::print_stderr, reason = "the one place where notes are written")]
-pub fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let lines: Vec<String> = text.lines().map(escaped).collect();
     progress::erase();
     eprintln!("alertctl: {}", lines.join("\n"));

@@ -21,7 +21,7 @@ static SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// How far it is.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// None where nobody looks, or it is over.
     next: Option<Instant>,
     count: u64,
@@ -32,13 +32,13 @@ impl Progress {
     /// Of a replay that begins now; of `most` alerts, if that is known. There is none where the alerts themselves are
     /// seen to come, or standard error is no terminal.
     #[must_use]
-    pub fn begin(most: Option<u64>, is_seen: bool) -> Self {
+    pub(crate) fn begin(most: Option<u64>, is_seen: bool) -> Self {
         let visible = !is_seen && terminal::shows_notes();
         Self { next: visible.then(|| Instant::now() + PATIENCE), count: 0, most }
     }
 
     /// So many more have come, the last of them this one.
-    pub fn saw(&mut self, more: u64, last: Id) {
+    pub(crate) fn saw(&mut self, more: u64, last: Id) {
         self.count += more;
         let now = Instant::now();
         if self.next.is_some_and(|next| next <= now) {
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// It is over; nothing stays on the screen.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.next.take().is_some() {
             erase();
         }
@@ -69,7 +69,7 @@ impl Drop for Progress {
 }
 
 /// Takes the line away, if there is one.
-pub fn erase() {
+pub(crate) fn erase() {
     if SHOWN.swap(false, Ordering::Relaxed) {
         write("\r\x1b[K");
     }

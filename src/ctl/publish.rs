@@ -27,7 +27,7 @@ const TRY: Duration = Duration::from_secs(15);
 /// # Errors
 /// [`Failure::Usage`] for what is no alert, [`Failure::Unavailable`] where the outcome stays unknown, else what the daemon
 /// said.
-pub async fn run(
+pub(crate) async fn run(
     args: Publish,
     client: Client,
     second: Option<Address>,

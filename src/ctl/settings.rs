@@ -11,7 +11,7 @@ use crate::keyring;
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all its errors, a line each.
-pub fn load(at: &Where) -> Result<Resolved, Failure> {
+pub(crate) fn load(at: &Where) -> Result<Resolved, Failure> {
     let mut inputs = Inputs::from_process(at.config.clone());
     if let Some(instance) = &at.instance {
         inputs.file.get_or_insert_with(|| instance.config());
@@ -22,20 +22,20 @@ pub fn load(at: &Where) -> Result<Resolved, Failure> {
 
 /// The file that is read where none is named; it may be missing.
 #[must_use]
-pub fn default_file() -> &'static Path {
+pub(crate) fn default_file() -> &'static Path {
     config::default_file()
 }
 
 /// Every value with its source.
 #[must_use]
-pub fn show(resolved: &Resolved) -> String {
+pub(crate) fn show(resolved: &Resolved) -> String {
     config::show(resolved)
 }
 
 /// The control socket, and whether somebody chose it; none where the configuration cannot be read, which must not keep
 /// anybody from speaking to the daemon.
 #[must_use]
-pub fn control_socket(at: &Where) -> Option<(PathBuf, bool)> {
+pub(crate) fn control_socket(at: &Where) -> Option<(PathBuf, bool)> {
     let resolved = load(at).ok()?;
     let chosen = is_chosen(&resolved, "control_socket");
     Some((resolved.config.control_socket, chosen))
@@ -43,7 +43,7 @@ pub fn control_socket(at: &Where) -> Option<(PathBuf, bool)> {
 
 /// The publish socket, likewise.
 #[must_use]
-pub fn publish_socket(at: &Where) -> Option<(PathBuf, bool)> {
+pub(crate) fn publish_socket(at: &Where) -> Option<(PathBuf, bool)> {
     let resolved = load(at).ok()?;
     let chosen = is_chosen(&resolved, "publish_socket");
     Some((resolved.config.publish_socket, chosen))
@@ -57,7 +57,7 @@ fn is_chosen(resolved: &Resolved, name: &str) -> bool {
 ///
 /// # Errors
 /// As [`load`].
-pub fn key_store(at: &Where) -> Result<keyring::Settings, Failure> {
+pub(crate) fn key_store(at: &Where) -> Result<keyring::Settings, Failure> {
     let auth = load(at)?.config.auth;
     if auth.store == config::Store::Engine {
         return Err(Failure::Unavailable(

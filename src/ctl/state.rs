@@ -13,7 +13,7 @@ const MAX: u64 = 1024;
 ///
 /// # Errors
 /// [`Failure::Failed`] where it cannot be read, or is no text.
-pub fn read(path: &Path) -> Result<Option<String>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(MAX).read_to_string(&mut text)) {
         Err(e) if e.kind() == ErrorKind::InvalidData => return Err(foreign(path)),
@@ -28,7 +28,7 @@ pub fn read(path: &Path) -> Result<Option<String>, Failure> {
 
 /// What to say of a file that holds something else.
 #[must_use]
-pub fn foreign(path: &Path) -> Failure {
+pub(crate) fn foreign(path: &Path) -> Failure {
     let path = path.display();
     Failure::Failed(format!("{path} holds no state of this command; name another file, or remove it to begin anew"))
 }
@@ -37,7 +37,7 @@ pub fn foreign(path: &Path) -> Failure {
 ///
 /// # Errors
 /// [`Failure::Failed`] with the file.
-pub fn write(path: &Path, line: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, line: &str) -> Result<(), Failure> {
     let mut name = path.to_owned().into_os_string();
     name.push(".tmp");
     let temporary = PathBuf::from(name);

@@ -68,7 +68,7 @@ impl From<Colour> for clap::ColorChoice {
 
 /// Columns and rows of the terminal behind this descriptor; asked anew each time, because windows change.
 #[must_use]
-pub fn size(terminal: impl AsFd) -> (usize, usize) {
+pub(crate) fn size(terminal: impl AsFd) -> (usize, usize) {
     match rustix::termios::tcgetwinsize(terminal) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
         _ => USUAL,
@@ -77,20 +77,20 @@ pub fn size(terminal: impl AsFd) -> (usize, usize) {
 
 /// Whether a person looks at standard output.
 #[must_use]
-pub fn shows_output() -> bool {
+pub(crate) fn shows_output() -> bool {
     std::io::stdout().is_terminal()
 }
 
 /// Whether another program takes standard output, and may show what it makes of it.
 #[must_use]
-pub fn pipes_output() -> bool {
+pub(crate) fn pipes_output() -> bool {
     let kind = std::io::stdout().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
     kind.is_ok_and(|kind| kind.file_type().is_fifo() || kind.file_type().is_socket())
 }
 
 /// Whether a person looks at standard error, on a terminal where a line can be replaced.
 #[must_use]
-pub fn shows_notes() -> bool {
+pub(crate) fn shows_notes() -> bool {
     std::io::stderr().is_terminal()
         && std::env::var_os("TERM").is_some_and(|value| !value.is_empty() && value != "dumb")
 }

@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The text on one line, without anything that drives a terminal or turns the direction of writing.
 #[must_use]
-pub fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         let turns = matches!(
@@ -22,7 +22,7 @@ pub fn escaped(text: &str) -> String {
 
 /// An RFC 3339 time in local time, `2026-11-23 17:33:10`; what is no time stays as it is, escaped.
 #[must_use]
-pub fn local(time: &str) -> String {
+pub(crate) fn local(time: &str) -> String {
     match time.parse::<jiff::Timestamp>() {
         Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => escaped(time),
@@ -31,19 +31,19 @@ pub fn local(time: &str) -> String {
 
 /// How many columns it takes.
 #[must_use]
-pub fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// With spaces behind it up to so many columns.
 #[must_use]
-pub fn padded(text: &str, width: usize) -> String {
+pub(crate) fn padded(text: &str, width: usize) -> String {
     format!("{text}{:1$}", "", width.saturating_sub(columns(text)))
 }
 
 /// No wider than this; what was cut off is an ellipsis.
 #[must_use]
-pub fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
@@ -57,7 +57,7 @@ pub fn cut(text: &str, width: usize) -> String {
 
 /// Lines no wider than this, broken at spaces where there are some.
 #[must_use]
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
     // What is before this may stand on a line of its own.
     let mut space = 0;
@@ -88,7 +88,7 @@ fn wide(c: char) -> usize {
 
 /// Columns wide enough for their longest cell, two spaces apart. The first row is the heading.
 #[must_use]
-pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max();
     let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();

@@ -9,7 +9,7 @@ use crate::key::Scope;
 ///
 /// # Errors
 /// The accepted form, for a person.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let form = || "takes a number and one of s, m, h, d, w, such as 90d".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -33,7 +33,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// As [`duration`].
-pub fn some_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than nothing".to_owned()),
         some => Ok(some),
@@ -44,7 +44,7 @@ pub fn some_time(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// The accepted form, for a person.
-pub fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("takes KEY=VALUE".to_owned()),
@@ -55,7 +55,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 ///
 /// # Errors
 /// What is wrong with it, for a person.
-pub fn pattern(text: &str) -> Result<Pattern, String> {
+pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     text.parse::<Pattern>().map_err(|e| format!("{e}; a pattern is a topic, ops.* or *"))
 }
 
@@ -63,7 +63,7 @@ pub fn pattern(text: &str) -> Result<Pattern, String> {
 ///
 /// # Errors
 /// The accepted form, for a person.
-pub fn priority(text: &str) -> Result<u8, String> {
+pub(crate) fn priority(text: &str) -> Result<u8, String> {
     const NAMES: [&[&str]; 8] = [
         &["emerg", "panic"],
         &["alert"],
@@ -81,14 +81,14 @@ pub fn priority(text: &str) -> Result<u8, String> {
 
 /// The levels, known to help and completions.
 #[must_use]
-pub fn level() -> impl clap::builder::TypedValueParser<Value = Level> {
+pub(crate) fn level() -> impl clap::builder::TypedValueParser<Value = Level> {
     use clap::builder::TypedValueParser;
     clap::builder::PossibleValuesParser::new(Level::ALL.map(Level::as_str)).try_map(|text| text.parse::<Level>())
 }
 
 /// The scopes, known to help and completions.
 #[must_use]
-pub fn scope() -> impl clap::builder::TypedValueParser<Value = Scope> {
+pub(crate) fn scope() -> impl clap::builder::TypedValueParser<Value = Scope> {
     use clap::builder::TypedValueParser;
     clap::builder::PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)).try_map(|text| text.parse::<Scope>())
 }

@@ -216,7 +216,7 @@ async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
 
 /// The real clock, for everything below.
 #[must_use]
-pub fn wall_clock() -> Clock {
+pub(crate) fn wall_clock() -> Clock {
     Arc::new(|| {
         #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -5,11 +5,11 @@
 
 #[cfg(test)]
 mod conformance;
-pub mod embedded;
+pub(crate) mod embedded;
 mod publish;
 mod read;
-pub mod redis;
-pub mod topics;
+pub(crate) mod redis;
+pub(crate) mod topics;
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::histogram::Distribution;
 
 use embedded::Embedded;
 use publish::OUTCOME_UNKNOWN;
-pub use publish::{AppendError, Idempotency, Publish, Retention, Stored};
+pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
-pub use read::{Page, Range, ReadError, Seek};
+pub(crate) use read::{Page, Range, ReadError, Seek};
 use redis::Redis;
 
 /// What the engine hands to the hub, in the order of the log.
 #[derive(Clone, Debug)]
-pub enum Feed {
+pub(crate) enum Feed {
     /// Alerts of one commit.
     Alerts(Arc<[Record]>),
     /// The log goes on behind this id, and what was before it must be looked up: the feed has a break here.
@@ -36,11 +36,11 @@ pub enum Feed {
 }
 
 /// Milliseconds since 1970; ids and retention go by it.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The engine in use; cheap to clone.
 #[derive(Clone)]
-pub enum Engine {
+pub(crate) enum Engine {
     /// Alerts on this machine's disk.
     Embedded(Embedded),
     /// Alerts in Redis or Valkey, shared by a fleet.
@@ -52,7 +52,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`AppendError`]; after `Unavailable` the outcome is unknown until a retry with the same idempotency key.
-    pub async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
+    pub(crate) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
         let mut stored = self.append_all(vec![publish]).await?;
         stored.pop().ok_or_else(|| AppendError::Unavailable("the engine answered nothing: try again".into()))
     }
@@ -62,7 +62,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`append`](Self::append); it is true of all of them.
-    pub async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
+    pub(crate) async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
         if group.is_empty() {
             return Ok(Vec::new());
         }
@@ -74,7 +74,7 @@ impl Engine {
 
     /// Up to where a page may read. The log of a fleet may be ahead of this node, and says itself where it ends.
     #[must_use]
-    pub fn horizon(&self) -> Id {
+    pub(crate) fn horizon(&self) -> Id {
         match self {
             Self::Embedded(embedded) => embedded.head(),
             Self::Redis(_) => Id::MAX,
@@ -86,7 +86,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub async fn seek(
+    pub(crate) async fn seek(
         &self,
         start: &Start,
         filter: &Filter,
@@ -103,7 +103,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub async fn read(&self, range: Range) -> Result<Page, ReadError> {
+    pub(crate) async fn read(&self, range: Range) -> Result<Page, ReadError> {
         match self {
             Self::Embedded(embedded) => embedded.read(range).await,
             Self::Redis(redis) => redis.read(range, false).await,
@@ -114,7 +114,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
+    pub(crate) async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
         match self {
             Self::Embedded(embedded) => embedded.read_back(range).await,
             Self::Redis(redis) => redis.read(range, true).await,
@@ -123,7 +123,7 @@ impl Engine {
 
     /// The newest id in the log, or that was in it.
     #[must_use]
-    pub fn head(&self) -> Id {
+    pub(crate) fn head(&self) -> Id {
         match self {
             Self::Embedded(embedded) => embedded.head(),
             Self::Redis(redis) => redis.head(),
@@ -132,7 +132,7 @@ impl Engine {
 
     /// Whether the newest id is known; an engine on this machine knows it from the start.
     #[must_use]
-    pub fn has_met(&self) -> bool {
+    pub(crate) fn has_met(&self) -> bool {
         match self {
             Self::Embedded(_) => true,
             Self::Redis(redis) => redis.has_met(),
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Waits until the newest id is known. Safe to cancel.
-    pub async fn met(&self) {
+    pub(crate) async fn met(&self) {
         match self {
             Self::Embedded(_) => {}
             Self::Redis(redis) => redis.met().await,
@@ -148,7 +148,7 @@ impl Engine {
     }
 
     /// Changes how much is kept, from the next step of retention on.
-    pub fn set_retention(&self, retention: Retention) {
+    pub(crate) fn set_retention(&self, retention: Retention) {
         match self {
             Self::Embedded(embedded) => embedded.set_retention(retention),
             Self::Redis(redis) => redis.set_retention(retention),
@@ -156,7 +156,7 @@ impl Engine {
     }
 
     /// The log in numbers.
-    pub async fn stats(&self) -> EngineStatus {
+    pub(crate) async fn stats(&self) -> EngineStatus {
         match self {
             Self::Embedded(embedded) => embedded.stats().await,
             Self::Redis(redis) => redis.stats().await,
@@ -165,7 +165,7 @@ impl Engine {
 
     /// `embedded` or `redis`.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Embedded(_) => "embedded",
             Self::Redis(_) => "redis",
@@ -174,7 +174,7 @@ impl Engine {
 
     /// How long each write to the log took: a commit of the embedded store, a call of Redis with what it waits for.
     #[must_use]
-    pub fn commits(&self) -> Distribution {
+    pub(crate) fn commits(&self) -> Distribution {
         match self {
             Self::Embedded(embedded) => embedded.commits(),
             Self::Redis(redis) => redis.commits(),
@@ -185,7 +185,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why not, and the remedy.
-    pub fn health(&self) -> Result<(), String> {
+    pub(crate) fn health(&self) -> Result<(), String> {
         match self {
             Self::Embedded(embedded) => embedded.health(),
             Self::Redis(redis) => redis.health(),
@@ -194,7 +194,7 @@ impl Engine {
 
     /// What the nodes of a fleet share beside their alerts; none where there is one node.
     #[must_use]
-    pub const fn shared(&self) -> Option<&Redis> {
+    pub(crate) const fn shared(&self) -> Option<&Redis> {
         match self {
             Self::Embedded(_) => None,
             Self::Redis(redis) => Some(redis),
@@ -203,7 +203,7 @@ impl Engine {
 
     /// What the settings of a server can lose of what was answered, with the remedy.
     #[must_use]
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         match self {
             Self::Embedded(_) => Vec::new(),
             Self::Redis(redis) => redis.notes(),
@@ -211,14 +211,14 @@ impl Engine {
     }
 
     /// Tells the other nodes of a fleet how many streams are open here.
-    pub fn set_streams(&self, streams: u64) {
+    pub(crate) fn set_streams(&self, streams: u64) {
         if let Self::Redis(redis) = self {
             redis.set_streams(streams);
         }
     }
 
     /// Sends a marker on the road of the alerts, through the writer into the feed. Does not wait for it.
-    pub fn probe(&self, marker: u64) {
+    pub(crate) fn probe(&self, marker: u64) {
         match self {
             Self::Embedded(embedded) => embedded.probe(marker),
             Self::Redis(redis) => redis.probe(marker),
@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Finishes what is queued, makes all of it durable, and lets go of the store.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         match self {
             Self::Embedded(embedded) => embedded.close().await,
             Self::Redis(redis) => redis.close().await,

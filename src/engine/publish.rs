@@ -6,7 +6,7 @@ use crate::alert::{Draft, Record};
 
 /// Scopes an `Idempotency-Key` to its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Idempotency {
+pub(crate) struct Idempotency {
     /// The user, so that two users' keys do not meet.
     pub user: String,
     /// The key as it was sent.
@@ -26,7 +26,7 @@ impl Idempotency {
 
 /// An alert to be stored.
 #[derive(Clone, Debug)]
-pub struct Publish {
+pub(crate) struct Publish {
     /// The validated alert.
     pub draft: Draft,
     /// Present where a retry must not store it twice.
@@ -50,7 +50,7 @@ impl Publish {
 
 /// How much is retained; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Milliseconds.
     pub age_ms: u64,
     /// Alerts.
@@ -63,7 +63,7 @@ pub struct Retention {
 
 /// The alert is in the log, as durably as configured.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub(crate) struct Stored {
     /// The alert with its id.
     pub record: Record,
     /// True where an earlier publish with the same idempotency key had stored it.
@@ -76,7 +76,7 @@ pub(super) const OUTCOME_UNKNOWN: &str =
 
 /// Why an alert was not stored.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum AppendError {
+pub(crate) enum AppendError {
     /// The idempotency key was used for another alert.
     #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
     Conflict,

@@ -6,11 +6,11 @@ use crate::sse::Gap;
 /// Why the log cannot be read now.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ReadError(pub String);
+pub(crate) struct ReadError(pub String);
 
 /// Where a stream begins: what [`seek`](Engine) found for a [`Start`](crate::alert::Start).
 #[derive(Clone, Debug)]
-pub struct Seek {
+pub(crate) struct Seek {
     /// Something asked for may be missing.
     pub gap: Option<Gap>,
     /// For `latest`: the newest matching alert of each topic, oldest first.
@@ -65,7 +65,7 @@ impl Seek {
 
 /// Which alerts to read: those that pass the filter, with `after < id <= until`.
 #[derive(Clone, Debug)]
-pub struct Range {
+pub(crate) struct Range {
     /// Topics and level.
     pub filter: Filter,
     /// Exclusive.
@@ -80,7 +80,7 @@ pub struct Range {
 
 /// A part of a range. It may be short, or empty, and still not be the end: the work per page is bounded.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// Oldest first, in both directions.
     pub records: Vec<Record>,
     /// Forward: all up to this id has been seen. Backward: all from this id on. None where the range is exhausted.

@@ -6,11 +6,11 @@ use super::{Engine, ReadError};
 use crate::alert::{Pattern, Topic};
 
 /// Topics that one listing holds at the most.
-pub const MOST: usize = 1000;
+pub(crate) const MOST: usize = 1000;
 
 /// The topics that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// In the order of their bytes.
     pub topics: Vec<Topic>,
     /// Whether there are others behind them.
@@ -31,7 +31,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub async fn topics(&self, patterns: &[Pattern], prefix: &str, most: usize) -> Result<Listing, ReadError> {
+    pub(crate) async fn topics(&self, patterns: &[Pattern], prefix: &str, most: usize) -> Result<Listing, ReadError> {
         let (runs, most) = (runs(patterns, prefix), most.min(MOST));
         // One more of each run tells whether there are others.
         let mut topics = match self {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// The text with its encoded words decoded. Those that are broken, or of another character set than UTF-8, stay as they are.
 #[must_use]
-pub fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut is_behind_word) = (String::with_capacity(text.len()), text, false);
     while let Some((before, from)) = rest.find("=?").map(|at| rest.split_at(at)) {
         if let Some((word, behind)) = word(from) {

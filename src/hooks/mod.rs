@@ -12,11 +12,11 @@
 //! default; what is not as its format says is an error that names the field, and then the whole payload is refused. Texts of any
 //! length become messages within bounds; nothing else is lost but what the tables in the documentation leave out.
 
-pub mod encoded_word;
-pub mod github;
-pub mod notification;
-pub mod ntfy;
-pub mod signature;
+pub(crate) mod encoded_word;
+pub(crate) mod github;
+pub(crate) mod notification;
+pub(crate) mod ntfy;
+pub(crate) mod signature;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,11 +24,11 @@ use serde::de::DeserializeOwned;
 use crate::alert::{Draft, DraftError, Level, Metadata, Topic, fault};
 
 /// Alerts of one payload: a Redis takes up so many in half the time that a publish has.
-pub const MOST: usize = 2048;
+pub(crate) const MOST: usize = 2048;
 
 /// The tools whose payloads are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
+pub(crate) enum Sender {
     /// Prometheus Alertmanager's webhook.
     Alertmanager,
     /// Grafana's contact point of the type webhook.
@@ -40,7 +40,7 @@ pub enum Sender {
 impl Sender {
     /// As it stands in the path and in metadata.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Alertmanager => "alertmanager",
             Self::Grafana => "grafana",
@@ -52,7 +52,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`DraftError::Malformed`] where the body is no JSON, else [`DraftError::Field`]; none of it is an alert then.
-    pub fn read<'h>(
+    pub(crate) fn read<'h>(
         self,
         topic: &Topic,
         header: impl Fn(&str) -> Option<&'h str>,
@@ -67,7 +67,7 @@ impl Sender {
 
 /// An alert of a payload, and how its repeats are told.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The alert.
     pub draft: Draft,
     /// Names what it is about, apart from all keys that publishers choose.

@@ -15,7 +15,7 @@ use crate::alert::{DraftError, Level, Topic};
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NotificationGroup")]
-pub struct Group {
+pub(crate) struct Group {
     #[schemars(length(max = 2048))]
     alerts: Vec<Alert>,
     #[serde(default)]
@@ -96,7 +96,7 @@ struct Details<'a> {
 ///
 /// # Errors
 /// As [`Sender::read`](super::Sender::read).
-pub fn read(sender: Sender, topic: &Topic, body: &[u8]) -> Result<Vec<Entry>, DraftError> {
+pub(crate) fn read(sender: Sender, topic: &Topic, body: &[u8]) -> Result<Vec<Entry>, DraftError> {
     let group: Group = parse(body)?;
     if group.alerts.len() > MOST {
         let sent = group.alerts.len();

@@ -19,7 +19,7 @@ struct Details {
 ///
 /// # Errors
 /// [`DraftError::Field`] for a priority that ntfy does not have.
-pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
+pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
     let first = |names: &[&str]| names.iter().find_map(|name| said(header(name)?).map(encoded_word::decoded));
     let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| said(&title).map(short));
     let priority = match first(&["priority", "x-priority", "prio", "p"]).as_deref() {

@@ -8,18 +8,18 @@ use zeroize::Zeroizing;
 
 /// A secret that two sides share; never shown.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes it over.
     #[must_use]
-    pub const fn new(text: Zeroizing<String>) -> Self {
+    pub(crate) const fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 
     /// Whether `signature`, as `X-Hub-Signature-256` has it, is of this body. Takes the same time wherever it differs.
     #[must_use]
-    pub fn signs(&self, body: &[u8], signature: &str) -> bool {
+    pub(crate) fn signs(&self, body: &[u8], signature: &str) -> bool {
         let Some(sent) = signature.strip_prefix("sha256=").and_then(bytes) else { return false };
         let Ok(mac) = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()) else { return false };
         mac.chain_update(body).verify_slice(&sent).is_ok()

@@ -14,7 +14,7 @@ use crate::service::{Caller, Service};
 ///
 /// # Errors
 /// As [`Service::authenticate`] and [`Service::redeem_ticket`].
-pub async fn caller(
+pub(crate) async fn caller(
     service: &Service,
     settings: &Settings,
     peer: Peer,
@@ -54,7 +54,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The address that failures are counted for: behind our own proxies the nearest one in `X-Forwarded-For` that is not
 /// ours, because everything before it is the client's own word.
-pub fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+pub(crate) fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     // Over a Unix socket comes nobody but a proxy of this machine, which its permissions let in.
     if let Some(peer) = peer
         && !(settings.trusted_proxy)(peer)

@@ -7,7 +7,7 @@ use hyper::header::{
 
 /// Adds what the browser needs to see. Keys travel in a header of their own, never in cookies, so credentials are not
 /// allowed and an origin gains nothing that its user did not type in.
-pub fn apply(origins: &[String], request: Option<&HeaderValue>, preflight: bool, headers: &mut HeaderMap) {
+pub(crate) fn apply(origins: &[String], request: Option<&HeaderValue>, preflight: bool, headers: &mut HeaderMap) {
     if origins.is_empty() {
         return;
     }

@@ -12,7 +12,7 @@ use crate::service::Refusal;
 
 /// Why a request is not answered as it wished.
 #[derive(Debug, thiserror::Error)]
-pub enum HttpError {
+pub(crate) enum HttpError {
     /// Body, query or header is not readable.
     #[error("{0}")]
     Malformed(String),
@@ -76,7 +76,7 @@ impl From<DraftError> for HttpError {
 
 impl HttpError {
     /// A parameter that is not as it must be.
-    pub fn invalid(field: &str, reason: impl ToString) -> Self {
+    pub(crate) fn invalid(field: &str, reason: impl ToString) -> Self {
         Self::Invalid { field: field.to_owned(), reason: reason.to_string() }
     }
 
@@ -130,7 +130,7 @@ impl HttpError {
 
     /// The answer.
     #[must_use]
-    pub fn response(&self, request_id: &str) -> Response<Body> {
+    pub(crate) fn response(&self, request_id: &str) -> Response<Body> {
         let (status, kind, title) = self.kind();
         let problem = Problem {
             kind: format!("/problems/{kind}"),

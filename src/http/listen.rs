@@ -59,7 +59,7 @@ fn hint(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 /// [`ListenError::Tcp`].
-pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(crate) fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let bind = || {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
@@ -76,7 +76,7 @@ pub fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 ///
 /// # Errors
 /// Where it cannot be made non-blocking.
-pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+pub(crate) fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     // Accepted sockets inherit all of it. A kernel without one of them only holds more, or for longer.
     let socket = SockRef::from(&listener);
@@ -92,7 +92,7 @@ pub fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// Where it cannot be made non-blocking.
-pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+pub(crate) fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
@@ -102,7 +102,7 @@ pub fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Unix
 ///
 /// # Errors
 /// [`ListenError`].
-pub fn unix(path: &Path) -> Result<UnixListener, ListenError> {
+pub(crate) fn unix(path: &Path) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Unix { path: path.to_owned(), source };
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {

@@ -22,33 +22,33 @@
 //!
 //! It authorises nothing itself: handlers hand typed requests and the caller to the service.
 
-pub mod auth;
-pub mod broadcast;
-pub mod cors;
-pub mod error;
-pub mod handlers;
-pub mod listen;
-pub mod negotiate;
-pub mod openapi;
-pub mod page;
-pub mod progress;
-pub mod request;
-pub mod response;
-pub mod rewind;
-pub mod route;
-pub mod serve;
-pub mod takeover;
-pub mod tls;
+pub(crate) mod auth;
+pub(crate) mod broadcast;
+pub(crate) mod cors;
+pub(crate) mod error;
+pub(crate) mod handlers;
+pub(crate) mod listen;
+pub(crate) mod negotiate;
+pub(crate) mod openapi;
+pub(crate) mod page;
+pub(crate) mod progress;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod rewind;
+pub(crate) mod route;
+pub(crate) mod serve;
+pub(crate) mod takeover;
+pub(crate) mod tls;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// Tells whether an address belongs to a proxy of ours.
-pub type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
+pub(crate) type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// What may change at a reload.
 #[derive(Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Bytes of a request's body.
     pub max_body: usize,
     /// Bytes of the body of a hook's request.
@@ -72,7 +72,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// By which door a connection came in; it decides what a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub(crate) enum Door {
     /// TCP, or a Unix socket behind a proxy of this machine: with keys.
     Http,
     /// The control socket: file permissions are the credential.
@@ -83,7 +83,7 @@ pub enum Door {
 
 /// The connection that a request came over.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Which door.
     pub door: Door,
     /// The peer's address; none on a local socket.

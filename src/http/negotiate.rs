@@ -4,7 +4,7 @@ use crate::sse::Format;
 
 /// A stream, or a page of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Representation {
+pub(crate) enum Representation {
     /// An endless stream.
     Stream(Format),
     /// One page as JSON.
@@ -18,12 +18,12 @@ const OFFERED: [(&str, &str, Representation); 3] = [
 ];
 
 /// All representations, for the error that none suits.
-pub const NAMES: &str = "text/event-stream, application/x-ndjson and application/json";
+pub(crate) const NAMES: &str = "text/event-stream, application/x-ndjson and application/json";
 
 /// The best representation for these Accept headers: highest quality first, then the one that is named most exactly
 /// (`application/json, */*` means JSON), then the stream. No header means the stream.
 #[must_use]
-pub fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<Representation> {
+pub(crate) fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Option<Representation> {
     let mut best: [Option<(u32, u8)>; OFFERED.len()] = [None; OFFERED.len()];
     let mut any = false;
     for range in accept.into_iter().flat_map(|header| header.split(',')).map(str::trim).filter(|r| !r.is_empty()) {

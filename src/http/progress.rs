@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::takeover::Takeover;
 
 /// A connection with a deadline on progress in writing. The timer exists only while a write waits.
-pub struct Progress<S> {
+pub(crate) struct Progress<S> {
     inner: S,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -22,12 +22,12 @@ pub struct Progress<S> {
 
 impl<S> Progress<S> {
     /// Fails a write that could not pass one byte for `patience`.
-    pub const fn new(inner: S, patience: Duration, takeover: Arc<Takeover>) -> Self {
+    pub(crate) const fn new(inner: S, patience: Duration, takeover: Arc<Takeover>) -> Self {
         Self { inner, patience, waiting: None, takeover }
     }
 
     /// The connection itself.
-    pub fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.inner
     }
 

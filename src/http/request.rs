@@ -20,7 +20,7 @@ const PAGE: (usize, usize) = (100, 1000);
 ///
 /// # Errors
 /// As [`bounded`].
-pub async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, HttpError> {
+pub(crate) async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, HttpError> {
     bounded(incoming, settings.max_body, "http.max_body").await
 }
 
@@ -28,7 +28,7 @@ pub async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, Http
 ///
 /// # Errors
 /// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] where it breaks off.
-pub async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Result<Bytes, HttpError> {
+pub(crate) async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Result<Bytes, HttpError> {
     let too_large = hyper::body::Body::size_hint(&incoming).lower() > limit as u64;
     if too_large {
         return Err(HttpError::TooLarge { limit, key });
@@ -45,7 +45,7 @@ pub async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Res
 ///
 /// # Errors
 /// [`HttpError::Malformed`] where it is no JSON, [`HttpError::Invalid`] where a field is not as it must be.
-pub fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     serde_json::from_slice(bytes).map_err(|e| match e.classify() {
         serde_json::error::Category::Data => {
             let (field, reason) = fault(&e);
@@ -60,7 +60,12 @@ pub fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError
 ///
 /// # Errors
 /// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
-pub fn draft(headers: &HeaderMap, topic: Option<Topic>, level: Option<Level>, body: &[u8]) -> Result<Draft, HttpError> {
+pub(crate) fn draft(
+    headers: &HeaderMap,
+    topic: Option<Topic>,
+    level: Option<Level>,
+    body: &[u8],
+) -> Result<Draft, HttpError> {
     let declared = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
     let essence = declared.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     let is_json = match essence.as_deref() {
@@ -88,7 +93,7 @@ pub fn draft(headers: &HeaderMap, topic: Option<Topic>, level: Option<Level>, bo
 ///
 /// # Errors
 /// [`HttpError::Invalid`] where it is empty, too long or given twice.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     let invalid = |reason: &str| HttpError::invalid("Idempotency-Key", reason);
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -103,14 +108,14 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError>
 }
 
 /// The query of a URL, name by name; what is left over is unknown.
-pub struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
     /// Takes a query apart.
     ///
     /// # Errors
     /// [`HttpError::Malformed`] for a broken percent-encoding.
-    pub fn parse(query: Option<&str>) -> Result<Self, HttpError> {
+    pub(crate) fn parse(query: Option<&str>) -> Result<Self, HttpError> {
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let decoded = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -128,7 +133,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`HttpError::Invalid`] where it is given more than once.
-    pub fn one(&mut self, name: &str) -> Result<Option<String>, HttpError> {
+    pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, HttpError> {
         let mut values = self.all(name);
         let value = values.pop();
         if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
@@ -138,7 +143,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`HttpError::Invalid`].
-    pub fn level(&mut self) -> Result<Option<Level>, HttpError> {
+    pub(crate) fn level(&mut self) -> Result<Option<Level>, HttpError> {
         self.one("level")?.map(|text| text.parse().map_err(|e| HttpError::invalid("level", e))).transpose()
     }
 
@@ -146,7 +151,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`HttpError::Invalid`] with the path that is meant.
-    pub fn no_topic(&mut self) -> Result<(), HttpError> {
+    pub(crate) fn no_topic(&mut self) -> Result<(), HttpError> {
         let Some(text) = self.all("topic").pop() else { return Ok(()) };
         let topic = text.parse::<Topic>().map_or_else(|_| "TOPIC".to_owned(), |topic| topic.to_string());
         Err(HttpError::invalid("topic", format!("belongs into the path when publishing: POST /alerts/{topic}")))
@@ -156,7 +161,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`HttpError::Invalid`] with the name.
-    pub fn finish(self, known: &str) -> Result<(), HttpError> {
+    pub(crate) fn finish(self, known: &str) -> Result<(), HttpError> {
         match self.0.into_iter().next() {
             None => Ok(()),
             Some((name, _)) => {
@@ -170,7 +175,7 @@ impl Parameters {
 ///
 /// # Errors
 /// [`HttpError::Malformed`] for a broken escape or what is not UTF-8.
-pub fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
+pub(crate) fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
     let malformed = || HttpError::Malformed(format!("{text:?} in the URL is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -191,7 +196,7 @@ pub fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
 ///
 /// # Errors
 /// [`HttpError::Invalid`] with the parameter's name.
-pub fn query(
+pub(crate) fn query(
     topic: Option<&str>,
     mut parameters: Parameters,
     headers: &HeaderMap,

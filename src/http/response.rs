@@ -16,7 +16,7 @@ use crate::service::{End, FAREWELL, Outlet, STALL, Stream};
 use crate::sse::{Bye, Format};
 
 /// What a handler answers with.
-pub enum Body {
+pub(crate) enum Body {
     /// All of it; none where there are no bytes.
     Whole(Option<Bytes>),
     /// A stream that has not begun.
@@ -26,7 +26,7 @@ pub enum Body {
 impl Body {
     /// No bytes.
     #[must_use]
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self::Whole(None)
     }
 }
@@ -36,7 +36,7 @@ const PIECES: usize = 2;
 
 /// A body as hyper writes it.
 #[derive(Debug)]
-pub enum Outgoing {
+pub(crate) enum Outgoing {
     /// All of it; none once it was taken.
     Whole(Option<Bytes>),
     /// Each message is sent on as it is; the end of the channel is the end of the body.
@@ -46,7 +46,7 @@ pub enum Outgoing {
 impl Outgoing {
     /// Begins a stream that goes out through hyper.
     #[must_use]
-    pub fn begin(stream: Box<Stream>) -> Self {
+    pub(crate) fn begin(stream: Box<Stream>) -> Self {
         let (blocks, body) = mpsc::channel(PIECES);
         tokio::spawn(stream.run(Channel(blocks)));
         Self::Blocks(body)
@@ -105,7 +105,7 @@ impl hyper::body::Body for Outgoing {
 
 /// The head of an answer whose body is a stream, as HTTP/1.1 writes it; `date` is that of the answer.
 #[must_use]
-pub fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
+pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
     let mut out = BytesMut::with_capacity(512);
     out.put_slice(b"HTTP/1.1 200 OK\r\n");
     for (name, value) in &head.headers {
@@ -122,7 +122,7 @@ pub fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
 
 /// A JSON answer.
 #[must_use]
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     // The bodies are our own plain types, which always serialise.
     let mut bytes = serde_json::to_vec(body).unwrap_or_default();
     // A shell's prompt begins on a line of its own.
@@ -132,7 +132,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 
 /// An answer that is there as a whole.
 #[must_use]
-pub fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::Whole(Some(bytes)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -142,7 +142,7 @@ pub fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Re
 
 /// The head of a stream; nothing between here and the reader may store or gather it.
 #[must_use]
-pub fn stream(format: Format, body: Body) -> Response<Body> {
+pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));

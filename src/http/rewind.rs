@@ -8,14 +8,14 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives `first` to the reader before anything that comes.
-pub struct Rewind<S> {
+pub(crate) struct Rewind<S> {
     first: Bytes,
     inner: S,
 }
 
 impl<S> Rewind<S> {
     /// Puts `first` back in front of the stream.
-    pub const fn new(first: Bytes, inner: S) -> Self {
+    pub(crate) const fn new(first: Bytes, inner: S) -> Self {
         Self { first, inner }
     }
 }

@@ -10,7 +10,7 @@ use crate::hooks::Sender;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// `PUT`, `POST /alerts`.
     Publish,
     /// `GET /alerts`.
@@ -113,7 +113,7 @@ static ROUTER: LazyLock<Router<&'static Path>> = LazyLock::new(|| {
 
 /// Where a request goes.
 #[derive(Debug)]
-pub struct Found<'a> {
+pub(crate) struct Found<'a> {
     /// What to do.
     pub route: Route,
     /// The variable part of the path, still percent-encoded.
@@ -123,7 +123,7 @@ pub struct Found<'a> {
 }
 
 /// All paths, with what each of their methods does.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])> {
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])> {
     PATHS.iter().map(|(path, entry)| (*path, entry.methods))
 }
 
@@ -131,7 +131,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])>
 ///
 /// # Errors
 /// [`HttpError::NotFound`], [`HttpError::NoDocumentation`] or [`HttpError::Method`].
-pub fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> Result<Found<'a>, HttpError> {
+pub(crate) fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> Result<Found<'a>, HttpError> {
     if path == "*" && method == Method::OPTIONS {
         return Ok(Found { route: Route::Options, argument: None, allow: "GET, HEAD, PUT, POST, DELETE, OPTIONS" });
     }

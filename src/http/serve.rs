@@ -36,7 +36,7 @@ use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
 use crate::service::{STALL, Service};
 
 /// Everything a connection needs; one for the whole server.
-pub struct Server {
+pub(crate) struct Server {
     service: Arc<Service>,
     settings: Arc<ArcSwap<Settings>>,
     tls: Option<Arc<Tls>>,
@@ -51,7 +51,7 @@ impl Server {
     ///
     /// # Errors
     /// Where the system has no descriptors or threads left.
-    pub fn new(
+    pub(crate) fn new(
         service: Arc<Service>,
         settings: Arc<ArcSwap<Settings>>,
         tls: Option<Arc<Tls>>,
@@ -65,7 +65,7 @@ impl Server {
     }
 
     /// Accepts on a TCP socket until [`stop`](Self::stop).
-    pub fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
+    pub(crate) fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
         let server = Arc::clone(self);
         self.tasks.spawn(async move {
             while let Some((stream, address)) = server.accept(&server.permits, || listener.accept()).await {
@@ -86,14 +86,14 @@ impl Server {
 
     /// Accepts requests with keys on a Unix socket, where a proxy on this machine hands them over, until
     /// [`stop`](Self::stop). Its connections count as those over TCP do.
-    pub fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
+    pub(crate) fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
         let permits = Arc::clone(&self.permits);
         self.serve_local(listener, Door::Http, permits);
     }
 
     /// Accepts on a Unix socket until [`stop`](Self::stop). Its connections do not count: an operator must get in
     /// when all else is full.
-    pub fn serve_unix(self: &Arc<Self>, listener: UnixListener, door: Door) {
+    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, door: Door) {
         self.serve_local(listener, door, Arc::new(Semaphore::new(256)));
     }
 
@@ -110,18 +110,18 @@ impl Server {
     }
 
     /// Leaves the watchdog's marker with the broadcast loops.
-    pub fn mark(&self, marker: u64) {
+    pub(crate) fn mark(&self, marker: u64) {
         self.broadcast.mark(marker);
     }
 
     /// The newest marker that all broadcast loops have met.
     #[must_use]
-    pub fn met(&self) -> u64 {
+    pub(crate) fn met(&self) -> u64 {
         self.broadcast.met()
     }
 
     /// Stops accepting, lets requests finish, and waits for all connections until the deadline. False if some were cut.
-    pub async fn stop(&self, deadline: Duration) -> bool {
+    pub(crate) async fn stop(&self, deadline: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
         let all_done = tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok();

@@ -17,13 +17,13 @@ use crate::service::Stream;
 
 /// The place where the stream waits for its socket.
 #[derive(Default)]
-pub struct Takeover {
+pub(crate) struct Takeover {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
     writing: AtomicBool,
 }
 
 /// A connection, and whether its socket may leave the runtime.
-pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// False where bytes are not written as they are.
     const IS_PLAIN: bool;
 
@@ -36,18 +36,18 @@ pub trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
 impl Takeover {
     /// Leaves a stream, and the head of its answer.
-    pub fn leave(&self, head: Parts, stream: Box<Stream>) {
+    pub(crate) fn leave(&self, head: Parts, stream: Box<Stream>) {
         *self.stream.lock() = Some((head, stream));
     }
 
     /// Notes whether the socket refuses what hyper wants to write.
-    pub fn set_writing(&self, writing: bool) {
+    pub(crate) fn set_writing(&self, writing: bool) {
         self.writing.store(writing, Ordering::Relaxed);
     }
 
     /// Takes the stream, once nothing else is to be written before it.
     #[must_use]
-    pub fn take(&self) -> Option<(Parts, Box<Stream>)> {
+    pub(crate) fn take(&self) -> Option<(Parts, Box<Stream>)> {
         if self.writing.load(Ordering::Relaxed) {
             return None;
         }

@@ -30,25 +30,25 @@ pub enum TlsError {
 }
 
 /// The acceptor in force; connections that are open keep theirs.
-pub struct Tls(ArcSwap<rustls::ServerConfig>);
+pub(crate) struct Tls(ArcSwap<rustls::ServerConfig>);
 
 impl Tls {
     /// Reads a PEM certificate chain and its key.
     ///
     /// # Errors
     /// [`TlsError`] names the file.
-    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub(crate) fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         Ok(Self(ArcSwap::new(read(cert, key)?)))
     }
 
     /// Puts another certificate and key into force.
-    pub fn replace(&self, new: &Self) {
+    pub(crate) fn replace(&self, new: &Self) {
         self.0.store(new.0.load_full());
     }
 
     /// For the next handshake.
     #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load_full())
     }
 }

@@ -28,14 +28,14 @@ use crate::sse::Format;
 
 use bell::Bell;
 use ring::Ring;
-pub use ring::{Chunk, Found, Listener};
+pub(crate) use ring::{Chunk, Found, Listener};
 use routes::{Filtered, Routes};
 use subscription::Place;
-pub use subscription::{Next, Reader, RingId, Subscription};
+pub(crate) use subscription::{Next, Reader, RingId, Subscription};
 
 /// The hub's limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Bytes of all rings together.
     pub memory: usize,
     /// Distinct subscriptions with a ring of their own.
@@ -46,7 +46,7 @@ pub struct Settings {
 
 /// The fan-out; cheap to clone.
 #[derive(Clone)]
-pub struct Hub(Arc<Shared>);
+pub(crate) struct Hub(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -71,7 +71,7 @@ struct Entry {
 impl Hub {
     /// A hub for a log whose newest id is `head`.
     #[must_use]
-    pub fn new(settings: Settings, head: Id) -> Self {
+    pub(crate) fn new(settings: Settings, head: Id) -> Self {
         let (routes, bells) = (Routes::default(), Routes::default());
         let state = State { settings, rings: HashMap::new(), owned: HashMap::new(), routes, bells };
         Self(Arc::new(Shared {
@@ -82,7 +82,7 @@ impl Hub {
     }
 
     /// Takes alerts of the log, in its order; the next call's are newer.
-    pub fn deliver(&self, alerts: &[Record]) {
+    pub(crate) fn deliver(&self, alerts: &[Record]) {
         let Some(last) = alerts.last() else { return };
         let state = self.0.state();
         let mut touched: Vec<Arc<Ring>> = Vec::new();
@@ -107,7 +107,7 @@ impl Hub {
 
     /// The log goes on behind this id and the feed has a break before it: every subscription finds its place lost, and
     /// goes on from the engine.
-    pub fn reset(&self, head: Id) {
+    pub(crate) fn reset(&self, head: Id) {
         let state = self.0.state();
         state.rings.values().for_each(|entry| entry.ring.forget());
         state.bells.each().for_each(|bell| bell.ring(head));
@@ -115,49 +115,49 @@ impl Hub {
     }
 
     /// Takes the watchdog's marker, which proves that the road up to here is open.
-    pub fn mark(&self, marker: u64) {
+    pub(crate) fn mark(&self, marker: u64) {
         drop(self.0.state());
         self.0.marker.send_replace(marker);
     }
 
     /// The newest marker that came through.
     #[must_use]
-    pub fn markers(&self) -> watch::Receiver<u64> {
+    pub(crate) fn markers(&self) -> watch::Receiver<u64> {
         self.0.marker.subscribe()
     }
 
     /// The newest id that the hub was fed with.
     #[must_use]
-    pub fn head(&self) -> Id {
+    pub(crate) fn head(&self) -> Id {
         *self.0.head.borrow()
     }
 
     /// Waits until it was fed with this id, which the log has given. Safe to cancel.
-    pub async fn reach(&self, id: Id) {
+    pub(crate) async fn reach(&self, id: Id) {
         self.0.reach(id).await;
     }
 
     /// A subscription from now on. `owner` is the key that asks, for its share of rings.
     #[must_use]
-    pub fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
+    pub(crate) fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
         let place = self.0.state().join(filter, format, owner);
         Subscription::new(Arc::clone(&self.0), place)
     }
 
     /// Puts new limits into force; the rings shrink as they are fed.
-    pub fn configure(&self, settings: Settings) {
+    pub(crate) fn configure(&self, settings: Settings) {
         self.0.state().settings = settings;
     }
 
     /// Distinct subscriptions with a ring of their own.
     #[must_use]
-    pub fn rings(&self) -> usize {
+    pub(crate) fn rings(&self) -> usize {
         self.0.state().rings.len()
     }
 
     /// Rings, and the bytes in them.
     #[must_use]
-    pub fn numbers(&self) -> (u64, u64) {
+    pub(crate) fn numbers(&self) -> (u64, u64) {
         let state = self.0.state();
         let bytes = state.rings.values().map(|entry| entry.ring.bytes() as u64).sum();
         (state.rings.len() as u64, bytes)

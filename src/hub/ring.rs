@@ -16,14 +16,14 @@ use crate::chunked;
 use crate::sse::Format;
 
 /// Hears that a ring has news; called under the hub's lock, so it only makes a note.
-pub trait Listener: Send + Sync {
+pub(crate) trait Listener: Send + Sync {
     /// The ring that was given this number has news.
     fn news(&self, number: u32);
 }
 
 /// What is found at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub(crate) enum Found {
     /// Some chunks.
     Chunks,
     /// Nothing yet.
@@ -34,7 +34,7 @@ pub enum Found {
 
 /// Whole blocks that go out together.
 #[derive(Clone, Debug)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The encoded blocks as one chunk of HTTP/1.1's chunked coding.
     pub wire: Bytes,
     /// How many alerts they are.
@@ -48,7 +48,7 @@ pub struct Chunk {
 impl Chunk {
     /// The encoded blocks alone, for a road with a framing of its own.
     #[must_use]
-    pub fn blocks(&self) -> Bytes {
+    pub(crate) fn blocks(&self) -> Bytes {
         chunked::content(&self.wire)
     }
 }

@@ -12,7 +12,7 @@ use crate::sse::Format;
 
 /// What a subscriber finds next.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// Blocks to send.
     Chunk(Chunk),
     /// Nothing to send; all up to this id was delivered or filtered out.
@@ -23,10 +23,10 @@ pub enum Next {
 
 /// Tells rings apart while they live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RingId(usize);
+pub(crate) struct RingId(usize);
 
 /// A cursor in a ring, or, beyond the cap on rings, just in the log, with a bell.
-pub struct Subscription {
+pub(crate) struct Subscription {
     hub: Arc<Shared>,
     place: Place,
     joined: Id,
@@ -48,7 +48,7 @@ impl Place {
 }
 
 /// A ring as a broadcast loop holds it, for all its subscribers there: it is read by position, and says when it has news.
-pub struct Reader {
+pub(crate) struct Reader {
     hub: Arc<Shared>,
     ring: Arc<Ring>,
     listener: Arc<dyn Listener>,
@@ -63,13 +63,13 @@ impl Subscription {
 
     /// All after this id comes through the subscription; all up to it is the engine's to replay.
     #[must_use]
-    pub const fn joined(&self) -> Id {
+    pub(crate) const fn joined(&self) -> Id {
         self.joined
     }
 
     /// The ring and the position in it; none beyond the cap on rings.
     #[must_use]
-    pub fn place(&self) -> Option<(RingId, u64)> {
+    pub(crate) fn place(&self) -> Option<(RingId, u64)> {
         match &self.place {
             Place::Ring { ring, position, .. } => Some((RingId(Arc::as_ptr(ring) as usize), *position)),
             Place::Log { .. } => None,
@@ -78,7 +78,7 @@ impl Subscription {
 
     /// A hold on the ring for a loop, which knows it by `number`; none beyond the cap on rings.
     #[must_use]
-    pub fn reader(&self, listener: Arc<dyn Listener>, number: u32) -> Option<Reader> {
+    pub(crate) fn reader(&self, listener: Arc<dyn Listener>, number: u32) -> Option<Reader> {
         let Place::Ring { ring, .. } = &self.place else { return None };
         self.hub.state().hold(ring);
         ring.add_listener(Arc::clone(&listener), number);
@@ -86,13 +86,13 @@ impl Subscription {
     }
 
     /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
-    pub async fn reach(&mut self, id: Id) {
+    pub(crate) async fn reach(&mut self, id: Id) {
         self.hub.reach(id).await;
         self.rejoin();
     }
 
     /// Skips to the newest, and returns the new [`joined`](Self::joined).
-    pub fn rejoin(&mut self) -> Id {
+    pub(crate) fn rejoin(&mut self) -> Id {
         // Under the hub's lock, or an alert could fall between the position and the head.
         let _feeding = self.hub.state();
         if let Place::Ring { ring, position, .. } = &mut self.place {
@@ -103,8 +103,7 @@ impl Subscription {
     }
 
     /// What comes next, without waiting.
-    #[expect(clippy::should_implement_trait, reason = "it never ends, so it is no iterator")]
-    pub fn next(&mut self) -> Next {
+    pub(crate) fn next(&mut self) -> Next {
         // Before the look into the ring: an alert that is fed in between is behind this head.
         let head = *self.hub.head.borrow();
         match &mut self.place {
@@ -130,7 +129,7 @@ impl Subscription {
     }
 
     /// Waits until [`next`](Self::next) may find something else. Safe to cancel.
-    pub async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         let gone = match &mut self.place {
             Place::Ring { wake, .. } => wake.changed().await.is_err(),
             Place::Log { rung, .. } => rung.changed().await.is_err(),
@@ -154,18 +153,18 @@ impl Drop for Subscription {
 impl Reader {
     /// How its blocks are written.
     #[must_use]
-    pub fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> Format {
         self.ring.format()
     }
 
     /// Appends the chunks from `position` on, one at the least and about `most` bytes.
-    pub fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
+    pub(crate) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
         self.ring.read(position, most, |chunk| into.push(chunk))
     }
 
     /// The position behind the newest chunk, and an id up to which whoever stands there has had everything.
     #[must_use]
-    pub fn end(&self) -> (u64, Id) {
+    pub(crate) fn end(&self) -> (u64, Id) {
         // The id first: an alert that is fed in between is behind it.
         let head = *self.hub.head.borrow();
         (self.ring.end(), head)

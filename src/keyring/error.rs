@@ -59,7 +59,7 @@ pub enum KeyringError {
 
 /// Why a secret was refused; only the log tells these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
+pub(crate) enum VerifyError {
     /// Too many verifications wait.
     #[error("too many verifications wait")]
     Busy,

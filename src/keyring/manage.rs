@@ -28,7 +28,7 @@ const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// Keys taken over.
     pub added: usize,
     /// Keys that were there already.
@@ -40,7 +40,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Invalid`], or where the store cannot be written.
-    pub fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+    pub(crate) fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
         let invalid = |field: &str, reason: &str| KeyringError::Invalid { field: field.into(), reason: reason.into() };
         if !is_user(&new.user) {
             return Err(invalid("user", "a user name is 1 to 64 characters of A-Z a-z 0-9 . _ -"));
@@ -101,7 +101,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::NotFound`], or where the store cannot be written.
-    pub fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
+    pub(crate) fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
         self.change(now_ms, |records| {
             let is_id = records.iter().any(|record| record.id == id_or_user);
             let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(records)
@@ -119,7 +119,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
-    pub fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
+    pub(crate) fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
         let overlap = overlap.unwrap_or(OVERLAP);
         if overlap > MAX_SECONDS {
             return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
@@ -173,7 +173,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
-    pub fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
+    pub(crate) fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
         let mut ids = Vec::new();
         let read = store::parse(file).unwrap_or_else(|| {
             origin::read(file, now_ms, || {

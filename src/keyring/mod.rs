@@ -24,20 +24,20 @@ use zeroize::Zeroizing;
 
 use crate::api::KeyInfo;
 use crate::key::Grant;
-pub use error::{KeyringError, VerifyError};
-pub use manage::Imported;
+pub(crate) use error::{KeyringError, VerifyError};
+pub(crate) use manage::Imported;
 use place::Place;
-pub use place::{Change, Kept, Vault};
+pub(crate) use place::{Change, Kept, Vault};
 use record::Record;
 use store::Store;
 use verify::{Fingerprint, Lane};
 
 /// Keys in all.
-pub const MAX_KEYS: usize = 10_000;
+pub(crate) const MAX_KEYS: usize = 10_000;
 
 /// What becomes of a key.
 #[derive(Clone, Debug)]
-pub enum KeyState {
+pub(crate) enum KeyState {
     /// It works, until then.
     Active {
         /// Milliseconds since 1970.
@@ -53,7 +53,7 @@ pub enum KeyState {
 
 /// What a node may say of the keys that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// Nothing: it has not reached them, or not for too long.
     Blind,
     /// That they worked a moment ago, but not whether another one does.
@@ -64,7 +64,7 @@ pub enum Standing {
 
 /// Where the keys lie and how they are hashed.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The directory of `auth.json`; made if missing.
     pub directory: PathBuf,
     /// PBKDF2 iterations of new keys.
@@ -102,10 +102,11 @@ struct Keys {
 }
 
 /// In words, why nobody can be let in.
-pub const BLIND: &str = "the keys of the fleet are out of reach: look into the journal, after Redis and [engine.redis]";
+pub(crate) const BLIND: &str =
+    "the keys of the fleet are out of reach: look into the journal, after Redis and [engine.redis]";
 
 /// The keys.
-pub struct Keyring {
+pub(crate) struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
     /// `alertctl` holds one.
     place: Mutex<Box<Place>>,
@@ -130,7 +131,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Where the store is locked, foreign or cannot be read.
-    pub fn open(settings: &Settings) -> Result<Self, KeyringError> {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, KeyringError> {
         let store = Store::open(&settings.directory)?;
         let keyring = Self::new(settings, Place::File(store), Standing::Current)?;
         keyring.reload()?;
@@ -141,7 +142,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Where there is no randomness.
-    pub fn shared(settings: &Settings, vault: Arc<dyn Vault>) -> Result<Self, KeyringError> {
+    pub(crate) fn shared(settings: &Settings, vault: Arc<dyn Vault>) -> Result<Self, KeyringError> {
         Self::new(settings, Place::Shared { vault, kept: Kept::default() }, Standing::Blind)
     }
 
@@ -164,7 +165,7 @@ impl Keyring {
     }
 
     /// Notes whether the vault is in reach. Who is blind forgets what it knew, and the streams of these keys learn so.
-    pub fn set_standing(&self, standing: Standing) {
+    pub(crate) fn set_standing(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Release);
         if standing == Standing::Blind {
             let known = std::mem::take(&mut *self.keys.write());
@@ -176,25 +177,25 @@ impl Keyring {
 
     /// The revision of a vault's keys that is in force here; 0 for a file. Never blocks.
     #[must_use]
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
     /// PBKDF2 runs since start.
     #[must_use]
-    pub fn derivations(&self) -> u64 {
+    pub(crate) fn derivations(&self) -> u64 {
         self.derivations.load(Ordering::Relaxed)
     }
 
     /// Distinct secrets that are being verified or wait for it: of alertd's own keys, and of those taken over.
     #[must_use]
-    pub fn waiting(&self) -> [usize; 2] {
+    pub(crate) fn waiting(&self) -> [usize; 2] {
         [self.own.waiting(), self.origin.waiting()]
     }
 
     /// Whether it does not know its keys, not even as they were a while ago.
     #[must_use]
-    pub fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         !self.may(Standing::CutOff)
     }
 
@@ -202,7 +203,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Away`] where they are not known.
-    pub fn list(&self) -> Result<Vec<KeyInfo>, KeyringError> {
+    pub(crate) fn list(&self) -> Result<Vec<KeyInfo>, KeyringError> {
         if self.is_blind() {
             return Err(KeyringError::Away(BLIND.into()));
         }
@@ -217,19 +218,13 @@ impl Keyring {
 
     /// How many keys there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.read().by_id.len()
-    }
-
-    /// Whether there is no key.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// News of a key; [`KeyState::Revoked`] at once where there is none of that id.
     #[must_use]
-    pub fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
+    pub(crate) fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read();
         let none = || if self.is_blind() { KeyState::Unknown } else { KeyState::Revoked };
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
@@ -240,7 +235,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Where they cannot be read; the keys stay as they are.
-    pub fn reload(&self) -> Result<usize, KeyringError> {
+    pub(crate) fn reload(&self) -> Result<usize, KeyringError> {
         self.take_up(&mut self.place.lock())
     }
 

@@ -9,7 +9,7 @@ use super::store::Store;
 use super::{KeyringError, MAX_KEYS};
 
 /// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
-pub trait Vault: Send + Sync {
+pub(crate) trait Vault: Send + Sync {
     /// What it is, in words.
     fn name(&self) -> String;
 
@@ -29,7 +29,7 @@ pub trait Vault: Send + Sync {
 
 /// The content of a [`Vault`].
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Grows with each change.
     pub revision: u64,
     /// Each key as JSON, by id.
@@ -40,7 +40,7 @@ pub struct Kept {
 
 /// A change of what a [`Vault`] keeps.
 #[derive(Clone, Debug, Default)]
-pub struct Change {
+pub(crate) struct Change {
     /// To be kept, by id.
     pub put: Vec<(String, String)>,
     /// To be kept no longer.

@@ -299,7 +299,7 @@ impl Vault for Slow {
 
     fn load(&self) -> Result<Kept, String> {
         self.asked.send(()).map_err(|error| error.to_string())?;
-        self.answer.lock().unwrap().recv().map_err(|error| error.to_string())?;
+        self.answer.lock().recv().map_err(|error| error.to_string())?;
         Ok(Kept { revision: 6, ..Kept::default() })
     }
 

@@ -86,7 +86,7 @@ impl Drop for Seat<'_> {
 impl Keyring {
     /// The grant of a secret that was verified before; never a derivation.
     #[must_use]
-    pub fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
+    pub(crate) fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
         if !self.may(Standing::CutOff) {
             return None;
         }
@@ -99,7 +99,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`VerifyError`].
-    pub async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+    pub(crate) async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
         if !self.may(Standing::Current) {
             return Err(VerifyError::Away);
         }

@@ -27,7 +27,7 @@ use tracing_subscriber::{Registry, reload};
 
 use queue::Queue;
 use record::Record;
-pub use tracing::Level;
+pub(crate) use tracing::Level;
 
 /// The target of mirrored alerts, which pass at any level: they were asked for by `log.mirror_alerts`.
 const ALERTS: &str = "alertd::alert";
@@ -36,7 +36,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// Where events go, as `log.target` has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The journal where standard error is connected to it, else standard error. Never syslog: nothing tells that
     /// somebody reads `/dev/log`, while whoever started the process sees its standard error.
     #[default]
@@ -51,7 +51,7 @@ pub enum Target {
 
 /// What [`start`] needs to know.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where to.
     pub target: Target,
     /// How much of alertd's own events.
@@ -85,20 +85,20 @@ pub enum LogError {
 
 /// Changes the level of running logging; writes out the queue when dropped.
 #[derive(Debug)]
-pub struct Handle {
+pub(crate) struct Handle {
     queue: Arc<Queue>,
     filter: reload::Handle<Targets, Registry>,
 }
 
 impl Handle {
     /// Puts another level into force, at once and for all threads.
-    pub fn set_level(&self, level: Level) {
+    pub(crate) fn set_level(&self, level: Level) {
         // Fails only where the subscriber is gone, and then there is nothing to filter.
         let _ = self.filter.reload(filter(level));
     }
 
     /// Waits until everything said so far is written, one second at most; false if that was not enough.
-    pub fn flush(&self) -> bool {
+    pub(crate) fn flush(&self) -> bool {
         self.queue.flush(FLUSH)
     }
 }
@@ -113,7 +113,7 @@ impl Drop for Handle {
 ///
 /// # Errors
 /// [`LogError`]: the sink that was asked for is not there, or logging runs already. `Auto` and `Stderr` need no sink.
-pub fn start(settings: Settings) -> Result<Handle, LogError> {
+pub(crate) fn start(settings: Settings) -> Result<Handle, LogError> {
     let sink = sink::open(&settings)?;
     let queue = Arc::new(Queue::default());
     let (subscriber, filter) = subscriber(Arc::clone(&queue), settings.level);

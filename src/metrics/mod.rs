@@ -15,7 +15,7 @@ use catalogue::Catalogue;
 
 /// How the metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposition {
+pub(crate) enum Exposition {
     /// The text format that every version of Prometheus reads.
     Classic,
     /// OpenMetrics 1.0, for who asks for it.
@@ -25,7 +25,7 @@ pub enum Exposition {
 impl Exposition {
     /// The form for these `Accept` headers: OpenMetrics where it is named, with whatever weight. Nobody is turned away.
     #[must_use]
-    pub fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn choose<'a>(accept: impl IntoIterator<Item = &'a str>) -> Self {
         let mut ranges = accept.into_iter().flat_map(|header| header.split(',')).map(str::trim);
         let named = ranges.any(|range| {
             let mut parts = range.split(';').map(str::trim);
@@ -37,7 +37,7 @@ impl Exposition {
 
     /// The media type of the answer.
     #[must_use]
-    pub const fn content_type(self) -> &'static str {
+    pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -46,7 +46,7 @@ impl Exposition {
 
     /// Writes what was measured.
     #[must_use]
-    pub fn write(self, measured: Measurements) -> String {
+    pub(crate) fn write(self, measured: Measurements) -> String {
         let mut registry = Registry::with_prefix("alertd");
         registry.register_collector(Box::new(Catalogue(measured)));
         let mut text = String::with_capacity(16 << 10);

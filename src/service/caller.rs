@@ -11,7 +11,7 @@ use crate::keyring::VerifyError;
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// A verified key.
     Key(Arc<Grant>),
     /// The control socket: file permissions are the credential, everything is allowed.
@@ -68,7 +68,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::Unauthorized`] for every reason alike, which only the log tells apart; [`Refusal::TooMany`] for an
     /// address with too many failures; [`Refusal::Unavailable`] where too many keys wait to be verified.
-    pub async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+    pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             self.numbers.attempt(Attempt::Remembered);
@@ -108,7 +108,7 @@ impl Service {
     }
 
     /// Refuses a request that came without a key.
-    pub fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
+    pub(crate) fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
         self.refused_key(peer, Attempt::Missing, "no key was sent");
         Refusal::Unauthorized
     }
@@ -126,7 +126,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::PublishOnly`] on the publish socket.
-    pub fn health(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub(crate) fn health(&self, caller: &Caller) -> Result<(), Refusal> {
         match caller {
             Caller::Publisher => Err(Refusal::PublishOnly),
             _ => Ok(()),

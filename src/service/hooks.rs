@@ -24,7 +24,7 @@ const GITHUB: &str = "(github hook)";
 
 /// What GitHub may do.
 #[derive(Clone, Debug)]
-pub struct GitHub {
+pub(crate) struct GitHub {
     /// What it signs with.
     pub secret: Secret,
     /// Where it may publish.
@@ -55,7 +55,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] where none becomes free in time.
-    pub async fn hook_place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+    pub(crate) async fn hook_place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
         Payloads::enter(&self.payloads.with_key).await
     }
 
@@ -64,7 +64,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::NotFound`] where no secret is configured, [`Refusal::TooMany`] for an address with too many failures, else
     /// as [`hook_place`](Self::hook_place).
-    pub async fn signed_place(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
+    pub(crate) async fn signed_place(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
         self.github()?;
         self.may_try_keys(peer)?;
         Payloads::enter(&self.payloads.signed).await
@@ -74,7 +74,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::Signature`], [`Refusal::NotFound`].
-    pub fn authenticate_github(
+    pub(crate) fn authenticate_github(
         &self,
         signature: Option<&str>,
         body: &[u8],
@@ -92,7 +92,7 @@ impl Service {
 
     /// Notes that the body of somebody who says to be GitHub was too large or did not come: until it is known who sends, that
     /// is a place that somebody takes.
-    pub fn unsigned_body(&self, peer: Option<IpAddr>) {
+    pub(crate) fn unsigned_body(&self, peer: Option<IpAddr>) {
         self.refused_key(peer, Attempt::BadSignature, "the body of a signed hook is too large or did not come");
     }
 

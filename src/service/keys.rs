@@ -12,7 +12,7 @@ impl Service {
     ///
     /// # Errors
     /// As the caller's key has it.
-    pub fn may_manage(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub(crate) fn may_manage(&self, caller: &Caller) -> Result<(), Refusal> {
         caller.require(Scope::Admin)
     }
 
@@ -20,7 +20,7 @@ impl Service {
     ///
     /// # Errors
     /// As the caller's key has it, [`Refusal::Unavailable`] where they are not known.
-    pub fn keys(&self, caller: &Caller) -> Result<Vec<KeyInfo>, Refusal> {
+    pub(crate) fn keys(&self, caller: &Caller) -> Result<Vec<KeyInfo>, Refusal> {
         caller.require(Scope::Admin)?;
         Ok(self.keyring.list()?)
     }
@@ -30,7 +30,7 @@ impl Service {
     /// # Errors
     /// As the caller's key has it, [`Refusal::Invalid`] for what a key cannot be, [`Refusal::Unavailable`] where the
     /// store cannot be written.
-    pub async fn add_key(&self, caller: &Caller, new: NewKey) -> Result<CreatedKey, Refusal> {
+    pub(crate) async fn add_key(&self, caller: &Caller, new: NewKey) -> Result<CreatedKey, Refusal> {
         let created = self.change(caller, move |keyring, now_ms| keyring.add(new, now_ms)).await?;
         tracing::info!(user = created.key.user, key = created.key.id, by = caller.name(), "key added");
         Ok(created)
@@ -40,7 +40,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`add_key`](Self::add_key), and [`Refusal::NotFound`].
-    pub async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Vec<KeyInfo>, Refusal> {
+    pub(crate) async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Vec<KeyInfo>, Refusal> {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
         for key in &revoked {
             tracing::info!(
@@ -58,7 +58,12 @@ impl Service {
     ///
     /// # Errors
     /// As [`revoke_key`](Self::revoke_key).
-    pub async fn rotate_key(&self, caller: &Caller, id: String, overlap: Option<u64>) -> Result<CreatedKey, Refusal> {
+    pub(crate) async fn rotate_key(
+        &self,
+        caller: &Caller,
+        id: String,
+        overlap: Option<u64>,
+    ) -> Result<CreatedKey, Refusal> {
         let old = id.clone();
         let created = self.change(caller, move |keyring, now_ms| keyring.rotate(&id, overlap, now_ms)).await?;
         tracing::info!(user = created.key.user, key = created.key.id, old, by = caller.name(), "key rotated");
@@ -69,7 +74,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`add_key`](Self::add_key).
-    pub async fn import_keys(&self, caller: &Caller, file: bytes::Bytes) -> Result<Imported, Refusal> {
+    pub(crate) async fn import_keys(&self, caller: &Caller, file: bytes::Bytes) -> Result<Imported, Refusal> {
         let imported = self.change(caller, move |keyring, now_ms| keyring.import(&file, now_ms)).await?;
         tracing::info!(added = imported.added, skipped = imported.skipped, by = caller.name(), "keys imported");
         Ok(imported)

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 /// A rate for each key: `burst` at once, then one each `burst`-th of `per`. Bounded: at most [`Rate::MOST`] keys are
 /// remembered, and those that are back at rest are forgotten first.
 pub(super) struct Rate<K> {
@@ -109,7 +111,6 @@ mod tests {
         for key in 0..=Rate::<usize>::MOST {
             rate.take(key, 1, Duration::from_secs(60), start).unwrap();
         }
-        assert!(rate.whole_at.lock().unwrap().len() <= Rate::<usize>::MOST);
+        assert!(rate.whole_at.lock().len() <= Rate::<usize>::MOST);
     }
 }
-use parking_lot::Mutex;

@@ -20,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is measured; counters are those since the start.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the metrics say of each what it means")]
-pub struct Measurements {
+pub(crate) struct Measurements {
     pub version: &'static str,
     pub started: Duration,
     pub is_live: bool,
@@ -53,7 +52,7 @@ impl Service {
     ///
     /// # Errors
     /// As the caller's key has it.
-    pub async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
+    pub(crate) async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
         caller.require(Scope::Metrics)?;
         let patient = tokio::time::timeout(PATIENCE, async { (self.engine.stats().await, self.lag().await) });
         let (store, lag) = patient.await.ok().unzip();

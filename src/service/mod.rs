@@ -35,26 +35,26 @@ use crate::key::Scope;
 use crate::keyring::{BLIND, Keyring};
 use crate::sse::Bye;
 
-pub use caller::Caller;
+pub(crate) use caller::Caller;
 use caller::may_read;
-pub use hooks::GitHub;
+pub(crate) use hooks::GitHub;
 use hooks::Payloads;
 use limit::Rate;
-pub use measure::Measurements;
+pub(crate) use measure::Measurements;
 use numbers::Attempt;
-pub use numbers::Numbers;
-pub use outlet::{End, FAREWELL, Outlet, STALL};
-pub use pace::Pace;
+pub(crate) use numbers::Numbers;
+pub(crate) use outlet::{End, FAREWELL, Outlet, STALL};
+pub(crate) use pace::Pace;
 use places::Places;
-pub use places::{Place, PlaceOwner, Road};
-pub use read::{HistoryPage, Query};
-pub use refusal::Refusal;
-pub use stream::{Cohort, Live, Stream};
+pub(crate) use places::{Place, PlaceOwner, Road};
+pub(crate) use read::Query;
+pub(crate) use refusal::Refusal;
+pub(crate) use stream::{Cohort, Live, Stream};
 use tickets::Tickets;
 
 /// What may change at a reload.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `prod` or `dev`.
     pub stage: String,
     /// How old a `latest` alert may be.
@@ -82,10 +82,10 @@ pub struct Settings {
 }
 
 /// Asks the daemon to read its configuration again; the answer is what to know of it, or all errors.
-pub type ReloadRequest = oneshot::Sender<Result<Reloaded, Vec<String>>>;
+pub(crate) type ReloadRequest = oneshot::Sender<Result<Reloaded, Vec<String>>>;
 
 /// The use cases; shared by all connections.
-pub struct Service {
+pub(crate) struct Service {
     engine: Engine,
     hub: Hub,
     keyring: Arc<Keyring>,
@@ -109,7 +109,7 @@ pub struct Service {
 impl Service {
     /// Joins the parts. `reload` reaches the daemon.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         engine: Engine,
         hub: Hub,
         keyring: Arc<Keyring>,
@@ -140,29 +140,29 @@ impl Service {
 
     /// Milliseconds since 1970.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         (self.clock)()
     }
 
     /// The counters.
     #[must_use]
-    pub fn numbers(&self) -> &Numbers {
+    pub(crate) fn numbers(&self) -> &Numbers {
         &self.numbers
     }
 
     /// Where the broadcast loops say whether they are behind.
     #[must_use]
-    pub fn pace(&self) -> &Pace {
+    pub(crate) fn pace(&self) -> &Pace {
         &self.pace
     }
 
     /// Puts new settings into force for whatever begins from now on.
-    pub fn configure(&self, settings: Settings) {
+    pub(crate) fn configure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
     }
 
     /// Ends all streams, and each that is opened from now on, with this reason.
-    pub fn drain(&self, bye: Bye) {
+    pub(crate) fn drain(&self, bye: Bye) {
         self.drain.send_replace(Some(bye));
     }
 
@@ -170,7 +170,7 @@ impl Service {
     ///
     /// # Errors
     /// As the key has it.
-    pub async fn status(&self, caller: &Caller) -> Result<Status, Refusal> {
+    pub(crate) async fn status(&self, caller: &Caller) -> Result<Status, Refusal> {
         caller.require(Scope::Admin)?;
         let settings = self.settings.load_full();
         let (subscriptions, bytes) = self.hub.numbers();
@@ -197,13 +197,13 @@ impl Service {
 
     /// Open streams.
     #[must_use]
-    pub fn streams(&self) -> u64 {
+    pub(crate) fn streams(&self) -> u64 {
         self.streams.open().into()
     }
 
     /// Why publishing would fail now, if it would.
     #[must_use]
-    pub fn not_ready(&self) -> Option<String> {
+    pub(crate) fn not_ready(&self) -> Option<String> {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
@@ -211,13 +211,13 @@ impl Service {
     }
 
     /// Notes whether the watchdog's marker came through in time.
-    pub fn set_stuck(&self, stuck: bool) {
+    pub(crate) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
     }
 
     /// False only where a restart would help.
     #[must_use]
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         !self.stuck.load(Ordering::Relaxed)
     }
 
@@ -225,7 +225,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::ControlOnly`] for a key; [`Refusal::Invalid`] with all reasons where the new configuration is refused.
-    pub async fn reload(&self, caller: &Caller) -> Result<Reloaded, Refusal> {
+    pub(crate) async fn reload(&self, caller: &Caller) -> Result<Reloaded, Refusal> {
         if !matches!(caller, Caller::Control) {
             return Err(Refusal::ControlOnly);
         }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 /// Counters since start; written by all without a lock, read by the status and the metrics.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub(crate) struct Numbers {
     pub(super) accepted: Classes,
     pub(super) publish_failures: AtomicU64,
     pub(super) delivered: AtomicU64,
@@ -121,7 +121,7 @@ impl Numbers {
     }
 
     /// Notes alerts that came in at the same time and went out live, by now.
-    pub fn delivered(&self, alerts: u64, received_ms: u64, now_ms: u64) {
+    pub(crate) fn delivered(&self, alerts: u64, received_ms: u64, now_ms: u64) {
         self.delivered.fetch_add(alerts, Ordering::Relaxed);
         self.latency.observe(Duration::from_millis(now_ms.saturating_sub(received_ms)), alerts);
     }
@@ -149,7 +149,7 @@ impl Numbers {
     }
 
     /// Notes the end of a stream.
-    pub fn stream_ended(&self, end: End) {
+    pub(crate) fn stream_ended(&self, end: End) {
         if end == End::Bye(Bye::Slow) {
             tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
         }
@@ -165,12 +165,12 @@ impl Numbers {
 
     /// Streams ended because their reader was too slow.
     #[must_use]
-    pub fn ended_slow(&self) -> u64 {
+    pub(crate) fn ended_slow(&self) -> u64 {
         self.ended().find(|(end, _)| *end == End::Bye(Bye::Slow)).map_or(0, |(_, count)| count)
     }
 
     /// Notes where the counters stand; called every few seconds by the daemon.
-    pub fn sample(&self, now: Instant) {
+    pub(crate) fn sample(&self, now: Instant) {
         let mut samples = self.samples.lock();
         while samples.front().is_some_and(|(at, ..)| now.duration_since(*at) > Self::WINDOW) {
             samples.pop_front();
@@ -180,7 +180,7 @@ impl Numbers {
 
     /// The counters, and the rates since the oldest sample.
     #[must_use]
-    pub fn traffic(&self, now: Instant) -> TrafficStatus {
+    pub(crate) fn traffic(&self, now: Instant) -> TrafficStatus {
         let (published, delivered) = (self.accepted.total(), self.delivered.load(Ordering::Relaxed));
         let oldest = self.samples.lock().front().copied();
         let rate = |count: u64, then: u64, seconds: f64| (count - then) as f64 / seconds.max(1.0);

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::sse::Bye;
 
 /// A reader that takes nothing for so long is too slow.
-pub const STALL: Duration = Duration::from_secs(30);
+pub(crate) const STALL: Duration = Duration::from_secs(30);
 /// How long the last words may take.
-pub const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a stream goes on no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The reader is gone: nobody is left to tell.
     Gone,
     /// The server ends it, and says why.
@@ -37,7 +37,7 @@ impl End {
 
     /// One word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::Bye(bye) => bye.as_str(),
@@ -46,7 +46,7 @@ impl End {
 }
 
 /// The way to the reader.
-pub trait Outlet: Send {
+pub(crate) trait Outlet: Send {
     /// Sends what goes before the stream, at once.
     fn begin(&mut self) -> impl Future<Output = Result<(), End>> + Send;
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 const HOLD: Duration = Duration::from_millis(50);
 
 /// How many loops are behind.
-pub struct Pace(watch::Sender<usize>);
+pub(crate) struct Pace(watch::Sender<usize>);
 
 impl Default for Pace {
     fn default() -> Self {
@@ -24,7 +24,7 @@ impl Default for Pace {
 
 impl Pace {
     /// A loop falls behind, or has caught up again; each says so once.
-    pub fn set_behind(&self, behind: bool) {
+    pub(crate) fn set_behind(&self, behind: bool) {
         self.0.send_modify(|loops| *loops = if behind { *loops + 1 } else { loops.saturating_sub(1) });
     }
 

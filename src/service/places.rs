@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// What carries a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Road {
+pub(crate) enum Road {
     /// A broadcast loop, on a socket of its own.
     Loop,
     /// A task: TLS, HTTP/2, HTTP/1.0, and every stream that is being replayed from the log.
@@ -21,7 +21,7 @@ pub enum Road {
 impl Road {
     /// One word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Loop => "loop",
             Self::Task => "task",
@@ -55,11 +55,11 @@ struct Tally {
 }
 
 /// The place of one open stream; it is given back when dropped.
-pub struct Place(Arc<Tally>);
+pub(crate) struct Place(Arc<Tally>);
 
 /// Tells the keys that have places of one kind apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PlaceOwner(usize);
+pub(crate) struct PlaceOwner(usize);
 
 /// Which limit has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +125,12 @@ impl Places {
 impl Place {
     /// Whose it is.
     #[must_use]
-    pub fn owner(&self) -> PlaceOwner {
+    pub(crate) fn owner(&self) -> PlaceOwner {
         PlaceOwner(Arc::as_ptr(&self.0) as usize)
     }
 
     /// Something else carries the stream from now on; its owner is another then.
-    pub fn move_to(&mut self, road: Road) {
+    pub(crate) fn move_to(&mut self, road: Road) {
         let (format, before) = KINDS[self.0.kind];
         if before != road {
             let places = Arc::clone(&self.0.places);
@@ -166,7 +166,7 @@ mod tests {
         drop(first);
         let again = places.enter("k", Format::Ndjson, 1, 2).ok().unwrap();
         drop((again, other));
-        assert!(places.open() == 0 && places.keys.lock().unwrap().is_empty());
+        assert!(places.open() == 0 && places.keys.lock().is_empty());
     }
 
     #[test]
@@ -188,6 +188,6 @@ mod tests {
             assert_eq!(kind(format, road), number);
         }
         drop((one, two, lines));
-        assert!(places.by_kind() == [0; 4] && places.keys.lock().unwrap().is_empty());
+        assert!(places.by_kind() == [0; 4] && places.keys.lock().is_empty());
     }
 }

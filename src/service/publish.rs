@@ -13,7 +13,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
-    pub fn may_publish(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub(crate) fn may_publish(&self, caller: &Caller) -> Result<(), Refusal> {
         caller.require(Scope::Publish)?;
         let rate = self.settings.load().publish_rate;
         let limited = !matches!(caller, Caller::Control);
@@ -34,7 +34,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::Scope`] or [`Refusal::Topic`] where the key does not reach, [`Refusal::Conflict`] for a reused
     /// idempotency key, [`Refusal::Unavailable`] where the outcome is unknown.
-    pub async fn publish(&self, caller: &Caller, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
+    pub(crate) async fn publish(&self, caller: &Caller, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
         self.pace.keep().await;
@@ -48,7 +48,7 @@ impl Service {
     ///
     /// # Errors
     /// As [`publish`](Self::publish), but for the conflict: what a hook repeats is no contradiction.
-    pub async fn publish_all(&self, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
+    pub(crate) async fn publish_all(&self, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
         for entry in &entries {
             caller.require_topics(&[Pattern::Exact(entry.draft.topic().clone())])?;
         }

@@ -15,7 +15,7 @@ use crate::sse::{Format, Gap};
 
 /// What a stream or a page asks for.
 #[derive(Clone, Debug)]
-pub struct Query {
+pub(crate) struct Query {
     /// Topics; never empty.
     pub patterns: Vec<Pattern>,
     /// The least level.
@@ -30,7 +30,7 @@ pub struct Query {
 
 /// A page of history.
 #[derive(Debug)]
-pub struct HistoryPage {
+pub(crate) struct HistoryPage {
     /// Oldest first.
     pub records: Vec<Record>,
     /// Cursor of the next page, exclusive.
@@ -47,7 +47,7 @@ impl Service {
     ///
     /// # Errors
     /// As the key and the limits have it. An engine that is away is no error: the stream waits for it.
-    pub fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Stream, Refusal> {
+    pub(crate) fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Stream, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
@@ -93,7 +93,7 @@ impl Service {
     ///
     /// # Errors
     /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
-    pub async fn history(&self, caller: &Caller, query: Query) -> Result<HistoryPage, Refusal> {
+    pub(crate) async fn history(&self, caller: &Caller, query: Query) -> Result<HistoryPage, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
@@ -116,7 +116,7 @@ impl Service {
     ///
     /// # Errors
     /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
-    pub async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
+    pub(crate) async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
         caller.require(Scope::Subscribe)?;
         let patterns = match caller {
             Caller::Key(grant) => &grant.topics[..],

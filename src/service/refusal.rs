@@ -11,7 +11,7 @@ use super::tickets::TicketError;
 
 /// A refusal with its remedy, for the one who asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// No key, or none that works; one wording for all, so that nothing is learnt by trying.
     #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
     Unauthorized,

@@ -28,7 +28,7 @@ const PAGE: (usize, usize) = (500, 64 << 10);
 const AWAY: Duration = Duration::from_millis(500);
 
 /// What streams of one key and filter have in common.
-pub struct Cohort {
+pub(crate) struct Cohort {
     pub(super) engine: Engine,
     pub(super) hub: Hub,
     pub(super) filter: Arc<Filter>,
@@ -41,7 +41,7 @@ pub struct Cohort {
 }
 
 /// What a stream is made of.
-pub struct Stream {
+pub(crate) struct Stream {
     pub(super) cohort: Arc<Cohort>,
     pub(super) subscription: Subscription,
     pub(super) start: Start,
@@ -59,7 +59,7 @@ pub struct Stream {
 }
 
 /// A stream whose reader has had everything up to its place in the ring.
-pub struct Live {
+pub(crate) struct Live {
     /// What it has in common with others.
     pub cohort: Arc<Cohort>,
     /// Its place in the ring.
@@ -77,24 +77,30 @@ pub struct Live {
 impl Cohort {
     /// How the stream is written.
     #[must_use]
-    pub const fn format(&self) -> Format {
+    pub(crate) const fn format(&self) -> Format {
         self.format
     }
 
     /// Silence before a sign of life.
     #[must_use]
-    pub const fn heartbeat(&self) -> Duration {
+    pub(crate) const fn heartbeat(&self) -> Duration {
         self.heartbeat
     }
 
     /// Waits for what ends all streams of this cohort.
-    pub fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
+    pub(crate) fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
         self.ends.clone().wait(None)
     }
 
     /// A stream that its ring has overtaken, and that goes on behind `cursor`, from the engine and then on the ring.
     #[must_use]
-    pub fn resume(self: Arc<Self>, cursor: Id, retry_ms: u32, lifetime: Option<Instant>, place: Place) -> Box<Stream> {
+    pub(crate) fn resume(
+        self: Arc<Self>,
+        cursor: Id,
+        retry_ms: u32,
+        lifetime: Option<Instant>,
+        place: Place,
+    ) -> Box<Stream> {
         self.numbers.overtaken();
         Box::new(Stream {
             subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
@@ -122,13 +128,13 @@ impl Stream {
     }
 
     /// Runs to the end of the stream.
-    pub async fn run(self: Box<Self>, mut outlet: impl Outlet) {
+    pub(crate) async fn run(self: Box<Self>, mut outlet: impl Outlet) {
         // It comes back only with a stream that is to be handed over.
         let _never = self.deliver(&mut outlet, false).await;
     }
 
     /// Runs until the reader has had everything up to a place in a ring; none where the stream ended before.
-    pub async fn lead<O: Outlet>(self: Box<Self>, mut outlet: O) -> Option<(Live, O)> {
+    pub(crate) async fn lead<O: Outlet>(self: Box<Self>, mut outlet: O) -> Option<(Live, O)> {
         let live = self.deliver(&mut outlet, true).await?;
         Some((live, outlet))
     }

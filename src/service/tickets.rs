@@ -50,7 +50,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::Ticket`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures;
     /// [`Refusal::Unavailable`] where the fleet's tickets are out of reach.
-    pub async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+    pub(crate) async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
         let hash = hash(presented);
         let mut grant = self.tickets.redeem(&hash, Instant::now(), self.now_ms());
@@ -76,7 +76,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::Scope`] without the scope to subscribe, [`Refusal::KeyOnly`] on a socket without keys,
     /// [`Refusal::TooMany`] where too many were given, [`Refusal::Unavailable`] where the fleet's are out of reach.
-    pub async fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
+    pub(crate) async fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
         caller.require(Scope::Subscribe)?;
         let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
         let ticket = self.tickets.issue(&grant.key_id, self.keyring.watch(&grant.key_id), Instant::now())?;
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn is_at_rest(tickets: &Tickets) -> bool {
-        let issued = tickets.0.lock().unwrap();
+        let issued = tickets.0.lock();
         issued.open.is_empty() && issued.ends.is_empty() && issued.of_key.is_empty()
     }
 

@@ -58,7 +58,7 @@ pub enum InheritedError {
 
 /// The sockets, each non-blocking and closed on exec. All empty without socket activation.
 #[derive(Debug, Default)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     /// TCP, behind keys; in the order of the units.
     pub http: Vec<TcpListener>,
     /// The same over Unix sockets, for a proxy on this machine.
@@ -72,7 +72,7 @@ pub struct Inherited {
 impl Inherited {
     /// Whether systemd holds the door for requests with keys.
     #[must_use]
-    pub fn has_http(&self) -> bool {
+    pub(crate) fn has_http(&self) -> bool {
         !self.http.is_empty() || !self.http_unix.is_empty()
     }
 
@@ -84,7 +84,7 @@ impl Inherited {
     ///
     /// # Errors
     /// [`InheritedError`]; the process should then end, as sockets that were not taken stay open.
-    pub fn take(fdnames: Option<String>) -> Result<Self, InheritedError> {
+    pub(crate) fn take(fdnames: Option<String>) -> Result<Self, InheritedError> {
         let names = fdnames.unwrap_or_default();
         let names: Vec<&str> = names.split(':').collect();
         let mut passed = ListenFd::from_env();

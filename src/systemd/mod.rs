@@ -6,8 +6,8 @@
 mod inherited;
 mod notify;
 
-pub use inherited::{Inherited, InheritedError};
-pub use notify::Notifier;
+pub(crate) use inherited::{Inherited, InheritedError};
+pub(crate) use notify::Notifier;
 
 #[cfg(test)]
 mod child {

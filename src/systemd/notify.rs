@@ -15,18 +15,18 @@ const STATUS: usize = 2048;
 /// from them. A manager that cannot be reached is reported once in the log and never stops the daemon. Sending may wait
 /// for a busy manager, so keep it off the serving threads.
 #[derive(Debug, Default)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     failed: AtomicBool,
 }
 
 impl Notifier {
     /// The start, or a reload, is done.
-    pub fn ready(&self, status: &str) {
+    pub(crate) fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
     /// A reload has begun, at this moment of the monotonic clock; [`ready`](Self::ready) ends it, whatever came of it.
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(error) => self.complain(&error),
@@ -34,28 +34,28 @@ impl Notifier {
     }
 
     /// The end has begun.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         self.send(&[NotifyState::Stopping]);
     }
 
     /// One line for `systemctl status`; line breaks become spaces.
-    pub fn status(&self, status: &str) {
+    pub(crate) fn status(&self, status: &str) {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
     /// A sign of life. Send it twice in each [`watchdog_interval`](Self::watchdog_interval).
-    pub fn watchdog(&self) {
+    pub(crate) fn watchdog(&self) {
         self.send(&[NotifyState::Watchdog]);
     }
 
     /// Start, reload or stop takes up to this much longer, from now; at most 71 minutes at a time.
-    pub fn extend_timeout(&self, by: Duration) {
+    pub(crate) fn extend_timeout(&self, by: Duration) {
         self.send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
     }
 
     /// Within which time the manager wants a sign of life from this process, if at all (`WatchdogSec=`).
     #[must_use]
-    pub fn watchdog_interval(&self) -> Option<Duration> {
+    pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
     }
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::document::example;
 use super::keys::{Apply, KEYS, find, variable};
 use super::*;
 use crate::alert::Pattern;

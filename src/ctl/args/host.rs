@@ -10,7 +10,7 @@ use crate::ctl::values;
 
 /// `alertctl unit-failed`.
 #[derive(Debug, Args)]
-pub struct UnitFailed {
+pub(crate) struct UnitFailed {
     /// The unit, with its ending
     pub unit: String,
     /// Where the alert goes
@@ -33,7 +33,7 @@ pub struct UnitFailed {
 Examples:
   alertctl journal -p warning -u nginx -u postgresql --state ~/.journal-alerts
   systemctl enable --now alertd-journal.service")]
-pub struct Journal {
+pub(crate) struct Journal {
     /// This priority and what is more urgent: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
     #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priority)]
     pub priority: u8,

@@ -11,7 +11,7 @@ use crate::key::Scope;
 
 /// `alertctl key`.
 #[derive(Debug, Subcommand)]
-pub enum Key {
+pub(crate) enum Key {
     /// Make a key; its secret is shown once
     ///
     /// The secret goes to standard output, alone on a line; everything else goes to standard error. A user may have

@@ -14,9 +14,9 @@ use super::instance::Instance;
 use super::terminal::Colour;
 use super::values;
 use crate::alert::{Level, Topic};
-pub use host::{Journal, UnitFailed};
-pub use key::Key;
-pub use read::{History, Select, Status, Tail};
+pub(crate) use host::{Journal, UnitFailed};
+pub(crate) use key::Key;
+pub(crate) use read::{History, Status, Tail};
 
 /// Speaks to alertd: sends and reads alerts, manages keys
 ///
@@ -24,7 +24,7 @@ pub use read::{History, Select, Status, Tail};
 /// A remote daemon is named by --url or ALERTCTL_URL and asks for a key, in ALERTCTL_KEY or --key-file.
 #[derive(Debug, Parser)]
 #[command(name = "alertctl", version, arg_required_else_help = true, after_long_help = AFTER)]
-pub struct Ctl {
+pub(crate) struct Ctl {
     /// Which daemon.
     #[command(flatten)]
     pub at: Where,
@@ -61,7 +61,7 @@ Exit status:
 /// Which daemon is meant.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which daemon")]
-pub struct Where {
+pub(crate) struct Where {
     /// A remote daemon, http://host:port or https://host [env: ALERTCTL_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
@@ -87,7 +87,7 @@ pub struct Where {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make, list and end keys
     #[command(subcommand, arg_required_else_help = true)]
     Key(Key),
@@ -168,7 +168,7 @@ Examples:
   alertctl publish 'Deploy completed' -m version=1.2.3
   alertctl publish -t ops.db -l error 'disk is full'
   journalctl -u backup -n 5 | alertctl publish -t backup -")]
-pub struct Publish {
+pub(crate) struct Publish {
     /// Where it goes
     #[arg(short, long, default_value = "default")]
     pub topic: Topic,
@@ -194,7 +194,7 @@ pub struct Publish {
 
 /// `alertctl config`.
 #[derive(Debug, Subcommand)]
-pub enum Config {
+pub(crate) enum Config {
     /// Check the configuration without touching the daemon: all errors at once, exit status 78
     Check,
     /// Show every value with its source

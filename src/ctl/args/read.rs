@@ -10,7 +10,7 @@ use crate::ctl::values;
 
 /// Which alerts are read.
 #[derive(Debug, Args)]
-pub struct Select {
+pub(crate) struct Select {
     /// A topic, ops.* or *; all where none is given
     #[arg(value_name = "TOPIC", value_parser = values::pattern)]
     pub topics: Vec<Pattern>,
@@ -46,9 +46,8 @@ Environment of the command:
   ALERT_RECEIVED_AT  when it came in, 2026-11-23T17:33:10.123Z
   ALERT_METADATA     the metadata as JSON; empty where it has over 64 KiB
   Standard input is the whole alert, one JSON object, as it was received. What the command prints is not touched.")]
-pub struct Tail {
+pub(crate) struct Tail {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "it is no option")]
     pub select: Select,
     /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; a state that exists wins
     #[arg(long)]
@@ -74,9 +73,8 @@ Examples:
   alertctl history -n 20
   alertctl history 'ops.*' -l warn --since 24h
   alertctl history --since 2026-11-23T00:00:00Z --json > yesterday.ndjson")]
-pub struct History {
+pub(crate) struct History {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "it is no option")]
     pub select: Select,
     /// Where to begin: all, an id, a duration such as 10m, or a time
     #[arg(long)]
@@ -96,7 +94,7 @@ Examples:
   alertctl status
   alertctl status --watch
   alertctl status --watch=10s --json >> status.ndjson")]
-pub struct Status {
+pub(crate) struct Status {
     /// One JSON object
     #[arg(long)]
     pub json: bool,

@@ -13,7 +13,7 @@ use crate::ctl::exit::Failure;
 
 /// Where the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     /// A Unix socket; file permissions are the credential.
     Socket(PathBuf),
     /// HTTP over TCP.
@@ -22,7 +22,7 @@ pub enum Address {
 
 /// An `http://` or `https://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
+pub(crate) struct Remote {
     /// Whether it is `https`.
     pub tls: bool,
     /// Name or address, an IPv6 address without brackets.
@@ -37,7 +37,7 @@ pub struct Remote {
 
 /// What the user said about the address, besides flags.
 #[derive(Clone, Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// `ALERTCTL_URL`.
     pub url: Option<String>,
     /// `ALERTCTL_SOCKET`.
@@ -49,7 +49,7 @@ impl Address {
     ///
     /// # Errors
     /// [`Failure::Usage`] where two of them contradict each other, or the URL is not one that can be used.
-    pub fn chosen(at: &Where, environment: &Environment) -> Result<Option<Self>, Failure> {
+    pub(crate) fn chosen(at: &Where, environment: &Environment) -> Result<Option<Self>, Failure> {
         match (&at.url, &at.socket, &at.instance) {
             (None, None, None) => {}
             (Some(url), None, None) => return Self::url(url).map(Some),
@@ -73,7 +73,7 @@ impl Address {
     /// configuration is taken as it is; else it is the first of the usual places that exists, or else the first, which is
     /// the one to name in an error.
     #[must_use]
-    pub fn local(file: &str, configured: Option<(PathBuf, bool)>, runtime_dir: Option<&Path>) -> Self {
+    pub(crate) fn local(file: &str, configured: Option<(PathBuf, bool)>, runtime_dir: Option<&Path>) -> Self {
         let configured = match configured {
             Some((path, true)) => return Self::Socket(path),
             other => other.map(|(path, _)| path),

@@ -4,10 +4,10 @@
 //! another one. Each step has a time limit, so that a command always ends; only [`Answer::piece`] is left to its caller,
 //! who knows how long a stream may be silent. The key is sent in a header and shown nowhere.
 
-pub mod address;
+pub(crate) mod address;
 mod remedy;
 mod tls;
-pub mod trouble;
+pub(crate) mod trouble;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 use address::Address;
 use trouble::Cause;
-pub use trouble::Trouble;
+pub(crate) use trouble::Trouble;
 
 /// A connection must stand within this time, a TLS handshake included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ const MAX_ANSWER: usize = 128 << 20;
 
 /// What is asked of the daemon.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     method: Method,
     target: String,
     headers: Vec<(HeaderName, String)>,
@@ -64,7 +64,7 @@ impl fmt::Display for KeySource {
 }
 
 /// A key that is sent with each request.
-pub struct Credential {
+pub(crate) struct Credential {
     /// The secret.
     pub key: Zeroizing<String>,
     /// Where it came from.
@@ -72,13 +72,13 @@ pub struct Credential {
 }
 
 /// Speaks to one daemon.
-pub struct Client {
+pub(crate) struct Client {
     address: Address,
     key: Option<Credential>,
 }
 
 /// An answer that is a success, its body still to come.
-pub struct Answer {
+pub(crate) struct Answer {
     response: Response<Incoming>,
     address: String,
     patience: Duration,
@@ -87,37 +87,37 @@ pub struct Answer {
 
 impl Ask {
     /// The default of [`patience`](Self::patience).
-    pub const PATIENCE: Duration = Duration::from_secs(30);
+    pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
     /// A request without a body. `target` is a path with its query, percent-encoded.
     #[must_use]
-    pub fn new(method: Method, target: impl Into<String>) -> Self {
+    pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
         Self { method, target: target.into(), headers: Vec::new(), body: Bytes::new(), patience: Self::PATIENCE }
     }
 
     /// A `GET`.
     #[must_use]
-    pub fn get(target: impl Into<String>) -> Self {
+    pub(crate) fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
     }
 
     /// With this header.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// With this body.
     #[must_use]
-    pub fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self.header(CONTENT_TYPE, kind)
     }
 
     /// How long the head of the answer may take, and then the whole of its body.
     #[must_use]
-    pub const fn patience(mut self, patience: Duration) -> Self {
+    pub(crate) const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
@@ -126,13 +126,13 @@ impl Ask {
 impl Client {
     /// A client of this daemon, which sends the key where there is one. Connects to nothing yet.
     #[must_use]
-    pub const fn new(address: Address, key: Option<Credential>) -> Self {
+    pub(crate) const fn new(address: Address, key: Option<Credential>) -> Self {
         Self { address, key }
     }
 
     /// Where requests go.
     #[must_use]
-    pub const fn address(&self) -> &Address {
+    pub(crate) const fn address(&self) -> &Address {
         &self.address
     }
 
@@ -140,7 +140,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Trouble`], also for every answer that is no success.
-    pub async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
         let address = self.address.to_string();
         let request = self.request(&ask)?;
         let connected = timeout(CONNECT, self.connect()).await;
@@ -247,7 +247,7 @@ type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
 impl Answer {
     /// The media type without its parameters, in lower case.
     #[must_use]
-    pub fn media_type(&self) -> String {
+    pub(crate) fn media_type(&self) -> String {
         let value = self.response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
@@ -256,7 +256,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`Trouble::Broken`] where it does not come whole and in time.
-    pub async fn bytes(self) -> Result<Bytes, Trouble> {
+    pub(crate) async fn bytes(self) -> Result<Bytes, Trouble> {
         let broken = |reason: String| Trouble::Broken { address: self.address.clone(), reason };
         match timeout(self.patience, Limited::new(self.response.into_body(), MAX_ANSWER).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -269,7 +269,7 @@ impl Answer {
     ///
     /// # Errors
     /// As [`bytes`](Self::bytes), and [`Trouble::Foreign`] where it is something else.
-    pub async fn json<T: DeserializeOwned>(self) -> Result<T, Trouble> {
+    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, Trouble> {
         let address = self.address.clone();
         let body = self.bytes().await?;
         serde_json::from_slice(&body)
@@ -280,7 +280,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`Trouble::Broken`].
-    pub async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             match self.response.body_mut().frame().await {
                 None => return Ok(None),
@@ -298,7 +298,7 @@ impl Answer {
 
 /// A text as part of a path or a query.
 #[must_use]
-pub fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -311,7 +311,7 @@ pub fn encoded(text: &str) -> String {
 
 /// A path with a query; pairs without a value are left out by the caller.
 #[must_use]
-pub fn target(path: &str, query: &[(&str, String)]) -> String {
+pub(crate) fn target(path: &str, query: &[(&str, String)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }

@@ -24,7 +24,7 @@ const MOST: usize = 1000;
 
 /// What is to be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Known {
+pub(crate) enum Known {
     /// Topics that have alerts
     Topics,
     /// Users that have keys
@@ -37,7 +37,7 @@ pub enum Known {
 
 /// The script of a shell.
 #[must_use]
-pub fn script(shell: Shell) -> String {
+pub(crate) fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut visible(), "alertctl", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
@@ -71,7 +71,7 @@ fn visible() -> Command {
 
 /// The daemon that the words of a line mean, else the one that this program was told.
 #[must_use]
-pub fn meant(at: Where, line: &[String]) -> Where {
+pub(crate) fn meant(at: Where, line: &[String]) -> Where {
     line::meant(at, line)
 }
 
@@ -79,7 +79,7 @@ pub fn meant(at: Where, line: &[String]) -> Where {
 ///
 /// # Errors
 /// As the daemon has it; the shell does not show it.
-pub async fn run(what: Known, line: &[String], client: &Client, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(what: Known, line: &[String], client: &Client, output: &mut Output) -> Result<(), Failure> {
     let (kinds, prefix) = match what {
         Known::Line => line::wanted(&mut Ctl::command(), line),
         what => (vec![what], line.last().map_or("", String::as_str)),

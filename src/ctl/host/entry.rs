@@ -7,54 +7,54 @@ use serde_json::{Map, Value};
 
 /// An entry; fields are read as text.
 #[derive(Clone, Debug)]
-pub struct Entry(Map<String, Value>);
+pub(crate) struct Entry(Map<String, Value>);
 
 impl Entry {
     /// Reads a line of `journalctl -o json`; none where it is not one.
     #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().map(Self)
     }
 
     /// A field as text; none where it is absent.
     #[must_use]
-    pub fn text(&self, field: &str) -> Option<String> {
+    pub(crate) fn text(&self, field: &str) -> Option<String> {
         text(self.0.get(field)?)
     }
 
     /// Whether there is a message that journalctl found too long to write.
     #[must_use]
-    pub fn message_left_out(&self) -> bool {
+    pub(crate) fn message_left_out(&self) -> bool {
         self.0.get("MESSAGE").is_some_and(Value::is_null)
     }
 
     /// Puts a message in the place of one that was left out.
-    pub fn set_message(&mut self, bytes: &[u8]) {
+    pub(crate) fn set_message(&mut self, bytes: &[u8]) {
         self.0.insert("MESSAGE".to_owned(), String::from_utf8_lossy(bytes).into_owned().into());
     }
 
     /// Where it stands in the journal.
     #[must_use]
-    pub fn cursor(&self) -> Option<String> {
+    pub(crate) fn cursor(&self) -> Option<String> {
         self.text("__CURSOR")
     }
 
     /// When it was written, RFC 3339 in UTC.
     #[must_use]
-    pub fn time(&self) -> Option<String> {
+    pub(crate) fn time(&self) -> Option<String> {
         let micros: i64 = self.text("__REALTIME_TIMESTAMP")?.parse().ok()?;
         jiff::Timestamp::from_microsecond(micros).ok().map(|time| format!("{time:.3}"))
     }
 
     /// Its severity, 0 to 7; 6 where it has none, as journalctl does it.
     #[must_use]
-    pub fn priority(&self) -> u8 {
+    pub(crate) fn priority(&self) -> u8 {
         self.text("PRIORITY").and_then(|text| text.parse().ok()).unwrap_or(6)
     }
 
     /// The unit that it is about: for what the service manager says, that unit and not its own.
     #[must_use]
-    pub fn unit(&self) -> Option<String> {
+    pub(crate) fn unit(&self) -> Option<String> {
         self.text("UNIT").or_else(|| self.text("_SYSTEMD_UNIT"))
     }
 }

@@ -36,7 +36,7 @@ const FIELD: usize = 400;
 ///
 /// # Errors
 /// [`Failure`] where the journal cannot be read, the place cannot be kept, or the daemon refuses the alerts.
-pub async fn run(args: Journal, client: &Client, stop: &CancellationToken) -> Result<(), Failure> {
+pub(crate) async fn run(args: Journal, client: &Client, stop: &CancellationToken) -> Result<(), Failure> {
     let path = args.state.clone().or_else(usual_state).ok_or_else(|| {
         Failure::Usage("where the place in the journal is to be kept is not known; name a file with --state".to_owned())
     })?;

@@ -11,11 +11,11 @@
 //! The journal is read through `journalctl`, whose output format is stable and which opens every kind of journal file.
 //! Nothing here needs a key: the publish socket is the door.
 
-pub mod entry;
-pub mod journal;
-pub mod place;
-pub mod reader;
-pub mod unit;
+pub(crate) mod entry;
+pub(crate) mod journal;
+pub(crate) mod place;
+pub(crate) mod reader;
+pub(crate) mod unit;
 
 use crate::alert::{Draft, Level, Topic};
 use crate::ctl::exit::Failure;

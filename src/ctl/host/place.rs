@@ -7,7 +7,7 @@ use crate::ctl::state;
 
 /// A journal cursor in a file.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     cursor: Option<String>,
 }
@@ -17,7 +17,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Failure::Failed`] where it cannot be read, or holds something else.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let cursor = state::read(path)?;
         let is_cursor = |text: &String| text.starts_with("s=") && text.bytes().all(|b| b.is_ascii_graphic());
         if !cursor.as_ref().is_none_or(is_cursor) {
@@ -28,7 +28,7 @@ impl Place {
 
     /// The last entry that is done with.
     #[must_use]
-    pub fn cursor(&self) -> Option<&str> {
+    pub(crate) fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
@@ -36,7 +36,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Failure::Failed`] with the file.
-    pub fn save(&mut self, cursor: String) -> Result<(), Failure> {
+    pub(crate) fn save(&mut self, cursor: String) -> Result<(), Failure> {
         state::write(&self.path, &cursor)?;
         self.cursor = Some(cursor);
         Ok(())

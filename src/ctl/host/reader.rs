@@ -20,7 +20,7 @@ const MAX_MESSAGE: u64 = 8 << 10;
 const MAX_COMPLAINT: u64 = 4096;
 
 /// Entries as they come.
-pub struct Reader {
+pub(crate) struct Reader {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -30,7 +30,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Failure::Failed`] where there is no journalctl.
-    pub fn start(arguments: &[String]) -> Result<Self, Failure> {
+    pub(crate) fn start(arguments: &[String]) -> Result<Self, Failure> {
         let mut child =
             journalctl().args(["--output=json", "--output-fields", FIELDS]).args(arguments).spawn().map_err(|e| {
                 Failure::Failed(format!("cannot run journalctl: {e}; this command needs systemd's journal"))
@@ -42,7 +42,7 @@ impl Reader {
     }
 
     /// The next entry; none where journalctl has ended.
-    pub async fn next(&mut self) -> Option<Entry> {
+    pub(crate) async fn next(&mut self) -> Option<Entry> {
         // What is no UTF-8 or no entry cannot be one of ours: journalctl writes JSON alone.
         while let Ok(Some(line)) = self.lines.next_line().await {
             if let Some(mut entry) = Entry::parse(&line) {
@@ -59,7 +59,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Failure::Failed`] where it did not end well.
-    pub async fn end(mut self) -> Result<(), Failure> {
+    pub(crate) async fn end(mut self) -> Result<(), Failure> {
         let mut complaint = String::new();
         if let Some(errors) = self.child.stderr.take() {
             // Whatever can be read of it helps.
@@ -103,7 +103,7 @@ async fn beginning(cursor: &str) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Failure::Failed`] where journalctl cannot read them.
-pub async fn read(arguments: &[String], most: usize) -> Result<Vec<Entry>, Failure> {
+pub(crate) async fn read(arguments: &[String], most: usize) -> Result<Vec<Entry>, Failure> {
     let mut reader = Reader::start(arguments)?;
     let mut found = Vec::new();
     while let Some(entry) = reader.next().await {

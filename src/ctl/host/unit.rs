@@ -48,7 +48,7 @@ struct Failed {
 ///
 /// # Errors
 /// [`Failure`] where the first alert could not be published.
-pub async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure> {
+pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let told = Failed::told(&args.unit, variable);
     let mut seen = match &told {

@@ -28,7 +28,7 @@ struct Reading {
 ///
 /// # Errors
 /// What the daemon said, or that it did not answer the first time.
-pub async fn run(
+pub(crate) async fn run(
     args: &args::Status,
     client: &Client,
     output: &mut Output,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Grows with each failure in a row; a shared outage must not end in everybody coming back at once.
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     base: Duration,
     most: Duration,
     failures: u32,
@@ -16,23 +16,23 @@ impl Backoff {
 
     /// Waits about `base` after the first failure, doubled with each further one, up to `most`.
     #[must_use]
-    pub const fn new(base: Duration, most: Duration) -> Self {
+    pub(crate) const fn new(base: Duration, most: Duration) -> Self {
         Self { base, most, failures: 0 }
     }
 
     /// The server's own wish for the first pause.
-    pub fn set_base(&mut self, base: Duration) {
+    pub(crate) fn set_base(&mut self, base: Duration) {
         self.base = base.clamp(Duration::from_millis(100), Self::LONGEST);
         self.most = self.most.max(self.base);
     }
 
     /// It works again.
-    pub const fn succeeded(&mut self) {
+    pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
     }
 
     /// The pause after one more failure. `asked` is the server's `Retry-After`; `chance` is drawn from 0 to 1.
-    pub fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
+    pub(crate) fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
         let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.most);
         self.failures = self.failures.saturating_add(1);
         let own = doubled.mul_f64(0.5 + chance / 2.0);
@@ -43,7 +43,7 @@ impl Backoff {
 
 /// A number from 0 to 1 by chance.
 #[must_use]
-pub fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     // Without randomness the pauses are only less spread.
     let _ = getrandom::fill(&mut bytes);

@@ -10,7 +10,7 @@ use crate::ctl::state;
 
 /// The place, and where it is kept.
 #[derive(Debug)]
-pub struct Cursor {
+pub(crate) struct Cursor {
     path: PathBuf,
     id: Option<Id>,
     saved: Option<Id>,
@@ -21,7 +21,7 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Failure::Failed`] where it cannot be read, or holds something else.
-    pub fn open(path: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
         let line = state::read(&path)?;
         let id = line.map(|line| line.parse().map_err(|_| state::foreign(&path))).transpose()?;
         Ok(Self { path, id, saved: id })
@@ -29,12 +29,12 @@ impl Cursor {
 
     /// Where to go on.
     #[must_use]
-    pub const fn id(&self) -> Option<Id> {
+    pub(crate) const fn id(&self) -> Option<Id> {
         self.id
     }
 
     /// Everything up to this id is handled.
-    pub const fn advance(&mut self, id: Id) {
+    pub(crate) const fn advance(&mut self, id: Id) {
         self.id = Some(id);
     }
 
@@ -42,7 +42,7 @@ impl Cursor {
     ///
     /// # Errors
     /// [`Failure::Failed`] with the file.
-    pub fn save(&mut self) -> Result<(), Failure> {
+    pub(crate) fn save(&mut self) -> Result<(), Failure> {
         let Some(id) = self.id.filter(|id| Some(*id) != self.saved) else { return Ok(()) };
         state::write(&self.path, &id.to_string())?;
         self.saved = Some(id);

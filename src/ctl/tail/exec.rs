@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::ctl::alert::Alert;
 
 /// A command that runs when `alertctl` is told to end may finish within this time.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The kernel takes no variable over 128 KiB; longer metadata is on standard input only.
 const MAX_VARIABLE: usize = 64 << 10;
 
 /// How a command ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ran {
+pub(crate) enum Ran {
     /// With success.
     Well,
     /// Without; the words are for a person.
@@ -27,7 +27,7 @@ pub enum Ran {
 
 /// Runs `sh -c command` with the alert in its environment and, as it came, on its standard input. After `stop` it may go
 /// on for `grace`.
-pub async fn run(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, grace: Duration) -> Ran {
+pub(crate) async fn run(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, grace: Duration) -> Ran {
     let metadata = alert.metadata.get();
     let metadata = if metadata.len() > MAX_VARIABLE { "" } else { metadata };
     let spawned = Command::new("sh")

@@ -23,7 +23,7 @@ const MAX_SILENCE: Duration = Duration::from_secs(360);
 
 /// What came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
+pub(crate) enum Item {
     /// An alert, its line of JSON as it was sent.
     Alert(Id, String),
     /// Everything up to here was delivered or is of no interest.
@@ -34,7 +34,7 @@ pub enum Item {
 
 /// The pauses, shorter in tests.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Between tries.
     pub backoff: Backoff,
     /// How long a stream may be silent.
@@ -48,7 +48,7 @@ impl Default for Pace {
 }
 
 /// A stream over all breaks.
-pub struct Follower<'a> {
+pub(crate) struct Follower<'a> {
     client: &'a Client,
     query: Vec<(&'static str, String)>,
     since: Option<String>,
@@ -66,7 +66,7 @@ pub struct Follower<'a> {
 impl<'a> Follower<'a> {
     /// Follows what `query` selects, behind `place` or else from `since` on. Connects at the first [`next`](Self::next).
     #[must_use]
-    pub const fn new(
+    pub(crate) const fn new(
         client: &'a Client,
         query: Vec<(&'static str, String)>,
         since: Option<String>,
@@ -89,7 +89,7 @@ impl<'a> Follower<'a> {
 
     /// Whether the next item has to be waited for.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.waiting.is_empty()
     }
 
@@ -97,7 +97,7 @@ impl<'a> Follower<'a> {
     ///
     /// # Errors
     /// [`Trouble`] that no waiting cures, such as a key that was revoked.
-    pub async fn next(&mut self) -> Result<Item, Trouble> {
+    pub(crate) async fn next(&mut self) -> Result<Item, Trouble> {
         loop {
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);

@@ -7,10 +7,10 @@
 //! | [`cursor`] | the place, kept in a file |
 //! | [`exec`] | the command for each alert |
 
-pub mod backoff;
-pub mod cursor;
-pub mod exec;
-pub mod follow;
+pub(crate) mod backoff;
+pub(crate) mod cursor;
+pub(crate) mod exec;
+pub(crate) mod follow;
 
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ use follow::{Follower, Item, Pace};
 ///
 /// # Errors
 /// What no waiting cures: the key, the topics, the state file.
-pub async fn run(
+pub(crate) async fn run(
     args: Tail,
     client: &Client,
     output: &mut Output,
@@ -127,7 +127,7 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
 
 /// A gap in words.
 #[must_use]
-pub fn missing(gap: &Gap) -> String {
+pub(crate) fn missing(gap: &Gap) -> String {
     let oldest =
         gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("the oldest retained is {oldest}"));
     format!("alerts may be missing behind {}: {oldest}, the newest was {}", gap.requested, gap.head)

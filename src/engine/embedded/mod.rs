@@ -28,7 +28,7 @@ use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use read::View;
-pub use tables::OpenError;
+pub(crate) use tables::OpenError;
 use tables::StoreError;
 use writer::{Job, Writer};
 
@@ -43,7 +43,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// When a publish is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// When the disk has it: it survives a power cut.
     Fsync,
     /// At once: the last second is lost with the process.
@@ -52,7 +52,7 @@ pub enum Durability {
 
 /// What the engine needs to know.
 #[derive(Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Where the store lies; made if missing.
     pub directory: PathBuf,
     /// When a publish is answered.
@@ -65,7 +65,7 @@ pub struct Settings {
 
 /// The engine; cheap to clone.
 #[derive(Clone)]
-pub struct Embedded(Arc<Inner>);
+pub(crate) struct Embedded(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
@@ -120,7 +120,7 @@ impl Embedded {
     ///
     /// # Errors
     /// [`OpenError`] with the remedy.
-    pub fn open(settings: Settings) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
+    pub(crate) fn open(settings: Settings) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
         let (database, state) = tables::open(&settings.directory)?;
         let shared = Arc::new(Shared {
             directory: settings.directory.clone(),
@@ -141,7 +141,7 @@ impl Embedded {
     }
 
     /// Changes how much is kept, from the next step of retention on.
-    pub fn set_retention(&self, retention: Retention) {
+    pub(crate) fn set_retention(&self, retention: Retention) {
         // A full queue is a moment of high load; the value is small, so waiting for room is no risk.
         let _ = self.0.jobs.send(Job::Retention(retention));
     }

@@ -12,7 +12,7 @@ use crate::engine::ReadError;
 
 /// What is heard of the keys each second, while all is well.
 #[derive(Clone, Copy, Debug)]
-pub struct KeysHeard {
+pub(crate) struct KeysHeard {
     /// Grows with each change.
     pub revision: u64,
     /// Whether as many are there as were saved.
@@ -23,7 +23,7 @@ pub struct KeysHeard {
 
 /// All keys.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// Grows with each change.
     pub revision: u64,
     /// Each as text, by id.
@@ -35,7 +35,7 @@ pub struct Keys {
 impl Redis {
     /// What was heard of the keys last.
     #[must_use]
-    pub fn keys_heard(&self) -> watch::Receiver<Option<KeysHeard>> {
+    pub(crate) fn keys_heard(&self) -> watch::Receiver<Option<KeysHeard>> {
         self.0.shared.keys.subscribe()
     }
 
@@ -43,7 +43,7 @@ impl Redis {
     ///
     /// # Errors
     /// Where the server is away.
-    pub async fn load_keys(&self) -> Result<Keys, ReadError> {
+    pub(crate) async fn load_keys(&self) -> Result<Keys, ReadError> {
         let shared = &self.0.shared;
         let answer = self.look(script::load_keys(&shared.link, shared.time_argument())).await?;
         let (revision, saved, by_id) = parse(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
@@ -63,7 +63,7 @@ impl Redis {
     ///
     /// # Errors
     /// Where the server is away; whether they were changed is unknown then.
-    pub async fn save_keys(
+    pub(crate) async fn save_keys(
         &self,
         expected: u64,
         floor: u64,

@@ -29,7 +29,7 @@ const PUSHES: usize = 1024;
 
 /// How the server is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Topology {
+pub(crate) enum Topology {
     /// It stands alone.
     Alone {
         /// Name or address.

@@ -36,9 +36,8 @@ use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use follow::Follower;
-pub use keys::{Keys, KeysHeard};
 use link::Link;
-pub use link::Topology;
+pub(crate) use link::Topology;
 use shared::{Shared, State};
 use writer::{Job, Waiting, Writer};
 
@@ -55,7 +54,7 @@ const DEADLINE: Duration = Duration::from_millis(800);
 
 /// When a publish is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// When the primary has it, as durably as its own settings say.
     Primary,
     /// When so many replicas have it too.
@@ -64,14 +63,14 @@ pub enum Durability {
 
 /// TLS to the servers.
 #[derive(Clone)]
-pub struct Tls {
+pub(crate) struct Tls {
     /// PEM of the certificates that are trusted; none for those of the system.
     pub ca: Option<Vec<u8>>,
 }
 
 /// What the engine needs to know.
 #[derive(Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How the server is found.
     pub topology: Topology,
     /// The ACL user; none for the default one.
@@ -96,7 +95,7 @@ pub struct Settings {
 
 /// The engine; cheap to clone.
 #[derive(Clone)]
-pub struct Redis(Arc<Inner>);
+pub(crate) struct Redis(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
@@ -108,7 +107,7 @@ impl Redis {
     /// Starts the tasks; they connect when they can, and again whenever they must. The receiver gets all that the log
     /// shows from now on, in order; it must be read.
     #[must_use]
-    pub fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
+    pub(crate) fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
         let link = Link::new(&settings);
         let trouble = Some(format!("{} was not reached yet", link.topology()));
         let shared = Arc::new(Shared {
@@ -137,7 +136,7 @@ impl Redis {
 
     /// The clock of the server, which counts for all nodes alike; before it was heard, this node's.
     #[must_use]
-    pub fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         let shared = Arc::clone(&self.0.shared);
         Arc::new(move || match shared.server_ms(Instant::now()) {
             0 => (shared.local)(),

@@ -111,7 +111,7 @@ struct Details<'a> {
 ///
 /// # Errors
 /// As [`Sender::read`](super::Sender::read).
-pub fn read<'h>(
+pub(crate) fn read<'h>(
     topic: &Topic,
     header: impl Fn(&str) -> Option<&'h str>,
     body: &[u8],

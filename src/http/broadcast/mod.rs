@@ -41,7 +41,7 @@ use inbox::{Command, Inbox};
 use pipe::Pipe;
 
 /// The loops, as the server sees them.
-pub struct Broadcast {
+pub(crate) struct Broadcast {
     service: Arc<Service>,
     runtime: Handle,
     /// What has to end before the daemon does; a seat counts as a task.
@@ -63,7 +63,7 @@ impl Drop for EndsWithTheLoop {
 }
 
 /// What a connection holds as long as it is open: its permit, and its share in the end of the server.
-pub struct Tenure {
+pub(crate) struct Tenure {
     _permit: OwnedSemaphorePermit,
     _task: TaskTrackerToken,
 }
@@ -80,7 +80,7 @@ impl Broadcast {
     ///
     /// # Errors
     /// Where the system has no descriptors or threads left.
-    pub fn start(service: &Arc<Service>, tasks: &TaskTracker, loops: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(service: &Arc<Service>, tasks: &TaskTracker, loops: usize) -> io::Result<Arc<Self>> {
         let inboxes = (0..loops.max(1)).map(|_| Inbox::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
         let broadcast = Arc::new(Self {
             service: Arc::clone(service),
@@ -102,12 +102,12 @@ impl Broadcast {
 
     /// What a connection with this permit holds.
     #[must_use]
-    pub fn tenure(&self, permit: OwnedSemaphorePermit) -> Tenure {
+    pub(crate) fn tenure(&self, permit: OwnedSemaphorePermit) -> Tenure {
         Tenure { _permit: permit, _task: self.tasks.token() }
     }
 
     /// Writes `head` and then the stream, until a loop takes it over or it ends.
-    pub async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Box<Stream>, head: Bytes) {
+    pub(crate) async fn follow(&self, socket: OwnedFd, tenure: Tenure, stream: Box<Stream>, head: Bytes) {
         if let Some((live, pipe)) = stream.lead(Pipe::new(socket, head)).await
             && let Some(socket) = pipe.into_socket()
         {
@@ -123,18 +123,18 @@ impl Broadcast {
     }
 
     /// Leaves the watchdog's marker with each loop.
-    pub fn mark(&self, marker: u64) {
+    pub(crate) fn mark(&self, marker: u64) {
         self.inboxes.iter().for_each(|inbox| inbox.mark(marker));
     }
 
     /// The newest marker that all loops have met.
     #[must_use]
-    pub fn met(&self) -> u64 {
+    pub(crate) fn met(&self) -> u64 {
         self.inboxes.iter().map(|inbox| inbox.met()).min().unwrap_or_default()
     }
 
     /// Ends the loops; streams that are still there are cut.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for inbox in &self.inboxes {
             inbox.send(Command::Quit);
         }

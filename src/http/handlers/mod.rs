@@ -30,7 +30,7 @@ struct Context {
 }
 
 /// Answers one request; never fails.
-pub async fn answer(
+pub(crate) async fn answer(
     service: Arc<Service>,
     settings: Arc<Settings>,
     peer: Peer,

@@ -32,7 +32,7 @@ const SCHEMAS: &str = "/components/schemas";
 
 /// The answer to `GET /openapi.json`.
 #[must_use]
-pub fn answer() -> Response<Body> {
+pub(crate) fn answer() -> Response<Body> {
     static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(format!("{}\n", document())));
     let mut response = response::whole(StatusCode::OK, "application/json", TEXT.clone());
     response.headers_mut().insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-cache"));

@@ -21,7 +21,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 /// A page with its files.
-pub struct Site {
+pub(crate) struct Site {
     /// Name below the page's path, type, content; the first is the page itself.
     files: &'static [(&'static str, &'static str, &'static str)],
     /// The tag of each file, by its content.
@@ -33,7 +33,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// `/`, and what lies below `/page/`.
-pub static LIVE: Site = Site {
+pub(crate) static LIVE: Site = Site {
     files: &[
         ("", HTML, include_str!("index.html")),
         ("page.css", CSS, include_str!("page.css")),
@@ -48,7 +48,7 @@ pub static LIVE: Site = Site {
 };
 
 /// `/docs`, and what lies below it; it takes colours and icon from the live page.
-pub static DOCS: Site = Site {
+pub(crate) static DOCS: Site = Site {
     files: &[
         ("", HTML, include_str!("docs/index.html")),
         ("docs.css", CSS, include_str!("docs/docs.css")),
@@ -68,7 +68,7 @@ impl Site {
 
     /// The answer with the file of this name, if there is one; browsers that have it already get its head alone.
     #[must_use]
-    pub fn answer(&self, name: &str, request: &HeaderMap) -> Option<Response<Body>> {
+    pub(crate) fn answer(&self, name: &str, request: &HeaderMap) -> Option<Response<Body>> {
         let index = self.files.iter().position(|(known, ..)| *known == name)?;
         let ((_, content_type, content), tag) = (self.files[index], &self.tags[index]);
         let mut response = response::whole(StatusCode::OK, content_type, Bytes::from_static(content.as_bytes()));
