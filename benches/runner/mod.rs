@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// The alertd to measure.
     #[arg(long, default_value = "target/release/alertd")]
     alertd: PathBuf,
+    /// An earlier build of alertd: each row measures it beside the other one, in the same rounds, as NAME-before.
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Rows whose names begin with one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -73,6 +76,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     rows.retain(|row| options.only.is_empty() || options.only.iter().any(|name| row.name.starts_with(name.as_str())));
     for row in &mut rows {
         row.entries.retain(|entry| options.servers.is_empty() || options.servers.contains(&entry.kind));
+        if let Some(program) = &options.before {
+            row.add_before(&std::path::absolute(program)?);
+        }
     }
     if options.list {
         for row in &rows {
@@ -112,7 +118,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure_one(row: &Row, entry: &Entry, round: u32, place: &Place, options: &Options) -> Record {
-    let report = measure::once(entry, place, &options.load_core)
+    let alertd = entry.program.clone().unwrap_or_else(|| place.alertd.clone());
+    let place = Place { alertd, ..place.clone() };
+    let report = measure::once(entry, &place, &options.load_core)
         .unwrap_or_else(|error| json!({ "error": error.to_string().replace('\n', " ") }));
     Record { row: row.name.clone(), entry: entry.name.clone(), round, report }
 }

@@ -1,5 +1,7 @@
 //! The workloads: what each row runs, on which servers, for how long.
 
+use std::path::{Path, PathBuf};
+
 use super::goals::{Goal, at_least, at_most, value_at_most};
 use crate::server::Kind::{
     self, Alertd, AlertdFsync, AlertdRedis, AlertdRedisFsync, Fastapi, FloorRing, FloorRingFsync, FloorRingNone,
@@ -13,6 +15,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Of the load generator.
     pub(crate) arguments: Vec<String>,
+    /// The alertd to measure, where it is not the one that the run is about.
+    pub(crate) program: Option<PathBuf>,
     /// Rounds at most.
     pub(crate) rounds: u32,
     /// Seconds after which the generator is killed.
@@ -34,6 +38,22 @@ pub(crate) struct Row {
     pub(crate) goals: Vec<Goal>,
 }
 
+impl Row {
+    /// Measures this build of alertd too, each of its entries right behind that of the current one.
+    pub(super) fn add_before(&mut self, program: &Path) {
+        let entries = std::mem::take(&mut self.entries);
+        for entry in entries {
+            let before = entry.kind.is_alertd().then(|| Entry {
+                name: format!("{}-before", entry.name),
+                program: Some(program.to_owned()),
+                ..entry.clone()
+            });
+            self.entries.push(entry);
+            self.entries.extend(before);
+        }
+    }
+}
+
 pub(super) const FANOUT: [Column; 11] = [
     ("deliveries_per_s", "deliveries/s", 0),
     ("publishes_per_s", "publishes/s", 0),
@@ -53,7 +73,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
 }
 
 pub(super) fn entry(kind: Kind, arguments: &str) -> Entry {
-    Entry { name: kind.name(), kind, arguments: words(arguments), rounds: u32::MAX, limit: 60 }
+    Entry { name: kind.name(), kind, arguments: words(arguments), program: None, rounds: u32::MAX, limit: 60 }
 }
 
 /// Slow peers: once is enough to know the order of magnitude.

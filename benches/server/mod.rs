@@ -49,6 +49,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const fn is_alertd(self) -> bool {
+        matches!(self, Self::Alertd | Self::AlertdFsync | Self::AlertdRedis | Self::AlertdRedisFsync)
+    }
+
     pub(crate) fn name(self) -> String {
         use clap::ValueEnum;
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
