@@ -20,6 +20,7 @@
 //! | | [`sse`] | the stream's wire forms, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding, for what goes to a socket as it is |
 //! | | [`histogram`] | durations, counted without a lock |
+//! | | [`text`] | cutting texts, and hexadecimal digits |
 //! | | [`api`] | the bodies that server and client share |
 
 #[doc(hidden)]
@@ -43,6 +44,7 @@ mod service;
 #[doc(hidden)]
 pub mod sse;
 mod systemd;
+mod text;
 
 pub use config::args::DaemonArgs;
 pub use ctl::main as run_alertctl;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom to the top; modules of one layer do not know each other.
 const LAYERS: &[&[&str]] = &[
-    &["alert"],
+    &["text"],
+    &["alert", "log", "systemd"],
     &["chunked", "histogram", "hooks", "key", "sse"],
     &["api"],
     &["engine", "hub", "keyring"],
     &["service"],
     &["metrics"],
-    &["config", "http", "log", "systemd"],
+    &["config", "http"],
     &["ctl", "daemon"],
 ];
 

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq;
 use crate::alert::{Pattern, rfc3339};
 use crate::api::KeyInfo;
 use crate::key::{Grant, Scope, is_user};
+pub(super) use crate::text::hex;
 
 /// One key. The secret itself is nowhere in it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,10 +103,6 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
     let mut hash = [0; 32];
     pbkdf2_hmac::<Sha256>(secret.as_bytes(), salt.as_bytes(), iterations, &mut hash);
     hex(&hash)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Milliseconds since 1970 as the time that is written.

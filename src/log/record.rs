@@ -5,11 +5,12 @@ use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
+use crate::text;
+
 /// Bytes of one value; what is longer is cut and ends in `…`.
 const VALUE: usize = 16 << 10;
 /// Bytes of all values of an event. With the names it stays far below the 200 KiB that fit into one datagram.
 const ALL: usize = 64 << 10;
-const CUT: &str = "…";
 
 /// An event with its values as text, each within bounds.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Record {
     pub(super) fn put(&mut self, name: &'static str, value: impl fmt::Display) {
         let mut capped = Capped { text: String::new(), max: VALUE.min(self.left) };
         if write!(capped, "{value}").is_err() {
-            capped.text.push_str(CUT);
+            capped.text.push_str(text::ELLIPSIS);
         }
         self.left = self.left.saturating_sub(capped.text.len());
         if name == "message" { self.message = capped.text } else { self.fields.push((name, capped.text)) }
@@ -81,8 +82,7 @@ impl Write for Capped {
             self.text.push_str(more);
             return Ok(());
         }
-        let end = (0..=room).rev().find(|at| more.is_char_boundary(*at)).unwrap_or(0);
-        self.text.push_str(&more[..end]);
+        self.text.push_str(text::prefix(more, room));
         Err(fmt::Error)
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         record.put("message", "ü".repeat(VALUE));
         record.put("x", "a".repeat(VALUE));
         record.put("y", "a".repeat(VALUE + 1));
-        assert_eq!(record.message.len(), VALUE + CUT.len());
+        assert_eq!(record.message.len(), VALUE + text::ELLIPSIS.len());
         assert!(record.message.ends_with("ü…"));
         assert!(record.fields[0].1.ends_with('a') && record.fields[1].1.ends_with("a…"));
     }
@@ -109,7 +109,7 @@ mod tests {
             record.put("x", "a".repeat(VALUE));
         }
         let bytes: usize = record.fields.iter().map(|(_, value)| value.len()).sum();
-        assert!(bytes <= ALL + 32 * CUT.len(), "{bytes}");
-        assert_eq!(record.fields[31].1, CUT);
+        assert!(bytes <= ALL + 32 * text::ELLIPSIS.len(), "{bytes}");
+        assert_eq!(record.fields[31].1, text::ELLIPSIS);
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::text;
+
 /// Bytes of a status line; systemd reads no more than 4 KiB of a message.
 const STATUS: usize = 2048;
 
@@ -74,8 +76,7 @@ impl Notifier {
 
 /// A line break would begin another assignment: a status could end the service or feed its watchdog.
 fn one_line(status: &str) -> String {
-    let fits = status.char_indices().take_while(|(at, c)| at + c.len_utf8() <= STATUS);
-    fits.map(|(_, c)| if c.is_control() { ' ' } else { c }).collect()
+    text::truncate(status, STATUS).replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -153,6 +154,6 @@ mod tests {
     #[test]
     fn a_long_status_is_cut_between_characters() {
         let line = one_line(&"ü".repeat(STATUS));
-        assert_eq!(line.len(), STATUS);
+        assert!(line.len() <= STATUS && line.ends_with("ü…"), "{}", line.len());
     }
 }

@@ -9,6 +9,7 @@ use super::link::Link;
 use crate::alert::{Filter, Id, Pattern};
 use crate::engine::topics::Run;
 use crate::engine::{Publish, Range, Retention};
+pub(super) use crate::text::hex;
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
@@ -203,8 +204,4 @@ pub(super) fn topics(link: &Link, time: String, runs: &[Run], most: usize) -> Ar
         Run::From(name) => format!("<{name}"),
     };
     runs.iter().map(run).fold(Arguments::new(&TOPICS, link, time).arg(most), Arguments::arg)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,7 @@ use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::response::{self, Body};
+use crate::text;
 
 /// Nothing but our own files, and no text that becomes markup: what alerts hold cannot run whatever the page does with it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -61,8 +62,7 @@ pub(crate) static DOCS: Site = Site {
 
 impl Site {
     fn digests(&self) -> Vec<String> {
-        let digits =
-            |content: &str| Sha256::digest(content).iter().take(12).map(|b| format!("{b:02x}")).collect::<String>();
+        let digits = |content: &str| text::hex(&Sha256::digest(content)[..12]);
         self.files.iter().map(|(.., content)| format!("\"{}\"", digits(content))).collect()
     }
 
