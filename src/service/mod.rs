@@ -47,6 +47,7 @@ pub(crate) use outlet::{End, FAREWELL, Outlet, STALL};
 pub(crate) use pace::Pace;
 use places::Places;
 pub(crate) use places::{Place, PlaceOwner, Road};
+pub(crate) use publish::PublishPermit;
 pub(crate) use read::Query;
 pub(crate) use refusal::Refusal;
 pub(crate) use stream::{Cohort, Live, Stream};

@@ -1,4 +1,4 @@
-//! Publishing: who may, how fast, and what the log says of it.
+//! Publishing: the permit that every publish needs, its rate, and the optional copy of each alert in the log.
 
 use std::time::{Duration, Instant};
 
@@ -8,66 +8,84 @@ use crate::engine::{AppendError, Idempotency, Publish, Stored};
 use crate::hooks::Entry;
 use crate::key::Scope;
 
+/// The span that `limits.publish_rate` is counted in.
+const RATE_SPAN: Duration = Duration::from_secs(1);
+
+/// Proof that a caller may publish and is within its rate.
+///
+/// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log: no route
+/// can store an alert without the check. One permit is good for one request.
+pub(crate) struct PublishPermit<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+}
+
 impl Service {
-    /// Checks whether the caller may publish at all, before its body is read.
+    /// Checks the scope and takes one from the caller's rate. Call it before the body is read, so that a request that
+    /// will be refused costs no memory.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish).
-    pub(crate) fn may_publish(&self, caller: &Caller) -> Result<(), Refusal> {
+    /// [`Refusal::Scope`] without the scope `publish`, [`Refusal::TooMany`] over the rate.
+    pub(crate) fn may_publish<'a>(&'a self, caller: &'a Caller) -> Result<PublishPermit<'a>, Refusal> {
         caller.require(Scope::Publish)?;
         let rate = self.settings.load().publish_rate;
-        let limited = !matches!(caller, Caller::Control);
-        if limited
-            && let Err(retry_after) =
-                self.publish_rate.take(caller.name().to_owned(), rate, Duration::from_secs(1), Instant::now())
+        if caller.is_rate_limited()
+            && let Err(retry_after) = self.publish_rate.take(caller.name().to_owned(), rate, RATE_SPAN, Instant::now())
         {
             return Err(Refusal::TooMany {
                 what: format!("over {rate} alerts a second (limits.publish_rate): send slower"),
                 retry_after,
             });
         }
-        Ok(())
+        Ok(PublishPermit { service: self, caller })
     }
+}
 
-    /// Stores an alert and returns it once it is as durable as configured. Call [`may_publish`](Self::may_publish) first.
+impl PublishPermit<'_> {
+    /// Stores an alert and returns it once it is as durable as configured.
     ///
     /// # Errors
-    /// [`Refusal::Scope`] or [`Refusal::Topic`] where the key does not reach, [`Refusal::Conflict`] for a reused
-    /// idempotency key, [`Refusal::Unavailable`] where the outcome is unknown.
-    pub(crate) async fn publish(&self, caller: &Caller, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
+    /// [`Refusal::Topic`] for a topic that the key does not cover, [`Refusal::Conflict`] for a reused idempotency key,
+    /// [`Refusal::Unavailable`] when the outcome is unknown.
+    pub(crate) async fn publish(self, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
+        let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
-        self.pace.keep().await;
-        let stored = self.engine.append(Publish { draft, idempotency }).await;
-        self.note(caller, stored.as_ref().map(std::slice::from_ref));
+        service.pace.keep().await;
+        let stored = service.engine.append(Publish { draft, idempotency }).await;
+        service.record_outcome(caller, stored.as_ref().map(std::slice::from_ref));
         Ok(stored?)
     }
 
-    /// Stores the alerts of a hook, all of them or none. Call [`may_publish`](Self::may_publish) first. Each alert counts for
-    /// the rate; a payload that is larger than what is left of it is taken, and the next one waits.
+    /// Stores all alerts of a payload, or none of them. Each counts towards the rate: a payload larger than the rest of
+    /// the allowance is still taken, and the caller's next request waits.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), but for the conflict: what a hook repeats is no contradiction.
-    pub(crate) async fn publish_all(&self, caller: &Caller, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
+    /// As [`publish`](Self::publish), except for the conflict: a repeated entry is answered as it was stored.
+    pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
+        let Self { service, caller } = self;
         for entry in &entries {
             caller.require_topics(&[Pattern::Exact(entry.draft.topic().clone())])?;
         }
-        if !matches!(caller, Caller::Control) {
+        if caller.is_rate_limited() {
             let more = u32::try_from(entries.len().saturating_sub(1)).unwrap_or(u32::MAX);
-            let rate = self.settings.load().publish_rate;
-            self.publish_rate.owe(caller.name().to_owned(), more, rate, Duration::from_secs(1), Instant::now());
+            let rate = service.settings.load().publish_rate;
+            service.publish_rate.owe(caller.name().to_owned(), more, rate, RATE_SPAN, Instant::now());
         }
         let publish = |Entry { draft, key, state }| {
             let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
             Publish { draft, idempotency: Some(idempotency) }
         };
-        self.pace.keep().await;
-        let stored = self.engine.append_all(entries.into_iter().map(publish).collect()).await;
-        self.note(caller, stored.as_deref());
+        service.pace.keep().await;
+        let stored = service.engine.append_all(entries.into_iter().map(publish).collect()).await;
+        service.record_outcome(caller, stored.as_deref());
         Ok(stored?)
     }
+}
 
-    fn note(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
+impl Service {
+    /// Counts and logs what became of a publish.
+    fn record_outcome(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
         if let Err(AppendError::Unavailable(_)) = stored {
             self.numbers.publish_failed();
         }
@@ -81,7 +99,7 @@ impl Service {
     }
 }
 
-/// One event for an alert, at the alert's own level; the target lets it through whatever `log.level` says.
+/// Logs an alert at its own level; the target passes whatever `log.level` is set to.
 fn mirror(record: &Record, user: &str) {
     #[derive(serde::Deserialize)]
     struct Message {

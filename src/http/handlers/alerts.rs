@@ -16,7 +16,7 @@ use crate::sse::Format;
 pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
     let Context { service, settings, caller, request, mut parameters, argument } = context;
     // Before the body: a sender that may not publish, or too fast, costs no memory.
-    service.may_publish(&caller)?;
+    let permit = service.may_publish(&caller)?;
     let level = parameters.level()?;
     parameters.no_topic()?;
     parameters.finish("level")?;
@@ -25,7 +25,7 @@ pub(super) async fn publish(context: Context) -> Result<Response<Body>, HttpErro
     let key = request::idempotency_key(&head.headers)?;
     let body = request::body(body, &settings).await?;
     let draft = request::draft(&head.headers, topic, level, &body)?;
-    let stored = service.publish(&caller, draft, key).await?;
+    let stored = permit.publish(draft, key).await?;
     Ok(response::json(StatusCode::OK, &Published { status: "alert stored".into(), alert: raw(&stored.record) }))
 }
 

@@ -13,16 +13,16 @@ use crate::http::error::HttpError;
 use crate::http::request::{self, Parameters};
 use crate::http::response::{self, Body};
 use crate::http::{Peer, Settings};
-use crate::service::{Caller, Refusal, Service};
+use crate::service::{PublishPermit, Refusal, Service};
 
 /// From a caller with a key, or on a local socket.
 pub(super) async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, HttpError> {
     let Context { service, settings, caller, request, parameters, argument } = context;
-    service.may_publish(&caller).map_err(later)?;
+    let permit = service.may_publish(&caller).map_err(later)?;
     let topic = topic(argument, parameters)?;
     let _place = service.hook_place().await?;
     let (head, body) = read(request, &settings).await?;
-    store(&service, &caller, sender, &topic, &head, &body).await
+    store(permit, sender, &topic, &head, &body).await
 }
 
 /// From GitHub, whose signature of the body is the credential.
@@ -40,8 +40,8 @@ pub(super) async fn receive_signed(
     let (head, body) = read(request, settings).await.inspect_err(|_| service.unsigned_body(client))?;
     let signature = header(&head, "X-Hub-Signature-256");
     let caller = service.authenticate_github(signature, &body, client)?;
-    service.may_publish(&caller).map_err(later)?;
-    store(service, &caller, Sender::GitHub, &topic, &head, &body).await
+    let permit = service.may_publish(&caller).map_err(later)?;
+    store(permit, Sender::GitHub, &topic, &head, &body).await
 }
 
 async fn read(request: Request<Incoming>, settings: &Settings) -> Result<(Parts, Bytes), HttpError> {
@@ -51,8 +51,7 @@ async fn read(request: Request<Incoming>, settings: &Settings) -> Result<(Parts,
 }
 
 async fn store(
-    service: &Service,
-    caller: &Caller,
+    permit: PublishPermit<'_>,
     sender: Sender,
     topic: &Topic,
     head: &Parts,
@@ -64,7 +63,7 @@ async fn store(
         return Err(HttpError::MediaType { wanted: "application/json", sent: "a form".into() });
     }
     let entries = sender.read(topic, |name| header(head, name), body)?;
-    let stored = service.publish_all(caller, entries).await.map_err(later)?;
+    let stored = permit.publish_all(entries).await.map_err(later)?;
     let repeated = stored.iter().filter(|stored| stored.repeated).count();
     let answer = HookStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated };
     Ok(response::json(StatusCode::OK, &answer))
