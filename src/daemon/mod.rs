@@ -28,7 +28,7 @@ use crate::http::serve::Server;
 use crate::http::tls::{Tls, TlsError};
 use crate::hub::Hub;
 use crate::keyring::KeyringError;
-use crate::log::{self, LogError};
+use crate::log::{self, Event, LogError};
 use crate::service::{GitHub, Service};
 use crate::sse::Bye;
 use crate::systemd::{Inherited, InheritedError, Notifier};
@@ -140,7 +140,7 @@ async fn serve(
     let bound = doors.serve(&server);
 
     tracing::info!(
-        message_id = "started",
+        message_id = %Event::Started,
         http = listening,
         head = %engine.head(),
         "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
@@ -178,7 +178,7 @@ async fn serve(
         }
     }
 
-    tracing::info!(message_id = "stopping", "stopping");
+    tracing::info!(message_id = %Event::Stopping, "stopping");
     notifier.stopping();
     // What was answered goes out before the goodbye, unless a Redis that is away keeps it.
     let _ = tokio::time::timeout(Duration::from_secs(1), hub.reach(engine.head())).await;

@@ -14,7 +14,7 @@ use crate::http;
 use crate::http::tls::Tls;
 use crate::hub::Hub;
 use crate::keyring::Keyring;
-use crate::log;
+use crate::log::{self, Event};
 use crate::service::Service;
 use crate::systemd::Notifier;
 
@@ -41,7 +41,7 @@ impl Reloader {
             Ok(reloaded) => {
                 let needs_restart = reloaded.needs_restart.join(", ");
                 tracing::info!(
-                    message_id = "reloaded",
+                    message_id = %Event::Reloaded,
                     needs_restart,
                     "configuration, keys and certificates read again"
                 );
@@ -54,7 +54,7 @@ impl Reloader {
             Err(errors) => {
                 let errors = errors.join("\n");
                 tracing::error!(
-                    message_id = "reload-refused",
+                    message_id = %Event::ReloadRefused,
                     "the new configuration is refused, the old one stays in force:\n{errors}"
                 );
                 notifier.ready("reload refused, the old configuration stays in force: see the journal");

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::engine::redis::Redis;
 use crate::keyring::{Change, Kept, Keyring, Standing, Vault};
+use crate::log::Event;
 
 /// Silence of the vault after which nothing new is verified.
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -66,7 +67,7 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
                     if trouble != said
                         && let Some(trouble) = &trouble
                     {
-                        tracing::warn!(message_id = "keys-unread", "the keys of the fleet cannot be read: {trouble}");
+                        tracing::warn!(message_id = %Event::KeysUnread, "the keys of the fleet cannot be read: {trouble}");
                     }
                     said = trouble;
                     if said.is_some() {
@@ -81,13 +82,15 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
             standing = now;
             keyring.set_standing(now);
             match now {
-                Standing::Current => tracing::info!(keys = keyring.len(), "the keys of the fleet are in reach"),
+                Standing::Current => {
+                    tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet are in reach")
+                }
                 Standing::CutOff => tracing::warn!(
-                    message_id = "keys-away",
+                    message_id = %Event::KeysAway,
                     "the keys of the fleet are out of reach: those that are known go on, no other is verified"
                 ),
                 Standing::Blind => tracing::error!(
-                    message_id = "keys-stale",
+                    message_id = %Event::KeysStale,
                     "the keys of the fleet are out of reach for longer than auth.stale_max: all streams with keys are ended"
                 ),
             }

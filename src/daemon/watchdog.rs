@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::engine::Engine;
 use crate::http::serve::Server;
 use crate::hub::Hub;
+use crate::log::Event;
 use crate::service::Service;
 use crate::systemd::Notifier;
 
@@ -77,7 +78,7 @@ impl Watchdog {
             self.service.set_stuck(stuck);
             if stuck {
                 tracing::error!(
-                    message_id = "stuck",
+                    message_id = %Event::Stuck,
                     "the writer, the feed, the hub or a broadcast loop no longer passes on what it gets"
                 );
             } else {

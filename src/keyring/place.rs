@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::record::Record;
 use super::store::Store;
 use super::{KeyringError, MAX_KEYS};
+use crate::log::Event;
 
 /// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
 pub(crate) trait Vault: Send + Sync {
@@ -88,7 +89,7 @@ impl Place {
             match saved {
                 Some(revision) => {
                     tracing::warn!(
-                        message_id = "keys-restored",
+                        message_id = %Event::KeysRestored,
                         "{} had older keys than this node, or fewer, and was given them back",
                         vault.name()
                     );

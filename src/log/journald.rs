@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::ids;
+use super::event::Event;
 use super::queue::Sink;
 use super::record::Record;
 
@@ -43,7 +43,7 @@ fn datagram(record: &Record, identifier: &str) -> Vec<u8> {
     put(&mut datagram, "SYSLOG_IDENTIFIER", identifier);
     put(&mut datagram, "ALERTD_TARGET", record.target);
     for (name, value) in &record.fields {
-        match (*name, ids::of(value)) {
+        match (*name, Event::id_of(value)) {
             ("message_id", Some(id)) => put(&mut datagram, "MESSAGE_ID", id),
             _ => put(&mut datagram, &name_of(name), value),
         }
@@ -100,7 +100,7 @@ mod tests {
         ] {
             record.put(name, value);
         }
-        let id = ids::of("store-unavailable").unwrap();
+        let id = Event::id_of("store-unavailable").unwrap();
         let expected = format!(
             "MESSAGE=the store is full\nPRIORITY=4\nSYSLOG_IDENTIFIER=alertd\nALERTD_TARGET=alertd::engine\n\
              MESSAGE_ID={id}\nALERTD_ALERT_ID=5-0\nALERTD_TOPIC=ops.db\nALERTD_USER=alice\nALERTD_REQUEST_ID=r1\n\

@@ -7,7 +7,7 @@
 //!
 //! It adds no time (all three sinks have their own), knows no spans, and filters by level alone.
 
-mod ids;
+mod event;
 mod journald;
 mod line;
 mod queue;
@@ -25,6 +25,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 
+pub(crate) use event::Event;
 use queue::Queue;
 use record::Record;
 pub(crate) use tracing::Level;

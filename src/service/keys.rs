@@ -6,6 +6,7 @@ use super::{Caller, Refusal, Service};
 use crate::api::{CreatedKey, KeyInfo, NewKey};
 use crate::key::Scope;
 use crate::keyring::{Imported, Keyring, KeyringError};
+use crate::log::Event;
 
 impl Service {
     /// Checks whether the caller may manage keys at all, before its body is read.
@@ -44,7 +45,7 @@ impl Service {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
         for key in &revoked {
             tracing::info!(
-                message_id = "key-revoked",
+                message_id = %Event::KeyRevoked,
                 user = key.user,
                 key = key.id,
                 by = caller.name(),

@@ -10,6 +10,7 @@ use crate::alert::Record;
 use crate::api::TrafficStatus;
 use crate::histogram::Histogram;
 use crate::keyring::VerifyError;
+use crate::log::Event;
 use crate::sse::Bye;
 use parking_lot::Mutex;
 
@@ -151,7 +152,7 @@ impl Numbers {
     /// Notes the end of a stream.
     pub(crate) fn stream_ended(&self, end: End) {
         if end == End::Bye(Bye::Slow) {
-            tracing::info!(message_id = "slow-stream-ended", "a stream is ended: its reader takes nothing");
+            tracing::info!(message_id = %Event::SlowStreamEnded, "a stream is ended: its reader takes nothing");
         }
         if let Some(place) = End::ALL.iter().position(|other| *other == end) {
             self.ended[place].fetch_add(1, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use super::tables::{self, StoreError};
 use super::{Durability, Settings, Shared};
 use crate::alert::Id;
 use crate::engine::{AppendError, Clock, Feed, Publish, Retention, Stored};
+use crate::log::Event;
 
 /// Alerts and bytes of one commit; a group that began within them is taken whole.
 const BATCH: usize = 1024;
@@ -217,7 +218,7 @@ impl Writer {
         if behind > HELD_BACK && !self.warned {
             tracing::warn!(
                 held_back_s = behind / 1000,
-                message_id = "clock-held-back",
+                message_id = %Event::ClockHeldBack,
                 "the clock leapt forward: retention follows it slowly, so that a wrong clock does not empty the log"
             );
         }
@@ -267,9 +268,9 @@ impl Writer {
             "the store in {directory} cannot take alerts ({reason}): free space there, or mend the disk; alertd tries again each second"
         );
         if is_full {
-            tracing::error!(message_id = "store-full", "{trouble}");
+            tracing::error!(message_id = %Event::StoreFull, "{trouble}");
         } else {
-            tracing::error!(message_id = "store-unavailable", "{trouble}");
+            tracing::error!(message_id = %Event::StoreUnavailable, "{trouble}");
         }
         self.shared.set_trouble(Some(trouble));
     }
@@ -290,7 +291,7 @@ impl Writer {
         let made_room = self.commit(STEP, |_| Ok(()));
         match made_room {
             Ok(_) if self.reserve.hold().is_ok() => {
-                tracing::info!(message_id = "store-recovered", "the store takes alerts again");
+                tracing::info!(message_id = %Event::StoreRecovered, "the store takes alerts again");
                 self.shared.set_trouble(None);
             }
             Ok(_) => {}

@@ -19,6 +19,7 @@ use super::keys::KeysHeard;
 use super::{Shared, jittered, script};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
 use crate::engine::{Feed, Range};
+use crate::log::Event;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -96,7 +97,7 @@ impl Follower {
         let notes = caution::of(&mut data, (self.shared.local)()).await;
         if notes != self.notes {
             for note in &notes {
-                tracing::warn!(message_id = "engine-unsafe", "{}: {note}", self.shared.link.topology());
+                tracing::warn!(message_id = %Event::EngineUnsafe, "{}: {note}", self.shared.link.topology());
             }
             self.shared.state(|state| state.notes.clone_from(&notes));
             self.notes = notes;
@@ -226,7 +227,7 @@ impl Follower {
         if is_other || ticked.trimmed > self.at {
             if self.epoch.is_some() {
                 tracing::warn!(
-                    message_id = "engine-gap",
+                    message_id = %Event::EngineGap,
                     "a part of the log is gone before this node had it: its streams read on from the log, and are told of a gap where they miss something"
                 );
             }

@@ -16,6 +16,7 @@ use super::link::Link;
 use crate::alert::Id;
 use crate::engine::{Clock, Retention};
 use crate::histogram::Histogram;
+use crate::log::Event;
 
 /// Between two words on a trouble that lasts and changes.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
@@ -123,8 +124,8 @@ impl Shared {
             is_news
         });
         match trouble {
-            Some(trouble) if is_news => tracing::error!(message_id = "engine-away", "{trouble}"),
-            None if is_news => tracing::info!(message_id = "engine-back", "{} takes alerts", self.link.topology()),
+            Some(trouble) if is_news => tracing::error!(message_id = %Event::EngineAway, "{trouble}"),
+            None if is_news => tracing::info!(message_id = %Event::EngineBack, "{} takes alerts", self.link.topology()),
             _ => {}
         }
     }

@@ -1,0 +1,231 @@
+//! The kinds of event that an operator may want explained, in one table.
+//!
+//! Code of any layer logs `message_id = %Event::StoreFull`. The text sinks show the name, the journal gets the 128-bit
+//! `MESSAGE_ID`, and `journalctl -x` explains it from `systemd/alertd.catalog`, which is generated from this table.
+//! An id is never reused for another meaning; new events get the next free number.
+
+use std::fmt;
+
+/// One row of the table.
+struct Entry {
+    /// What the text sinks show.
+    name: &'static str,
+    /// What the journal gets.
+    id: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the catalog, which a test generates"))]
+    catalog: Explanation,
+}
+
+/// What the catalog says of an event.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the catalog, which a test generates"))]
+struct Explanation {
+    manual: &'static str,
+    subject: &'static str,
+    text: &'static str,
+}
+
+macro_rules! events {
+    ($($event:ident($name:literal, $id:literal, $manual:literal): $subject:literal, $text:literal;)+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Event {
+            $($event,)+
+        }
+
+        impl Event {
+            const ALL: &[Self] = &[$(Self::$event,)+];
+
+            const fn entry(self) -> &'static Entry {
+                match self {
+                    $(Self::$event => &Entry {
+                        name: $name,
+                        id: concat!("6ad1f4a7b6f04c2f9a4e0d7c6a3f1e", $id),
+                        catalog: Explanation { manual: $manual, subject: $subject, text: $text },
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    Started("started", "01", "alertd(8)"): "alertd accepts alerts",
+        "The daemon has opened its keys, its log of alerts and its sockets, and serves requests.";
+    Stopping("stopping", "02", "alertd(8)"): "alertd is stopping",
+        "Open streams get an event \"bye\", and clients reconnect by themselves. If systemd holds the sockets, new \
+         connections wait there for the next start.";
+    Reloaded("reloaded", "03", "alertd.toml(5)"): "alertd uses its new configuration",
+        "File, keys and certificates were read again; no stream was interrupted. The message names settings that take \
+         effect only after a restart.";
+    ReloadRefused("reload-refused", "04", "alertd.toml(5)"): "alertd refuses the new configuration",
+        "The configuration that was in force stays in force. `alertctl config check` shows every error with its place; \
+         correct them and reload again.";
+    StoreUnavailable("store-unavailable", "05", "alertd(8)"): "The log of alerts cannot be written",
+        "Publishing is answered with 503 until it works again; no alert that was answered with success is lost. Check \
+         the directory that the message names and its disk. alertd retries by itself.";
+    StoreRecovered("store-recovered", "06", "alertd(8)"): "The log of alerts can be written again",
+        "Publishing is accepted again. Nothing is left to do.";
+    ClockHeldBack("clock-held-back", "07", "alertd(8)"): "The clock jumped forward, and retention follows it slowly",
+        "By this clock many alerts are suddenly too old. Since the clock may be wrong, they are removed slowly. Check it \
+         with `timedatectl`.";
+    Stuck("stuck", "09", "alertd(8)"): "A part of alertd no longer makes progress",
+        "The watchdog's marker did not pass through the engine, the feed, the hub and the broadcast loops in time. If \
+         that lasts, systemd restarts the service; subscribers resume where they were.";
+    StoreFull("store-full", "0a", "alertd.toml(5)"): "The log of alerts has no space left",
+        "Publishing is answered with 503. Free space on the disk that the message names, or keep less: \
+         alerts.retain_age, alerts.retain_count and alerts.retain_bytes.";
+    SlowStreamEnded("slow-stream-ended", "0b", "alertd(8)"): "A subscriber was too slow",
+        "Its stream was ended so that it cannot delay others. The client reconnects with the id of the last alert it has \
+         seen and gets what it missed, as long as that is within retention. If it happens often, check the client and \
+         its network.";
+    KeyRevoked("key-revoked", "0c", "alertctl(1)"): "A key was revoked",
+        "Requests with this key are refused from now on, and its streams have been ended. `alertctl key list` lists all \
+         keys.";
+    EngineAway("engine-away", "0d", "alertd.toml(5)"): "Redis cannot be reached",
+        "Publishing is answered with 503 and open streams wait until Redis is back; alerts that were answered with \
+         success are in Redis. Check the server that the message names, the network, and [engine.redis]. alertd \
+         reconnects by itself.";
+    EngineBack("engine-back", "0e", "alertd(8)"): "Redis can be reached again",
+        "Publishing is accepted again, and streams continue where they were. Nothing is left to do.";
+    EngineGap("engine-gap", "0f", "alertd(8)"): "Redis lost alerts, or removed them before this node read them",
+        "Streams continue, and each one that misses something is told so by an event \"gap\". If Redis was not replaced \
+         or emptied on purpose, check its persistence (appendonly, appendfsync), and whether a replica that was behind \
+         became the primary.";
+    EngineUnsafe("engine-unsafe", "10", "alertd.toml(5)"): "Settings of the Redis server can lose alerts",
+        "The server works, but the setting that the message names puts alerts at risk that were answered with success. \
+         Correct it on the server as the message says.";
+    KeysUnread("keys-unread", "11", "alertd.toml(5)"): "The keys of the fleet cannot be read",
+        "Redis answers, but the keys in it cannot be read; the message says why. Keys that this node verified before \
+         stay valid until auth.stale_max has passed.";
+    KeysAway("keys-away", "12", "alertd.toml(5)"): "The keys of the fleet cannot be reached",
+        "Keys that this node verified before stay valid, and requests with any other key are answered with 503. After \
+         auth.stale_max all streams with keys are ended, since a revocation could not be heard.";
+    KeysStale("keys-stale", "13", "alertd.toml(5)"): "The keys of the fleet were out of reach for too long",
+        "For longer than auth.stale_max this node could not learn of revoked keys. All streams with keys were ended, and \
+         requests with keys are answered with 503 until Redis is back.";
+    KeysRestored("keys-restored", "14", "alertd(8)"): "This node gave Redis its keys back",
+        "Redis had older keys than this node, or fewer, as after a restart without persistence or a failover to a \
+         replica that was behind. Check the persistence of Redis, and `alertctl key list`.";
+    KeysBack("keys-back", "15", "alertd(8)"): "The keys of the fleet can be reached",
+        "This node has the keys of the fleet and verifies requests. Nothing is left to do.";
+}
+
+impl Event {
+    const fn name(self) -> &'static str {
+        self.entry().name
+    }
+
+    /// The `MESSAGE_ID` of the event with this name.
+    pub(super) fn id_of(name: &str) -> Option<&'static str> {
+        Self::ALL.iter().map(|event| event.entry()).find(|entry| entry.name == name).map(|entry| entry.id)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::fmt::Write;
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Columns of the catalog's text.
+    const WIDTH: usize = 78;
+
+    fn wrapped(text: &str) -> String {
+        let mut lines = vec![String::new()];
+        for word in text.split(' ') {
+            let line = lines.last_mut().unwrap();
+            match line.len() {
+                0 => line.push_str(word),
+                length if length + 1 + word.len() <= WIDTH => *line += &format!(" {word}"),
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines.join("\n")
+    }
+
+    fn catalog() -> String {
+        let mut catalog =
+            "# Explanations of alertd's entries, shown by journalctl -x. Generated from src/log/event.rs.\n".to_owned();
+        for event in Event::ALL {
+            let Entry { id, catalog: Explanation { manual, subject, text }, .. } = event.entry();
+            let text = wrapped(text);
+            write!(
+                catalog,
+                "\n-- {id}\nSubject: {subject}\nDefined-By: alertd\nDocumentation: man:{manual}\n\n{text}\n"
+            )
+            .unwrap();
+        }
+        catalog
+    }
+
+    #[test]
+    fn the_shipped_catalog_is_what_the_table_says() {
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/alertd.catalog");
+        if std::env::var_os("UPDATE_CATALOG").is_some() {
+            fs::write(shipped, catalog()).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(shipped).unwrap(),
+            catalog(),
+            "run `UPDATE_CATALOG=1 cargo test --lib log::event` once"
+        );
+    }
+
+    #[test]
+    fn every_id_is_128_bits_of_lower_case_hex_and_means_one_event() {
+        let entries: Vec<_> = Event::ALL.iter().map(|event| event.entry()).collect();
+        for entry in &entries {
+            let is_hex = entry.id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            assert!(entry.id.len() == 32 && is_hex, "{}", entry.name);
+        }
+        let ids: HashSet<_> = entries.iter().map(|entry| entry.id).collect();
+        let names: HashSet<_> = entries.iter().map(|entry| entry.name).collect();
+        assert_eq!((ids.len(), names.len()), (entries.len(), entries.len()));
+    }
+
+    #[test]
+    fn every_entry_has_a_subject_and_a_text() {
+        for event in Event::ALL {
+            let Explanation { manual, subject, text } = &event.entry().catalog;
+            assert!(!subject.is_empty() && subject.len() <= WIDTH, "{event}");
+            assert!(text.ends_with('.') && manual.ends_with(')'), "{event}");
+        }
+    }
+
+    fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn code_logs_events_of_the_table_only_and_all_of_them() {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let mut logged = HashSet::new();
+        for file in files.iter().filter(|file| !file.ends_with("log/event.rs")) {
+            let code = fs::read_to_string(file).unwrap();
+            for value in code.split("message_id = ").skip(1) {
+                let name = value
+                    .strip_prefix("%Event::")
+                    .unwrap_or_else(|| panic!("{}: write message_id = %Event::…, not {:.40}", file.display(), value));
+                logged.insert(name.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned());
+            }
+        }
+        let table: HashSet<_> = Event::ALL.iter().map(|event| format!("{event:?}")).collect();
+        assert_eq!(logged, table);
+    }
+}
