@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Road, eventually, over_both_roads};
+use crate::harness::{Daemon, Key, Request, Transport, eventually, over_both_transports};
 
-over_both_roads! {
+over_both_transports! {
     a_revoked_key_ends_its_streams_and_no_others,
     an_expired_key_ends_its_streams,
     a_rotated_key_overlaps_with_the_new_one,
@@ -64,8 +64,8 @@ fn every_wrong_key_is_refused_with_one_wording() {
     assert_eq!(daemon.send(&Request::get("/health").key(&key)).status, 200);
 }
 
-fn a_revoked_key_ends_its_streams_and_no_others(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn a_revoked_key_ends_its_streams_and_no_others(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let (gone, kept) = (daemon.key("eve"), daemon.key("bob"));
     let (mut first, mut second) = (daemon.stream(&gone, "/alerts"), daemon.stream(&kept, "/alerts"));
     first.until("cursor");
@@ -78,8 +78,8 @@ fn a_revoked_key_ends_its_streams_and_no_others(road: Road) {
     assert_eq!(second.message(), "still here");
 }
 
-fn an_expired_key_ends_its_streams(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn an_expired_key_ends_its_streams(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key_with(&json!({"user": "brief", "expires_in": 2}));
     let mut stream = daemon.stream(&key, "/alerts");
     stream.until("cursor");
@@ -87,8 +87,8 @@ fn an_expired_key_ends_its_streams(road: Road) {
     assert_eq!(daemon.send(&Request::get("/health").key(&key)).status, 401);
 }
 
-fn a_rotated_key_overlaps_with_the_new_one(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn a_rotated_key_overlaps_with_the_new_one(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let old = daemon.key("carol");
     let mut stream = daemon.stream(&old, "/alerts");
     stream.until("cursor");
@@ -104,8 +104,8 @@ fn a_rotated_key_overlaps_with_the_new_one(road: Road) {
     assert_eq!(daemon.send(&Request::get("/health").key(&new)).status, 200);
 }
 
-fn a_narrowed_key_ends_its_streams_at_a_reload(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn a_narrowed_key_ends_its_streams_at_a_reload(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("kim");
     let mut stream = daemon.stream(&key, "/alerts");
     stream.until("cursor");

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::harness::{Daemon, Request, Road, certificate, eventually, over_both_roads};
+use crate::harness::{Daemon, Request, Transport, certificate, eventually, over_both_transports};
 
-over_both_roads! {
+over_both_transports! {
     a_stop_says_goodbye_finishes_what_runs_and_ends_with_0,
 }
 
-fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(road: Road) {
-    let mut daemon = Daemon::on(road, "");
+fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(transport: Transport) {
+    let mut daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let mut streams: Vec<_> = (0..5).map(|_| daemon.stream(&key, "/alerts")).collect();
     streams.iter_mut().for_each(|stream| drop(stream.until("cursor")));

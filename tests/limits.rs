@@ -5,9 +5,9 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::harness::{Answer, Daemon, Key, PATIENCE, Request, Road, eventually, over_both_roads, raw};
+use crate::harness::{Answer, Daemon, Key, PATIENCE, Request, Transport, eventually, over_both_transports, raw};
 
-over_both_roads! {
+over_both_transports! {
     streams_are_limited_by_key_and_in_all,
 }
 
@@ -23,8 +23,8 @@ fn a_publisher_over_its_rate_is_told_when_to_come_back() {
     assert_eq!(send(&other).status, 200);
 }
 
-fn streams_are_limited_by_key_and_in_all(road: Road) {
-    let daemon = Daemon::on(road, "[limits]\nstreams_per_key = 2\n[http]\nmax_streams = 3\n");
+fn streams_are_limited_by_key_and_in_all(transport: Transport) {
+    let daemon = Daemon::on(transport, "[limits]\nstreams_per_key = 2\n[http]\nmax_streams = 3\n");
     let (one, two) = (daemon.key("one"), daemon.key("two"));
     let mut open: Vec<_> = (0..2).map(|_| daemon.stream(&one, "/alerts")).collect();
     let third = daemon.stream(&one, "/alerts");

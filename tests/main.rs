@@ -10,6 +10,7 @@ mod command_line;
 mod completions;
 mod crash;
 mod ctl;
+mod detach;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
 mod hooks;
@@ -32,6 +33,5 @@ mod stream;
     reason = "a test binary has no outside, and tells people what it could not test"
 )]
 mod systemd;
-mod takeover;
 mod terminal;
 mod tickets;

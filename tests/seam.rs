@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Road, eventually, over_both_roads};
+use crate::harness::{Daemon, Key, Request, Transport, eventually, over_both_transports};
 
-over_both_roads! {
+over_both_transports! {
     each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it,
 }
 
@@ -106,9 +106,9 @@ fn check(plan: &Plan, seen: &[Result<Id, Gap>], log: &[(Id, Topic, Level)]) {
     assert_eq!(expected.next(), None, "the end is missing for {plan:?}");
 }
 
-fn run(road: Road, alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
+fn run(transport: Transport, alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
     let daemon = Daemon::on(
-        road,
+        transport,
         &format!("[http]\nheartbeat = \"1s\"\n[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = {retain}\n"),
     );
     let key = daemon.key("alice");
@@ -133,13 +133,13 @@ fn run(road: Road, alerts: usize, size: usize, retain: usize, plans: &[Plan]) {
     });
 }
 
-fn each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it(road: Road) {
+fn each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it(transport: Transport) {
     let alerts = 600;
     let plans = prop::collection::vec(plan(alerts), 1..8);
     let property = (plans, prop_oneof![Just(10usize), Just(4000)], prop_oneof![Just(0usize), Just(40), Just(200)]);
     let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
     let tried = TestRunner::new(config).run(&property, |(plans, size, retain)| {
-        run(road, alerts, size, retain, &plans);
+        run(transport, alerts, size, retain, &plans);
         Ok(())
     });
     if let Err(failure) = tried {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Request, Road, eventually, over_both_roads};
+use crate::harness::{Daemon, Request, Transport, eventually, over_both_transports};
 
-over_both_roads! {
+over_both_transports! {
     a_stream_begins_with_the_latest_alert_then_the_seam_then_live,
     since_and_cursors_in_all_forms_choose_where_to_begin,
     topics_patterns_and_levels_select,
@@ -17,8 +17,8 @@ over_both_roads! {
     http_1_0_gets_a_body_that_ends_with_the_connection,
 }
 
-fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     daemon.publish(&key, "default", "old");
     let newest = daemon.publish(&key, "default", "new");
@@ -36,8 +36,8 @@ fn a_stream_begins_with_the_latest_alert_then_the_seam_then_live(road: Road) {
     assert_eq!(stream.message(), "live 2");
 }
 
-fn since_and_cursors_in_all_forms_choose_where_to_begin(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn since_and_cursors_in_all_forms_choose_where_to_begin(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let ids: Vec<String> = (0..5).map(|i| daemon.publish(&key, "default", &format!("m{i}"))).collect();
     // The messages and gaps up to the seam.
@@ -77,8 +77,8 @@ fn since_and_cursors_in_all_forms_choose_where_to_begin(road: Road) {
     assert_eq!(seen("/alerts", Some("99999999999999-0")), "gap");
 }
 
-fn topics_patterns_and_levels_select(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn topics_patterns_and_levels_select(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let mut below = daemon.stream(&key, "/alerts?topic=ops.*&since=none");
     let mut named = daemon.stream(&key, "/alerts/ops.db?since=none&level=warn");
@@ -104,8 +104,8 @@ fn topics_patterns_and_levels_select(road: Road) {
     assert_eq!([all.message(), all.message()], ["ops error", "opsx.db error"]);
 }
 
-fn a_quiet_stream_gets_a_cursor_that_moves_on(road: Road) {
-    let daemon = Daemon::on(road, "[http]\nheartbeat = \"1s\"\n");
+fn a_quiet_stream_gets_a_cursor_that_moves_on(transport: Transport) {
+    let daemon = Daemon::on(transport, "[http]\nheartbeat = \"1s\"\n");
     let key = daemon.key("alice");
     let mut quiet = daemon.stream(&key, "/alerts/quiet");
     quiet.until("cursor");
@@ -122,8 +122,8 @@ fn a_quiet_stream_gets_a_cursor_that_moves_on(road: Road) {
     assert!(!String::from_utf8_lossy(&quiet.raw).contains("\n\n\n"), "a block without data");
 }
 
-fn ndjson_is_the_same_stream_line_by_line(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn ndjson_is_the_same_stream_line_by_line(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let id = daemon.publish(&key, "default", "one");
     let request = Request::get("/alerts?since=all").key(&key).header("Accept", "application/x-ndjson");
@@ -148,8 +148,8 @@ fn ndjson_is_the_same_stream_line_by_line(road: Road) {
     assert_eq!(lines[2]["message"], "two");
 }
 
-fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows(road: Road) {
-    let daemon = Daemon::on(road, "[alerts]\nretain_count = 5\n");
+fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows(transport: Transport) {
+    let daemon = Daemon::on(transport, "[alerts]\nretain_count = 5\n");
     let key = daemon.key("alice");
     let ids: Vec<String> = (0..20).map(|i| daemon.publish(&key, "default", &format!("m{i}"))).collect();
     let mut late = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[3]));
@@ -162,8 +162,8 @@ fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows(road: Road) {
     assert_eq!((first.event.as_str(), first.id.as_ref()), ("", Some(&ids[15])));
 }
 
-fn a_slow_reader_is_ended_alone_and_resumes_by_id(road: Road) {
-    let daemon = Daemon::on(road, "[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = 100_000\n");
+fn a_slow_reader_is_ended_alone_and_resumes_by_id(transport: Transport) {
+    let daemon = Daemon::on(transport, "[hub]\nmemory = \"1MiB\"\n[alerts]\nretain_count = 100_000\n");
     let key = daemon.key("alice");
     let mut slow = daemon.stream(&key, "/alerts?since=none");
     slow.until("cursor");
@@ -196,9 +196,9 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id(road: Road) {
     });
 }
 
-fn http_1_0_gets_a_body_that_ends_with_the_connection(road: Road) {
+fn http_1_0_gets_a_body_that_ends_with_the_connection(transport: Transport) {
     use std::io::{BufRead, BufReader, Write};
-    let daemon = Daemon::on(road, "");
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     daemon.publish(&key, "default", "hello");
     let mut socket = daemon.connect();

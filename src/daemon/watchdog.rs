@@ -62,9 +62,9 @@ impl Watchdog {
     /// Waits a period, then looks whether the last marker came through and sends the next one.
     pub(super) async fn look(&mut self, notifier: &Notifier) {
         tokio::time::sleep(self.period).await;
-        self.service.numbers().sample(Instant::now());
+        self.service.counters().sample(Instant::now());
         self.engine.set_streams(self.service.streams());
-        let came = *self.markers.borrow_and_update() >= self.sent && self.server.met() >= self.sent;
+        let came = *self.markers.borrow_and_update() >= self.sent && self.server.synced() >= self.sent;
         if came {
             notifier.watchdog();
             self.sent += 1;

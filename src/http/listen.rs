@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::service::STALL;
+use crate::service::SLOW_READER_TIMEOUT;
 
 /// So many connections wait while all threads are busy, or while systemd restarts the daemon.
 const BACKLOG: i32 = 4096;
@@ -84,7 +84,7 @@ pub(crate) fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListen
     // An alert alone leaves at once.
     let _ = socket.set_tcp_nodelay(true);
     // A peer that vanished without a word is noticed by what it does not acknowledge.
-    let _ = socket.set_tcp_user_timeout(Some(2 * STALL));
+    let _ = socket.set_tcp_user_timeout(Some(2 * SLOW_READER_TIMEOUT));
     TcpListener::from_std(listener)
 }
 

@@ -5,7 +5,7 @@
 //! | [`listen`] | listening sockets, bound or inherited |
 //! | [`serve`] | accepting, one task for each connection, drain under a deadline |
 //! | [`tls`] | certificates that can be swapped |
-//! | [`takeover`] | how a stream leaves hyper |
+//! | [`detach`] | how a stream leaves hyper |
 //! | [`broadcast`] | streams on sockets of their own, one loop per core |
 //! | [`progress`] | ends connections whose peer takes nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
@@ -25,6 +25,7 @@
 pub(crate) mod auth;
 pub(crate) mod broadcast;
 pub(crate) mod cors;
+pub(crate) mod detach;
 pub(crate) mod error;
 pub(crate) mod handlers;
 pub(crate) mod listen;
@@ -37,7 +38,6 @@ pub(crate) mod response;
 pub(crate) mod rewind;
 pub(crate) mod route;
 pub(crate) mod serve;
-pub(crate) mod takeover;
 pub(crate) mod tls;
 
 use std::net::IpAddr;

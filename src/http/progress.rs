@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::takeover::Takeover;
+use super::detach::Detach;
 
 /// A connection with a deadline on progress in writing. The timer exists only while a write waits.
 pub(crate) struct Progress<S> {
@@ -17,13 +17,13 @@ pub(crate) struct Progress<S> {
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
     /// Who wants to know whether a write waits.
-    takeover: Arc<Takeover>,
+    detach: Arc<Detach>,
 }
 
 impl<S> Progress<S> {
     /// Fails a write that could not pass one byte for `patience`.
-    pub(crate) const fn new(inner: S, patience: Duration, takeover: Arc<Takeover>) -> Self {
-        Self { inner, patience, waiting: None, takeover }
+    pub(crate) const fn new(inner: S, patience: Duration, detach: Arc<Detach>) -> Self {
+        Self { inner, patience, waiting: None, detach }
     }
 
     /// The connection itself.
@@ -34,11 +34,11 @@ impl<S> Progress<S> {
     fn judge<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.waiting.take().is_some() {
-                self.takeover.set_writing(false);
+                self.detach.set_writing(false);
             }
             return result;
         }
-        self.takeover.set_writing(true);
+        self.detach.set_writing(true);
         let patience = self.patience;
         let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
         match timer.as_mut().poll(cx) {

@@ -1,4 +1,4 @@
-//! Answers: whole bodies and streams, the headers that all have, and the two roads that a stream's body may take.
+//! Answers: whole bodies and streams, the headers that all have, and the two transports that a stream's body may take.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::service::{End, FAREWELL, Outlet, STALL, Stream};
+use crate::service::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
 use crate::sse::{Bye, Format};
 
 /// What a handler answers with.
@@ -48,29 +48,29 @@ impl Outgoing {
     #[must_use]
     pub(crate) fn begin(stream: Box<Stream>) -> Self {
         let (blocks, body) = mpsc::channel(PIECES);
-        tokio::spawn(stream.run(Channel(blocks)));
+        tokio::spawn(stream.run(HyperSink(blocks)));
         Self::Blocks(body)
     }
 }
 
 /// The way to a reader through hyper.
-struct Channel(mpsc::Sender<Bytes>);
+struct HyperSink(mpsc::Sender<Bytes>);
 
-impl Outlet for Channel {
-    async fn begin(&mut self) -> Result<(), End> {
+impl StreamSink for HyperSink {
+    async fn begin(&mut self) -> Result<(), StreamEnd> {
         // hyper writes the head as soon as it has the answer.
         Ok(())
     }
 
-    async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
-        match timeout(STALL, self.0.send(blocks)).await {
-            Ok(sent) => sent.map_err(|_| End::Gone),
-            Err(_) => Err(End::Bye(Bye::Slow)),
+    async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
+        match timeout(SLOW_READER_TIMEOUT, self.0.send(blocks)).await {
+            Ok(sent) => sent.map_err(|_| StreamEnd::Gone),
+            Err(_) => Err(StreamEnd::Bye(Bye::Slow)),
         }
     }
 
     async fn finish(&mut self, last: Bytes) {
-        let _ = timeout(FAREWELL, self.0.send(last)).await;
+        let _ = timeout(BYE_TIMEOUT, self.0.send(last)).await;
     }
 
     fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {

@@ -27,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::broadcast::Broadcast;
+use super::detach::{Connection, Detach};
 use super::progress::Progress;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
-use super::takeover::{Connection, Takeover};
 use super::tls::Tls;
 use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
-use crate::service::{STALL, Service};
+use crate::service::{SLOW_READER_TIMEOUT, Service};
 
 /// Everything a connection needs; one for the whole server.
 pub(crate) struct Server {
@@ -114,10 +114,10 @@ impl Server {
         self.broadcast.mark(marker);
     }
 
-    /// The newest marker that all broadcast loops have met.
+    /// The newest marker that all broadcast loops have synced.
     #[must_use]
-    pub(crate) fn met(&self) -> u64 {
-        self.broadcast.met()
+    pub(crate) fn synced(&self) -> u64 {
+        self.broadcast.synced()
     }
 
     /// Stops accepting, lets requests finish, and waits for all connections until the deadline. False if some were cut.
@@ -160,7 +160,7 @@ impl Server {
     async fn tls_connection(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                let stream = Progress::new(stream, STALL, Arc::default());
+                let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::default());
                 note(self.http2(stream, peer).await);
             }
             Ok(Ok(stream)) => self.connection(stream, permit, peer).await,
@@ -170,9 +170,9 @@ impl Server {
     }
 
     async fn connection<S: Connection>(&self, stream: S, permit: OwnedSemaphorePermit, peer: Peer) {
-        let takeover = Arc::<Takeover>::default();
-        let stream = Progress::new(stream, STALL, Arc::clone(&takeover));
-        note(self.http1(stream, permit, peer, takeover).await);
+        let detach = Arc::<Detach>::default();
+        let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::clone(&detach));
+        note(self.http1(stream, permit, peer, detach).await);
     }
 
     async fn http1<S: Connection>(
@@ -180,18 +180,18 @@ impl Server {
         stream: Progress<S>,
         permit: OwnedSemaphorePermit,
         peer: Peer,
-        takeover: Arc<Takeover>,
+        detach: Arc<Detach>,
     ) -> hyper::Result<()> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
-        let offered = S::IS_PLAIN.then_some(&*takeover);
+        let offered = S::IS_PLAIN.then_some(&*detach);
         let service = service_fn(|request| Box::pin(self.answer_or_hand_over(peer, request, offered)));
         let mut connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut draining = false;
         let result = loop {
             let turn = std::future::poll_fn(|cx| match connection.poll_without_shutdown(cx) {
                 Poll::Ready(result) => Poll::Ready(Err(result)),
-                Poll::Pending => takeover.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
+                Poll::Pending => detach.take().map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream))),
             });
             tokio::select! {
                 turn = turn => break turn,
@@ -207,7 +207,7 @@ impl Server {
             Ok((head, stream)) => {
                 let Ok(socket) = parts.io.into_inner().into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
-                Box::pin(self.broadcast.follow(socket, self.broadcast.tenure(permit), stream, head)).await;
+                Box::pin(self.broadcast.follow(socket, self.broadcast.guard(permit), stream, head)).await;
                 Ok(())
             }
             Err(Err(error)) if error.is_parse_version_h2() => {
@@ -234,8 +234,8 @@ impl Server {
             .initial_connection_window_size(256 << 10)
             .max_header_list_size(16 << 10)
             // A peer that vanished does not answer a ping.
-            .keep_alive_interval(STALL)
-            .keep_alive_timeout(STALL / 2);
+            .keep_alive_interval(SLOW_READER_TIMEOUT)
+            .keep_alive_timeout(SLOW_READER_TIMEOUT / 2);
         let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
         let answer = service_fn(move |request| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
@@ -259,14 +259,14 @@ impl Server {
         &self,
         peer: Peer,
         request: Request<Incoming>,
-        takeover: Option<&Takeover>,
+        detach: Option<&Detach>,
     ) -> Result<Response<Outgoing>, Infallible> {
         let is_chunked = request.version() == Version::HTTP_11;
         let (head, body) =
             answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
-        match (body, takeover.filter(|_| is_chunked)) {
-            (Body::Stream(stream), Some(takeover)) => {
-                takeover.leave(head, stream);
+        match (body, detach.filter(|_| is_chunked)) {
+            (Body::Stream(stream), Some(detach)) => {
+                detach.leave(head, stream);
                 std::future::pending().await
             }
             (body, _) => Ok(Response::from_parts(head, begin(body))),

@@ -6,14 +6,14 @@
 //!
 //! Always true: a ring holds every alert after [`Subscription::joined`] that passes its filter, and none before it.
 //! All rings together stay within `memory` bytes, but for one chunk each; distinct rings are capped, for each key and in
-//! all, and a subscription beyond the cap has a bell instead, and reads from the engine what it rings for.
+//! all, and a subscription beyond the cap has a signal instead, and reads from the engine what it rings for.
 
-mod bell;
 mod ring;
 mod routes;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod wake_signal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ use crate::alert::{Filter, Id, Record};
 use crate::chunked;
 use crate::sse::Format;
 
-use bell::Bell;
 use ring::Ring;
-pub(crate) use ring::{Chunk, Found, Listener};
+pub(crate) use ring::{Chunk, ReadOutcome, RingListener};
 use routes::{Filtered, Routes};
-use subscription::Place;
-pub(crate) use subscription::{Next, Reader, RingId, Subscription};
+use subscription::Source;
+pub(crate) use subscription::{Next, RingId, RingReader, Subscription};
+use wake_signal::WakeSignal;
 
 /// The hub's limits.
 #[derive(Clone, Copy, Debug)]
@@ -56,14 +56,14 @@ struct Shared {
 
 struct State {
     settings: Settings,
-    rings: HashMap<ring::Key, Entry>,
+    rings: HashMap<ring::RingKey, RingEntry>,
     owned: HashMap<String, usize>,
     routes: Routes<Ring>,
     /// Of the subscriptions beyond the cap on rings; as many as there are streams at the most.
-    bells: Routes<Bell>,
+    signals: Routes<WakeSignal>,
 }
 
-struct Entry {
+struct RingEntry {
     ring: Arc<Ring>,
     subscribers: usize,
 }
@@ -72,8 +72,8 @@ impl Hub {
     /// A hub for a log whose newest id is `head`.
     #[must_use]
     pub(crate) fn new(settings: Settings, head: Id) -> Self {
-        let (routes, bells) = (Routes::default(), Routes::default());
-        let state = State { settings, rings: HashMap::new(), owned: HashMap::new(), routes, bells };
+        let (routes, signals) = (Routes::default(), Routes::default());
+        let state = State { settings, rings: HashMap::new(), owned: HashMap::new(), routes, signals };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             head: watch::Sender::new(head),
@@ -93,15 +93,15 @@ impl Hub {
                     touched.push(Arc::clone(ring));
                 }
             }
-            for bell in state.bells.of(&record.topic).filter(|bell| record.level >= bell.filter().level()) {
-                bell.ring(record.id);
+            for signal in state.signals.of(&record.topic).filter(|signal| record.level >= signal.filter().level()) {
+                signal.wake(record.id);
             }
         }
         let share = state.share();
         for ring in &touched {
             ring.publish(share);
         }
-        // After the rings and bells: whoever sees this head and finds nothing there has had everything up to it.
+        // After the rings and signals: whoever sees this head and finds nothing there has had everything up to it.
         self.0.head.send_replace(last.id);
     }
 
@@ -110,7 +110,7 @@ impl Hub {
     pub(crate) fn reset(&self, head: Id) {
         let state = self.0.state();
         state.rings.values().for_each(|entry| entry.ring.forget());
-        state.bells.each().for_each(|bell| bell.ring(head));
+        state.signals.each().for_each(|signal| signal.wake(head));
         self.0.head.send_modify(|own| *own = head.max(*own));
     }
 
@@ -140,8 +140,8 @@ impl Hub {
     /// A subscription from now on. `owner` is the key that asks, for its share of rings.
     #[must_use]
     pub(crate) fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
-        let place = self.0.state().join(filter, format, owner);
-        Subscription::new(Arc::clone(&self.0), place)
+        let source = self.0.state().join(filter, format, owner);
+        Subscription::new(Arc::clone(&self.0), source)
     }
 
     /// Puts new limits into force; the rings shrink as they are fed.
@@ -157,7 +157,7 @@ impl Hub {
 
     /// Rings, and the bytes in them.
     #[must_use]
-    pub(crate) fn numbers(&self) -> (u64, u64) {
+    pub(crate) fn usage(&self) -> (u64, u64) {
         let state = self.0.state();
         let bytes = state.rings.values().map(|entry| entry.ring.bytes() as u64).sum();
         (state.rings.len() as u64, bytes)
@@ -181,25 +181,25 @@ impl State {
         self.settings.memory / self.rings.len().max(4)
     }
 
-    fn join(&mut self, filter: &Filter, format: Format, owner: &str) -> Place {
+    fn join(&mut self, filter: &Filter, format: Format, owner: &str) -> Source {
         let key = (filter.clone(), format);
         if let Some(entry) = self.rings.get_mut(&key) {
             entry.subscribers += 1;
-            return Place::ring(Arc::clone(&entry.ring));
+            return Source::ring(Arc::clone(&entry.ring));
         }
         let owned = self.owned.get(owner).copied().unwrap_or(0);
         if self.rings.len() >= self.settings.max_subscriptions || owned >= self.settings.max_subscriptions_per_key {
-            let bell = Arc::new(Bell::new(filter.clone()));
-            self.bells.add(&bell);
-            return Place::bell(bell);
+            let signal = Arc::new(WakeSignal::new(filter.clone()));
+            self.signals.add(&signal);
+            return Source::signal(signal);
         }
         let ring = Arc::new(Ring::new(key.clone(), owner.to_owned()));
         *self.owned.entry(owner.to_owned()).or_default() += 1;
         self.routes.add(&ring);
-        self.rings.insert(key, Entry { ring: Arc::clone(&ring), subscribers: 1 });
+        self.rings.insert(key, RingEntry { ring: Arc::clone(&ring), subscribers: 1 });
         let share = self.share();
         self.rings.values().for_each(|entry| entry.ring.shrink(share));
-        Place::ring(ring)
+        Source::ring(ring)
     }
 
     /// One more on a ring that somebody is on.

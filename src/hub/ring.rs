@@ -16,14 +16,14 @@ use crate::chunked;
 use crate::sse::Format;
 
 /// Hears that a ring has news; called under the hub's lock, so it only makes a note.
-pub(crate) trait Listener: Send + Sync {
+pub(crate) trait RingListener: Send + Sync {
     /// The ring that was given this number has news.
     fn news(&self, number: u32);
 }
 
 /// What is found at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum ReadOutcome {
     /// Some chunks.
     Chunks,
     /// Nothing yet.
@@ -54,16 +54,16 @@ impl Chunk {
 }
 
 /// What makes a subscription distinct.
-pub(super) type Key = (Filter, Format);
+pub(super) type RingKey = (Filter, Format);
 
 pub(super) struct Ring {
-    pub(super) key: Key,
+    pub(super) key: RingKey,
     /// The key whose stream asked for it first; it counts against that key's share.
     pub(super) owner: String,
     log: Mutex<Log>,
     wake: watch::Sender<()>,
     /// One for each broadcast loop at the most.
-    listeners: Mutex<Vec<(Arc<dyn Listener>, u32)>>,
+    listeners: Mutex<Vec<(Arc<dyn RingListener>, u32)>>,
 }
 
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl Ring {
     /// One chunk grows to about this many bytes: what a socket holds of a chunk that it took in part outlives the ring.
     const CHUNK: usize = 16 << 10;
 
-    pub(super) fn new(key: Key, owner: String) -> Self {
+    pub(super) fn new(key: RingKey, owner: String) -> Self {
         let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
         Self { key, owner, log: Mutex::default(), wake, listeners }
     }
@@ -102,7 +102,7 @@ impl Ring {
         self.log.lock()
     }
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn Listener>, u32)>> {
+    fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn RingListener>, u32)>> {
         self.listeners.lock()
     }
 
@@ -166,10 +166,10 @@ impl Ring {
     }
 
     /// Gives the chunks from `position` on, one at the least and about `most` bytes.
-    pub(super) fn read(&self, position: u64, most: usize, mut take: impl FnMut(Chunk)) -> Found {
+    pub(super) fn read(&self, position: u64, most: usize, mut take: impl FnMut(Chunk)) -> ReadOutcome {
         let log = self.log();
         let Some(offset) = position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) else {
-            return Found::Overwritten;
+            return ReadOutcome::Overwritten;
         };
         let mut bytes = 0;
         for chunk in log.chunks.range(offset.min(log.chunks.len())..) {
@@ -179,18 +179,18 @@ impl Ring {
             bytes += chunk.wire.len();
             take(chunk.clone());
         }
-        if bytes == 0 { Found::Nothing } else { Found::Chunks }
+        if bytes == 0 { ReadOutcome::Nothing } else { ReadOutcome::Chunks }
     }
 
     pub(super) fn listen(&self) -> watch::Receiver<()> {
         self.wake.subscribe()
     }
 
-    pub(super) fn add_listener(&self, listener: Arc<dyn Listener>, number: u32) {
+    pub(super) fn add_listener(&self, listener: Arc<dyn RingListener>, number: u32) {
         self.listeners().push((listener, number));
     }
 
-    pub(super) fn remove_listener(&self, listener: &Arc<dyn Listener>) {
+    pub(super) fn remove_listener(&self, listener: &Arc<dyn RingListener>) {
         self.listeners().retain(|(other, _)| !Arc::ptr_eq(other, listener));
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Shared;
-use super::bell::Bell;
-use super::ring::{Chunk, Found, Listener, Ring};
+use super::ring::{Chunk, ReadOutcome, Ring, RingListener};
+use super::wake_signal::WakeSignal;
 use crate::alert::Id;
 use crate::sse::Format;
 
@@ -25,38 +25,38 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RingId(usize);
 
-/// A cursor in a ring, or, beyond the cap on rings, just in the log, with a bell.
+/// A cursor in a ring, or, beyond the cap on rings, just in the log, with a signal.
 pub(crate) struct Subscription {
     hub: Arc<Shared>,
-    place: Place,
+    source: Source,
     joined: Id,
 }
 
-pub(super) enum Place {
+pub(super) enum Source {
     Ring { ring: Arc<Ring>, position: u64, wake: watch::Receiver<()> },
-    Log { bell: Arc<Bell>, rung: watch::Receiver<Id> },
+    Log { signal: Arc<WakeSignal>, woken: watch::Receiver<Id> },
 }
 
-impl Place {
+impl Source {
     pub(super) fn ring(ring: Arc<Ring>) -> Self {
         Self::Ring { position: 0, wake: ring.listen(), ring }
     }
 
-    pub(super) fn bell(bell: Arc<Bell>) -> Self {
-        Self::Log { rung: bell.listen(), bell }
+    pub(super) fn signal(signal: Arc<WakeSignal>) -> Self {
+        Self::Log { woken: signal.listen(), signal }
     }
 }
 
 /// A ring as a broadcast loop holds it, for all its subscribers there: it is read by position, and says when it has news.
-pub(crate) struct Reader {
+pub(crate) struct RingReader {
     hub: Arc<Shared>,
     ring: Arc<Ring>,
-    listener: Arc<dyn Listener>,
+    listener: Arc<dyn RingListener>,
 }
 
 impl Subscription {
-    pub(super) fn new(hub: Arc<Shared>, place: Place) -> Self {
-        let mut subscription = Self { hub, place, joined: Id::ZERO };
+    pub(super) fn new(hub: Arc<Shared>, source: Source) -> Self {
+        let mut subscription = Self { hub, source, joined: Id::ZERO };
         subscription.rejoin();
         subscription
     }
@@ -69,20 +69,20 @@ impl Subscription {
 
     /// The ring and the position in it; none beyond the cap on rings.
     #[must_use]
-    pub(crate) fn place(&self) -> Option<(RingId, u64)> {
-        match &self.place {
-            Place::Ring { ring, position, .. } => Some((RingId(Arc::as_ptr(ring) as usize), *position)),
-            Place::Log { .. } => None,
+    pub(crate) fn ring_position(&self) -> Option<(RingId, u64)> {
+        match &self.source {
+            Source::Ring { ring, position, .. } => Some((RingId(Arc::as_ptr(ring) as usize), *position)),
+            Source::Log { .. } => None,
         }
     }
 
     /// A hold on the ring for a loop, which knows it by `number`; none beyond the cap on rings.
     #[must_use]
-    pub(crate) fn reader(&self, listener: Arc<dyn Listener>, number: u32) -> Option<Reader> {
-        let Place::Ring { ring, .. } = &self.place else { return None };
+    pub(crate) fn reader(&self, listener: Arc<dyn RingListener>, number: u32) -> Option<RingReader> {
+        let Source::Ring { ring, .. } = &self.source else { return None };
         self.hub.state().hold(ring);
         ring.add_listener(Arc::clone(&listener), number);
-        Some(Reader { hub: Arc::clone(&self.hub), ring: Arc::clone(ring), listener })
+        Some(RingReader { hub: Arc::clone(&self.hub), ring: Arc::clone(ring), listener })
     }
 
     /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
@@ -95,7 +95,7 @@ impl Subscription {
     pub(crate) fn rejoin(&mut self) -> Id {
         // Under the hub's lock, or an alert could fall between the position and the head.
         let _feeding = self.hub.state();
-        if let Place::Ring { ring, position, .. } = &mut self.place {
+        if let Source::Ring { ring, position, .. } = &mut self.source {
             *position = ring.end();
         }
         self.joined = *self.hub.head.borrow();
@@ -106,18 +106,18 @@ impl Subscription {
     pub(crate) fn next(&mut self) -> Next {
         // Before the look into the ring: an alert that is fed in between is behind this head.
         let head = *self.hub.head.borrow();
-        match &mut self.place {
-            Place::Log { rung, .. } => {
-                if *rung.borrow_and_update() > self.joined {
+        match &mut self.source {
+            Source::Log { woken, .. } => {
+                if *woken.borrow_and_update() > self.joined {
                     return Next::Lost;
                 }
                 Next::Idle(head.max(self.joined))
             }
-            Place::Ring { ring, position, wake } => {
+            Source::Ring { ring, position, wake } => {
                 wake.mark_unchanged();
                 let mut next = None;
                 match (ring.read(*position, 0, |chunk| next = Some(chunk)), next) {
-                    (Found::Overwritten, _) => Next::Lost,
+                    (ReadOutcome::Overwritten, _) => Next::Lost,
                     (_, Some(chunk)) => {
                         *position += 1;
                         Next::Chunk(chunk)
@@ -130,9 +130,9 @@ impl Subscription {
 
     /// Waits until [`next`](Self::next) may find something else. Safe to cancel.
     pub(crate) async fn changed(&mut self) {
-        let gone = match &mut self.place {
-            Place::Ring { wake, .. } => wake.changed().await.is_err(),
-            Place::Log { rung, .. } => rung.changed().await.is_err(),
+        let gone = match &mut self.source {
+            Source::Ring { wake, .. } => wake.changed().await.is_err(),
+            Source::Log { woken, .. } => woken.changed().await.is_err(),
         };
         if gone {
             // The senders live as long as this subscription holds them, so this is never reached.
@@ -143,14 +143,14 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        match &self.place {
-            Place::Ring { ring, .. } => self.hub.state().leave(ring),
-            Place::Log { bell, .. } => self.hub.state().bells.remove(bell),
+        match &self.source {
+            Source::Ring { ring, .. } => self.hub.state().leave(ring),
+            Source::Log { signal, .. } => self.hub.state().signals.remove(signal),
         }
     }
 }
 
-impl Reader {
+impl RingReader {
     /// How its blocks are written.
     #[must_use]
     pub(crate) fn format(&self) -> Format {
@@ -158,7 +158,7 @@ impl Reader {
     }
 
     /// Appends the chunks from `position` on, one at the least and about `most` bytes.
-    pub(crate) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> Found {
+    pub(crate) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> ReadOutcome {
         self.ring.read(position, most, |chunk| into.push(chunk))
     }
 
@@ -171,7 +171,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for RingReader {
     fn drop(&mut self) {
         self.ring.remove_listener(&self.listener);
         self.hub.state().leave(&self.ring);

@@ -54,7 +54,7 @@ fn a_reader_that_is_overtaken_is_told_and_can_join_again() {
     assert_eq!(slow.rejoin(), Id::at(20));
     hub.deliver(&[record(21, "t", Level::Info)]);
     assert_eq!(drain(&mut slow), (1, Some(Id::at(21))));
-    assert!(hub.numbers().1 <= 4 * 600);
+    assert!(hub.usage().1 <= 4 * 600);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_its_own_news() {
     let _first = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
     let mut second = hub.subscribe(&filter(&["b"], Level::Info), Format::Sse, "k");
     let _other_key = hub.subscribe(&filter(&["c"], Level::Info), Format::Sse, "l");
-    assert_eq!(hub.numbers().0, 2);
+    assert_eq!(hub.usage().0, 2);
     assert!(matches!(second.next(), Next::Idle(Id::ZERO)));
     hub.deliver(&[record(1, "c", Level::Info), record(2, "b.c", Level::Info)]);
     assert!(!is_woken(&mut second));
@@ -76,7 +76,7 @@ fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_its_own_news() {
     hub.reset(Id::at(9));
     assert!(matches!(second.next(), Next::Lost));
     drop(second);
-    assert!(hub.0.state().bells.is_empty());
+    assert!(hub.0.state().signals.is_empty());
 }
 
 #[test]
@@ -99,11 +99,11 @@ fn a_ring_goes_with_its_last_subscriber_and_leaves_no_route() {
     let wide = filter(&["a", "b.*", "c.d"], Level::Info);
     let one = hub.subscribe(&wide, Format::Sse, "k");
     let two = hub.subscribe(&wide, Format::Sse, "l");
-    assert_eq!(hub.numbers(), (1, 0));
+    assert_eq!(hub.usage(), (1, 0));
     drop(one);
-    assert_eq!(hub.numbers().0, 1);
+    assert_eq!(hub.usage().0, 1);
     drop(two);
-    assert_eq!(hub.numbers(), (0, 0));
+    assert_eq!(hub.usage(), (0, 0));
     let state = hub.0.state();
     assert!(state.routes.is_empty() && state.owned.is_empty());
 }

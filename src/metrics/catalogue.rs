@@ -64,12 +64,12 @@ impl Catalogue {
 
     fn fan_out(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
         let it = &self.0;
-        let subscribers = it.subscribers.iter();
-        let subscribers =
-            subscribers.map(|(format, road, open)| ([("format", format.as_str()), ("road", road.as_str())], *open));
-        sheet.gauge("subscribers", "Open streams, by format and by what carries them", None, subscribers)?;
+        let streams = it.streams.iter();
+        let streams = streams
+            .map(|(format, transport, open)| ([("format", format.as_str()), ("transport", transport.as_str())], *open));
+        sheet.gauge("streams", "Open streams, by format and by what carries them", None, streams)?;
         let help = "Streams that may be open (http.max_streams); 0 is no limit";
-        sheet.lone("subscribers_limit", help, None, it.max_subscribers)?;
+        sheet.lone("streams_limit", help, None, it.max_streams)?;
         sheet.lone("subscriptions", "Distinct subscriptions that have a ring of their own", None, it.subscriptions)?;
         sheet.counter("deliveries", "Alerts handed to subscribers' connections", [([], it.deliveries)])?;
         let help =

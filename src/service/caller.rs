@@ -76,17 +76,17 @@ impl Service {
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
-            self.numbers.attempt(Attempt::Remembered);
+            self.counters.attempt(Attempt::Remembered);
             return Ok(Caller::Key(grant));
         }
         self.may_try_keys(peer)?;
         match self.keyring.verify(presented, now_ms).await {
             Ok(grant) => {
-                self.numbers.attempt(Attempt::Verified);
+                self.counters.attempt(Attempt::Verified);
                 Ok(Caller::Key(grant))
             }
             Err(busy @ VerifyError::Busy) => {
-                self.numbers.attempt(Attempt::Refused(busy));
+                self.counters.attempt(Attempt::Refused(busy));
                 Err(Refusal::Unavailable("too many keys wait to be verified: try again".into()))
             }
             Err(VerifyError::Away) => Err(Refusal::Unavailable(
@@ -103,7 +103,7 @@ impl Service {
     pub(super) fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
         let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
         self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
-            self.numbers.attempt(Attempt::Limited);
+            self.counters.attempt(Attempt::Limited);
             let who = named(peer);
             Refusal::TooMany {
                 what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
@@ -120,7 +120,7 @@ impl Service {
 
     /// Notes a request without a working key.
     pub(super) fn refused_key(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
-        self.numbers.attempt(attempt);
+        self.counters.attempt(attempt);
         tracing::warn!(address = named(peer), reason, "authentication failed");
         let rate = self.settings.load().failed_auth_rate;
         // The failure itself is answered as one, whatever the rate says; the next ones are held back.

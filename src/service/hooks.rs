@@ -85,7 +85,7 @@ impl Service {
             self.refused_key(peer, Attempt::BadSignature, "the signature of GitHub's hook is wrong or missing");
             return Err(Refusal::Signature);
         }
-        self.numbers.attempt(Attempt::Signed);
+        self.counters.attempt(Attempt::Signed);
         let (key_id, user) = (GITHUB.to_owned(), GITHUB.to_owned());
         Ok(Caller::Key(Arc::new(Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None })))
     }

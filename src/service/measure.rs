@@ -1,13 +1,13 @@
 //! All measurements at one moment, for whoever watches alertd from outside.
 //!
 //! What is counted where alerts pass is read without a lock. The log is asked as any reader asks it, and for
-//! [`PATIENCE`] at the most; what it does not say then is left out instead of being told as zero.
+//! [`STATS_TIMEOUT`] at the most; what it does not say then is left out instead of being told as zero.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::places::KINDS;
-use super::{Caller, Refusal, Road, Service};
+use super::slots::KINDS;
+use super::{Caller, Refusal, Service, Transport};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::EngineStatus;
 use crate::engine::Range;
@@ -16,7 +16,7 @@ use crate::key::Scope;
 use crate::sse::Format;
 
 /// So long the log is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is measured; counters are those since the start.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Measurements {
     pub is_live: bool,
     pub accepted: Vec<(String, [u64; Level::ALL.len()])>,
     pub publish_failures: u64,
-    pub subscribers: [(Format, Road, u32); KINDS.len()],
-    pub max_subscribers: u32,
+    pub streams: [(Format, Transport, u32); KINDS.len()],
+    pub max_streams: u32,
     pub subscriptions: usize,
     pub deliveries: u64,
     pub latency: Distribution,
@@ -54,34 +54,34 @@ impl Service {
     /// As the caller's key has it.
     pub(crate) async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
         caller.require(Scope::Metrics)?;
-        let patient = tokio::time::timeout(PATIENCE, async { (self.engine.stats().await, self.lag().await) });
+        let patient = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
         let (store, lag) = patient.await.ok().unzip();
         let engine_is_up = self.engine.health().is_ok();
-        let numbers = &self.numbers;
+        let counters = &self.counters;
         let [waiting_own, waiting_imported] = self.keyring.waiting();
         let open = self.streams.by_kind();
         Ok(Measurements {
             version: env!("CARGO_PKG_VERSION"),
             started: Duration::from_millis(self.started_ms),
             is_live: self.is_live(),
-            accepted: numbers.accepted.read(),
-            publish_failures: numbers.publish_failures.load(Ordering::Relaxed),
-            subscribers: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
-            max_subscribers: self.settings.load().max_streams,
+            accepted: counters.accepted.read(),
+            publish_failures: counters.publish_failures.load(Ordering::Relaxed),
+            streams: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
+            max_streams: self.settings.load().max_streams,
             subscriptions: self.hub.rings(),
-            deliveries: numbers.delivered.load(Ordering::Relaxed),
-            latency: numbers.latency.read(),
+            deliveries: counters.delivered.load(Ordering::Relaxed),
+            latency: counters.latency.read(),
             lag: lag.flatten(),
-            loops_behind: self.pace.behind(),
-            overtaken: numbers.overtaken.load(Ordering::Relaxed),
-            gaps: numbers.gaps.load(Ordering::Relaxed),
-            ended: numbers.ended().map(|(end, count)| (end.as_str(), count)).collect(),
+            loops_behind: self.backpressure.behind(),
+            overtaken: counters.overtaken.load(Ordering::Relaxed),
+            gaps: counters.gaps.load(Ordering::Relaxed),
+            ended: counters.ended().map(|(end, count)| (end.as_str(), count)).collect(),
             engine: self.engine.kind(),
             engine_is_up,
             commits: self.engine.commits(),
             store: store.filter(|store| store.counted),
             keys: self.keyring.len(),
-            attempts: numbers.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
+            attempts: counters.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
             waiting_own,
             waiting_imported,
             derivations: self.keyring.derivations(),

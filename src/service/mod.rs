@@ -3,22 +3,22 @@
 //! Called by the HTTP layer for every kind of socket. It joins the engine, the hub and the keyring, which know nothing of
 //! each other. Every method takes a [`Caller`] and checks it first; what comes in is already typed and validated.
 
+mod backpressure;
 mod caller;
-mod classes;
-mod ends;
+mod counters;
+mod endings;
 mod hooks;
 mod keys;
 mod limit;
 mod measure;
-mod numbers;
-mod outlet;
-mod pace;
-mod places;
 mod publish;
 mod read;
 mod refusal;
+mod sink;
+mod slots;
 mod stream;
 mod tickets;
+mod topic_classes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,22 +35,22 @@ use crate::key::Scope;
 use crate::keyring::{BLIND, Keyring};
 use crate::sse::Bye;
 
+pub(crate) use backpressure::Backpressure;
 pub(crate) use caller::Caller;
 use caller::may_read;
+use counters::Attempt;
+pub(crate) use counters::Counters;
 pub(crate) use hooks::GitHub;
 use hooks::Payloads;
 use limit::Rate;
 pub(crate) use measure::Measurements;
-use numbers::Attempt;
-pub(crate) use numbers::Numbers;
-pub(crate) use outlet::{End, FAREWELL, Outlet, STALL};
-pub(crate) use pace::Pace;
-use places::Places;
-pub(crate) use places::{Place, PlaceOwner, Road};
 pub(crate) use publish::PublishPermit;
 pub(crate) use read::Query;
 pub(crate) use refusal::Refusal;
-pub(crate) use stream::{Cohort, Live, Stream};
+pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamEnd, StreamSink};
+use slots::StreamSlots;
+pub(crate) use slots::{SlotOwner, StreamSlot, Transport};
+pub(crate) use stream::{CaughtUp, Stream, StreamContext};
 use tickets::Tickets;
 
 /// What may change at a reload.
@@ -102,9 +102,9 @@ pub(crate) struct Service {
     failed_auth: Rate<Option<IpAddr>>,
     tickets: Tickets,
     payloads: Payloads,
-    streams: Arc<Places>,
-    numbers: Arc<Numbers>,
-    pace: Pace,
+    streams: Arc<StreamSlots>,
+    counters: Arc<Counters>,
+    backpressure: Backpressure,
 }
 
 impl Service {
@@ -134,8 +134,8 @@ impl Service {
             tickets: Tickets::default(),
             payloads: Payloads::default(),
             streams: Arc::default(),
-            numbers: Arc::default(),
-            pace: Pace::default(),
+            counters: Arc::default(),
+            backpressure: Backpressure::default(),
         }
     }
 
@@ -147,14 +147,14 @@ impl Service {
 
     /// The counters.
     #[must_use]
-    pub(crate) fn numbers(&self) -> &Numbers {
-        &self.numbers
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Where the broadcast loops say whether they are behind.
     #[must_use]
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(crate) fn backpressure(&self) -> &Backpressure {
+        &self.backpressure
     }
 
     /// Puts new settings into force for whatever begins from now on.
@@ -174,7 +174,7 @@ impl Service {
     pub(crate) async fn status(&self, caller: &Caller) -> Result<Status, Refusal> {
         caller.require(Scope::Admin)?;
         let settings = self.settings.load_full();
-        let (subscriptions, bytes) = self.hub.numbers();
+        let (subscriptions, bytes) = self.hub.usage();
         let not_ready = self.not_ready();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,9 +188,9 @@ impl Service {
                 subscriptions,
                 bytes,
                 head: self.hub.head(),
-                ended_slow: self.numbers.ended_slow(),
+                ended_slow: self.counters.ended_slow(),
             },
-            traffic: self.numbers.traffic(Instant::now()),
+            traffic: self.counters.traffic(Instant::now()),
             keys: self.keyring.len(),
             config_file: settings.config_file.clone(),
         })

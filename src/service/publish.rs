@@ -51,7 +51,7 @@ impl PublishPermit<'_> {
         let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
-        service.pace.keep().await;
+        service.backpressure.wait().await;
         let stored = service.engine.append(Publish { draft, idempotency }).await;
         service.record_outcome(caller, stored.as_ref().map(std::slice::from_ref));
         Ok(stored?)
@@ -76,7 +76,7 @@ impl PublishPermit<'_> {
             let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
             Publish { draft, idempotency: Some(idempotency) }
         };
-        service.pace.keep().await;
+        service.backpressure.wait().await;
         let stored = service.engine.append_all(entries.into_iter().map(publish).collect()).await;
         service.record_outcome(caller, stored.as_deref());
         Ok(stored?)
@@ -87,10 +87,10 @@ impl Service {
     /// Counts and logs what became of a publish.
     fn record_outcome(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
         if let Err(AppendError::Unavailable(_)) = stored {
-            self.numbers.publish_failed();
+            self.counters.publish_failed();
         }
         for Stored { record, .. } in stored.unwrap_or_default().iter().filter(|stored| !stored.repeated) {
-            self.numbers.accepted(record);
+            self.counters.accepted(record);
             tracing::debug!(topic = %record.topic, alert_id = %record.id, user = caller.user(), "stored");
             if self.settings.load().mirror_alerts {
                 mirror(record, caller.user());

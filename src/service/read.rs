@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ends::Ends;
-use super::places::Full;
-use super::{Caller, Cohort, Refusal, Service, Settings, Stream};
+use super::endings::Endings;
+use super::slots::Full;
+use super::{Caller, Refusal, Service, Settings, Stream, StreamContext};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::api::Topics;
 use crate::engine::Range;
@@ -53,7 +53,7 @@ impl Service {
         let settings = self.settings.load();
         let too_many = |what: String| Refusal::TooMany { what, retry_after: settings.retry.1 };
         let (of_key, in_all) = (settings.streams_per_key, settings.max_streams);
-        let place = self.streams.enter(caller.name(), format, of_key, in_all).map_err(|full| match full {
+        let slot = self.streams.enter(caller.name(), format, of_key, in_all).map_err(|full| match full {
             Full::Key => too_many(format!("this key has {of_key} streams open (limits.streams_per_key)")),
             Full::All => too_many(format!("{in_all} streams are open in all (http.max_streams): try again later")),
         })?;
@@ -75,16 +75,16 @@ impl Service {
             retry_ms,
             lifetime: (!lifetime.is_zero())
                 .then(|| tokio::time::Instant::now() + within(lifetime.mul_f64(0.8), lifetime)),
-            place,
-            cohort: Arc::new(Cohort {
+            slot,
+            context: Arc::new(StreamContext {
                 engine: self.engine.clone(),
                 hub: self.hub.clone(),
                 format,
                 owner: caller.name().to_owned(),
                 heartbeat: settings.heartbeat,
-                ends: Ends { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
+                ends: Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
                 filter,
-                numbers: Arc::clone(&self.numbers),
+                counters: Arc::clone(&self.counters),
             }),
         })
     }

@@ -1,11 +1,11 @@
 //! One open stream: replay, the seam, then live, until somebody ends it.
 //!
-//! Made by [`Service::open_stream`](super::Service::open_stream) and run by the HTTP layer, which gives it an [`Outlet`].
-//! Whatever goes into the outlet is a whole number of blocks, so nothing ever ends inside one. The reader sets the pace: a
-//! stream holds one page or chunk at a time, and a reader that takes nothing for [`STALL`](super::STALL) is ended.
+//! Made by [`Service::open_stream`](super::Service::open_stream) and run by the HTTP layer, which gives it an [`StreamSink`].
+//! Whatever goes into the sink is a whole number of blocks, so nothing ever ends inside one. The reader sets the pace: a
+//! stream holds one page or chunk at a time, and a reader that takes nothing for [`SLOW_READER_TIMEOUT`](super::SLOW_READER_TIMEOUT) is ended.
 //!
-//! On a socket of its own a stream is [led](Stream::lead) to where its ring goes on; from there a broadcast loop carries
-//! it as a [`Live`], and gives it back with [`Cohort::resume`] if its ring is too short for it.
+//! On a socket of its own a stream is [led](Stream::catch_up) to where its ring goes on; from there a broadcast loop carries
+//! it as a [`CaughtUp`], and gives it back with [`StreamContext::resume`] if its ring is too short for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::ends::Ends;
-use super::numbers::Numbers;
-use super::outlet::{End, Flow, Outlet};
-use super::places::Place;
+use super::counters::Counters;
+use super::endings::Endings;
+use super::sink::{Flow, StreamEnd, StreamSink};
+use super::slots::StreamSlot;
 use crate::alert::{Filter, Id, Record, Start};
 use crate::engine::{Engine, Range, Seek};
 use crate::hub::{Hub, Next, Subscription};
 use crate::sse::{Bye, Format, Gap};
 
 /// Alerts, and bytes, of one page of the replay: what each stream may hold in memory while its reader takes its time.
-const PAGE: (usize, usize) = (500, 64 << 10);
+const REPLAY_PAGE: (usize, usize) = (500, 64 << 10);
 /// Between two tries while the engine is away.
-const AWAY: Duration = Duration::from_millis(500);
+const ENGINE_RETRY: Duration = Duration::from_millis(500);
 
 /// What streams of one key and filter have in common.
-pub(crate) struct Cohort {
+pub(crate) struct StreamContext {
     pub(super) engine: Engine,
     pub(super) hub: Hub,
     pub(super) filter: Arc<Filter>,
@@ -36,13 +36,13 @@ pub(crate) struct Cohort {
     /// Whose share of rings they take.
     pub(super) owner: String,
     pub(super) heartbeat: Duration,
-    pub(super) ends: Ends,
-    pub(super) numbers: Arc<Numbers>,
+    pub(super) ends: Endings,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// What a stream is made of.
 pub(crate) struct Stream {
-    pub(super) cohort: Arc<Cohort>,
+    pub(super) context: Arc<StreamContext>,
     pub(super) subscription: Subscription,
     pub(super) start: Start,
     /// A `latest` alert must have come in at or after this time.
@@ -55,13 +55,13 @@ pub(crate) struct Stream {
     pub(super) retry_ms: u32,
     /// When the stream is old enough.
     pub(super) lifetime: Option<Instant>,
-    pub(super) place: Place,
+    pub(super) slot: StreamSlot,
 }
 
 /// A stream whose reader has had everything up to its place in the ring.
-pub(crate) struct Live {
+pub(crate) struct CaughtUp {
     /// What it has in common with others.
-    pub cohort: Arc<Cohort>,
+    pub context: Arc<StreamContext>,
     /// Its place in the ring.
     pub subscription: Subscription,
     /// All up to this id was delivered or filtered out.
@@ -71,23 +71,23 @@ pub(crate) struct Live {
     /// When it is old enough.
     pub lifetime: Option<Instant>,
     /// Its place among the open streams.
-    pub place: Place,
+    pub slot: StreamSlot,
 }
 
-impl Cohort {
+impl StreamContext {
     /// How the stream is written.
     #[must_use]
     pub(crate) const fn format(&self) -> Format {
         self.format
     }
 
-    /// Silence before a sign of life.
+    /// Silence before a heartbeat of life.
     #[must_use]
     pub(crate) const fn heartbeat(&self) -> Duration {
         self.heartbeat
     }
 
-    /// Waits for what ends all streams of this cohort.
+    /// Waits for what ends all streams of this context.
     pub(crate) fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
         self.ends.clone().wait(None)
     }
@@ -99,9 +99,9 @@ impl Cohort {
         cursor: Id,
         retry_ms: u32,
         lifetime: Option<Instant>,
-        place: Place,
+        slot: StreamSlot,
     ) -> Box<Stream> {
-        self.numbers.overtaken();
+        self.counters.overtaken();
         Box::new(Stream {
             subscription: self.hub.subscribe(&self.filter, self.format, &self.owner),
             start: Start::After(cursor),
@@ -110,8 +110,8 @@ impl Cohort {
             retry: None,
             retry_ms,
             lifetime,
-            place,
-            cohort: self,
+            slot,
+            context: self,
         })
     }
 }
@@ -128,54 +128,54 @@ impl Stream {
     }
 
     /// Runs to the end of the stream.
-    pub(crate) async fn run(self: Box<Self>, mut outlet: impl Outlet) {
+    pub(crate) async fn run(self: Box<Self>, mut sink: impl StreamSink) {
         // It comes back only with a stream that is to be handed over.
-        let _never = self.deliver(&mut outlet, false).await;
+        let _never = self.deliver(&mut sink, false).await;
     }
 
     /// Runs until the reader has had everything up to a place in a ring; none where the stream ended before.
-    pub(crate) async fn lead<O: Outlet>(self: Box<Self>, mut outlet: O) -> Option<(Live, O)> {
-        let live = self.deliver(&mut outlet, true).await?;
-        Some((live, outlet))
+    pub(crate) async fn catch_up<O: StreamSink>(self: Box<Self>, mut sink: O) -> Option<(CaughtUp, O)> {
+        let live = self.deliver(&mut sink, true).await?;
+        Some((live, sink))
     }
 
-    async fn deliver(mut self: Box<Self>, outlet: &mut impl Outlet, hand_over: bool) -> Option<Live> {
-        let hand_over = hand_over && self.subscription.place().is_some();
-        let ended = self.cohort.ends.clone().wait(self.lifetime);
+    async fn deliver(mut self: Box<Self>, sink: &mut impl StreamSink, hand_over: bool) -> Option<CaughtUp> {
+        let hand_over = hand_over && self.subscription.ring_position().is_some();
+        let ended = self.context.ends.clone().wait(self.lifetime);
         // Where it goes on elsewhere in a moment, a write tells.
-        let gone = (!hand_over).then(|| outlet.gone());
+        let gone = (!hand_over).then(|| sink.gone());
         let end = tokio::select! {
             // What is there goes out before a goodbye.
             biased;
-            advanced = self.advance(outlet, hand_over) => match advanced {
+            advanced = self.advance(sink, hand_over) => match advanced {
                 Err(end) => end,
                 Ok(cursor) => {
-                    let Self { cohort, subscription, retry_ms, lifetime, place, .. } = *self;
-                    return Some(Live { cohort, subscription, cursor, retry_ms, lifetime, place });
+                    let Self { context, subscription, retry_ms, lifetime, slot, .. } = *self;
+                    return Some(CaughtUp { context, subscription, cursor, retry_ms, lifetime, slot });
                 }
             },
-            bye = ended => End::Bye(bye),
-            () = ever(gone) => End::Gone,
+            bye = ended => StreamEnd::Bye(bye),
+            () = ever(gone) => StreamEnd::Gone,
         };
-        self.cohort.numbers.stream_ended(end);
-        if let End::Bye(bye) = end {
-            outlet.finish(self.cohort.format.bye(bye, self.retry_ms.into())).await;
+        self.context.counters.stream_ended(end);
+        if let StreamEnd::Bye(bye) = end {
+            sink.finish(self.context.format.bye(bye, self.retry_ms.into())).await;
         }
         None
     }
 
     /// Replay, the seam, and live. Comes back with the cursor once the stream can be handed over, if that is wanted.
-    async fn advance(&mut self, outlet: &mut impl Outlet, hand_over: bool) -> Result<Id, End> {
-        let heartbeat = self.cohort.heartbeat;
-        let mut flow = Flow { outlet, heartbeat, next_heartbeat: Instant::now() + heartbeat };
-        let engine = self.cohort.engine.clone();
-        let is_strange = !engine.has_met();
-        if is_strange || !self.seam || !self.is_at(self.subscription.joined()) {
+    async fn advance(&mut self, sink: &mut impl StreamSink, hand_over: bool) -> Result<Id, StreamEnd> {
+        let heartbeat = self.context.heartbeat;
+        let mut flow = Flow { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        let engine = self.context.engine.clone();
+        let is_unsynced = !engine.has_met();
+        if is_unsynced || !self.seam || !self.is_at(self.subscription.joined()) {
             // Where the log is read, that may take its time: the reader learns at once that it is let in. And where no
             // seam is to come, maybe nothing else goes out before the stream is handed over.
-            flow.outlet.begin().await?;
+            flow.sink.begin().await?;
         }
-        if is_strange {
+        if is_unsynced {
             self.meet(&engine, &mut flow).await?;
         }
         let head = engine.head();
@@ -192,8 +192,8 @@ impl Stream {
             }
             let cursor = self.live(cursor, &mut flow).await?;
             // Overtaken: what is missing comes from the engine, up to where the ring goes on.
-            if self.subscription.place().is_some() {
-                self.cohort.numbers.overtaken();
+            if self.subscription.ring_position().is_some() {
+                self.context.counters.overtaken();
             }
             self.subscription.rejoin();
             self.start = Start::After(cursor);
@@ -201,7 +201,7 @@ impl Stream {
     }
 
     /// Waits until the engine knows its newest id: before that nothing can be said to be behind it.
-    async fn meet<O: Outlet>(&mut self, engine: &Engine, flow: &mut Flow<'_, O>) -> Result<(), End> {
+    async fn meet<O: StreamSink>(&mut self, engine: &Engine, flow: &mut Flow<'_, O>) -> Result<(), StreamEnd> {
         let met = engine.met();
         tokio::pin!(met);
         loop {
@@ -214,17 +214,17 @@ impl Stream {
     }
 
     /// Sends what the log has up to where the subscription begins; returns that place.
-    async fn replay<O: Outlet>(&mut self, flow: &mut Flow<'_, O>) -> Result<Id, End> {
+    async fn replay<O: StreamSink>(&mut self, flow: &mut Flow<'_, O>) -> Result<Id, StreamEnd> {
         let (until, seek) = loop {
-            let (cohort, until) = (&self.cohort, self.subscription.joined());
+            let (context, until) = (&self.context, self.subscription.joined());
             if self.is_at(until) {
                 return Ok(until);
             }
-            match cohort.engine.seek(&self.start, &cohort.filter, until, self.latest_after_ms).await {
+            match context.engine.seek(&self.start, &context.filter, until, self.latest_after_ms).await {
                 Ok(Seek { awaited: Some(id), .. }) => {
                     self.show_life(flow).await?;
                     // The log may have lost the cursor meanwhile, so it is asked again.
-                    let _ = timeout(AWAY, self.subscription.reach(id)).await;
+                    let _ = timeout(ENGINE_RETRY, self.subscription.reach(id)).await;
                 }
                 Ok(seek) => break (until, seek),
                 Err(error) => self.wait_for_engine(&error.to_string(), flow).await?,
@@ -237,9 +237,9 @@ impl Stream {
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
         self.send_records(piece, &seek.latest, cursor >= until, flow).await?;
         while cursor < until {
-            let filter = Filter::clone(&self.cohort.filter);
-            let range = Range { filter, after: cursor, until, limit: PAGE.0, bytes: PAGE.1 };
-            let page = match self.cohort.engine.read(range).await {
+            let filter = Filter::clone(&self.context.filter);
+            let range = Range { filter, after: cursor, until, limit: REPLAY_PAGE.0, bytes: REPLAY_PAGE.1 };
+            let page = match self.context.engine.read(range).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.wait_for_engine(&error.to_string(), flow).await?;
@@ -261,19 +261,19 @@ impl Stream {
 
     /// What the log no longer has may still come through the ring: then nothing behind its beginning is missing.
     fn gap(&self, gap: Gap) -> Bytes {
-        self.cohort.numbers.gap();
+        self.context.counters.gap();
         let ring = self.subscription.joined().successor();
-        self.cohort.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
+        self.context.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
     }
 
     /// Sends what comes, until the ring lost its place; returns how far it got.
-    async fn live<O: Outlet>(&mut self, mut cursor: Id, flow: &mut Flow<'_, O>) -> Result<Id, End> {
+    async fn live<O: StreamSink>(&mut self, mut cursor: Id, flow: &mut Flow<'_, O>) -> Result<Id, StreamEnd> {
         loop {
             match self.subscription.next() {
                 Next::Chunk(chunk) => {
                     flow.send(chunk.blocks()).await?;
-                    let now_ms = (self.cohort.ends.clock)();
-                    self.cohort.numbers.delivered(chunk.alerts, chunk.received_ms, now_ms);
+                    let now_ms = (self.context.ends.clock)();
+                    self.context.counters.delivered(chunk.alerts, chunk.received_ms, now_ms);
                     cursor = chunk.last;
                 }
                 Next::Idle(head) => {
@@ -281,7 +281,7 @@ impl Stream {
                     tokio::select! {
                         () = self.subscription.changed() => {}
                         () = sleep_until(flow.next_heartbeat) => {
-                            flow.send(self.cohort.format.cursor(Some(cursor))).await?;
+                            flow.send(self.context.format.cursor(Some(cursor))).await?;
                         }
                     }
                 }
@@ -291,29 +291,34 @@ impl Stream {
     }
 
     /// Sends `piece` and these alerts, and at their end, where it is the `seam`, its cursor with them.
-    async fn send_records<O: Outlet>(
+    async fn send_records<O: StreamSink>(
         &mut self,
         mut piece: BytesMut,
         records: &[Record],
         seam: bool,
         flow: &mut Flow<'_, O>,
-    ) -> Result<(), End> {
+    ) -> Result<(), StreamEnd> {
         for record in records {
-            self.cohort.format.alert(&mut piece, record);
-            if piece.len() >= PAGE.1 {
+            self.context.format.alert(&mut piece, record);
+            if piece.len() >= REPLAY_PAGE.1 {
                 self.send(flow, piece.split(), false).await?;
             }
         }
         self.send(flow, piece, seam).await?;
-        self.cohort.numbers.replayed(records.len() as u64);
+        self.context.counters.replayed(records.len() as u64);
         Ok(())
     }
 
     /// Sends blocks, before the very first ones the reconnect delay, and behind them the cursor, once, where this is the
     /// `seam`.
-    async fn send<O: Outlet>(&mut self, flow: &mut Flow<'_, O>, mut blocks: BytesMut, seam: bool) -> Result<(), End> {
+    async fn send<O: StreamSink>(
+        &mut self,
+        flow: &mut Flow<'_, O>,
+        mut blocks: BytesMut,
+        seam: bool,
+    ) -> Result<(), StreamEnd> {
         if seam && std::mem::take(&mut self.seam) {
-            blocks.extend_from_slice(&self.cohort.format.cursor(Some(self.subscription.joined())));
+            blocks.extend_from_slice(&self.context.format.cursor(Some(self.subscription.joined())));
         }
         if blocks.is_empty() {
             return Ok(());
@@ -326,18 +331,18 @@ impl Stream {
     }
 
     /// The engine is away: the stream stays open, shows signs of life, and tries again.
-    async fn wait_for_engine<O: Outlet>(&mut self, reason: &str, flow: &mut Flow<'_, O>) -> Result<(), End> {
+    async fn wait_for_engine<O: StreamSink>(&mut self, reason: &str, flow: &mut Flow<'_, O>) -> Result<(), StreamEnd> {
         tracing::debug!(reason, "a stream waits for the engine");
         self.show_life(flow).await?;
-        tokio::time::sleep(AWAY).await;
+        tokio::time::sleep(ENGINE_RETRY).await;
         Ok(())
     }
 
-    /// A sign of life where one is due and no cursor can be given.
-    async fn show_life<O: Outlet>(&mut self, flow: &mut Flow<'_, O>) -> Result<(), End> {
+    /// A heartbeat of life where one is due and no cursor can be given.
+    async fn show_life<O: StreamSink>(&mut self, flow: &mut Flow<'_, O>) -> Result<(), StreamEnd> {
         if Instant::now() >= flow.next_heartbeat {
-            let sign = BytesMut::from(&self.cohort.format.cursor(None)[..]);
-            self.send(flow, sign, false).await?;
+            let heartbeat = BytesMut::from(&self.context.format.cursor(None)[..]);
+            self.send(flow, heartbeat, false).await?;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Service {
             grant = key_id.and_then(|id| live(&self.keyring.watch(&id), self.now_ms()));
         }
         if let Some(grant) = grant {
-            self.numbers.attempt(Attempt::Ticket);
+            self.counters.attempt(Attempt::Ticket);
             return Ok(Caller::Key(grant));
         }
         self.may_try_keys(peer)?;

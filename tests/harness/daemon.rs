@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Answer, PATIENCE, Request, Road, Stream, Wire, certificate, eventually, program, undisturbed};
+use super::{Answer, PATIENCE, Request, Stream, Transport, Wire, certificate, eventually, program, undisturbed};
 
 /// A running daemon; it is killed when dropped.
 pub struct Daemon {
@@ -69,9 +69,9 @@ impl Daemon {
         Self::launch(directory, environment, None)
     }
 
-    /// With more configuration, and clients that come over this road.
-    pub fn on(road: Road, configuration: &str) -> Self {
-        if road == Road::Plain {
+    /// With more configuration, and clients that come over this transport.
+    pub fn on(transport: Transport, configuration: &str) -> Self {
+        if transport == Transport::Plain {
             return Self::with(configuration);
         }
         let directory = tempfile::tempdir().unwrap();

@@ -7,9 +7,9 @@ pub mod daemon;
 pub mod http;
 pub mod python;
 pub mod redis;
-pub mod road;
 pub mod stream;
 pub mod terminal;
+pub mod transport;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -21,10 +21,10 @@ pub use daemon::{Daemon, Key};
 pub use http::{Answer, Request, raw};
 pub use python::python;
 pub use redis::Redis;
-pub(crate) use road::over_both_roads;
-pub use road::{Road, Wire, certificate};
 pub use stream::Stream;
 pub use terminal::Terminal;
+pub(crate) use transport::over_both_transports;
+pub use transport::{Transport, Wire, certificate};
 
 /// So long anything may take on a loaded machine before it counts as never.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{Daemon, Key, Redis, Request, Road, Stream, eventually, over_both_roads, told};
+use crate::harness::{Daemon, Key, Redis, Request, Stream, Transport, eventually, over_both_transports, told};
 
-over_both_roads! {
+over_both_transports! {
     streams_and_deliveries_are_counted_by_what_carries_them,
     a_reader_that_its_ring_overtakes_is_counted_and_every_alert_once,
 }
@@ -159,17 +159,17 @@ fn the_manual_has_every_metric_and_no_other() {
     }
 }
 
-fn streams_and_deliveries_are_counted_by_what_carries_them(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn streams_and_deliveries_are_counted_by_what_carries_them(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     daemon.publish(&key, "ops.db", "stored before");
-    let road = if road == Road::Plain { "loop" } else { "task" };
+    let transport = if transport == Transport::Plain { "loop" } else { "task" };
     let open = |path: &str, accept: &str| daemon.follow(&Request::get(path).key(&key).header("Accept", accept));
     let all = "/alerts?topic=*&since=all";
     let (mut sse, lines) = (open(all, "text/event-stream"), open("/alerts/none", "application/x-ndjson"));
     assert_eq!(sse.message(), "stored before");
     sse.until("cursor");
-    let subscribers = |format: &str| format!("subscribers{{format=\"{format}\",road=\"{road}\"}}");
+    let subscribers = |format: &str| format!("streams{{format=\"{format}\",transport=\"{transport}\"}}");
     becomes(&daemon, &[(&subscribers("sse"), 1.0), (&subscribers("ndjson"), 1.0), ("subscriptions", 2.0)]);
     // What came out of the log is a delivery, but says nothing of how fast alerts are.
     becomes(&daemon, &[("deliveries_total", 1.0), ("delivery_latency_seconds_count", 0.0)]);
@@ -191,8 +191,8 @@ fn streams_and_deliveries_are_counted_by_what_carries_them(road: Road) {
     becomes(&daemon, &[(&subscribers("sse"), 0.0), ("streams_ended_total{reason=\"revoked\"}", 1.0)]);
 }
 
-fn a_reader_that_its_ring_overtakes_is_counted_and_every_alert_once(road: Road) {
-    let daemon = Daemon::on(road, "[hub]\nmemory = \"1MiB\"\n[engine]\ndurability = \"none\"\n");
+fn a_reader_that_its_ring_overtakes_is_counted_and_every_alert_once(transport: Transport) {
+    let daemon = Daemon::on(transport, "[hub]\nmemory = \"1MiB\"\n[engine]\ndurability = \"none\"\n");
     let key = daemon.key("alice");
     // The kernel holds only a few kilobytes for it.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -297,7 +297,7 @@ fn what_runs_since_when_and_whether_it_works_is_told() {
     let metrics = Metrics::read(&daemon);
     assert_eq!(metrics.of(&format!("build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
     assert_eq!((metrics.of("live"), metrics.of("engine_up{engine=\"embedded\"}")), (1.0, 1.0));
-    assert_eq!(metrics.of("subscribers_limit"), 16384.0);
+    assert_eq!(metrics.of("streams_limit"), 16384.0);
     assert!(metrics.of("store_bytes") > 0.0);
     let uptime = daemon.status()["uptime"].as_f64().unwrap();
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();

@@ -1,24 +1,24 @@
 //! What goes out in one write: everything from a position of a ring to its end, as one contiguous piece.
 //!
-//! Owned by a loop, which builds it once for all seats that stand at the same place, so nothing is allocated or copied for
+//! Owned by a loop, which builds it once for all subscribers that stand at the same place, so nothing is allocated or copied for
 //! each of them.
 
 use bytes::Bytes;
 
 use crate::alert::Id;
-use crate::hub::{Chunk, Found, Reader};
+use crate::hub::{Chunk, ReadOutcome, RingReader};
 
 /// About so many bytes are offered to a socket at once; more than it takes would be gathered in vain.
-const MOST: usize = 256 << 10;
+const MAX_BATCH_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Of which row, from which position to which.
+    /// Of which queue, from which position to which.
     of: Option<(u32, u64, u64)>,
     chunks: Vec<Chunk>,
-    /// Several chunks in a row; a lone one goes out as it is.
+    /// Several chunks in a queue; a lone one goes out as it is.
     joined: Vec<u8>,
-    /// Seats that took all of it, and are not in the tally yet.
+    /// SubscriberSlab that took all of it, and are not in the tally yet.
     taken: u64,
     /// What was delivered: when the alerts came in, and how many.
     tally: Vec<(u64, u64)>,
@@ -27,28 +27,28 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Makes this the batch for a seat at `position`, up to `end` or as much as one write may be.
-    pub(super) fn fill(&mut self, row: u32, reader: &Reader, position: u64, end: u64) -> Found {
+    /// Makes this the batch for a subscriber at `position`, up to `end` or as much as one write may be.
+    pub(super) fn fill(&mut self, queue: u32, reader: &RingReader, position: u64, end: u64) -> ReadOutcome {
         if let Some((of, from, to)) = self.of
-            && (of, from) == (row, position)
+            && (of, from) == (queue, position)
             && (to >= end || self.full)
         {
-            return Found::Chunks;
+            return ReadOutcome::Chunks;
         }
         self.clear();
-        let found = reader.read(position, MOST, &mut self.chunks);
-        if found == Found::Chunks {
+        let found = reader.read(position, MAX_BATCH_BYTES, &mut self.chunks);
+        if found == ReadOutcome::Chunks {
             if self.chunks.len() > 1 {
                 self.chunks.iter().for_each(|chunk| self.joined.extend_from_slice(&chunk.wire));
             }
             let to = position + self.chunks.len() as u64;
             self.full = to < end;
-            self.of = Some((row, position, to));
+            self.of = Some((queue, position, to));
         }
         found
     }
 
-    /// Forgets everything: a row's number may come to stand for another ring.
+    /// Forgets everything: a queue's number may come to stand for another ring.
     pub(super) fn clear(&mut self) {
         self.settle();
         self.of = None;
@@ -63,7 +63,7 @@ impl Batch {
         }
     }
 
-    /// A seat took all of it.
+    /// A subscriber took all of it.
     pub(super) const fn take(&mut self) {
         self.taken += 1;
     }
@@ -74,7 +74,7 @@ impl Batch {
         self.tally.drain(..)
     }
 
-    /// Once for all seats that took it, so that serving one costs no more than a count.
+    /// Once for all subscribers that took it, so that serving one costs no more than a count.
     fn settle(&mut self) {
         let taken = std::mem::take(&mut self.taken);
         if taken > 0 {
@@ -92,8 +92,8 @@ impl Batch {
         self.chunks.last().map_or(Id::ZERO, |chunk| chunk.last)
     }
 
-    /// A seat took `sent` bytes: where it stands then, and what is left of the chunk that it took in part: the position
-    /// behind that chunk, the id up to which it then has everything, and the rest. What is left counts as delivered.
+    /// A subscriber took `sent` bytes: where it stands then, and what is left of the chunk that it took in part: the position
+    /// behind that chunk, the id up to which it then has everything, and the unsent. What is left counts as delivered.
     pub(super) fn take_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
         let (_, from, _) = self.of?;
         let (mut position, mut last) = (from, None);
@@ -112,9 +112,9 @@ impl Batch {
     }
 }
 
-/// Adds a chunk that so many seats took. Alerts of one commit come in at the same time, so the tally stays short.
-fn note(tally: &mut Vec<(u64, u64)>, chunk: &Chunk, seats: u64) {
-    let alerts = chunk.alerts * seats;
+/// Adds a chunk that so many subscribers took. Alerts of one commit come in at the same time, so the tally stays short.
+fn note(tally: &mut Vec<(u64, u64)>, chunk: &Chunk, subscribers: u64) {
+    let alerts = chunk.alerts * subscribers;
     match tally.last_mut() {
         Some((received_ms, number)) if *received_ms == chunk.received_ms => *number += alerts,
         _ => tally.push((chunk.received_ms, alerts)),
@@ -127,12 +127,12 @@ mod tests {
 
     use super::*;
     use crate::alert::{Draft, Filter, Level, Metadata, Topic};
-    use crate::hub::{Hub, Listener, Settings};
+    use crate::hub::{Hub, RingListener, Settings};
     use crate::sse::Format;
 
     struct Deaf;
 
-    impl Listener for Deaf {
+    impl RingListener for Deaf {
         fn news(&self, _: u32) {}
     }
 
@@ -152,23 +152,26 @@ mod tests {
         feed(1..201);
         let (end, _) = reader.end();
         let mut batch = Batch::default();
-        assert_eq!(batch.fill(0, &reader, 0, end), Found::Chunks);
+        assert_eq!(batch.fill(0, &reader, 0, end), ReadOutcome::Chunks);
         let (bytes, to) = (batch.bytes().len(), batch.to());
-        assert!(bytes <= MOST && bytes > MOST - 5000 && to < end, "{bytes} bytes up to {to} of {end}");
-        // The ring moves on, but what was gathered is still there for the next seat.
+        assert!(
+            bytes <= MAX_BATCH_BYTES && bytes > MAX_BATCH_BYTES - 5000 && to < end,
+            "{bytes} bytes up to {to} of {end}"
+        );
+        // The ring moves on, but what was gathered is still there for the next subscriber.
         hub.configure(Settings { memory: 1 << 20, ..settings });
         feed(201..301);
-        assert_eq!(reader.read(0, MOST, &mut Vec::new()), Found::Overwritten);
-        assert_eq!(batch.fill(0, &reader, 0, end), Found::Chunks);
+        assert_eq!(reader.read(0, MAX_BATCH_BYTES, &mut Vec::new()), ReadOutcome::Overwritten);
+        assert_eq!(batch.fill(0, &reader, 0, end), ReadOutcome::Chunks);
         assert_eq!((batch.bytes().len(), batch.to()), (bytes, to));
-        // What two seats took, and a third one up to the middle of its second chunk.
+        // What two subscribers took, and a third one up to the middle of its second chunk.
         let alerts: u64 = batch.chunks.iter().map(|chunk| chunk.alerts).sum();
         let first = batch.chunks[0].wire.len();
         batch.take();
         batch.take();
-        let (position, _, rest) = batch.take_part(first + 1).unwrap();
-        assert_eq!((position, rest.len()), (2, batch.chunks[1].wire.len() - 1));
-        assert_eq!(batch.fill(0, &reader, to, end), Found::Overwritten);
+        let (position, _, unsent) = batch.take_part(first + 1).unwrap();
+        assert_eq!((position, unsent.len()), (2, batch.chunks[1].wire.len() - 1));
+        assert_eq!(batch.fill(0, &reader, to, end), ReadOutcome::Overwritten);
         let delivered: Vec<_> = batch.delivered().collect();
         assert_eq!(delivered.iter().map(|(_, alerts)| alerts).sum::<u64>(), 2 * alerts + 2);
         assert!(

@@ -6,18 +6,18 @@ use std::time::Duration;
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
 
-use super::super::seats::{Chain, State};
-use super::{Fanout, SLICE};
+use super::super::subscribers::{ListKind, State};
+use super::{Fanout, WRITES_PER_SLICE};
 use crate::chunked;
-use crate::service::{End, Road};
+use crate::service::{StreamEnd, Transport};
 use crate::sse::Bye;
 
 impl Fanout {
     /// Ends some streams of a group that is to end.
     pub(super) fn end_slice(&mut self) {
         let Some((number, serial, bye)) = self.endings.pop_front() else { return };
-        for _ in 0..SLICE {
-            let group = self.rows.group(number).filter(|group| group.serial == serial);
+        for _ in 0..WRITES_PER_SLICE {
+            let group = self.ring_queues.group(number).filter(|group| group.serial == serial);
             let Some(first) = group.and_then(|group| group.members.first()) else { return };
             self.finish(first, bye);
         }
@@ -26,21 +26,21 @@ impl Fanout {
 
     /// Says why the stream ends, where its socket takes it, and closes it.
     pub(super) fn finish(&mut self, number: u32, bye: Bye) {
-        let Some(seat) = self.seats.get(number) else { return };
-        let (group, retry_ms) = (seat.group, seat.retry_ms);
-        let Some(format) = self.rows.group(group).map(|group| group.cohort.format()) else { return };
+        let Some(subscriber) = self.subscribers.get(number) else { return };
+        let (group, retry_ms) = (subscriber.group, subscriber.retry_ms);
+        let Some(format) = self.ring_queues.group(group).map(|group| group.context.format()) else { return };
         self.detach(number);
-        self.broadcast.service.numbers().stream_ended(End::Bye(bye));
-        let rest = self.seats.rest(number).cloned();
-        if bye == Bye::Slow && rest.is_some() {
+        self.broadcast.service.counters().stream_ended(StreamEnd::Bye(bye));
+        let unsent = self.subscribers.unsent(number).cloned();
+        if bye == Bye::Slow && unsent.is_some() {
             // It takes nothing, and a word inside a chunk would be part of it.
             return self.close(number);
         }
         let last = chunked::chunk(&format.bye(bye, retry_ms.into()));
-        let last = [&rest.unwrap_or_default()[..], &last, chunked::END].concat();
-        self.seats.set_rest(number, last.into());
-        if let Some(seat) = self.seats.get(number) {
-            (seat.state, seat.touched) = (State::Ending, self.now as u32);
+        let last = [&unsent.unwrap_or_default()[..], &last, chunked::END].concat();
+        self.subscribers.set_unsent(number, last.into());
+        if let Some(subscriber) = self.subscribers.get(number) {
+            (subscriber.state, subscriber.last_write_ms) = (State::Ending, self.now as u32);
         }
         self.resume(number);
         if bye == Bye::Slow {
@@ -48,57 +48,61 @@ impl Fanout {
         }
     }
 
-    /// Takes a seat out of its row and group.
+    /// Takes a subscriber out of its queue and group.
     pub(super) fn detach(&mut self, number: u32) {
-        let Some(seat) = self.seats.get(number) else { return };
-        let (state, group_number) = (seat.state, seat.group);
-        let Some(group) = self.rows.group(group_number) else { return };
-        self.seats.unlink(&mut group.members, Chain::Group, number);
-        let row = group.row;
+        let Some(subscriber) = self.subscribers.get(number) else { return };
+        let (state, group_number) = (subscriber.state, subscriber.group);
+        let Some(group) = self.ring_queues.group(group_number) else { return };
+        self.subscribers.unlink(&mut group.members, ListKind::KeyGroup, number);
+        let queue = group.queue;
         if state == State::Ready
-            && let Some(row) = self.rows.row(row)
+            && let Some(queue) = self.ring_queues.queue(queue)
         {
-            self.seats.unlink(&mut row.ready, Chain::Ready, number);
+            self.subscribers.unlink(&mut queue.ready, ListKind::Ready, number);
         }
-        self.rows.leave(group_number, &self.inbox);
+        self.ring_queues.leave(group_number, &self.mailbox);
         self.batch.clear();
-        self.sign = None;
+        self.heartbeat = None;
     }
 
     /// Lets go of a stream whose reader is gone.
-    pub(super) fn forget(&mut self, number: u32, end: End) {
-        let Some(seat) = self.seats.get(number) else { return };
-        if seat.state != State::Ending {
+    pub(super) fn drop_gone(&mut self, number: u32, end: StreamEnd) {
+        let Some(subscriber) = self.subscribers.get(number) else { return };
+        if subscriber.state != State::Ending {
             self.detach(number);
-            self.broadcast.service.numbers().stream_ended(end);
+            self.broadcast.service.counters().stream_ended(end);
         }
-        drop(self.seats.remove(number));
-        self.inbox.left();
+        drop(self.subscribers.remove(number));
+        self.mailbox.left();
     }
 
     /// Closes a stream that has ended.
     pub(super) fn close(&mut self, number: u32) {
-        if let Some((seat, _)) = self.seats.remove(number) {
+        if let Some((subscriber, _)) = self.subscribers.remove(number) {
             // The reader may be gone before us.
-            let _ = shutdown(&seat.socket, Shutdown::Write);
-            self.inbox.left();
+            let _ = shutdown(&subscriber.socket, Shutdown::Write);
+            self.mailbox.left();
         }
     }
 
     /// Its ring no longer has what comes next: a task reads it from the engine, and brings the stream back.
-    pub(super) fn give_back(&mut self, number: u32) {
-        let Some(seat) = self.seats.get(number) else { return };
-        let Some(cohort) = self.rows.group(seat.group).map(|group| Arc::clone(&group.cohort)) else { return };
+    pub(super) fn hand_back(&mut self, number: u32) {
+        let Some(subscriber) = self.subscribers.get(number) else { return };
+        let Some(context) = self.ring_queues.group(subscriber.group).map(|group| Arc::clone(&group.context)) else {
+            return;
+        };
         self.detach(number);
-        let Some((mut seat, rest)) = self.seats.remove(number) else { return };
-        seat.place.move_to(Road::Task);
-        let _ = epoll::delete(&self.epoll, &seat.socket);
-        let lifetime =
-            (seat.ends_at != u32::MAX).then(|| (self.started + Duration::from_secs(seat.ends_at.into())).into());
-        let stream = cohort.resume(seat.cursor, seat.retry_ms, lifetime, seat.place);
+        let Some((mut subscriber, unsent)) = self.subscribers.remove(number) else { return };
+        subscriber.slot.set_transport(Transport::Task);
+        let _ = epoll::delete(&self.epoll, &subscriber.socket);
+        let lifetime = (subscriber.ends_at_s != u32::MAX)
+            .then(|| (self.started + Duration::from_secs(subscriber.ends_at_s.into())).into());
+        let stream = context.resume(subscriber.cursor, subscriber.retry_ms, lifetime, subscriber.slot);
         let broadcast = Arc::clone(&self.broadcast);
-        let follow = async move { broadcast.follow(seat.socket, seat.tenure, stream, rest.unwrap_or_default()).await };
+        let follow = async move {
+            broadcast.follow(subscriber.socket, subscriber.guard, stream, unsent.unwrap_or_default()).await
+        };
         self.broadcast.tasks.spawn_on(follow, &self.broadcast.runtime);
-        self.inbox.left();
+        self.mailbox.left();
     }
 }

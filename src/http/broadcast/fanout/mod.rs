@@ -1,14 +1,14 @@
-//! The loop that writes to the sockets of its seats.
+//! The loop that writes to the sockets of its subscribers.
 //!
-//! It runs on a thread of its own, and does a bounded amount of work before it looks at anything else: a slice of seats of
-//! one row, then what sockets and other threads have to say, then the clock's hand moves on. A seat that is served gets
+//! It runs on a thread of its own, and does a bounded amount of work before it looks at anything else: a slice of subscribers of
+//! one queue, then what sockets and other threads have to say, then the clock's sweep moves on. A subscriber that is served gets
 //! everything from its position to the ring's end in one write, so the busier the loop is, the more each write carries.
-//! Between two slices it lets other threads run, which answer requests meanwhile; where seats with room in their sockets
+//! Between two slices it lets other threads run, which answer requests meanwhile; where subscribers with room in their sockets
 //! have much left to get, it has publishers held back for a moment.
 
 mod leave;
-mod look;
-mod serve;
+mod timers;
+mod write;
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,41 +21,41 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::batch::Batch;
-use super::hand::Hand;
-use super::inbox::{Command, Inbox};
-use super::rows::Rows;
-use super::seats::{Chain, Seat, Seats, State};
-use super::{Adoption, Broadcast};
+use super::mailbox::{Command, Mailbox};
+use super::ring_queues::RingQueues;
+use super::subscribers::{ListKind, State, Subscriber, SubscriberSlab};
+use super::sweep::Sweep;
+use super::{Broadcast, Handover};
 use crate::alert::Id;
-use crate::service::End;
+use crate::service::StreamEnd;
 use crate::sse::Bye;
 
 /// Writes, and bytes, of one slice. The fewer, the sooner requests are answered under load, and the more each write carries.
-const SLICE: usize = 64;
-const SLICE_BYTES: usize = 4 << 20;
-/// Bytes that a seat with room in its socket may have left to get before publishers are held back. With fewer a burst waits
+const WRITES_PER_SLICE: usize = 64;
+const BYTES_PER_SLICE: usize = 4 << 20;
+/// Bytes that a subscriber with room in its socket may have left to get before publishers are held back. With fewer a burst waits
 /// more than it gains; as much as one write takes is never exceeded, so that nobody would be held.
-const BEHIND: usize = 128 << 10;
+const BEHIND_BYTES: usize = 128 << 10;
 /// Commands, and events of sockets, that are looked at between two slices.
-const COMMANDS: usize = 64;
-const EVENTS: usize = 256;
-/// Stands for the inbox's bell among the events.
-const BELL: u64 = u64::MAX;
+const COMMANDS_PER_TURN: usize = 64;
+const EVENTS_PER_TURN: usize = 256;
+/// Stands for the mailbox's waker among the events.
+const WAKER: u64 = u64::MAX;
 
 pub(super) struct Fanout {
     broadcast: Arc<Broadcast>,
-    inbox: Arc<Inbox>,
+    mailbox: Arc<Mailbox>,
     epoll: OwnedFd,
-    seats: Seats,
-    rows: Rows,
-    /// Rows with news that not all of their ready seats have had.
-    queue: VecDeque<u32>,
+    subscribers: SubscriberSlab,
+    ring_queues: RingQueues,
+    /// RingQueues with news that not all of their ready subscribers have had.
+    pending: VecDeque<u32>,
     /// Groups whose streams are being ended, with their serial numbers.
     endings: VecDeque<(u32, u64, Bye)>,
     batch: Batch,
-    hand: Hand,
-    /// The sign of life for seats of this row that have had everything up to this id.
-    sign: Option<(u32, Id, Bytes)>,
+    sweep: Sweep,
+    /// The heartbeat of life for subscribers of this queue that have had everything up to this id.
+    heartbeat: Option<(u32, Id, Bytes)>,
     started: Instant,
     /// Milliseconds since then, as of this turn of the loop.
     now: u64,
@@ -64,21 +64,21 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    pub(super) fn new(broadcast: Arc<Broadcast>, inbox: Arc<Inbox>) -> io::Result<Self> {
+    pub(super) fn new(broadcast: Arc<Broadcast>, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        // Edge-triggered: each ring of the bell is an event, so it never has to be read.
-        epoll::add(&epoll, inbox.bell(), EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        // Edge-triggered: each ring of the waker is an event, so it never has to be read.
+        epoll::add(&epoll, mailbox.waker(), EventData::new_u64(WAKER), EventFlags::IN | EventFlags::ET)?;
         Ok(Self {
             broadcast,
-            inbox,
+            mailbox,
             epoll,
-            seats: Seats::default(),
-            rows: Rows::default(),
-            queue: VecDeque::new(),
+            subscribers: SubscriberSlab::default(),
+            ring_queues: RingQueues::default(),
+            pending: VecDeque::new(),
             endings: VecDeque::new(),
             batch: Batch::default(),
-            hand: Hand::default(),
-            sign: None,
+            sweep: Sweep::default(),
+            heartbeat: None,
             started: Instant::now(),
             now: 0,
             behind: false,
@@ -87,28 +87,28 @@ impl Fanout {
 
     pub(super) fn run(mut self) {
         let (mut commands, mut news) = (VecDeque::new(), Vec::new());
-        let mut events = Vec::with_capacity(EVENTS);
+        let mut events = Vec::with_capacity(EVENTS_PER_TURN);
         loop {
             self.now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.inbox.take(&mut commands, &mut news);
-            news.drain(..).for_each(|row| self.enqueue(row));
-            for command in commands.drain(..COMMANDS.min(commands.len())) {
+            self.mailbox.take(&mut commands, &mut news);
+            news.drain(..).for_each(|queue| self.enqueue(queue));
+            for command in commands.drain(..COMMANDS_PER_TURN.min(commands.len())) {
                 match command {
-                    Command::Adopt(adoption) => self.adopt(*adoption),
-                    Command::End { group, serial, bye } if self.rows.close(group, serial) => {
+                    Command::Add(handover) => self.add(*handover),
+                    Command::StreamEnd { group, serial, bye } if self.ring_queues.close(group, serial) => {
                         self.endings.push_back((group, serial, bye));
                     }
-                    Command::End { .. } => {}
+                    Command::StreamEnd { .. } => {}
                     Command::Quit => return,
                 }
             }
             self.serve_slice();
             self.end_slice();
-            let looking = self.look_slice();
-            let busy = looking || !(self.queue.is_empty() && commands.is_empty() && self.endings.is_empty());
+            let looking = self.sweep_slice();
+            let busy = looking || !(self.pending.is_empty() && commands.is_empty() && self.endings.is_empty());
             self.wait(&mut events, busy);
             for event in events.drain(..) {
-                self.hear(event);
+                self.handle_event(event);
             }
             self.count();
             if busy {
@@ -117,73 +117,73 @@ impl Fanout {
         }
     }
 
-    /// Waits for sockets, the bell or the clock; where there is work, only looks.
+    /// Waits for sockets, the waker or the clock; where there is work, only looks.
     fn wait(&self, events: &mut Vec<epoll::Event>, busy: bool) {
-        let patience = if busy || !self.inbox.may_sleep() {
+        let patience = if busy || !self.mailbox.may_sleep() {
             Some(Duration::ZERO)
         } else {
-            (!self.seats.is_empty()).then(|| self.hand.rest(self.now))
+            (!self.subscribers.is_empty()).then(|| self.sweep.unsent(self.now))
         };
         let timeout = patience.and_then(|patience| patience.try_into().ok());
         // It fails only where a signal comes in between: then the next turn looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
-        self.inbox.awake();
+        self.mailbox.awake();
     }
 
-    fn hear(&mut self, event: epoll::Event) {
+    fn handle_event(&mut self, event: epoll::Event) {
         let Ok(number) = u32::try_from(event.data.u64()) else { return };
         let flags = event.flags;
         if flags.intersects(EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP) {
-            return self.forget(number, End::Gone);
+            return self.drop_gone(number, StreamEnd::Gone);
         }
         if flags.contains(EventFlags::OUT) {
             self.resume(number);
         }
         if flags.contains(EventFlags::IN)
-            && let Some(seat) = self.seats.get(number)
+            && let Some(subscriber) = self.subscribers.get(number)
         {
             // Nobody asks anything on an open stream. What comes all the same stays in the kernel, which stops the
             // sender when its own buffer is full.
-            seat.hears_room = true;
+            subscriber.polls_writable = true;
             let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-            let _ = epoll::modify(&self.epoll, &seat.socket, EventData::new_u64(number.into()), flags);
+            let _ = epoll::modify(&self.epoll, &subscriber.socket, EventData::new_u64(number.into()), flags);
         }
     }
 
-    fn adopt(&mut self, adoption: Adoption) {
-        let Adoption { socket, live, tenure } = adoption;
-        let Some((group, position)) = self.rows.enter(&live, &self.inbox, &self.broadcast.runtime) else {
-            return self.inbox.left();
+    fn add(&mut self, handover: Handover) {
+        let Handover { socket, caught_up, guard } = handover;
+        let Some((group, position)) = self.ring_queues.enter(&caught_up, &self.mailbox, &self.broadcast.runtime) else {
+            return self.mailbox.left();
         };
-        let ends_at = live.lifetime.map_or(u32::MAX, |at| {
+        let ends_at_s = caught_up.lifetime.map_or(u32::MAX, |at| {
             let seconds = at.into_std().saturating_duration_since(self.started).as_secs();
             u32::try_from(seconds).unwrap_or(u32::MAX)
         });
-        let seat = Seat {
+        let subscriber = Subscriber {
             socket,
             group,
             position,
-            cursor: live.cursor,
-            touched: self.now as u32,
-            ends_at,
-            retry_ms: live.retry_ms,
+            cursor: caught_up.cursor,
+            last_write_ms: self.now as u32,
+            ends_at_s,
+            retry_ms: caught_up.retry_ms,
             state: State::Blocked,
-            hears_room: false,
+            polls_writable: false,
             links: Default::default(),
-            place: live.place,
-            tenure,
+            slot: caught_up.slot,
+            guard,
         };
-        let number = self.seats.insert(seat);
-        if let Some(group) = self.rows.group(group) {
-            self.seats.push_last(&mut group.members, Chain::Group, number);
+        let number = self.subscribers.insert(subscriber);
+        if let Some(group) = self.ring_queues.group(group) {
+            self.subscribers.push_last(&mut group.members, ListKind::KeyGroup, number);
         }
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         let added = self
-            .seats
+            .subscribers
             .get(number)
-            .map(|seat| epoll::add(&self.epoll, &seat.socket, EventData::new_u64(number.into()), flags));
+            .map(|subscriber| epoll::add(&self.epoll, &subscriber.socket, EventData::new_u64(number.into()), flags));
         if added.is_some_and(|added| added.is_err()) {
-            return self.forget(number, End::Gone);
+            return self.drop_gone(number, StreamEnd::Gone);
         }
         // News may have come on the way.
         self.resume(number);
@@ -194,7 +194,7 @@ impl Fanout {
         if delivered.peek().is_some() {
             let now_ms = self.broadcast.service.now_ms();
             for (received_ms, alerts) in delivered {
-                self.broadcast.service.numbers().delivered(alerts, received_ms, now_ms);
+                self.broadcast.service.counters().delivered(alerts, received_ms, now_ms);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Accepted alerts by the class of their topic and by level.
 //!
-//! A topic's class is its first label. Topics are chosen by whoever publishes, so only the first [`Classes::MOST`] classes
+//! A topic's class is its first label. Topics are chosen by whoever publishes, so only the first [`TopicClassCounters::MAX_CLASSES`] classes
 //! since the start have a number of their own; the rest share one. Counting takes no lock.
 
 use std::sync::OnceLock;
@@ -15,15 +15,15 @@ type ByLevel = [AtomicU64; Level::ALL.len()];
 
 /// The counters.
 #[derive(Debug, Default)]
-pub(super) struct Classes {
+pub(super) struct TopicClassCounters {
     /// Taken one after the other.
-    named: [OnceLock<(Box<str>, ByLevel)>; Classes::MOST],
+    named: [OnceLock<(Box<str>, ByLevel)>; TopicClassCounters::MAX_CLASSES],
     other: ByLevel,
 }
 
-impl Classes {
+impl TopicClassCounters {
     /// So many classes are told apart.
-    pub(super) const MOST: usize = 32;
+    pub(super) const MAX_CLASSES: usize = 32;
 
     pub(super) fn count(&self, topic: &Topic, level: Level) {
         let class = topic.as_str().split('.').next().unwrap_or_default();
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn topics_that_publishers_make_up_cannot_make_more_classes_than_there_are() {
-        let classes = Classes::default();
+        let classes = TopicClassCounters::default();
         let count = |topic: &str, level| classes.count(&topic.parse().unwrap(), level);
         count("ops.db", Level::Error);
         count("ops.db.replica", Level::Error);
@@ -71,26 +71,33 @@ mod tests {
         }
         count("ops.web", Level::Warn);
         let seen = classes.read();
-        assert_eq!(seen.len(), Classes::MOST + 1);
+        assert_eq!(seen.len(), TopicClassCounters::MAX_CLASSES + 1);
         assert_eq!(seen[0], ("ops".into(), [1, 1, 2]));
-        assert_eq!(seen[Classes::MOST], ("other".into(), [1000 - (Classes::MOST as u64 - 1), 1, 0]));
+        assert_eq!(
+            seen[TopicClassCounters::MAX_CLASSES],
+            ("other".into(), [1000 - (TopicClassCounters::MAX_CLASSES as u64 - 1), 1, 0])
+        );
         assert_eq!(classes.total(), 1005);
     }
 
     #[test]
     fn threads_that_meet_a_class_at_the_same_time_count_in_the_same_place() {
-        let classes = Classes::default();
+        let classes = TopicClassCounters::default();
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let classes = &classes;
                 scope.spawn(move || {
-                    for number in 0..Classes::MOST {
-                        let topic = format!("class-{}", (number * 7 + thread) % Classes::MOST);
+                    for number in 0..TopicClassCounters::MAX_CLASSES {
+                        let topic = format!("class-{}", (number * 7 + thread) % TopicClassCounters::MAX_CLASSES);
                         classes.count(&topic.parse().unwrap(), Level::Info);
                     }
                 });
             }
         });
-        assert!(classes.read()[..Classes::MOST].iter().all(|(_, alerts)| *alerts == [4, 0, 0]), "{:?}", classes.read());
+        assert!(
+            classes.read()[..TopicClassCounters::MAX_CLASSES].iter().all(|(_, alerts)| *alerts == [4, 0, 0]),
+            "{:?}",
+            classes.read()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A socket as the outlet of a stream, in HTTP/1.1's chunked coding.
+//! A socket as the sink of a stream, in HTTP/1.1's chunked coding.
 //!
 //! Owned by the task that leads a stream to its ring. The socket is known to the runtime once it was full, or
 //! where the task carries the stream for good.
@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::chunked;
-use crate::service::{End, FAREWELL, Outlet, STALL};
+use crate::service::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamEnd, StreamSink};
 use crate::sse::Bye;
 
-pub(super) struct Pipe {
+pub(super) struct SocketSink {
     socket: Socket,
     /// Whole chunks, but for what the socket took of the first one. Bounded, since nothing is added before it is empty but
     /// the last words.
@@ -32,7 +32,7 @@ enum Socket {
     Gone,
 }
 
-impl Pipe {
+impl SocketSink {
     /// Begins with the head of the answer.
     pub(super) fn new(socket: OwnedFd, head: Bytes) -> Self {
         Self { socket: Socket::Bare(socket), pending: BytesMut::from(head) }
@@ -47,16 +47,19 @@ impl Pipe {
         }
     }
 
-    /// Writes all that is pending, and gives up where the socket takes nothing for [`STALL`]. Safe to cancel.
-    async fn flush(&mut self) -> Result<(), End> {
+    /// Writes all that is pending, and gives up where the socket takes nothing for [`SLOW_READER_TIMEOUT`]. Safe to cancel.
+    async fn flush(&mut self) -> Result<(), StreamEnd> {
         while !self.pending.is_empty() {
             match self.try_send() {
                 Ok(sent) => self.pending.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timeout(STALL, self.writable()).await.map_err(|_| End::Bye(Bye::Slow))?.map_err(|_| End::Gone)?;
+                    timeout(SLOW_READER_TIMEOUT, self.writable())
+                        .await
+                        .map_err(|_| StreamEnd::Bye(Bye::Slow))?
+                        .map_err(|_| StreamEnd::Gone)?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(End::Gone),
+                Err(_) => return Err(StreamEnd::Gone),
             }
         }
         Ok(())
@@ -99,12 +102,12 @@ async fn closed(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-impl Outlet for Pipe {
-    async fn begin(&mut self) -> Result<(), End> {
+impl StreamSink for SocketSink {
+    async fn begin(&mut self) -> Result<(), StreamEnd> {
         self.flush().await
     }
 
-    async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
+    async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
         chunked::write(&mut self.pending, |out| out.put(blocks));
         self.flush().await
     }
@@ -112,7 +115,7 @@ impl Outlet for Pipe {
     async fn finish(&mut self, last: Bytes) {
         chunked::write(&mut self.pending, |out| out.put(last));
         self.pending.put_slice(chunked::END);
-        let _ = timeout(FAREWELL, self.flush()).await;
+        let _ = timeout(BYE_TIMEOUT, self.flush()).await;
     }
 
     fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {

@@ -17,7 +17,7 @@ use crate::service::Stream;
 
 /// The place where the stream waits for its socket.
 #[derive(Default)]
-pub(crate) struct Takeover {
+pub(crate) struct Detach {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
     writing: AtomicBool,
 }
@@ -34,7 +34,7 @@ pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn into_socket(self) -> io::Result<OwnedFd>;
 }
 
-impl Takeover {
+impl Detach {
     /// Leaves a stream, and the head of its answer.
     pub(crate) fn leave(&self, head: Parts, stream: Box<Stream>) {
         *self.stream.lock() = Some((head, stream));

@@ -13,7 +13,7 @@ use crate::sse::Bye;
 
 /// What to listen to. Streams of one key and filter end for the same reasons, but for their age.
 #[derive(Clone)]
-pub(super) struct Ends {
+pub(super) struct Endings {
     /// The daemon's goodbye.
     pub(super) drain: watch::Receiver<Option<Bye>>,
     /// The key behind the stream, if there is one.
@@ -24,7 +24,7 @@ pub(super) struct Ends {
     pub(super) clock: Clock,
 }
 
-impl Ends {
+impl Endings {
     /// Waits for the first reason to end the stream; `lifetime` is when it is old enough.
     pub(super) async fn wait(mut self, lifetime: Option<Instant>) -> Bye {
         loop {

@@ -1,6 +1,6 @@
 //! The open streams: how many one key has, how many there are, and of which kind.
 //!
-//! A stream holds its [`Place`] from its opening to its end, whoever carries it meanwhile, so the counts are exact.
+//! A stream holds its [`StreamSlot`] from its opening to its end, whoever carries it meanwhile, so the counts are exact.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// What carries a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Road {
+pub(crate) enum Transport {
     /// A broadcast loop, on a socket of its own.
     Loop,
     /// A task: TLS, HTTP/2, HTTP/1.0, and every stream that is being replayed from the log.
     Task,
 }
 
-impl Road {
+impl Transport {
     /// One word.
     #[must_use]
     pub(crate) const fn as_str(self) -> &'static str {
@@ -30,18 +30,22 @@ impl Road {
 }
 
 /// All kinds of open streams; one is known by its number here.
-pub(super) const KINDS: [(Format, Road); 4] =
-    [(Format::Sse, Road::Loop), (Format::Sse, Road::Task), (Format::Ndjson, Road::Loop), (Format::Ndjson, Road::Task)];
+pub(super) const KINDS: [(Format, Transport); 4] = [
+    (Format::Sse, Transport::Loop),
+    (Format::Sse, Transport::Task),
+    (Format::Ndjson, Transport::Loop),
+    (Format::Ndjson, Transport::Task),
+];
 
-const fn kind(format: Format, road: Road) -> usize {
-    2 * (format as usize) + road as usize
+const fn kind(format: Format, transport: Transport) -> usize {
+    2 * (format as usize) + transport as usize
 }
 
 type Tallies = [Option<Arc<Tally>>; KINDS.len()];
 
 /// Counts the open streams, of each key, of each kind and in all.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct StreamSlots {
     keys: Mutex<HashMap<String, Tallies>>,
     open: [AtomicU32; KINDS.len()],
 }
@@ -51,15 +55,15 @@ struct Tally {
     key: String,
     kind: usize,
     open: AtomicU32,
-    places: Arc<Places>,
+    places: Arc<StreamSlots>,
 }
 
 /// The place of one open stream; it is given back when dropped.
-pub(crate) struct Place(Arc<Tally>);
+pub(crate) struct StreamSlot(Arc<Tally>);
 
 /// Tells the keys that have places of one kind apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PlaceOwner(usize);
+pub(crate) struct SlotOwner(usize);
 
 /// Which limit has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +72,19 @@ pub(super) enum Full {
     All,
 }
 
-impl Places {
+impl StreamSlots {
     /// Takes a place for `key`, unless it has `of_key` already, or all together `in_all`; zero means no limit. A stream
     /// begins as a task.
     ///
     /// # Errors
     /// Which of the two it was.
-    pub(super) fn enter(self: &Arc<Self>, key: &str, format: Format, of_key: u32, in_all: u32) -> Result<Place, Full> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        key: &str,
+        format: Format,
+        of_key: u32,
+        in_all: u32,
+    ) -> Result<StreamSlot, Full> {
         let mut keys = self.keys();
         if in_all != 0 && self.open() >= in_all {
             return Err(Full::All);
@@ -83,7 +93,7 @@ impl Places {
         if of_key != 0 && tallies.map(|tally| tally.open.load(Ordering::Relaxed)).sum::<u32>() >= of_key {
             return Err(Full::Key);
         }
-        Ok(Place(self.take(&mut keys, key, kind(format, Road::Task))))
+        Ok(StreamSlot(self.take(&mut keys, key, kind(format, Transport::Task))))
     }
 
     fn keys(&self) -> MutexGuard<'_, HashMap<String, Tallies>> {
@@ -122,28 +132,28 @@ impl Places {
     }
 }
 
-impl Place {
+impl StreamSlot {
     /// Whose it is.
     #[must_use]
-    pub(crate) fn owner(&self) -> PlaceOwner {
-        PlaceOwner(Arc::as_ptr(&self.0) as usize)
+    pub(crate) fn owner(&self) -> SlotOwner {
+        SlotOwner(Arc::as_ptr(&self.0) as usize)
     }
 
     /// Something else carries the stream from now on; its owner is another then.
-    pub(crate) fn move_to(&mut self, road: Road) {
+    pub(crate) fn set_transport(&mut self, transport: Transport) {
         let (format, before) = KINDS[self.0.kind];
-        if before != road {
+        if before != transport {
             let places = Arc::clone(&self.0.places);
             // Under one lock, or for a moment the stream would count twice against the limits.
             let mut keys = places.keys();
-            let new = places.take(&mut keys, &self.0.key, kind(format, road));
+            let new = places.take(&mut keys, &self.0.key, kind(format, transport));
             let old = std::mem::replace(&mut self.0, new);
             places.give_back(&mut keys, &old);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         let places = &self.0.places;
         // Under the lock, or the last place could go while the next one is taken.
@@ -157,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_place_comes_back_when_dropped() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(StreamSlots::default());
         let first = places.enter("k", Format::Sse, 1, 2).ok().unwrap();
         assert_eq!(places.enter("k", Format::Ndjson, 1, 2).err(), Some(Full::Key));
         let other = places.enter("l", Format::Sse, 1, 2).ok().unwrap();
@@ -171,21 +181,21 @@ mod tests {
 
     #[test]
     fn a_stream_counts_once_whatever_carries_it() {
-        let places = Arc::new(Places::default());
+        let places = Arc::new(StreamSlots::default());
         let enter = |format| places.enter("k", format, 3, 3).ok().unwrap();
         let (mut one, mut two, mut lines) = (enter(Format::Sse), enter(Format::Sse), enter(Format::Ndjson));
         assert_eq!(places.by_kind(), [0, 2, 0, 1]);
-        one.move_to(Road::Loop);
-        two.move_to(Road::Loop);
-        lines.move_to(Road::Loop);
-        lines.move_to(Road::Loop);
+        one.set_transport(Transport::Loop);
+        two.set_transport(Transport::Loop);
+        lines.set_transport(Transport::Loop);
+        lines.set_transport(Transport::Loop);
         assert_eq!(places.by_kind(), [2, 0, 1, 0]);
         assert!(one.owner() == two.owner() && one.owner() != lines.owner());
-        two.move_to(Road::Task);
+        two.set_transport(Transport::Task);
         assert_eq!((places.by_kind(), places.open()), ([1, 1, 1, 0], 3));
         assert_eq!(places.enter("k", Format::Sse, 3, 0).err(), Some(Full::Key));
-        for (number, (format, road)) in KINDS.into_iter().enumerate() {
-            assert_eq!(kind(format, road), number);
+        for (number, (format, transport)) in KINDS.into_iter().enumerate() {
+            assert_eq!(kind(format, transport), number);
         }
         drop((one, two, lines));
         assert!(places.by_kind() == [0; 4] && places.keys.lock().is_empty());

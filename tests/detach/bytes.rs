@@ -1,15 +1,15 @@
-//! Byte for byte the same stream, whichever road it takes.
+//! Byte for byte the same stream, whichever transport it takes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::http::Chunks;
-use crate::harness::{Answer, Daemon, Key, Request, Road, Wire, over_both_roads};
+use crate::harness::{Answer, Daemon, Key, Request, Transport, Wire, over_both_transports};
 
-over_both_roads! {
-    sse_is_the_same_to_the_byte_over_every_road,
-    ndjson_is_the_same_to_the_byte_over_every_road,
+over_both_transports! {
+    sse_is_the_same_to_the_byte_over_every_transport,
+    ndjson_is_the_same_to_the_byte_over_every_transport,
 }
 
 /// A reader, and all that came so far.
@@ -100,8 +100,8 @@ impl Reader {
     }
 }
 
-fn same(road: Road, accept: &str) -> String {
-    let mut daemon = Daemon::on(road, "[http]\nheartbeat = \"10m\"\n");
+fn same(transport: Transport, accept: &str) -> String {
+    let mut daemon = Daemon::on(transport, "[http]\nheartbeat = \"10m\"\n");
     let key = daemon.key("alice");
     for (topic, message) in [("ops", "old 1"), ("web", "not this one"), ("ops.db", "old 2 ä\u{1f600}\n\"")] {
         daemon.publish(&key, topic, message);
@@ -130,8 +130,8 @@ fn same(road: Road, accept: &str) -> String {
     first.clone()
 }
 
-fn sse_is_the_same_to_the_byte_over_every_road(road: Road) {
-    let body = same(road, "text/event-stream");
+fn sse_is_the_same_to_the_byte_over_every_transport(transport: Transport) {
+    let body = same(transport, "text/event-stream");
     let names: Vec<_> = body.split("\n\n").map(|block| block.lines().next().unwrap_or_default()).collect();
     assert_eq!(names[0], "retry: *");
     assert_eq!(names.iter().filter(|name| name.starts_with("id: ")).count(), 4, "{body}");
@@ -139,8 +139,8 @@ fn sse_is_the_same_to_the_byte_over_every_road(road: Road) {
     assert!(body.ends_with("\n\nevent: bye\nretry: *\ndata: {\"reason\":\"stop\"}\n\n"), "{body}");
 }
 
-fn ndjson_is_the_same_to_the_byte_over_every_road(road: Road) {
-    let body = same(road, "application/x-ndjson");
+fn ndjson_is_the_same_to_the_byte_over_every_transport(transport: Transport) {
+    let body = same(transport, "application/x-ndjson");
     assert_eq!(body.lines().count(), 7, "{body}");
     assert!(body.starts_with("{\"event\":\"gap\"") && !body.contains("this one"), "{body}");
     assert!(body.ends_with("{\"event\":\"bye\",\"reason\":\"stop\",\"retry\":*}\n"), "{body}");

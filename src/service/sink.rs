@@ -1,6 +1,6 @@
 //! The way from a stream to its reader, whatever carries it.
 //!
-//! The HTTP layer has one for each road; streams know no other.
+//! The HTTP layer has one for each transport; streams know no other.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 use crate::sse::Bye;
 
 /// A reader that takes nothing for so long is too slow.
-pub(crate) const STALL: Duration = Duration::from_secs(30);
+pub(crate) const SLOW_READER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last words may take.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const BYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a stream goes on no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum StreamEnd {
     /// The reader is gone: nobody is left to tell.
     Gone,
     /// The server ends it, and says why.
     Bye(Bye),
 }
 
-impl End {
+impl StreamEnd {
     /// All of them.
     pub(super) const ALL: [Self; 7] = [
         Self::Gone,
@@ -46,14 +46,14 @@ impl End {
 }
 
 /// The way to the reader.
-pub(crate) trait Outlet: Send {
+pub(crate) trait StreamSink: Send {
     /// Sends what goes before the stream, at once.
-    fn begin(&mut self) -> impl Future<Output = Result<(), End>> + Send;
+    fn begin(&mut self) -> impl Future<Output = Result<(), StreamEnd>> + Send;
 
-    /// Sends whole blocks; waits until the reader has room, for [`STALL`] at the most.
-    fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), End>> + Send;
+    /// Sends whole blocks; waits until the reader has room, for [`SLOW_READER_TIMEOUT`] at the most.
+    fn send(&mut self, blocks: Bytes) -> impl Future<Output = Result<(), StreamEnd>> + Send;
 
-    /// Sends the last words, where the reader takes them within [`FAREWELL`].
+    /// Sends the last words, where the reader takes them within [`BYE_TIMEOUT`].
     fn finish(&mut self, last: Bytes) -> impl Future<Output = ()> + Send;
 
     /// Waits until the reader is gone.
@@ -62,14 +62,14 @@ pub(crate) trait Outlet: Send {
 
 /// Sends, and knows when the next sign of life is due.
 pub(super) struct Flow<'a, O> {
-    pub(super) outlet: &'a mut O,
+    pub(super) sink: &'a mut O,
     pub(super) heartbeat: Duration,
     pub(super) next_heartbeat: Instant,
 }
 
-impl<O: Outlet> Flow<'_, O> {
-    pub(super) async fn send(&mut self, blocks: Bytes) -> Result<(), End> {
-        self.outlet.send(blocks).await?;
+impl<O: StreamSink> Flow<'_, O> {
+    pub(super) async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
+        self.sink.send(blocks).await?;
         self.next_heartbeat = Instant::now() + self.heartbeat;
         Ok(())
     }

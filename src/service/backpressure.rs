@@ -2,7 +2,7 @@
 //!
 //! A publisher that is answered when its alert is stored, and never pauses, takes the machine from the fan-out and runs
 //! ahead of every reader, by seconds. The broadcast loops say when they are behind; a publish then waits until they are
-//! not, and at most [`HOLD`], so that whatever happens to a loop, publishing goes on. Readers whose sockets are full do not
+//! not, and at most [`MAX_HOLD`], so that whatever happens to a loop, publishing goes on. Readers whose sockets are full do not
 //! count: nobody waits for a slow reader.
 
 use std::time::Duration;
@@ -11,18 +11,18 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The longest that one publish waits.
-const HOLD: Duration = Duration::from_millis(50);
+const MAX_HOLD: Duration = Duration::from_millis(50);
 
 /// How many loops are behind.
-pub(crate) struct Pace(watch::Sender<usize>);
+pub(crate) struct Backpressure(watch::Sender<usize>);
 
-impl Default for Pace {
+impl Default for Backpressure {
     fn default() -> Self {
         Self(watch::Sender::new(0))
     }
 }
 
-impl Pace {
+impl Backpressure {
     /// A loop falls behind, or has caught up again; each says so once.
     pub(crate) fn set_behind(&self, behind: bool) {
         self.0.send_modify(|loops| *loops = if behind { *loops + 1 } else { loops.saturating_sub(1) });
@@ -34,10 +34,10 @@ impl Pace {
     }
 
     /// Waits until no loop is behind, within limits.
-    pub(super) async fn keep(&self) {
+    pub(super) async fn wait(&self) {
         if self.behind() > 0 {
             // Late or in time, the publish goes on.
-            let _ = timeout(HOLD, self.0.subscribe().wait_for(|loops| *loops == 0)).await;
+            let _ = timeout(MAX_HOLD, self.0.subscribe().wait_for(|loops| *loops == 0)).await;
         }
     }
 }
@@ -49,14 +49,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_publish_waits_for_loops_that_are_behind_but_never_for_long() {
-        let pace = Pace::default();
+        let backpressure = Backpressure::default();
         let start = Instant::now();
-        pace.keep().await;
-        assert!(start.elapsed() < HOLD);
-        pace.set_behind(true);
-        pace.keep().await;
-        assert!(start.elapsed() >= HOLD);
-        let (kept, ()) = tokio::join!(timeout(HOLD * 20, pace.keep()), async { pace.set_behind(false) });
+        backpressure.wait().await;
+        assert!(start.elapsed() < MAX_HOLD);
+        backpressure.set_behind(true);
+        backpressure.wait().await;
+        assert!(start.elapsed() >= MAX_HOLD);
+        let (kept, ()) =
+            tokio::join!(timeout(MAX_HOLD * 20, backpressure.wait()), async { backpressure.set_behind(false) });
         assert!(kept.is_ok());
     }
 }

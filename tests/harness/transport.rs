@@ -1,4 +1,4 @@
-//! The roads to a daemon. A stream over plain HTTP/1.1 is written by a broadcast loop, one over TLS by hyper; a reader must
+//! The two ways that streams reach a client: over plain HTTP/1.1 a broadcast loop writes them, over TLS hyper does. A reader must
 //! not see which, so what holds for one is tested over both.
 
 use std::io::{self, Read, Write};
@@ -17,28 +17,28 @@ use super::PATIENCE;
 
 /// How the clients of a daemon come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Road {
+pub enum Transport {
     Plain,
     Tls,
 }
 
-/// Makes two tests, `name::plain` and `name::tls`, of each function of this name that takes a [`Road`].
-macro_rules! over_both_roads {
+/// Makes two tests, `name::plain` and `name::tls`, of each function of this name that takes a [`Transport`].
+macro_rules! over_both_transports {
     ($($name:ident,)*) => {$(
         mod $name {
             #[test]
             fn plain() {
-                super::$name($crate::harness::Road::Plain);
+                super::$name($crate::harness::Transport::Plain);
             }
 
             #[test]
             fn tls() {
-                super::$name($crate::harness::Road::Tls);
+                super::$name($crate::harness::Transport::Tls);
             }
         }
     )*};
 }
-pub(crate) use over_both_roads;
+pub(crate) use over_both_transports;
 
 /// A client's end of a connection.
 pub enum Wire {

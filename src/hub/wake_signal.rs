@@ -5,18 +5,18 @@ use tokio::sync::watch;
 use super::routes::Filtered;
 use crate::alert::{Filter, Id};
 
-pub(super) struct Bell {
+pub(super) struct WakeSignal {
     filter: Filter,
     newest: watch::Sender<Id>,
 }
 
-impl Bell {
+impl WakeSignal {
     pub(super) fn new(filter: Filter) -> Self {
         Self { filter, newest: watch::Sender::new(Id::ZERO) }
     }
 
     /// There is an alert with this id that passes.
-    pub(super) fn ring(&self, id: Id) {
+    pub(super) fn wake(&self, id: Id) {
         self.newest.send_replace(id);
     }
 
@@ -26,7 +26,7 @@ impl Bell {
     }
 }
 
-impl Filtered for Bell {
+impl Filtered for WakeSignal {
     fn filter(&self) -> &Filter {
         &self.filter
     }

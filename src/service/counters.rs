@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::classes::Classes;
-use super::outlet::End;
+use super::sink::StreamEnd;
+use super::topic_classes::TopicClassCounters;
 use crate::alert::Record;
 use crate::api::TrafficStatus;
 use crate::histogram::Histogram;
@@ -16,15 +16,15 @@ use parking_lot::Mutex;
 
 /// Counters since start; written by all without a lock, read by the status and the metrics.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers {
-    pub(super) accepted: Classes,
+pub(crate) struct Counters {
+    pub(super) accepted: TopicClassCounters,
     pub(super) publish_failures: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) latency: Histogram,
     pub(super) gaps: AtomicU64,
     pub(super) overtaken: AtomicU64,
-    /// By [`End::ALL`].
-    ended: [AtomicU64; End::ALL.len()],
+    /// By [`StreamEnd::ALL`].
+    ended: [AtomicU64; StreamEnd::ALL.len()],
     /// By [`Attempt::ALL`].
     attempts: [AtomicU64; Attempt::ALL.len()],
     /// Published and delivered at some moments of the last minute.
@@ -103,7 +103,7 @@ impl Attempt {
     }
 }
 
-impl Numbers {
+impl Counters {
     const WINDOW: Duration = Duration::from_secs(60);
 
     /// Notes an alert that is in the log.
@@ -139,8 +139,8 @@ impl Numbers {
 
     /// Notes an attempt to prove who one is.
     pub(super) fn attempt(&self, attempt: Attempt) {
-        if let Some(place) = Attempt::ALL.iter().position(|other| *other == attempt) {
-            self.attempts[place].fetch_add(1, Ordering::Relaxed);
+        if let Some(index) = Attempt::ALL.iter().position(|other| *other == attempt) {
+            self.attempts[index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -150,24 +150,24 @@ impl Numbers {
     }
 
     /// Notes the end of a stream.
-    pub(crate) fn stream_ended(&self, end: End) {
-        if end == End::Bye(Bye::Slow) {
+    pub(crate) fn stream_ended(&self, end: StreamEnd) {
+        if end == StreamEnd::Bye(Bye::Slow) {
             tracing::info!(message_id = %Event::SlowStreamEnded, "a stream is ended: its reader takes nothing");
         }
-        if let Some(place) = End::ALL.iter().position(|other| *other == end) {
-            self.ended[place].fetch_add(1, Ordering::Relaxed);
+        if let Some(index) = StreamEnd::ALL.iter().position(|other| *other == end) {
+            self.ended[index].fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// All ends of streams so far.
-    pub(super) fn ended(&self) -> impl Iterator<Item = (End, u64)> {
-        End::ALL.into_iter().zip(&self.ended).map(|(end, count)| (end, count.load(Ordering::Relaxed)))
+    pub(super) fn ended(&self) -> impl Iterator<Item = (StreamEnd, u64)> {
+        StreamEnd::ALL.into_iter().zip(&self.ended).map(|(end, count)| (end, count.load(Ordering::Relaxed)))
     }
 
     /// Streams ended because their reader was too slow.
     #[must_use]
     pub(crate) fn ended_slow(&self) -> u64 {
-        self.ended().find(|(end, _)| *end == End::Bye(Bye::Slow)).map_or(0, |(_, count)| count)
+        self.ended().find(|(end, _)| *end == StreamEnd::Bye(Bye::Slow)).map_or(0, |(_, count)| count)
     }
 
     /// Notes where the counters stand; called every few seconds by the daemon.
@@ -206,30 +206,30 @@ mod tests {
 
     #[test]
     fn rates_are_those_of_the_last_minute() {
-        let (numbers, start) = (Numbers::default(), Instant::now());
-        numbers.sample(start);
+        let (counters, start) = (Counters::default(), Instant::now());
+        counters.sample(start);
         let record = Draft::new(Topic::fallback(), "m".into(), Level::Info, Metadata::default()).unwrap();
         let record = record.record(Id::at(1), 1);
-        (0..100).for_each(|_| numbers.accepted(&record));
-        assert!((numbers.traffic(start + Duration::from_secs(10)).publish_rate - 10.0).abs() < 0.01);
-        numbers.sample(start + Duration::from_secs(50));
-        numbers.sample(start + Duration::from_secs(100));
-        assert!(numbers.traffic(start + Duration::from_secs(101)).publish_rate < 0.01);
+        (0..100).for_each(|_| counters.accepted(&record));
+        assert!((counters.traffic(start + Duration::from_secs(10)).publish_rate - 10.0).abs() < 0.01);
+        counters.sample(start + Duration::from_secs(50));
+        counters.sample(start + Duration::from_secs(100));
+        assert!(counters.traffic(start + Duration::from_secs(101)).publish_rate < 0.01);
     }
 
     #[test]
     fn every_end_and_every_attempt_has_a_place_of_its_own() {
-        let numbers = Numbers::default();
+        let counters = Counters::default();
         for attempt in Attempt::ALL {
-            numbers.attempt(attempt);
+            counters.attempt(attempt);
         }
-        for end in End::ALL {
-            numbers.stream_ended(end);
+        for end in StreamEnd::ALL {
+            counters.stream_ended(end);
         }
-        assert!(numbers.attempts().all(|(_, count)| count == 1) && numbers.ended().all(|(_, count)| count == 1));
+        assert!(counters.attempts().all(|(_, count)| count == 1) && counters.ended().all(|(_, count)| count == 1));
         // Neither good keys, nor those that nobody looked at.
-        assert_eq!((numbers.traffic(Instant::now()).auth_failures, numbers.ended_slow()), (7, 1));
+        assert_eq!((counters.traffic(Instant::now()).auth_failures, counters.ended_slow()), (7, 1));
         let distinct = |words: &[&str]| words.iter().collect::<std::collections::HashSet<_>>().len() == words.len();
-        assert!(distinct(&Attempt::ALL.map(Attempt::as_str)) && distinct(&End::ALL.map(End::as_str)));
+        assert!(distinct(&Attempt::ALL.map(Attempt::as_str)) && distinct(&StreamEnd::ALL.map(StreamEnd::as_str)));
     }
 }

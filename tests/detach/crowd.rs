@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Key, Request, Road, Stream, over_both_roads};
+use crate::harness::{Daemon, Key, Request, Stream, Transport, over_both_transports};
 
 use super::{memory, number, publish_all};
 
-over_both_roads! {
+over_both_transports! {
     a_revoked_key_among_many_ends_exactly_its_streams_within_a_second,
     streams_that_are_old_enough_are_told_so,
     hundreds_of_idle_streams_get_cursors_that_move_and_never_go_back,
@@ -31,8 +31,8 @@ fn crowd(daemon: &Daemon, keys: &[Key], each: usize) -> Vec<(usize, &'static str
     crowd
 }
 
-fn a_revoked_key_among_many_ends_exactly_its_streams_within_a_second(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn a_revoked_key_among_many_ends_exactly_its_streams_within_a_second(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let keys: Vec<_> = (0..4).map(|number| daemon.key(&format!("user{number}"))).collect();
     let mut crowd = crowd(&daemon, &keys, 25);
     daemon.has_streams(300);
@@ -60,8 +60,8 @@ fn a_revoked_key_among_many_ends_exactly_its_streams_within_a_second(road: Road)
     }
 }
 
-fn streams_that_are_old_enough_are_told_so(road: Road) {
-    let daemon = Daemon::on(road, "[http]\nstream_lifetime = \"3s\"\n");
+fn streams_that_are_old_enough_are_told_so(transport: Transport) {
+    let daemon = Daemon::on(transport, "[http]\nstream_lifetime = \"3s\"\n");
     let began = Instant::now();
     let mut crowd = crowd(&daemon, &[daemon.key("alice")], 10);
     for (.., stream) in &mut crowd {
@@ -71,8 +71,8 @@ fn streams_that_are_old_enough_are_told_so(road: Road) {
     daemon.has_streams(0);
 }
 
-fn hundreds_of_idle_streams_get_cursors_that_move_and_never_go_back(road: Road) {
-    let daemon = Daemon::on(road, "[http]\nheartbeat = \"1s\"\n[engine]\ndurability = \"none\"\n");
+fn hundreds_of_idle_streams_get_cursors_that_move_and_never_go_back(transport: Transport) {
+    let daemon = Daemon::on(transport, "[http]\nheartbeat = \"1s\"\n[engine]\ndurability = \"none\"\n");
     let key = daemon.key("alice");
     let mut crowd = crowd(&daemon, std::slice::from_ref(&key), 100);
     // All the while something happens elsewhere, and now and then here.
@@ -100,8 +100,8 @@ fn hundreds_of_idle_streams_get_cursors_that_move_and_never_go_back(road: Road) 
     }
 }
 
-fn a_stop_with_hundreds_of_streams_says_goodbye_to_each_and_ends_in_time(road: Road) {
-    let mut daemon = Daemon::on(road, "");
+fn a_stop_with_hundreds_of_streams_says_goodbye_to_each_and_ends_in_time(transport: Transport) {
+    let mut daemon = Daemon::on(transport, "");
     let keys: Vec<_> = (0..4).map(|number| daemon.key(&format!("user{number}"))).collect();
     let mut crowd = crowd(&daemon, &keys, 25);
     let began = Instant::now();
@@ -112,8 +112,8 @@ fn a_stop_with_hundreds_of_streams_says_goodbye_to_each_and_ends_in_time(road: R
     }
 }
 
-fn subscriptions_without_a_ring_get_everything_in_order(road: Road) {
-    let daemon = Daemon::on(road, "[hub]\nmax_subscriptions = 2\n[engine]\ndurability = \"none\"\n");
+fn subscriptions_without_a_ring_get_everything_in_order(transport: Transport) {
+    let daemon = Daemon::on(transport, "[hub]\nmax_subscriptions = 2\n[engine]\ndurability = \"none\"\n");
     let key = daemon.key("alice");
     let mut crowd = crowd(&daemon, std::slice::from_ref(&key), 8);
     assert_eq!(daemon.status()["hub"]["subscriptions"], 2);
@@ -129,8 +129,8 @@ fn subscriptions_without_a_ring_get_everything_in_order(road: Road) {
     });
 }
 
-fn thousands_of_distinct_subscriptions_leave_nothing_behind(road: Road) {
-    let daemon = Daemon::on(road, "");
+fn thousands_of_distinct_subscriptions_leave_nothing_behind(transport: Transport) {
+    let daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let open = |numbers: std::ops::Range<usize>| {
         for number in numbers {
