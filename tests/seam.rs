@@ -87,7 +87,7 @@ fn check(plan: &Plan, seen: &[Result<Id, Gap>], log: &[(Id, Topic, Level)]) {
     let level = ["info", "error"][plan.level].parse().unwrap();
     let filter = Filter::new([PATTERNS[plan.pattern].parse::<Pattern>().unwrap()], level);
     let mut expected =
-        log.iter().filter(|(_, topic, level)| filter.matches(topic, *level)).map(|(id, ..)| *id).peekable();
+        log.iter().filter(|(_, topic, level)| filter.matches(topic.as_str(), *level)).map(|(id, ..)| *id).peekable();
     for (at, event) in seen.iter().enumerate() {
         match event {
             Ok(id) => assert_eq!(

@@ -1,6 +1,8 @@
-//! The one door for alerts: whatever comes in is validated here, once, and nowhere else.
+//! Validation of what producers send: every alert passes through [`Draft`], exactly once.
 //!
-//! A way around it would let line breaks into the stream's lines and texts of any size into every subscriber.
+//! An alert that bypassed it could put line breaks into the lines of a stream, and text of any size into every subscriber.
+
+use std::io::Write as _;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -17,18 +19,17 @@ pub struct Draft {
     metadata: Metadata,
 }
 
-/// Why a body is no alert.
+/// Why a body was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
-    /// The body is no JSON, or not UTF-8: the sender's encoder is broken.
+    /// The body is not JSON or not UTF-8: the sender's encoder is broken.
     #[error("{0}")]
     Malformed(String),
-    /// The body is readable, but a field is not as it must be.
+    /// The body is readable, but a field is invalid.
     #[error("{field}: {reason}")]
     Field {
-        /// The field as the sender knows it.
+        /// The name the sender used.
         field: String,
-        /// What it must be.
         reason: String,
     },
 }
@@ -56,10 +57,7 @@ impl Draft {
     /// The longest message, in bytes of UTF-8.
     pub const MAX_MESSAGE: usize = 4096;
 
-    /// An alert from its parts.
-    ///
-    /// # Errors
-    /// [`DraftError::Field`] where the message is empty or too long.
+    /// Fails if the message is empty or too long.
     pub fn new(topic: Topic, message: String, level: Level, metadata: Metadata) -> Result<Self, DraftError> {
         match message.len() {
             0 => Err(DraftError::field("message", "must not be empty")),
@@ -68,98 +66,118 @@ impl Draft {
         }
     }
 
-    /// An alert from a JSON body; `topic` is the one in the URL, which wins where the body names none.
-    ///
-    /// # Errors
-    /// [`DraftError::Malformed`] where the body is no JSON, else [`DraftError::Field`].
+    /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
     pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
         let text = utf8(body)?;
-        let whole: &RawValue = serde_json::from_str(text).map_err(|e| body_error(&e))?;
-        // Without this a JSON array would do: serde takes a struct's fields from one by their order.
-        if !whole.get().starts_with('{') {
-            return Err(DraftError::field("body", "must be a JSON object with message, level, metadata and topic"));
-        }
-        let body: Body<'_> = serde_json::from_str(text).map_err(|e| body_error(&e))?;
-        let named = body.topic.map(|raw| value::<Topic>("topic", raw)).transpose()?;
-        let topic = match (topic, named) {
-            (Some(url), Some(named)) if url != named => {
+        let body = Body::parse(text)?;
+        let in_body = body.topic.map(|raw| value::<Topic>("topic", raw)).transpose()?;
+        let topic = match (topic, in_body) {
+            (Some(url), Some(in_body)) if url != in_body => {
                 return Err(DraftError::field(
                     "topic",
-                    format_args!("the body says {named}, the URL {url}: name it once"),
+                    format_args!("the body says {in_body}, the URL {url}: name it once"),
                 ));
             }
-            (url, named) => url.or(named).unwrap_or_else(Topic::fallback),
+            (url, in_body) => url.or(in_body).unwrap_or_else(Topic::fallback),
         };
         let message = body.message.ok_or_else(|| DraftError::field("message", "is missing"))?;
-        let level = body.level.map(|raw| text_value("level", raw)?.parse().map_err(|e| DraftError::field("level", e)));
+        let level = body.level.map(|raw| value::<Level>("level", raw)).transpose()?;
         let metadata = body.metadata.map(|raw| Metadata::new(raw).map_err(|e| DraftError::field("metadata", e)));
         Self::new(
             topic,
             text_value("message", message)?,
-            level.transpose()?.unwrap_or_default(),
+            level.unwrap_or_default(),
             metadata.transpose()?.unwrap_or_default(),
         )
     }
 
-    /// An alert whose message is the whole body.
-    ///
-    /// # Errors
-    /// [`DraftError::Malformed`] where the body is not UTF-8, [`DraftError::Field`] where it is empty or too long.
+    /// Takes the whole body as the message.
     pub fn from_text(topic: Option<Topic>, body: &[u8], level: Level) -> Result<Self, DraftError> {
         Self::new(topic.unwrap_or_else(Topic::fallback), utf8(body)?.to_owned(), level, Metadata::default())
     }
 
-    /// The same alert with this metadata.
     #[must_use]
     pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata, ..self }
     }
 
-    /// Where the alert goes.
     #[must_use]
     pub const fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// How serious it is.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.level
     }
 
-    /// Bytes of message and metadata, for bounding what is gathered.
+    /// Bytes of message and metadata, for limits on batches.
     #[must_use]
     pub fn size(&self) -> usize {
         self.message.len() + self.metadata.as_str().len()
     }
 
-    /// All that makes two alerts the same to their sender, as one text without ambiguity.
+    /// Everything that identifies the alert to its sender, as one unambiguous text. Idempotency keys store a hash of it, so
+    /// its form must never change.
     #[must_use]
     pub fn canonical(&self) -> String {
-        // A JSON array: its quoting keeps the fields apart whatever they hold.
-        let head = serde_json::json!([self.topic, self.level, self.message]);
-        format!("{head}{}", self.metadata.canonical())
+        let metadata = self.metadata.canonical();
+        let mut json = Vec::with_capacity(self.message.len() + metadata.len() + self.topic.as_str().len() + 32);
+        // The quoting of a JSON array keeps the fields apart whatever they contain.
+        let fields = (&self.topic, self.level, &self.message);
+        serde_json::to_writer(&mut json, &fields).unwrap_or_default(); // strings into a Vec cannot fail
+        json.extend_from_slice(metadata.as_bytes());
+        String::from_utf8(json).unwrap_or_default() // serde_json writes UTF-8 only
     }
 
-    /// The alert's JSON between its id and the time at which it came in, both of which the engine gives it.
+    /// The part of the alert's JSON between the id and the time of receipt, which Redis assigns on its own.
     #[must_use]
     pub fn json_between(&self) -> Vec<u8> {
-        let (message, metadata) = (&self.message, self.metadata.as_str());
-        let mut json = Vec::with_capacity(message.len() + metadata.len() + self.topic.as_str().len() + 160);
-        json.extend_from_slice(format!(r#"","topic":"{}","message":"#, self.topic).as_bytes());
-        serde_json::to_writer(&mut json, message).unwrap_or_default(); // a string into a Vec cannot fail
-        json.extend_from_slice(
-            format!(r#","level":"{}","metadata":{metadata},"received_at":""#, self.level).as_bytes(),
-        );
+        let mut json = Vec::with_capacity(self.json_capacity());
+        self.write_between(&mut json);
         json
     }
 
-    /// The alert as it is stored and sent, once the engine knows its id.
+    /// The alert as it is stored and sent. The JSON is written once, in order, into one buffer.
     #[must_use]
     pub fn record(&self, id: Id, received_ms: u64) -> Record {
-        let (between, time) = (self.json_between(), super::rfc3339(received_ms));
-        let json = [format!(r#"{{"id":"{id}"#).as_bytes(), &between, time.as_bytes(), br#""}"#].concat();
+        let mut json = Vec::with_capacity(self.json_capacity());
+        let _ = write!(json, r#"{{"id":"{id}"#); // writing to a Vec cannot fail
+        self.write_between(&mut json);
+        json.extend_from_slice(super::rfc3339(received_ms).as_bytes());
+        json.extend_from_slice(br#""}"#);
         Record { id, topic: self.topic.clone(), level: self.level, received_ms, json: Bytes::from(json) }
+    }
+
+    fn write_between(&self, json: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(json, r#"","topic":"{}","message":"#, self.topic);
+        serde_json::to_writer(&mut *json, &self.message).unwrap_or_default();
+        let _ = write!(json, r#","level":"{}","metadata":{},"received_at":""#, self.level, self.metadata.as_str());
+    }
+
+    /// Enough for the whole alert unless its message has many characters to escape.
+    fn json_capacity(&self) -> usize {
+        // Names, punctuation, the longest id, the longest level and the time take 143 bytes.
+        const REST: usize = 144;
+        self.size() + self.topic.as_str().len() + REST
+    }
+}
+
+impl<'a> Body<'a> {
+    fn parse(text: &'a str) -> Result<Self, DraftError> {
+        // serde would also accept a JSON array and take the fields by their order.
+        let body = if text.trim_start().starts_with('{') { Some(serde_json::from_str(text)) } else { None };
+        let error = match body {
+            Some(Ok(body)) => return Ok(body),
+            other => other.and_then(Result::err),
+        };
+        // The sender of a body that is not JSON at all is told that, whatever else is wrong with it.
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| body_error(&e))?;
+        Err(error.map_or_else(
+            || DraftError::field("body", "must be a JSON object with message, level, metadata and topic"),
+            |e| body_error(&e),
+        ))
     }
 }
 
@@ -176,8 +194,8 @@ fn body_error(error: &serde_json::Error) -> DraftError {
     DraftError::Field { field: field.unwrap_or_else(|| "body".into()), reason }
 }
 
-/// What is wrong with a field of readable JSON, in words for people: the field, where serde names one, and the reason.
-/// Without line and column, which count from the beginning of the value and not of what was sent.
+/// Rewords an error of serde about readable JSON for people: the field, if serde names one, and the reason. Line and column
+/// are dropped: they count from the start of the value, not of the body.
 #[must_use]
 pub fn fault(error: &serde_json::Error) -> (Option<String>, String) {
     let text = error.to_string();
@@ -201,7 +219,7 @@ pub fn fault(error: &serde_json::Error) -> (Option<String>, String) {
     (None, reason)
 }
 
-/// What serde calls by its own names.
+/// The JSON word for a type that serde calls by its own name.
 fn in_json(kind: &str) -> &str {
     match kind {
         "map" | "a map" => "an object",
@@ -242,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_the_contracts() {
+    fn absent_fields_get_the_documented_defaults() {
         let draft = Draft::from_json(None, br#"{"message":"x"}"#).unwrap();
         assert_eq!((draft.topic().as_str(), draft.level(), draft.metadata.as_str()), ("default", Level::Info, "{}"));
     }
 
     #[test]
-    fn each_refusal_names_the_field() {
+    fn every_refusal_names_the_field() {
         for (body, words) in [
             (r"{}", "message: is missing"),
             (r#"{"message":""}"#, "message: must not be empty"),
@@ -287,7 +305,22 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_message_is_counted_in_bytes() {
+    fn one_buffer_holds_the_longest_alert_without_growing() {
+        let metadata = Metadata::new(serde_json::from_str(r#"{"k":"v"}"#).unwrap()).unwrap();
+        let (topic, message) = ("t".repeat(Topic::MAX).parse().unwrap(), "m".repeat(Draft::MAX_MESSAGE));
+        let draft = Draft::new(topic, message, Level::Error, metadata).unwrap();
+        assert!(draft.record(Id::MAX, 0).json.len() <= draft.json_capacity());
+    }
+
+    #[test]
+    fn the_canonical_form_that_stored_hashes_rely_on_does_not_change() {
+        let body = br#"{"topic":"ops.db","level":"warn","message":"a\"b\n","metadata":{"b":1,"a":[2.50,"x"]}}"#;
+        let draft = Draft::from_json(None, body).unwrap();
+        assert_eq!(draft.canonical(), r#"["ops.db","warn","a\"b\n"]{"a":[2.5,"x"],"b":1}"#);
+    }
+
+    #[test]
+    fn the_length_of_a_message_is_counted_in_bytes() {
         assert!(Draft::from_text(None, "ä".repeat(2048).as_bytes(), Level::Info).is_ok());
         assert!(Draft::from_text(None, "ä".repeat(2049).as_bytes(), Level::Info).is_err());
     }
@@ -297,6 +330,9 @@ mod tests {
         fn whatever_is_accepted_is_one_line_that_reads_back_equal(message in "\\PC{1,200}|[\\x00-\\x7f]{1,200}") {
             let draft = Draft::from_text(None, message.as_bytes(), Level::Error).unwrap();
             let record = draft.record(Id::at(1), 0);
+            let between = String::from_utf8(draft.json_between()).unwrap();
+            let whole = format!(r#"{{"id":"1-0{between}1970-01-01T00:00:00.000Z"}}"#);
+            prop_assert_eq!(&record.json, whole.as_bytes());
             prop_assert!(!record.json.iter().any(|&b| b == b'\n' || b == b'\r'));
             let back: serde_json::Value = serde_json::from_slice(&record.json).unwrap();
             prop_assert_eq!(back["message"].as_str(), Some(message.as_str()));

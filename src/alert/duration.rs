@@ -1,6 +1,7 @@
-//! Durations as people write them.
+//! Durations as people write them: the one grammar of the configuration, the query and the command line.
 
-/// Milliseconds of numbers with units of ms, s, m, h, d, w: `15s`, `1h30m`. None for anything else, or more than fits.
+/// The milliseconds of one or more numbers with a unit of ms, s, m, h, d or w: `15s`, `1h30m`. `None` for anything else and
+/// on overflow.
 #[must_use]
 pub fn milliseconds(text: &str) -> Option<u64> {
     let (mut rest, mut all) = (text, 0_u64);

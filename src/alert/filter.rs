@@ -1,40 +1,39 @@
-//! What a reader asks for: topics, a level, and where to begin.
+//! What a reader asks for: topics, a level, and where to start.
 
 use super::duration::milliseconds;
-use super::{Id, Level, Pattern, Record, Topic};
+use super::{Id, Level, Pattern};
 
-/// The topics and the level of a subscription; equal filters share one ring in the hub.
+/// The topics and the level of a subscription. Equal filters share one ring in the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
     patterns: Vec<Pattern>,
     level: Level,
 }
 
-/// Where a stream or a page begins.
+/// Where a stream or a page starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The newest alert of each topic that is young enough, then live.
+    /// The newest alert of each topic unless it is too old, then live.
     Latest,
     /// Live only.
     Live,
     /// Everything that is retained.
     All,
-    /// All since this time, milliseconds since 1970.
+    /// Everything since this time, in milliseconds since 1970.
     Time(u64),
-    /// All after this cursor.
+    /// Everything after this cursor.
     After(Id),
-    /// A cursor that is no id: a gap, then everything that is retained. The text is cut to [`Start::SHOWN`] characters.
+    /// A cursor that is not an id: a gap, then everything that is retained. Cut to [`Start::SHOWN`] characters.
     Unreadable(String),
 }
 
 impl Start {
-    /// So much of an unreadable cursor is sent back in the gap event.
+    /// How many characters of an unreadable cursor the gap event repeats.
     pub const SHOWN: usize = 64;
 
-    /// The forms of `since=`: `latest`, `none`, `all`, an id, a duration back from `now_ms` such as `10m`, a time.
+    /// Parses `since=`: `latest`, `none`, `all`, an id, a duration back from `now_ms` such as `10m`, or a time.
     ///
-    /// # Errors
-    /// The accepted forms, for a person.
+    /// The error text lists these forms.
     pub fn since(text: &str, now_ms: u64) -> Result<Self, &'static str> {
         match text {
             "latest" => return Ok(Self::Latest),
@@ -53,7 +52,7 @@ impl Start {
             .ok_or("takes latest, none, all, an id, a duration such as 10m, or a time such as 2026-11-23T17:33:10Z")
     }
 
-    /// A cursor as a client sends it; never an error, because an EventSource does not come back from one.
+    /// Parses a cursor that a client sends. Never fails: an `EventSource` does not reconnect after an error status.
     #[must_use]
     pub fn cursor(text: &str) -> Self {
         match text.parse() {
@@ -64,10 +63,11 @@ impl Start {
 }
 
 impl Filter {
-    /// So many patterns at the most; a stream with more wants a wider one.
+    /// The most patterns of one stream.
     pub const MAX_PATTERNS: usize = 64;
 
-    /// A filter of the smallest equal form: sorted, without patterns that another one covers. No pattern means none is selected.
+    /// Reduces the patterns to their normal form: sorted, without those that another one covers. Without patterns the filter
+    /// matches nothing.
     #[must_use]
     pub fn new(patterns: impl IntoIterator<Item = Pattern>, level: Level) -> Self {
         let mut all: Vec<Pattern> = patterns.into_iter().collect();
@@ -83,22 +83,21 @@ impl Filter {
         &self.patterns
     }
 
-    /// The least level that passes.
+    /// The lowest level that passes.
     #[must_use]
     pub const fn level(&self) -> Level {
         self.level
     }
 
-    /// Whether an alert of this topic and level passes.
+    /// Whether one of the patterns matches, whatever the level.
     #[must_use]
-    pub fn matches(&self, topic: &Topic, level: Level) -> bool {
-        level >= self.level && self.patterns.iter().any(|p| p.matches(topic))
+    pub fn matches_topic(&self, topic: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(topic))
     }
 
-    /// Whether this alert passes.
     #[must_use]
-    pub fn passes(&self, record: &Record) -> bool {
-        self.matches(&record.topic, record.level)
+    pub fn matches(&self, topic: &str, level: Level) -> bool {
+        level >= self.level && self.matches_topic(topic)
     }
 }
 
@@ -117,13 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn since_has_the_forms_of_the_contract() {
+    fn since_accepts_every_documented_form() {
         for (text, start) in [
             ("latest", Start::Latest),
             ("none", Start::Live),
             ("all", Start::All),
             ("5-0", Start::After(Id::at(5))),
             ("10m", Start::Time(400_000)),
+            ("1m30s", Start::Time(910_000)),
             ("1000000h", Start::Time(0)),
             ("1970-01-01T00:00:01.5Z", Start::Time(1500)),
             ("1970-01-01T01:00:00+01:00", Start::Time(0)),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_cursor_is_a_start_and_no_error() {
+    fn an_unreadable_cursor_is_not_an_error() {
         assert_eq!(Start::cursor("5-1"), Start::After(Id { ms: 5, seq: 1 }));
         assert_eq!(Start::cursor("nonsense"), Start::Unreadable("nonsense".into()));
         assert!(

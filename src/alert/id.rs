@@ -1,22 +1,21 @@
 //! The id of an alert, which is also a cursor into the log.
 //!
-//! Both engines give ids of one form, `<milliseconds>-<sequence>`, strictly increasing over all topics.
+//! Both engines assign ids of the form `<milliseconds>-<sequence>`, which strictly increase across all topics.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `<milliseconds>-<sequence>`: orders alerts and names a place between two of them.
+/// `<milliseconds>-<sequence>`: orders alerts, and as a cursor stands for the position right after one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Id {
-    /// Milliseconds since 1970, as the clock or the previous id had them, whichever is greater.
+    /// Milliseconds since 1970 by the clock or of the previous id, whichever is greater.
     pub ms: u64,
-    /// Counts ids of the same millisecond.
+    /// Distinguishes ids of the same millisecond.
     pub seq: u64,
 }
 
-/// The text is no id: not two decimal numbers joined by `-`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id has the form <milliseconds>-<sequence>, such as 1795455190123-0")]
 pub struct NotAnId;
@@ -24,16 +23,16 @@ pub struct NotAnId;
 impl Id {
     /// The cursor before the first alert.
     pub const ZERO: Self = Self { ms: 0, seq: 0 };
-    /// The cursor behind every alert.
+    /// The cursor after every alert.
     pub const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
 
-    /// The smallest id of a millisecond, for searching by time.
+    /// The smallest id of a millisecond, for searches by time.
     #[must_use]
     pub const fn at(ms: u64) -> Self {
         Self { ms, seq: 0 }
     }
 
-    /// The id after this one, at `now_ms` or, where the clock stands or went back, right behind it.
+    /// The next id to assign: at `now_ms`, or the successor of this one if the clock stands still or went back.
     #[must_use]
     pub const fn next(self, now_ms: u64) -> Self {
         if now_ms > self.ms { Self { ms: now_ms, seq: 0 } } else { self.successor() }
@@ -58,13 +57,12 @@ impl Id {
         }
     }
 
-    /// Sixteen bytes that sort as the ids do.
+    /// Sixteen bytes that sort like the ids.
     #[must_use]
     pub const fn to_u128(self) -> u128 {
         ((self.ms as u128) << 64) | self.seq as u128
     }
 
-    /// The reverse of [`Id::to_u128`].
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a u128 are what is wanted")]
     pub const fn from_u128(raw: u128) -> Self {
@@ -81,7 +79,7 @@ impl fmt::Display for Id {
 impl FromStr for Id {
     type Err = NotAnId;
 
-    /// Takes exactly what [`Display`](fmt::Display) prints: no sign, no leading zero, no space.
+    /// Accepts exactly what [`Display`](fmt::Display) prints: no sign, no leading zero, no space.
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let (ms, seq) = text.split_once('-').ok_or(NotAnId)?;
         Ok(Self { ms: decimal(ms)?, seq: decimal(seq)? })
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_does_not_take_ids_back() {
+    fn ids_increase_even_if_the_clock_goes_back() {
         let first = Id::ZERO.next(1000);
         assert_eq!(first, Id::at(1000));
         assert_eq!(first.next(400), Id { ms: 1000, seq: 1 });

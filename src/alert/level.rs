@@ -1,4 +1,4 @@
-//! How serious an alert is.
+//! The level of an alert.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,25 +11,23 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Level {
-    /// Good to know.
+    /// For information only.
     #[default]
     Info = 0,
-    /// Somebody should look.
+    /// Somebody should take a look.
     Warn = 1,
     /// Somebody must act.
     Error = 2,
 }
 
-/// The text is no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be info, warn or error")]
 pub struct NotALevel;
 
 impl Level {
-    /// All levels, the least serious first.
+    /// From the least to the most serious.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warn, Self::Error];
 
-    /// The lower-case name, as on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +37,7 @@ impl Level {
         }
     }
 
-    /// The level that a stored byte stands for.
+    /// Reads a stored byte.
     #[must_use]
     pub const fn from_u8(byte: u8) -> Option<Self> {
         match byte {

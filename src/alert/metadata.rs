@@ -1,4 +1,4 @@
-//! The free part of an alert: a JSON object that passes through as it was sent.
+//! The metadata of an alert: a JSON object of the sender's choice, passed through as it was sent.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON object on one line. Numbers keep their digits and members their order; only white space is dropped.
+/// A JSON object on one line. Numbers keep their digits and members their order; only whitespace between tokens is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata(Box<str>);
 
@@ -17,11 +17,8 @@ impl Default for Metadata {
 }
 
 impl Metadata {
-    /// Checks a value and takes it over.
-    ///
-    /// # Errors
-    /// What is wrong, for a person: no object, a name given twice, text that is no Unicode, a number beyond
-    /// what readers can hold, or nesting over 127 levels. Readers choke on each, so it is refused at the door.
+    /// Rejects what some JSON readers cannot handle: a value that is not an object, duplicate names, text that is not Unicode,
+    /// numbers out of range, and nesting deeper than 127 levels. The error text says which.
     pub fn new(raw: &RawValue) -> Result<Self, String> {
         if !raw.get().starts_with('{') {
             return Err("must be a JSON object".into());
@@ -30,40 +27,39 @@ impl Metadata {
         Ok(Self(minified(raw.get()).into()))
     }
 
-    /// One line of JSON.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same object with its names sorted, for telling whether two are equal.
+    /// The same object with its names sorted, for comparisons.
     #[must_use]
     pub fn canonical(&self) -> String {
         serde_json::from_str::<serde_json::Value>(&self.0).map_or_else(|_| self.0.to_string(), |v| v.to_string())
     }
 }
 
-/// Drops white space outside of strings: a line break would end the line of the stream that carries it.
+/// Removes whitespace outside of strings: a line break would end the line of the stream that carries it.
 fn minified(json: &str) -> String {
     let (mut in_string, mut escaped) = (false, false);
-    json.chars()
-        .filter(|&c| {
-            if in_string {
-                match c {
-                    _ if escaped => escaped = false,
-                    '\\' => escaped = true,
-                    '"' => in_string = false,
-                    _ => {}
-                }
-                return true;
+    let mut line = json.to_owned();
+    line.retain(|c| {
+        if in_string {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => in_string = false,
+                _ => {}
             }
-            in_string = c == '"';
-            !c.is_ascii_whitespace()
-        })
-        .collect()
+            return true;
+        }
+        in_string = c == '"';
+        !c.is_ascii_whitespace()
+    });
+    line
 }
 
-/// Walks a value and keeps nothing; serde_json's own depth limit holds on the way.
+/// Visits a whole value and keeps nothing of it, so that serde_json's depth limit and our check for duplicates apply.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -126,13 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn it_passes_through_but_for_white_space() {
+    fn everything_but_whitespace_passes_through() {
         let sent = "{ \"b\" :\r\n 12345678901234567890123 , \"a\": [1.20, \"x \\\" \\n y\", null] }";
         assert_eq!(metadata(sent).unwrap().as_str(), r#"{"b":12345678901234567890123,"a":[1.20,"x \" \n y",null]}"#);
     }
 
     #[test]
-    fn what_readers_choke_on_is_refused_with_a_reason() {
+    fn json_that_some_readers_cannot_handle_is_refused_with_a_reason() {
         for (bad, why) in [
             ("[]", "JSON object"),
             ("null", "JSON object"),
@@ -149,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn order_does_not_matter_for_equality() {
+    fn the_order_of_members_does_not_matter_for_equality() {
         assert_eq!(
             metadata(r#"{"a":1,"b":2}"#).unwrap().canonical(),
             metadata(r#"{"b":2, "a":1}"#).unwrap().canonical()

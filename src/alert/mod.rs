@@ -1,17 +1,17 @@
-//! Alerts as pure values: what they are, what selects them, how they are validated and written down.
+//! Alerts as pure values: their parts, their validation and encoding, and the filters that select them.
 //!
-//! Called by every layer above. No clock, no environment, no I/O: time comes in as a parameter.
+//! Used by every layer above. No clock, no environment, no I/O: time is a parameter.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`draft`] | the one validating door for what producers send |
+//! | [`draft`] | the validation of what producers send |
 //! | [`id`] | ids, which are also cursors |
 //! | [`topic`] | topics and patterns |
-//! | [`filter`] | what a reader asks for, and where it begins |
+//! | [`filter`] | which alerts a reader wants, and from where on |
 //! | [`duration`] | durations as people write them |
 //! | [`level`] | info, warn, error |
-//! | [`metadata`] | the free JSON object |
-//! | [`schema`] | how the values that are text describe themselves |
+//! | [`metadata`] | the sender's own JSON object |
+//! | [`schema`] | JSON Schemas of the values that are text |
 
 pub mod draft;
 pub mod duration;
@@ -31,22 +31,19 @@ pub use topic::{NotATopic, Pattern, Topic};
 
 use bytes::Bytes;
 
-/// An alert with its id, as it is stored and sent: what filters need, and its line of JSON, encoded once.
+/// An alert with its id, as it is stored and sent: the fields that filters need, and its line of JSON, encoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the log.
     pub id: Id,
-    /// Where it was published.
     pub topic: Topic,
-    /// How serious it is.
     pub level: Level,
-    /// When it came in by the server's clock, milliseconds since 1970.
+    /// By the server's clock, in milliseconds since 1970.
     pub received_ms: u64,
-    /// The whole alert as one line of JSON, without a line break.
+    /// The whole alert as one line, without the line break.
     pub json: Bytes,
 }
 
-/// A time as `2026-11-23T17:33:10.123Z`; one that no calendar has becomes 1970.
+/// Milliseconds since 1970 as `2026-11-23T17:33:10.123Z`; a time out of range becomes 1970.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
     const PRINTER: jiff::fmt::temporal::DateTimePrinter =
@@ -55,7 +52,7 @@ pub fn rfc3339(ms: u64) -> String {
     PRINTER.timestamp_to_string(&time.unwrap_or_default())
 }
 
-/// The same time as HTTP writes it: `Mon, 23 Nov 2026 17:33:10 GMT`.
+/// The same time in the form of HTTP: `Mon, 23 Nov 2026 17:33:10 GMT`.
 #[must_use]
 pub fn http_date(ms: u64) -> String {
     const PRINTER: jiff::fmt::rfc2822::DateTimePrinter = jiff::fmt::rfc2822::DateTimePrinter::new();

@@ -1,6 +1,6 @@
-//! JSON Schemas of the values that are text, beside the parsers that decide.
+//! JSON Schemas of the values that are text, for the OpenAPI document.
 //!
-//! Called where the API describes itself. Always: what a value prints matches its schema.
+//! Whatever a value prints matches its schema; the parsers remain authoritative for what is accepted.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ macro_rules! text {
 }
 
 text! {
-    Id: "`<milliseconds>-<sequence>`: orders all alerts, and is the cursor behind this one.", r"^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$", 41;
+    Id: "`<milliseconds>-<sequence>`: orders all alerts, and is the cursor after this one.", r"^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$", 41;
     Topic: "Labels of letters, digits, `_` and `-`, joined by dots.",
         r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", Topic::MAX;
     Pattern: "A topic, `ops.*` (all below `ops`) or `*`.",

@@ -1,15 +1,15 @@
-//! RFC 2047's encoded words, in which clients put text beyond ASCII into headers: `=?UTF-8?B?w7w=?=`, `=?utf-8?q?=C3=BC?=`.
+//! Encoded words of RFC 2047, the form of non-ASCII text in headers: `=?UTF-8?B?w7w=?=`, `=?utf-8?q?=C3=BC?=`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// The text with its encoded words decoded. Those that are broken, or of another character set than UTF-8, stay as they are.
+/// Decodes the encoded words of a text. Broken ones, and those in a character set other than UTF-8, stay as they are.
 #[must_use]
 pub(crate) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut is_behind_word) = (String::with_capacity(text.len()), text, false);
     while let Some((before, from)) = rest.find("=?").map(|at| rest.split_at(at)) {
         if let Some((word, behind)) = word(from) {
-            // A long text is several words, and the white space between them is none of it.
+            // Whitespace between two encoded words only separates them; it is not part of the text.
             if !is_behind_word || !before.trim_ascii().is_empty() {
                 out.push_str(before);
             }
@@ -25,12 +25,12 @@ pub(crate) fn decoded(text: &str) -> String {
     out
 }
 
-/// The word at the beginning of the text, and what is behind it.
+/// Decodes the word at the start of the text; returns it with the rest.
 fn word(text: &str) -> Option<(String, &str)> {
     let mut parts = text.strip_prefix("=?")?.splitn(4, '?');
     let (charset, encoding, content) = (parts.next()?, parts.next()?, parts.next()?);
     let behind = parts.next()?.strip_prefix('=')?;
-    // RFC 2231 lets a language follow: utf-8*de.
+    // RFC 2231 allows a language after it: utf-8*de.
     let charset = charset.split_once('*').map_or(charset, |(charset, _)| charset);
     if !charset.eq_ignore_ascii_case("utf-8") {
         return None;
@@ -43,7 +43,7 @@ fn word(text: &str) -> Option<(String, &str)> {
     Some((String::from_utf8(bytes).ok()?, behind))
 }
 
-/// `=C3=BC` and `_` for a space. A bare space is not allowed, but ntfy takes it.
+/// `=C3=BC`, and `_` for a space. A bare space is not allowed, but ntfy accepts it.
 fn quoted(content: &str) -> Option<Vec<u8>> {
     let mut bytes = content.bytes();
     let mut out = Vec::with_capacity(content.len());
@@ -67,7 +67,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn both_encodings_are_decoded_wherever_they_stand() {
+    fn both_encodings_are_decoded_anywhere_in_a_text() {
         for (sent, text) in [
             ("=?UTF-8?B?w5xiZXJ0ZW1wZXJhdHVy?=", "Übertemperatur"),
             ("=?utf-8?q?=C3=9Cber_90_=c2=b0C=3F?=", "Über 90 °C?"),
@@ -80,14 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn adjacent_words_join_and_other_white_space_stays() {
+    fn adjacent_words_join_and_other_whitespace_stays() {
         assert_eq!(decoded("=?UTF-8?Q?a?= \t =?UTF-8?B?Yg==?=  c =?UTF-8?Q?d?="), "ab  c d");
         assert_eq!(decoded("=?UTF-8?Q?a?==?UTF-8?Q?b?="), "ab");
         assert_eq!(decoded("=?UTF-8?Q?a?= =?x =?UTF-8?Q?b?="), "a =?x b");
     }
 
     #[test]
-    fn what_is_broken_or_of_another_charset_stays_as_it_is() {
+    fn broken_words_and_other_character_sets_stay_as_they_are() {
         for text in [
             "plain = ? text ü",
             "=?",
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_comes_back_out_of_its_words(texts in prop::collection::vec("\\PC{0,20}", 1..4)) {
+        fn encoded_text_decodes_to_itself(texts in prop::collection::vec("\\PC{0,20}", 1..4)) {
             let words: Vec<_> = texts.iter().map(|text| format!("=?UTF-8?B?{}?=", BASE64.encode(text))).collect();
             prop_assert_eq!(decoded(&words.join(" ")), texts.concat());
         }

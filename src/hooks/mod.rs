@@ -1,21 +1,22 @@
-//! What other tools send, as alerts: a payload in, drafts and what tells their repeats out.
+//! Payloads of other tools: a webhook's body becomes drafts of alerts, each with a key that identifies its repeats.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`notification`] | the groups of alerts that Alertmanager and Grafana send |
+//! | [`notification`] | groups of alerts from Alertmanager and Grafana |
 //! | [`github`] | GitHub's events |
-//! | [`signature`] | how GitHub signs them |
+//! | [`signature`] | GitHub's signature |
 //! | [`ntfy`] | the headers of ntfy's publishers |
-//! | [`encoded_word`] | text beyond ASCII in them |
+//! | [`encoded_word`] | non-ASCII text in them |
+//! | [`severity`] | the severities of all of them as levels |
 //!
-//! Called by the HTTP layer, which has checked who sends. Pure values: no clock, no I/O. What a sender may leave out has a
-//! default; what is not as its format says is an error that names the field, and then the whole payload is refused. Texts of any
-//! length become messages within bounds; nothing else is lost but what the tables in the documentation leave out.
+//! Called by the HTTP layer after authentication. Pure values: no clock, no I/O. Optional fields have defaults; an invalid
+//! field is an error that names it, and the whole payload is rejected. Text of any length is cut to the bounds of a message.
 
 pub(crate) mod encoded_word;
 pub(crate) mod github;
 pub(crate) mod notification;
 pub(crate) mod ntfy;
+pub(crate) mod severity;
 pub(crate) mod signature;
 
 use serde::Serialize;
@@ -23,10 +24,10 @@ use serde::de::DeserializeOwned;
 
 use crate::alert::{Draft, DraftError, Level, Metadata, Topic, fault};
 
-/// Alerts of one payload: a Redis takes up so many in half the time that a publish has.
-pub(crate) const MOST: usize = 2048;
+/// The most alerts in one payload: Redis stores this many in half the time limit of a publish.
+pub(crate) const MAX_ALERTS: usize = 2048;
 
-/// The tools whose payloads are understood.
+/// A tool whose webhook is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     /// Prometheus Alertmanager's webhook.
@@ -38,7 +39,7 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// As it stands in the path and in metadata.
+    /// The name in the path and in metadata.
     #[must_use]
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -48,10 +49,7 @@ impl Sender {
         }
     }
 
-    /// The alerts of a payload, all for one topic.
-    ///
-    /// # Errors
-    /// [`DraftError::Malformed`] where the body is no JSON, else [`DraftError::Field`]; none of it is an alert then.
+    /// The alerts of a payload, all for one topic. On an error, none of the payload is published.
     pub(crate) fn read<'h>(
         self,
         topic: &Topic,
@@ -65,20 +63,19 @@ impl Sender {
     }
 }
 
-/// An alert of a payload, and how its repeats are told.
+/// An alert of a payload, with what identifies its repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// The alert.
     pub draft: Draft,
-    /// Names what it is about, apart from all keys that publishers choose.
+    /// Identifies the subject of the alert. Never equal to a key that a publisher chooses.
     pub key: String,
-    /// The state of that; the same one again is a repeat.
+    /// The state of the subject; an alert with the same key and state is a repeat.
     pub state: String,
 }
 
 impl Entry {
     fn new(sender: Sender, id: &str, state: String, draft: Draft) -> Self {
-        // A header cannot hold a NUL, so no publisher's own key can be this one.
+        // A header cannot contain a NUL, so a publisher's own key cannot collide with this one.
         let key = format!("\0{}\0{}\0{id}", sender.as_str(), draft.topic());
         Self { draft, key, state }
     }
@@ -88,9 +85,9 @@ fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
     DraftError::Field { field: field.into(), reason: reason.to_string() }
 }
 
-/// Reads a payload; an error names the field by its path.
+/// Reads a payload. An error names the field by its path.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DraftError> {
-    // serde would take a struct's fields from an array by their order.
+    // serde would also accept an array and take the fields by their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(field("body", "must be a JSON object"));
     }
@@ -123,7 +120,7 @@ fn metadata_of(value: &impl Serialize) -> Result<Metadata, DraftError> {
     Metadata::new(&raw).map_err(|reason| field("metadata", reason))
 }
 
-/// A text within the bound of a message; what is cut ends in `…`.
+/// Cuts a text to the length of a message; a text that was cut ends in `…`.
 fn short(text: &str) -> String {
     const CUT: &str = "…";
     if text.len() <= Draft::MAX_MESSAGE {
@@ -133,8 +130,8 @@ fn short(text: &str) -> String {
     format!("{}{CUT}", &text[..end])
 }
 
-/// A text that says something.
-fn said(text: &str) -> Option<&str> {
+/// The trimmed text, or `None` if nothing remains.
+fn non_empty(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
@@ -143,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_text_is_cut_between_characters_and_says_so() {
+    fn a_long_text_is_cut_between_characters_and_marked() {
         assert_eq!(short("ä"), "ä");
         assert_eq!(short(&"x".repeat(4096)).len(), 4096);
         let cut = short(&"ä".repeat(3000));

@@ -1,17 +1,17 @@
-//! The groups of alerts that Alertmanager and Grafana send: one format, to which Grafana adds fields.
+//! Groups of alerts from Alertmanager and Grafana: one format, to which Grafana adds fields.
 //!
-//! A group is sent again whenever something in it changes and as long as an alert of it fires, so most of what comes in was
-//! there before: an alert is known by its fingerprint, and is new when its status or start is another than the last time.
+//! A group is sent again whenever something in it changes and for as long as one of its alerts fires, so most alerts are
+//! repeats. An alert is identified by its fingerprint, and is new if its status or start differs from the last time.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, MOST, Sender, draft, field, parse, said, short};
+use super::{Entry, MAX_ALERTS, Sender, draft, field, non_empty, parse, severity, short};
 use crate::alert::{DraftError, Level, Topic};
 
-/// What Alertmanager and Grafana send: the alerts of a group. Other fields are left out of account.
+/// A group of alerts as Alertmanager and Grafana send it. Other fields are ignored.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "NotificationGroup")]
@@ -22,7 +22,7 @@ pub(crate) struct Group {
     receiver: String,
     #[serde(default, rename = "externalURL")]
     external_url: String,
-    /// So many were left out by the sender.
+    /// How many alerts the sender left out.
     #[serde(default)]
     truncated_alerts: u64,
 }
@@ -92,17 +92,13 @@ struct Details<'a> {
     truncated_alerts: Option<u64>,
 }
 
-/// The alerts of a group.
-///
-/// # Errors
-/// As [`Sender::read`](super::Sender::read).
 pub(crate) fn read(sender: Sender, topic: &Topic, body: &[u8]) -> Result<Vec<Entry>, DraftError> {
     let group: Group = parse(body)?;
-    if group.alerts.len() > MOST {
+    if group.alerts.len() > MAX_ALERTS {
         let sent = group.alerts.len();
         return Err(field(
             "alerts",
-            format!("has {sent} alerts, {MOST} are taken: group by more labels, or set max_alerts"),
+            format!("has {sent} alerts, {MAX_ALERTS} are allowed: group by more labels, or set max_alerts"),
         ));
     }
     group.alerts.iter().enumerate().map(|(at, alert)| alert.entry(sender, topic, &group, at)).collect()
@@ -115,8 +111,8 @@ impl Alert {
         }
         let is_resolved = self.status == Status::Resolved;
         let (message, level) = match self.status {
-            Status::Firing => (self.words(), self.level()),
-            Status::Resolved => (format!("resolved: {}", self.words()), Level::Info),
+            Status::Firing => (self.text(), self.level()),
+            Status::Resolved => (format!("resolved: {}", self.text()), Level::Info),
         };
         let details = Details {
             source: sender.as_str(),
@@ -141,20 +137,16 @@ impl Alert {
     }
 
     fn level(&self) -> Level {
-        match self.labels.get("severity").map(|word| word.trim().to_ascii_lowercase()).as_deref() {
-            Some("critical" | "error" | "page") => Level::Error,
-            Some("warning" | "warn") => Level::Warn,
-            _ => Level::Info,
-        }
+        self.labels.get("severity").and_then(|word| severity::level(word)).unwrap_or_default()
     }
 
-    /// What the rule's author says of it, else its name and labels.
-    fn words(&self) -> String {
-        let written = ["summary", "description", "message"].into_iter();
-        if let Some(words) = written.filter_map(|name| said(self.annotations.get(name)?)).next() {
-            return words.to_owned();
+    /// The text that the rule's author wrote, otherwise its name and labels.
+    fn text(&self) -> String {
+        let annotations = ["summary", "description", "message"].into_iter();
+        if let Some(text) = annotations.filter_map(|name| non_empty(self.annotations.get(name)?)).next() {
+            return text.to_owned();
         }
-        let name = self.labels.get("alertname").and_then(|name| said(name)).unwrap_or("an alert without a name");
+        let name = self.labels.get("alertname").and_then(|name| non_empty(name)).unwrap_or("an alert without a name");
         let labels = self.labels.iter().filter(|(name, _)| *name != "alertname");
         let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
         if labels.is_empty() { name.to_owned() } else { format!("{name} ({})", labels.join(", ")) }
@@ -201,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_keeps_what_it_says() {
+    fn every_field_is_kept() {
         let alert = written(&read_one(&json!({})));
         assert_eq!(
             (&alert["topic"], &alert["message"], &alert["level"]),
@@ -223,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_severity_decides_the_level_until_it_is_resolved() {
+    fn the_severity_decides_the_level_until_the_alert_is_resolved() {
         let level = |severity: &str, status: &str| {
             read_one(&json!({"status": status, "labels": {"severity": severity}})).draft.level()
         };
@@ -233,8 +225,10 @@ mod tests {
             ("page", Level::Error),
             ("Critical", Level::Error),
             ("warning", Level::Warn),
+            ("Disaster", Level::Error),
             ("info", Level::Info),
             ("none", Level::Info),
+            ("purple", Level::Info),
         ] {
             assert_eq!((level(severity, "firing"), level(severity, "resolved")), (expected, Level::Info), "{severity}");
         }
@@ -242,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_the_first_words_there_are() {
+    fn the_message_is_the_first_text_that_is_not_empty() {
         let message = |change: &Value| written(&read_one(change))["message"].as_str().unwrap().to_owned();
         assert_eq!(message(&json!({"annotations": {"summary": " ", "description": "91 %"}})), "91 %");
         assert_eq!(message(&json!({"annotations": {"message": "m"}})), "m");
@@ -257,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_known_by_its_fingerprint_and_changes_with_status_and_start() {
+    fn a_repeat_is_an_alert_of_the_same_fingerprint_status_and_start() {
         let told = |change: &Value| {
             let Entry { key, state, .. } = read_one(change);
             (key, state)
@@ -276,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_path() {
+    fn an_invalid_field_is_named_by_its_path() {
         let with = |change: Value| json!({"alerts": [alert(&json!({})), alert(&change)]});
         for (group, words) in [
             (json!({}), "alerts: is missing"),
@@ -289,7 +283,7 @@ mod tests {
             (with(json!({"startsAt": 5})), "alerts[1].startsAt: must be a"),
             (with(json!({"labels": {"severity": 1}})), "alerts[1].labels.severity: must be a"),
             (json!({"alerts": [{"status": "firing"}]}), "alerts[0].fingerprint: is missing"),
-            (json!({"alerts": vec![alert(&json!({})); MOST + 1]}), "alerts: has 2049 alerts"),
+            (json!({"alerts": vec![alert(&json!({})); MAX_ALERTS + 1]}), "alerts: has 2049 alerts"),
         ] {
             assert!(refused(&group).starts_with(words), "{words}: {}", refused(&group));
         }

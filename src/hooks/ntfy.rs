@@ -1,8 +1,8 @@
-//! The headers with which ntfy's publishers say more than a text: title, priority and tags.
+//! The headers of ntfy's publishers: title, priority and tags.
 
 use serde::Serialize;
 
-use super::{encoded_word, field, metadata_of, said, short};
+use super::{encoded_word, field, metadata_of, non_empty, severity, short};
 use crate::alert::{DraftError, Level, Metadata};
 
 #[derive(Serialize)]
@@ -15,58 +15,43 @@ struct Details {
     tags: Vec<String>,
 }
 
-/// What the headers say of a text: its level, if they name a priority, and its metadata.
-///
-/// # Errors
-/// [`DraftError::Field`] for a priority that ntfy does not have.
+/// The level of an alert, if the headers name a priority, and its metadata. Fails for a priority that ntfy does not know.
 pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
-    let first = |names: &[&str]| names.iter().find_map(|name| said(header(name)?).map(encoded_word::decoded));
-    let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| said(&title).map(short));
+    let first = |names: &[&str]| names.iter().find_map(|name| non_empty(header(name)?).map(encoded_word::decoded));
+    let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
     let priority = match first(&["priority", "x-priority", "prio", "p"]).as_deref() {
-        // HTTP has a header of this name too (RFC 9218), which browsers and proxies send: u=1, i.
+        // HTTP itself has a header of this name (RFC 9218), which browsers and proxies send: u=1, i.
         Some(text) if text.starts_with("u=") || text == "i" => None,
-        Some(text) => Some(priority(text)?),
+        Some(text) => Some(
+            severity::ntfy_priority(text)
+                .ok_or_else(|| field("Priority", "is 1 to 5, or min, low, default, high, max or urgent"))?,
+        ),
         None => None,
     };
     let tags = first(&["tags", "x-tags", "tag", "ta"]).unwrap_or_default();
-    let tags: Vec<_> = tags.split(',').filter_map(said).map(short).collect();
+    let tags: Vec<_> = tags.split(',').filter_map(non_empty).map(short).collect();
     if title.is_none() && priority.is_none() && tags.is_empty() {
         return Ok((None, Metadata::default()));
     }
-    let level = priority.map(|number| match number {
-        5 => Level::Error,
-        4 => Level::Warn,
-        _ => Level::Info,
-    });
+    let level = priority.map(severity::of_ntfy_priority);
     Ok((level, metadata_of(&Details { title, priority, tags })?))
-}
-
-fn priority(text: &str) -> Result<u8, DraftError> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "min" => Ok(1),
-        "2" | "low" => Ok(2),
-        "3" | "default" => Ok(3),
-        "4" | "high" => Ok(4),
-        "5" | "max" | "urgent" => Ok(5),
-        _ => Err(field("Priority", "is 1 to 5, or min, low, default, high, max or urgent")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn told(headers: &[(&str, &str)]) -> Result<(Option<Level>, String), String> {
+    fn parsed(headers: &[(&str, &str)]) -> Result<(Option<Level>, String), String> {
         let find = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         read(find).map(|(level, metadata)| (level, metadata.as_str().to_owned())).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_headers_become_level_and_metadata() {
-        assert_eq!(told(&[]), Ok((None, "{}".into())));
+        assert_eq!(parsed(&[]), Ok((None, "{}".into())));
         let all = [("title", "Backup"), ("priority", "high"), ("tags", "warning, skull,,disk")];
         let metadata = r#"{"title":"Backup","priority":4,"tags":["warning","skull","disk"]}"#;
-        assert_eq!(told(&all), Ok((Some(Level::Warn), metadata.into())));
+        assert_eq!(parsed(&all), Ok((Some(Level::Warn), metadata.into())));
         for (word, level) in [
             ("urgent", Level::Error),
             ("5", Level::Error),
@@ -74,16 +59,16 @@ mod tests {
             ("4", Level::Warn),
             ("min", Level::Info),
         ] {
-            assert_eq!(told(&[("p", word)]).unwrap().0, Some(level), "{word}");
+            assert_eq!(parsed(&[("p", word)]).unwrap().0, Some(level), "{word}");
         }
-        assert_eq!(told(&[("x-title", "ä"), ("title", " ")]).unwrap().1, r#"{"title":"ä"}"#);
+        assert_eq!(parsed(&[("x-title", "ä"), ("title", " ")]).unwrap().1, r#"{"title":"ä"}"#);
         let encoded = [("title", "=?UTF-8?B?w6Q=?= =?UTF-8?Q?_b?="), ("tags", "=?UTF-8?Q?=C3=A4=2Cb?=, c")];
-        assert_eq!(told(&encoded).unwrap().1, r#"{"title":"ä b","tags":["ä","b","c"]}"#);
+        assert_eq!(parsed(&encoded).unwrap().1, r#"{"title":"ä b","tags":["ä","b","c"]}"#);
     }
 
     #[test]
-    fn a_priority_is_ntfys_or_https() {
-        assert_eq!(told(&[("priority", "u=1, i")]), Ok((None, "{}".into())));
-        assert!(told(&[("priority", "6")]).unwrap_err().starts_with("Priority: is 1 to 5"));
+    fn the_priority_header_of_http_is_not_taken_for_ntfys() {
+        assert_eq!(parsed(&[("priority", "u=1, i")]), Ok((None, "{}".into())));
+        assert!(parsed(&[("priority", "6")]).unwrap_err().starts_with("Priority: is 1 to 5"));
     }
 }

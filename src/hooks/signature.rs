@@ -1,4 +1,4 @@
-//! How GitHub signs what it sends: HMAC-SHA256 of the body with a secret that both sides know.
+//! GitHub's signature: HMAC-SHA256 of the body with a shared secret.
 
 use std::fmt;
 
@@ -6,18 +6,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// A secret that two sides share; never shown.
+/// A secret shared with the sender. `Debug` does not show it.
 #[derive(Clone)]
 pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes it over.
     #[must_use]
     pub(crate) const fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }
 
-    /// Whether `signature`, as `X-Hub-Signature-256` has it, is of this body. Takes the same time wherever it differs.
+    /// Verifies a value of `X-Hub-Signature-256` for this body, in constant time.
     #[must_use]
     pub(crate) fn signs(&self, body: &[u8], signature: &str) -> bool {
         let Some(sent) = signature.strip_prefix("sha256=").and_then(bytes) else { return false };
@@ -32,7 +31,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What 64 hex digits stand for.
+/// Decodes 64 hex digits.
 fn bytes(hex: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if hex.len() != 2 * bytes.len() {

@@ -1,12 +1,12 @@
-//! GitHub's events: whatever was chosen on its page becomes one alert each.
+//! GitHub's events: each one that the webhook is set to send becomes one alert.
 //!
-//! Every event names its repository, its sender and most an object of its own kind with a title and a page; runs, checks and
-//! deployments also have an outcome, and security alerts a severity. That is all that is looked at.
+//! Only a few fields are read: the repository, the sender, and the object that the event is about with its title and page.
+//! Runs, checks and deployments also have an outcome, and security alerts a severity.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Sender, draft, field, parse, said, short};
+use super::{Entry, Sender, draft, field, non_empty, parse, severity, short};
 use crate::alert::{DraftError, Level, Topic};
 
 #[derive(Deserialize)]
@@ -15,7 +15,7 @@ struct Payload {
     repository: Option<Named>,
     organization: Option<Account>,
     sender: Option<Account>,
-    // Of a push.
+    // Push only.
     #[serde(rename = "ref")]
     reference: Option<String>,
     after: Option<String>,
@@ -24,12 +24,12 @@ struct Payload {
     head_commit: Option<Commit>,
     #[serde(default)]
     deleted: bool,
-    // Of a commit's status.
+    // Commit status only.
     state: Option<String>,
     context: Option<String>,
     sha: Option<String>,
     target_url: Option<String>,
-    // What the event is about.
+    // The object that the event is about.
     alert: Option<Subject>,
     check_run: Option<Subject>,
     check_suite: Option<Subject>,
@@ -75,7 +75,7 @@ struct Subject {
     security_advisory: Option<Advice>,
 }
 
-/// What a security alert is about.
+/// The advisory or rule behind a security alert.
 #[derive(Deserialize)]
 struct Advice {
     summary: Option<String>,
@@ -107,24 +107,22 @@ struct Details<'a> {
     url: Option<&'a str>,
 }
 
-/// The alert of an event; none of a ping, which only asks whether somebody is there.
-///
-/// # Errors
-/// As [`Sender::read`](super::Sender::read).
+/// The alert of an event. A ping, which only tests the connection, has none.
 pub(crate) fn read<'h>(
     topic: &Topic,
     header: impl Fn(&str) -> Option<&'h str>,
     body: &[u8],
 ) -> Result<Vec<Entry>, DraftError> {
-    let needed =
-        |name: &str| header(name).and_then(said).ok_or_else(|| field(name, "is missing: GitHub sends this header"));
+    let needed = |name: &str| {
+        header(name).and_then(non_empty).ok_or_else(|| field(name, "is missing: GitHub sends this header"))
+    };
     let (event, delivery) = (needed("X-GitHub-Event")?, needed("X-GitHub-Delivery")?);
     let payload: Payload = parse(body)?;
     if event == "ping" {
         return Ok(Vec::new());
     }
-    let draft = draft(topic, &payload.words(event), payload.level(event), &payload.details(event, delivery))?;
-    // GitHub names each delivery, and a redelivery as the first one.
+    let draft = draft(topic, &payload.text(event), payload.level(event), &payload.details(event, delivery))?;
+    // A redelivery has the id of the first delivery.
     Ok(vec![Entry::new(Sender::GitHub, delivery, String::new(), draft)])
 }
 
@@ -146,7 +144,7 @@ impl Payload {
         .find_map(Option::as_ref)
     }
 
-    /// How it ended, for what ends well or badly.
+    /// The result of a run, check or deployment.
     fn outcome(&self, event: &str) -> Option<&str> {
         match event {
             "status" => self.state.as_deref(),
@@ -179,8 +177,8 @@ impl Payload {
             Some("cancelled" | "action_required" | "stale") => Level::Warn,
             _ if self.alert.is_none() || !opens => Level::Info,
             _ if event == "secret_scanning_alert" => Level::Error,
-            _ if matches!(self.severity(), Some("critical" | "high" | "error")) => Level::Error,
-            _ => Level::Warn,
+            // An open security alert is at least a warning.
+            _ => self.severity().and_then(severity::level).map_or(Level::Warn, |level| level.max(Level::Warn)),
         }
     }
 
@@ -207,11 +205,11 @@ impl Payload {
     }
 
     /// `octo/hello: workflow_run completed: CI (failure)`.
-    fn words(&self, event: &str) -> String {
+    fn text(&self, event: &str) -> String {
         let place = self.repository.as_ref().map(|repository| repository.full_name.as_str());
         let place =
             place.or_else(|| self.organization.as_ref().map(|account| account.login.as_str())).unwrap_or("GitHub");
-        let what = if event == "push" { self.pushed() } else { self.happened(event) };
+        let what = if event == "push" { self.pushed() } else { self.described(event) };
         short(&format!("{place}: {what}"))
     }
 
@@ -227,12 +225,12 @@ impl Payload {
             1 => "1 commit".to_owned(),
             number => format!("{number} commits"),
         };
-        let first_line = self.head_commit.as_ref().and_then(|commit| said(commit.message.lines().next()?));
+        let first_line = self.head_commit.as_ref().and_then(|commit| non_empty(commit.message.lines().next()?));
         let last = first_line.map_or_else(String::new, |line| format!(": {line}"));
         format!("{who} pushed {commits} to {branch}{last}")
     }
 
-    fn happened(&self, event: &str) -> String {
+    fn described(&self, event: &str) -> String {
         let mut words = event.to_owned();
         if let Some(action) = &self.action {
             words.push_str(&format!(" {action}"));
@@ -256,7 +254,7 @@ impl Subject {
         let advice = self.security_advisory.as_ref().or(self.rule.as_ref());
         let of_advice = advice.and_then(|advice| advice.summary.as_deref().or(advice.description.as_deref()));
         let own = [&self.title, &self.name, &self.tag_name, &self.environment, &self.secret_type_display_name];
-        own.into_iter().find_map(|text| said(text.as_deref()?)).or(of_advice)
+        own.into_iter().find_map(|text| non_empty(text.as_deref()?)).or(of_advice)
     }
 }
 

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn told(event: &str, payload: &Value) -> (String, String, Value) {
+fn parsed(event: &str, payload: &Value) -> (String, String, Value) {
     let header = |name: &str| match name {
         "X-GitHub-Event" => Some(event),
         "X-GitHub-Delivery" => Some("72d3162e-cc78-11e3-81ab-4c9367dc0958"),
@@ -19,12 +19,12 @@ fn told(event: &str, payload: &Value) -> (String, String, Value) {
 }
 
 #[test]
-fn a_push_says_who_what_and_where() {
+fn a_push_names_its_author_branch_and_commit() {
     let push = json!({
         "ref": "refs/heads/main", "before": "0", "after": "6113728f", "compare": "https://github.example/c",
         "commits": [{}, {}], "head_commit": {"id": "6113728f", "message": "Fix all the bugs\n\nReally."},
     });
-    let (message, level, metadata) = told("push", &push);
+    let (message, level, metadata) = parsed("push", &push);
     assert_eq!(message, "octo/hello: octocat pushed 2 commits to main: Fix all the bugs");
     assert_eq!(level, "info");
     assert_eq!(
@@ -36,11 +36,11 @@ fn a_push_says_who_what_and_where() {
         })
     );
     let deleted = json!({"ref": "refs/tags/v1", "deleted": true, "head_commit": null, "commits": []});
-    assert_eq!(told("push", &deleted).0, "octo/hello: octocat deleted v1");
+    assert_eq!(parsed("push", &deleted).0, "octo/hello: octocat deleted v1");
 }
 
 #[test]
-fn what_failed_is_an_error_and_what_was_cancelled_a_warning() {
+fn a_failure_is_an_error_and_a_cancellation_a_warning() {
     for (event, payload, message, level) in [
         (
             "workflow_run",
@@ -104,13 +104,13 @@ fn what_failed_is_an_error_and_what_was_cancelled_a_warning() {
         ),
         ("star", json!({"action": "created"}), "octo/hello: star created", "info"),
     ] {
-        let (said, at, _) = told(event, &payload);
+        let (said, at, _) = parsed(event, &payload);
         assert_eq!((said.as_str(), at.as_str()), (message, level), "{event}");
     }
 }
 
 #[test]
-fn a_ping_is_no_alert_and_what_is_wrong_is_named() {
+fn a_ping_makes_no_alert_and_an_invalid_field_is_named() {
     let read = |event: Option<&str>, delivery: Option<&str>, body: &str| {
         let header = |name: &str| if name == "X-GitHub-Event" { event } else { delivery };
         read(&Topic::fallback(), header, body.as_bytes()).map(|entries| entries.len()).map_err(|e| e.to_string())
