@@ -1,27 +1,28 @@
 //! alertd takes alerts over REST and broadcasts each one, at once, in order and without loss, to every subscriber
-//! over Server-Sent Events. This page is the map; layers import downwards only, and `tests/layers` checks it.
+//! over Server-Sent Events. This page is the map: a module imports modules of lower layers and,
+//! without a cycle, of its own. `tests/layers` reads the table and checks the source against it.
 //!
 //! | layer | module | job |
 //! |---|---|---|
-//! | composition | [`daemon`] | the life of the process, on one page |
+//! | composition | [`daemon`] | the life of the process: start, run, stop |
 //! | | [`ctl`] | `alertctl` |
-//! | delivery | [`http`] | requests in, answers and streams out |
-//! | | [`config`] | file, environment and flags become one checked configuration |
-//! | | [`systemd`] | inherited sockets, notifications, watchdog |
-//! | | [`log`] | events to the journal, syslog or standard error |
+//! | edge | [`http`] | requests in, answers and streams out |
 //! | | [`metrics`] | what Prometheus reads: names, types and text form of all measurements |
 //! | use cases | [`service`] | publish, subscribe, read, manage keys; the only place that authorises |
 //! | state | [`engine`] | the log of alerts: ids, storage, retention, idempotency |
-//! | | [`hub`] | fan-out: a ring of encoded frames for each distinct subscription |
+//! | | [`hub`] | a ring of encoded frames for each distinct subscription |
 //! | | [`keyring`] | keys at rest, verification, revocation |
-//! | values | [`alert`] | ids, topics, filters, the validating door |
-//! | | [`hooks`] | what other tools send, as alerts |
+//! | configuration | [`config`] | file, environment and arguments become one checked configuration |
+//! | values | [`hooks`] | payloads of other tools, turned into alerts |
+//! | | [`sse`] | the stream's wire formats, encoder and parser |
+//! | | [`chunked`] | HTTP/1.1's chunked coding |
+//! | | [`api`] | the bodies that server and client share |
 //! | | [`key`] | scopes, grants, secrets |
-//! | | [`sse`] | the stream's wire forms, encoder and parser |
-//! | | [`chunked`] | HTTP/1.1's chunked coding, for what goes to a socket as it is |
+//! | | [`alert`] | ids, topics, filters, validation |
+//! | ground | [`log`] | events to the journal, syslog or standard error |
+//! | | [`systemd`] | inherited sockets, notifications, watchdog |
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`text`] | cutting texts, and hexadecimal digits |
-//! | | [`api`] | the bodies that server and client share |
 
 #[doc(hidden)]
 pub mod alert;
