@@ -1,7 +1,6 @@
 //! What a reader asks for: topics, a level, and where to start.
 
-use super::duration::milliseconds;
-use super::{Id, Level, Pattern};
+use super::{Id, Level, Pattern, duration};
 
 /// The topics and the level of a subscription. Equal filters share one ring in the hub.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +43,11 @@ impl Start {
         if let Ok(id) = text.parse() {
             return Ok(Self::After(id));
         }
-        if let Some(back) = milliseconds(text) {
+        // In many interfaces `since=0` means everything; here it would silently mean nothing, so it stays an error.
+        if text != "0"
+            && let Some(back) = duration::parse(text)
+        {
+            let back = u64::try_from(back.as_millis()).unwrap_or(u64::MAX);
             return Ok(Self::Time(now_ms.saturating_sub(back)));
         }
         let time = text.parse::<jiff::Timestamp>().ok().and_then(|t| u64::try_from(t.as_millisecond()).ok());
@@ -130,7 +133,9 @@ mod tests {
         ] {
             assert_eq!(Start::since(text, 1_000_000), Ok(start), "{text}");
         }
-        for bad in ["", "yesterday", "m", "10", "10 m", "-5m", "2026-11-23", "5-", "99999999999999999999d", "LATEST"] {
+        for bad in
+            ["", "yesterday", "m", "0", "10", "10 m", "-5m", "2026-11-23", "5-", "99999999999999999999d", "LATEST"]
+        {
             assert!(Start::since(bad, 0).is_err(), "{bad}");
         }
     }

@@ -16,8 +16,8 @@ mod keys;
 mod load;
 mod nearest;
 mod settings;
+mod size;
 mod source;
-mod units;
 mod value;
 
 pub(crate) use document::{man, show};

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::units::{duration, show_duration, show_size, size};
+use super::size;
+use crate::alert::duration;
 
 /// More entries than any list needs.
 const LIST: usize = 64;
@@ -118,20 +119,20 @@ impl Raw {
 
     /// Bytes within both bounds.
     pub(super) fn size<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
-        let span = format!("{} to {}", show_size(least), show_size(most));
+        let span = format!("{} to {}", size::show(least), size::show(most));
         self.bytes(least, most, &span)
     }
 
     /// Bytes within both bounds, or 0.
     pub(super) fn size_or_zero<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
-        let span = format!("{} to {}, or 0", show_size(least), show_size(most));
-        let is_zero = matches!(self, Self::Number(text) | Self::Text(text) if size(text) == Some(0));
+        let span = format!("{} to {}, or 0", size::show(least), size::show(most));
+        let is_zero = matches!(self, Self::Number(text) | Self::Text(text) if size::parse(text) == Some(0));
         self.bytes(if is_zero { 0 } else { least }, most, &span)
     }
 
     fn bytes<T: TryFrom<u64>>(&self, least: u64, most: u64, span: &str) -> Parsed<T> {
         let bytes = match self {
-            Self::Number(text) | Self::Text(text) => size(text),
+            Self::Number(text) | Self::Text(text) => size::parse(text),
             _ => None,
         };
         let bytes = bytes.ok_or_else(|| format!("{} is no size such as \"64KiB\"; write {span}", self.brief()))?;
@@ -140,13 +141,13 @@ impl Raw {
 
     /// A duration within both bounds.
     pub(super) fn duration(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let span = format!("{} to {}", show_duration(least), show_duration(most));
+        let span = format!("{} to {}", duration::show(least), duration::show(most));
         self.time(least, most, &span)
     }
 
     /// A duration within both bounds, or 0.
     pub(super) fn duration_or_zero(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let span = format!("{} to {}, or 0", show_duration(least), show_duration(most));
+        let span = format!("{} to {}, or 0", duration::show(least), duration::show(most));
         let is_zero = self.as_duration() == Some(Duration::ZERO);
         self.time(if is_zero { Duration::ZERO } else { least }, most, &span)
     }
@@ -161,7 +162,7 @@ impl Raw {
 
     fn as_duration(&self) -> Option<Duration> {
         match self {
-            Self::Text(text) => duration(text),
+            Self::Text(text) => duration::parse(text),
             // Zero is zero in every unit.
             Self::Number(number) if number == "0" => Some(Duration::ZERO),
             _ => None,
@@ -179,11 +180,11 @@ impl Raw {
 
     /// `1s..5s`, or one duration for both ends.
     pub(super) fn span(&self, least: Duration, most: Duration) -> Parsed<(Duration, Duration)> {
-        let limits = format!("from {} to {}", show_duration(least), show_duration(most));
+        let limits = format!("from {} to {}", duration::show(least), duration::show(most));
         let none = || format!("{} is no span such as \"1s..5s\"; write two durations {limits}", self.brief());
         let Self::Text(text) = self else { return Err(none()) };
         let (from, to) = text.split_once("..").unwrap_or((text, text));
-        let (from, to) = (duration(from).ok_or_else(none)?, duration(to).ok_or_else(none)?);
+        let (from, to) = (duration::parse(from).ok_or_else(none)?, duration::parse(to).ok_or_else(none)?);
         match () {
             () if from > to => Err(format!("{} runs backwards; write the shorter duration first", self.brief())),
             () if from < least => Err(format!("{} begins too early; write two durations {limits}", self.brief())),
