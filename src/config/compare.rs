@@ -2,11 +2,25 @@
 //!
 //! Called when every value was read by itself.
 
-use super::keys::KEYS;
+use super::keys::{Apply, KEYS, Key};
 use super::load::{Loader, default_of};
 use super::settings::{Config, Engine, EngineKind, Redis, Store};
 use super::source::Source;
 use super::value::Raw;
+
+impl Config {
+    /// The keys whose value in `new` waits for a restart, in the order of the file. All other changes a reload puts into
+    /// force.
+    #[must_use]
+    pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        let waits = |key: &&Key| match key.apply {
+            Apply::Live => false,
+            Apply::Restart => (key.differs)(self, new),
+            Apply::Switch => (key.differs)(self, new) && self.http.tls().is_some() != new.http.tls().is_some(),
+        };
+        KEYS.iter().filter(waits).map(|key| key.name).collect()
+    }
+}
 
 impl Loader {
     pub(super) fn compare(&mut self, config: &Config) {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cidr::Cidr;
-use super::keys::{Apply, KEYS};
 use crate::alert::Pattern;
 
 /// `stage`.
@@ -105,20 +104,6 @@ pub(crate) struct Config {
     pub hub: Hub,
     pub limits: Limits,
     pub log: Log,
-}
-
-impl Config {
-    /// The keys whose value in `new` waits for a restart, in the order of the file. All other changes a reload puts into
-    /// force.
-    #[must_use]
-    pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let waits = |key: &&super::keys::Key| match key.apply {
-            Apply::Live => false,
-            Apply::Restart => (key.differs)(self, new),
-            Apply::Switch => (key.differs)(self, new) && self.http.tls().is_some() != new.http.tls().is_some(),
-        };
-        KEYS.iter().filter(waits).map(|key| key.name).collect()
-    }
 }
 
 /// `[http]`. Zero is no limit where the key says so.

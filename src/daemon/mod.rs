@@ -7,8 +7,8 @@ mod doors;
 mod reload;
 mod secret;
 mod settings;
+mod shared_keys;
 mod stores;
-mod vault;
 mod watchdog;
 
 use std::sync::Arc;

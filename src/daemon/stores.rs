@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::vault::InRedis;
-use super::{Failure, settings, vault};
+use super::shared_keys::RedisKeys;
+use super::{Failure, settings, shared_keys};
 use crate::config;
 use crate::engine::embedded::Embedded;
 use crate::engine::redis::{self, Redis};
@@ -15,7 +15,7 @@ use crate::keyring::Keyring;
 use crate::systemd::Notifier;
 
 /// A slow start says so as often, and asks for three times as long.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SLOW_OPEN: Duration = Duration::from_secs(5);
 
 /// Alerts and keys.
 pub(super) struct Stores {
@@ -52,9 +52,9 @@ impl Stores {
             let _inside = runtime.enter();
             let (redis, feed) = Redis::start(fleet);
             let keyring = if are_shared {
-                let vault = InRedis { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
-                let keyring = Arc::new(Keyring::shared(&keys, Arc::new(vault))?);
-                tokio::spawn(vault::follow(Arc::clone(&keyring), redis.clone(), stale_max));
+                let shared = RedisKeys { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
+                let keyring = Arc::new(Keyring::shared(&keys, Arc::new(shared))?);
+                tokio::spawn(shared_keys::follow(Arc::clone(&keyring), redis.clone(), stale_max));
                 keyring
             } else {
                 Arc::new(Keyring::open(&keys)?)
@@ -65,9 +65,9 @@ impl Stores {
         loop {
             tokio::select! {
                 opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
-                () = tokio::time::sleep(PATIENCE) => {
+                () = tokio::time::sleep(SLOW_OPEN) => {
                     tracing::info!("the store is being opened; after a crash this takes its time");
-                    notifier.extend_timeout(3 * PATIENCE);
+                    notifier.extend_timeout(3 * SLOW_OPEN);
                 }
             }
         }

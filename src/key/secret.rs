@@ -18,8 +18,8 @@ pub const RANDOM: usize = 24;
 /// Random bytes from which a key's id is made.
 pub const ID_RANDOM: usize = 10;
 /// Longer texts are no secrets.
-const MAX: usize = 256;
-const CHECKSUM: usize = 6;
+const MAX_LEN: usize = 256;
+const CHECKSUM_LEN: usize = 6;
 
 /// What a presented text says of itself, before anything is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub enum Presented<'a> {
         /// Which key it claims to be.
         id: &'a str,
     },
-    /// The form of the service before; the user is in the returned text of [`origin_user`].
-    Origin,
+    /// The form of the service before; the user is in the returned text of [`former_user`].
+    Former,
 }
 
 /// The public id of a key: ten characters of `a-z2-7`.
@@ -52,13 +52,13 @@ pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Zeroizing<String>
 /// Reads a presented text. None where it cannot be a secret: cut, mistyped, or something else.
 #[must_use]
 pub fn parse(text: &str) -> Option<Presented<'_>> {
-    if text.len() > MAX || !text.is_ascii() {
+    if text.len() > MAX_LEN || !text.is_ascii() {
         return None;
     }
     if !text.starts_with(PREFIX) {
-        return origin_user(text).map(|_| Presented::Origin);
+        return former_user(text).map(|_| Presented::Former);
     }
-    let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM)?)?;
+    let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM_LEN)?)?;
     let mut parts = body.strip_prefix(PREFIX)?.split('~');
     let (user, id, random) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = parts.next().is_none() && is_user(user) && random.len() == RANDOM * 4 / 3;
@@ -67,7 +67,7 @@ pub fn parse(text: &str) -> Option<Presented<'_>> {
 
 /// The user in a secret of the service before.
 #[must_use]
-pub fn origin_user(text: &str) -> Option<String> {
+pub fn former_user(text: &str) -> Option<String> {
     let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
     let user = bytes.get(..bytes.len().checked_sub(RANDOM)?)?.strip_suffix(b":")?;
     let user = std::str::from_utf8(user).ok()?;
@@ -76,7 +76,7 @@ pub fn origin_user(text: &str) -> Option<String> {
 
 /// Finds typing errors; it protects nothing.
 fn checksum(body: &str) -> String {
-    BASE64.encode(Sha256::digest(body)).chars().take(CHECKSUM).collect()
+    BASE64.encode(Sha256::digest(body)).chars().take(CHECKSUM_LEN).collect()
 }
 
 #[cfg(test)]
@@ -104,8 +104,8 @@ mod tests {
         let mut raw = b"bob:".to_vec();
         raw.extend([0xff; RANDOM]);
         let text = BASE64.encode(&raw);
-        assert_eq!(parse(&text), Some(Presented::Origin));
-        assert_eq!(origin_user(&text).as_deref(), Some("bob"));
+        assert_eq!(parse(&text), Some(Presented::Former));
+        assert_eq!(former_user(&text).as_deref(), Some("bob"));
         assert_eq!(parse(&BASE64.encode(&raw[1..3])), None);
     }
 }

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::place::Place;
-use super::record::{Record, derive, hex, time};
-use super::{Keyring, KeyringError, MAX_KEYS, origin, random, store};
+use super::key_store::KeyStore;
+use super::record::{KeyRecord, derive, hex, time};
+use super::{Keyring, KeyringError, MAX_KEYS, file_store, former, random};
 use crate::alert::Pattern;
 use crate::api::{CreatedKey, KeyInfo, NewKey};
 use crate::key::{Scope, is_user, secret};
@@ -18,13 +18,13 @@ const MAX_TOPICS: usize = 64;
 /// Bytes of a label.
 const MAX_LABEL: usize = 128;
 /// How long a rotated key goes on working where nobody says otherwise, seconds.
-const OVERLAP: u64 = 24 * 3600;
+const DEFAULT_OVERLAP_SECONDS: u64 = 24 * 3600;
 /// The longest expiry and overlap, seconds: a hundred years.
-const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+const MAX_LIFETIME_SECONDS: u64 = 100 * 366 * 86_400;
 /// Of a change, where those of other nodes come in between.
-const TRIES: usize = 16;
+const MAX_CHANGE_ATTEMPTS: usize = 16;
 /// An expired key is listed for so long, milliseconds.
-const LISTED_AFTER_EXPIRY: u64 = 30 * 86_400_000;
+const LISTED_AFTER_EXPIRY_MS: u64 = 30 * 86_400_000;
 
 /// What an import did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ impl Keyring {
         if new.label.as_ref().is_some_and(|label| label.len() > MAX_LABEL || label.chars().any(char::is_control)) {
             return Err(invalid("label", "a label is at most 128 bytes without control characters"));
         }
-        if new.expires_in.is_some_and(|seconds| seconds == 0 || seconds > MAX_SECONDS) {
+        if new.expires_in.is_some_and(|seconds| seconds == 0 || seconds > MAX_LIFETIME_SECONDS) {
             return Err(invalid("expires_in", "is 1 second to 100 years"));
         }
         let mut scopes = if new.scopes.is_empty() { vec![Scope::Publish, Scope::Subscribe] } else { new.scopes };
@@ -60,7 +60,7 @@ impl Keyring {
         let mut topics = if new.topics.is_empty() { vec![Pattern::All] } else { new.topics };
         topics.sort_unstable();
         topics.dedup();
-        let record = Record {
+        let record = KeyRecord {
             id: String::new(),
             user: new.user,
             scopes,
@@ -80,9 +80,9 @@ impl Keyring {
     /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
     fn create(
         &self,
-        mut record: Record,
+        mut record: KeyRecord,
         now_ms: u64,
-        change: impl Fn(&mut Vec<Record>, &str) -> Result<(), KeyringError>,
+        change: impl Fn(&mut Vec<KeyRecord>, &str) -> Result<(), KeyringError>,
     ) -> Result<CreatedKey, KeyringError> {
         record.id = secret::id(random()?);
         let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
@@ -111,7 +111,7 @@ impl Keyring {
             if gone.is_empty() {
                 return Err(KeyringError::NotFound(id_or_user.chars().take(64).collect()));
             }
-            Ok(gone.iter().map(Record::info).collect())
+            Ok(gone.iter().map(KeyRecord::info).collect())
         })
     }
 
@@ -120,12 +120,12 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
     pub(crate) fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
-        let overlap = overlap.unwrap_or(OVERLAP);
-        if overlap > MAX_SECONDS {
+        let overlap = overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS);
+        if overlap > MAX_LIFETIME_SECONDS {
             return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
         }
         // Where keys are shared, it may have been made on another node a moment ago.
-        self.renew(&mut self.place.lock())?;
+        self.renew(&mut self.store.lock())?;
         let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
         let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
         if old.is_expired(now_ms) {
@@ -142,7 +142,7 @@ impl Keyring {
         // The new key lives as long as the old one was meant to.
         let meant = old.expires_at.map(|time| time.as_millisecond() - old.created_at.as_millisecond());
         let meant = meant.and_then(|ms| u64::try_from(ms).ok());
-        let new = Record {
+        let new = KeyRecord {
             created_at: time(now_ms),
             expires_at: meant.map(|ms| time(now_ms.saturating_add(ms))),
             imported: false,
@@ -175,8 +175,8 @@ impl Keyring {
     /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
     pub(crate) fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
         let mut ids = Vec::new();
-        let read = store::parse(file).unwrap_or_else(|| {
-            origin::read(file, now_ms, || {
+        let read = file_store::parse(file).unwrap_or_else(|| {
+            former::read(file, now_ms, || {
                 let made = random().map(secret::id);
                 let id = made.as_ref().cloned().unwrap_or_default();
                 ids.push(made);
@@ -200,9 +200,9 @@ impl Keyring {
     }
 
     /// Takes up what another node may have changed a moment ago.
-    fn renew(&self, place: &mut Place) -> Result<(), KeyringError> {
-        if let Place::Shared { .. } = place {
-            self.take_up(place)?;
+    fn renew(&self, store: &mut KeyStore) -> Result<(), KeyringError> {
+        if let KeyStore::Shared { .. } = store {
+            self.take_up(store)?;
         }
         Ok(())
     }
@@ -212,24 +212,24 @@ impl Keyring {
     fn change<T>(
         &self,
         now_ms: u64,
-        change: impl Fn(&mut Vec<Record>) -> Result<T, KeyringError>,
+        change: impl Fn(&mut Vec<KeyRecord>) -> Result<T, KeyringError>,
     ) -> Result<T, KeyringError> {
-        let mut place = self.place.lock();
-        for _ in 0..TRIES {
-            self.renew(&mut place)?;
+        let mut store = self.store.lock();
+        for _ in 0..MAX_CHANGE_ATTEMPTS {
+            self.renew(&mut store)?;
             let mut records = self.read(|entry| entry.record.clone());
-            records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY)));
+            records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY_MS)));
             let done = change(&mut records)?;
             if records.len() > MAX_KEYS {
-                let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", place.name());
+                let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", store.name());
                 return Err(KeyringError::Invalid { field: "keys".into(), reason });
             }
             records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-            if place.save(&records)? {
-                self.install(records, place.revision());
+            if store.save(&records)? {
+                self.install(records, store.revision());
                 return Ok(done);
             }
         }
-        Err(KeyringError::Away(format!("other nodes change the keys in {} all the time: try again", place.name())))
+        Err(KeyringError::Away(format!("other nodes change the keys in {} all the time: try again", store.name())))
     }
 }

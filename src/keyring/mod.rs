@@ -6,11 +6,11 @@
 //! process. A node that cannot reach its vault verifies nothing new, and after a while vouches for nobody.
 
 mod error;
+mod file_store;
+mod former;
+mod key_store;
 mod manage;
-mod origin;
-mod place;
 mod record;
-mod store;
 mod verify;
 
 use std::collections::HashMap;
@@ -25,12 +25,12 @@ use zeroize::Zeroizing;
 use crate::api::KeyInfo;
 use crate::key::Grant;
 pub(crate) use error::{KeyringError, VerifyError};
+use file_store::FileStore;
+use key_store::KeyStore;
+pub(crate) use key_store::{Change, SharedStore, Snapshot};
 pub(crate) use manage::Imported;
-use place::Place;
-pub(crate) use place::{Change, Kept, Vault};
-use record::Record;
-use store::Store;
-use verify::{Fingerprint, Lane};
+use record::KeyRecord;
+use verify::{Fingerprint, VerifyPool};
 
 /// Keys in all.
 pub(crate) const MAX_KEYS: usize = 10_000;
@@ -53,11 +53,11 @@ pub(crate) enum KeyState {
 
 /// What a node may say of the keys that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum Freshness {
     /// Nothing: it has not reached them, or not for too long.
-    Blind,
+    None,
     /// That they worked a moment ago, but not whether another one does.
-    CutOff,
+    Stale,
     /// That they are all there is.
     Current,
 }
@@ -73,16 +73,16 @@ pub(crate) struct Settings {
     pub workers: usize,
 }
 
-struct Entry {
-    record: Record,
+struct KeyEntry {
+    record: KeyRecord,
     grant: Arc<Grant>,
     /// Of the secret that was verified for it.
     verified: Mutex<Option<Fingerprint>>,
     state: watch::Sender<KeyState>,
 }
 
-impl Entry {
-    fn new(record: Record) -> Self {
+impl KeyEntry {
+    fn new(record: KeyRecord) -> Self {
         let grant = Arc::new(record.grant());
         let state = KeyState::Active { expires_ms: grant.expires_ms, grant: Arc::clone(&grant) };
         Self { record, grant, verified: Mutex::default(), state: watch::Sender::new(state) }
@@ -96,32 +96,32 @@ impl Entry {
 /// The keys in force, and the ways to find them.
 #[derive(Default)]
 struct Keys {
-    by_id: HashMap<String, Arc<Entry>>,
+    by_id: HashMap<String, Arc<KeyEntry>>,
     /// Those of the former service by user: their secrets name no id.
-    imported: HashMap<String, Vec<Arc<Entry>>>,
+    imported: HashMap<String, Vec<Arc<KeyEntry>>>,
 }
 
 /// In words, why nobody can be let in.
-pub(crate) const BLIND: &str =
+pub(crate) const KEYS_OUT_OF_REACH: &str =
     "the keys of the fleet are out of reach: look into the journal, after Redis and [engine.redis]";
 
 /// The keys.
 pub(crate) struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
     /// `alertctl` holds one.
-    place: Mutex<Box<Place>>,
+    store: Mutex<Box<KeyStore>>,
     /// Of the vault's keys that are in force. Beside the place: who follows the vault must not wait for a change, which
     /// itself waits for the vault.
     revision: AtomicU64,
-    /// A [`Standing`].
-    standing: AtomicU8,
+    /// A [`Freshness`].
+    freshness: AtomicU8,
     keys: RwLock<Keys>,
     iterations: u32,
     fingerprint_key: Zeroizing<[u8; 32]>,
     /// A known id of our own form.
-    own: Lane,
+    own: VerifyPool,
     /// The form of the service before, whose secrets do not name their key.
-    origin: Lane,
+    former: VerifyPool,
     /// Shared with derivations whose caller is gone.
     derivations: Arc<AtomicU64>,
 }
@@ -132,8 +132,8 @@ impl Keyring {
     /// # Errors
     /// Where the store is locked, foreign or cannot be read.
     pub(crate) fn open(settings: &Settings) -> Result<Self, KeyringError> {
-        let store = Store::open(&settings.directory)?;
-        let keyring = Self::new(settings, Place::File(store), Standing::Current)?;
+        let store = FileStore::open(&settings.directory)?;
+        let keyring = Self::new(settings, KeyStore::File(store), Freshness::Current)?;
         keyring.reload()?;
         Ok(keyring)
     }
@@ -142,32 +142,32 @@ impl Keyring {
     ///
     /// # Errors
     /// Where there is no randomness.
-    pub(crate) fn shared(settings: &Settings, vault: Arc<dyn Vault>) -> Result<Self, KeyringError> {
-        Self::new(settings, Place::Shared { vault, kept: Kept::default() }, Standing::Blind)
+    pub(crate) fn shared(settings: &Settings, shared: Arc<dyn SharedStore>) -> Result<Self, KeyringError> {
+        Self::new(settings, KeyStore::Shared { shared, snapshot: Snapshot::default() }, Freshness::None)
     }
 
-    fn new(settings: &Settings, place: Place, standing: Standing) -> Result<Self, KeyringError> {
+    fn new(settings: &Settings, store: KeyStore, freshness: Freshness) -> Result<Self, KeyringError> {
         Ok(Self {
-            place: Mutex::new(Box::new(place)),
+            store: Mutex::new(Box::new(store)),
             revision: AtomicU64::new(0),
-            standing: AtomicU8::new(standing as u8),
+            freshness: AtomicU8::new(freshness as u8),
             keys: RwLock::default(),
             iterations: settings.iterations,
             fingerprint_key: Zeroizing::new(random()?),
-            own: Lane::new(settings.workers.max(1)),
-            origin: Lane::new(1),
+            own: VerifyPool::new(settings.workers.max(1)),
+            former: VerifyPool::new(1),
             derivations: Arc::default(),
         })
     }
 
-    fn may(&self, standing: Standing) -> bool {
-        self.standing.load(Ordering::Acquire) >= standing as u8
+    fn may(&self, freshness: Freshness) -> bool {
+        self.freshness.load(Ordering::Acquire) >= freshness as u8
     }
 
     /// Notes whether the vault is in reach. Who is blind forgets what it knew, and the streams of these keys learn so.
-    pub(crate) fn set_standing(&self, standing: Standing) {
-        self.standing.store(standing as u8, Ordering::Release);
-        if standing == Standing::Blind {
+    pub(crate) fn set_freshness(&self, freshness: Freshness) {
+        self.freshness.store(freshness as u8, Ordering::Release);
+        if freshness == Freshness::None {
             let known = std::mem::take(&mut *self.keys.write());
             for entry in known.by_id.into_values() {
                 entry.state.send_replace(KeyState::Unknown);
@@ -190,13 +190,13 @@ impl Keyring {
     /// Distinct secrets that are being verified or wait for it: of alertd's own keys, and of those taken over.
     #[must_use]
     pub(crate) fn waiting(&self) -> [usize; 2] {
-        [self.own.waiting(), self.origin.waiting()]
+        [self.own.waiting(), self.former.waiting()]
     }
 
     /// Whether it does not know its keys, not even as they were a while ago.
     #[must_use]
-    pub(crate) fn is_blind(&self) -> bool {
-        !self.may(Standing::CutOff)
+    pub(crate) fn has_no_keys(&self) -> bool {
+        !self.may(Freshness::Stale)
     }
 
     /// All keys, by user and age.
@@ -204,15 +204,15 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::Away`] where they are not known.
     pub(crate) fn list(&self) -> Result<Vec<KeyInfo>, KeyringError> {
-        if self.is_blind() {
-            return Err(KeyringError::Away(BLIND.into()));
+        if self.has_no_keys() {
+            return Err(KeyringError::Away(KEYS_OUT_OF_REACH.into()));
         }
         let mut records: Vec<_> = self.read(|entry| entry.record.clone());
         records.sort_by(|a, b| (&a.user, a.created_at, &a.id).cmp(&(&b.user, b.created_at, &b.id)));
-        Ok(records.iter().map(Record::info).collect())
+        Ok(records.iter().map(KeyRecord::info).collect())
     }
 
-    fn read<T>(&self, look: impl Fn(&Arc<Entry>) -> T) -> Vec<T> {
+    fn read<T>(&self, look: impl Fn(&Arc<KeyEntry>) -> T) -> Vec<T> {
         self.keys.read().by_id.values().map(look).collect()
     }
 
@@ -226,7 +226,7 @@ impl Keyring {
     #[must_use]
     pub(crate) fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read();
-        let none = || if self.is_blind() { KeyState::Unknown } else { KeyState::Revoked };
+        let none = || if self.has_no_keys() { KeyState::Unknown } else { KeyState::Revoked };
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
 
@@ -236,16 +236,16 @@ impl Keyring {
     /// # Errors
     /// Where they cannot be read; the keys stay as they are.
     pub(crate) fn reload(&self) -> Result<usize, KeyringError> {
-        self.take_up(&mut self.place.lock())
+        self.take_up(&mut self.store.lock())
     }
 
-    fn take_up(&self, place: &mut Place) -> Result<usize, KeyringError> {
-        let records = place.load()?;
-        Ok(self.install(records, place.revision()))
+    fn take_up(&self, store: &mut KeyStore) -> Result<usize, KeyringError> {
+        let records = store.load()?;
+        Ok(self.install(records, store.revision()))
     }
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
-    fn install(&self, records: Vec<Record>, revision: u64) -> usize {
+    fn install(&self, records: Vec<KeyRecord>, revision: u64) -> usize {
         let mut keys = self.keys.write();
         let mut before = std::mem::take(&mut *keys).by_id;
         let mut changed = 0;
@@ -258,7 +258,7 @@ impl Keyring {
                 }
                 None => {
                     changed += 1;
-                    Arc::new(Entry::new(record))
+                    Arc::new(KeyEntry::new(record))
                 }
             };
             if entry.record.imported {
@@ -277,12 +277,12 @@ impl Keyring {
 
 /// The entry of a record that changed. With the same secret it keeps those who watch; with another, who held the old
 /// one is out.
-fn replace(old: &Entry, record: Record) -> Entry {
+fn replace(old: &KeyEntry, record: KeyRecord) -> KeyEntry {
     if !old.record.has_secret_of(&record) {
         old.state.send_replace(KeyState::Revoked);
-        return Entry::new(record);
+        return KeyEntry::new(record);
     }
-    let new = Entry { state: old.state.clone(), ..Entry::new(record) };
+    let new = KeyEntry { state: old.state.clone(), ..KeyEntry::new(record) };
     *new.verified.lock() = *old.verified.lock();
     new.state.send_replace(KeyState::Active { expires_ms: new.grant.expires_ms, grant: Arc::clone(&new.grant) });
     new

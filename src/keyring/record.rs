@@ -1,11 +1,14 @@
 //! A key at rest: a row of the store.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use pbkdf2::pbkdf2_hmac;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::MAX_KEYS;
 use crate::alert::{Pattern, rfc3339};
 use crate::api::KeyInfo;
 use crate::key::{Grant, Scope, is_user};
@@ -14,7 +17,7 @@ pub(super) use crate::text::hex;
 /// One key. The secret itself is nowhere in it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
+pub(super) struct KeyRecord {
     pub(super) id: String,
     pub(super) user: String,
     pub(super) scopes: Vec<Scope>,
@@ -39,7 +42,7 @@ pub(super) struct Record {
 /// Above this, an edited file could keep a core busy for minutes.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
-impl Record {
+impl KeyRecord {
     /// What the types do not say, of a record that somebody may have edited.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -108,4 +111,19 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
 /// Milliseconds since 1970 as the time that is written.
 pub(super) fn time(ms: u64) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// What the types do not say of keys that somebody else may have written.
+pub(super) fn check(records: &[KeyRecord]) -> Result<(), String> {
+    let mut ids = HashSet::new();
+    for record in records {
+        record.check().map_err(|reason| format!("key {:?}: {reason}", record.id))?;
+        if !ids.insert(&record.id) {
+            return Err(format!("the key {:?} is there twice", record.id));
+        }
+    }
+    if records.len() > MAX_KEYS {
+        return Err(format!("there are more than {MAX_KEYS} keys"));
+    }
+    Ok(())
 }

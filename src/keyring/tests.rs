@@ -286,21 +286,21 @@ fn a_file_that_came_in_between_is_never_overwritten() {
     keyring.add(for_user("c"), NOW).unwrap();
 }
 
-/// A vault that answers only when it is told to.
+/// A shared that answers only when it is told to.
 struct Slow {
     asked: mpsc::Sender<()>,
     answer: Mutex<mpsc::Receiver<()>>,
 }
 
-impl Vault for Slow {
+impl SharedStore for Slow {
     fn name(&self) -> String {
-        "a slow vault".into()
+        "a slow shared".into()
     }
 
-    fn load(&self) -> Result<Kept, String> {
+    fn load(&self) -> Result<Snapshot, String> {
         self.asked.send(()).map_err(|error| error.to_string())?;
         self.answer.lock().recv().map_err(|error| error.to_string())?;
-        Ok(Kept { revision: 6, ..Kept::default() })
+        Ok(Snapshot { revision: 6, ..Snapshot::default() })
     }
 
     fn save(&self, expected: u64, _: u64, _: Change) -> Result<Option<u64>, String> {
@@ -314,8 +314,8 @@ fn who_asks_for_the_revision_does_not_wait_for_a_change_that_waits_for_the_vault
     let (go, answer) = mpsc::channel();
     let directory = tempfile::tempdir().unwrap();
     let settings = Settings { directory: directory.path().to_owned(), iterations: 10_000, workers: 2 };
-    let vault = Slow { asked, answer: Mutex::new(answer) };
-    let keyring = Arc::new(Keyring::shared(&settings, Arc::new(vault)).unwrap());
+    let shared = Slow { asked, answer: Mutex::new(answer) };
+    let keyring = Arc::new(Keyring::shared(&settings, Arc::new(shared)).unwrap());
     let changing = thread::spawn({
         let keyring = Arc::clone(&keyring);
         move || keyring.add(for_user("a"), NOW).map(drop)

@@ -3,7 +3,7 @@
 //! The service asks [`Keyring::remembered`] first and [`Keyring::verify`] after it. Derivations run on blocking threads
 //! behind two lanes, so that a flood of secrets in the former service's form leaves alertd's own keys their share. Requests
 //! with the same secret share one derivation, and one key or user has few of them under way, so that wrong secrets for one
-//! id cannot fill a lane. What waits is bounded; the rest is told to come again.
+//! id cannot fill a pool. What waits is bounded; the rest is told to come again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,68 +16,68 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
-use super::{Entry, Keyring, Standing, VerifyError};
+use super::{Freshness, KeyEntry, Keyring, VerifyError};
 use crate::key::Grant;
 use crate::key::secret::{self, Presented};
 
 /// Distinct secrets that wait or are tried, for each of the two lanes.
-const MAX_WAITING: usize = 1024;
+const MAX_IN_FLIGHT: usize = 1024;
 /// Of these for one key, or one user of the former service. Who holds the key presents one.
-const MAX_FOR_ONE: usize = 4;
+const MAX_IN_FLIGHT_PER_OWNER: usize = 4;
 
 pub(super) type Fingerprint = [u8; 32];
 
 /// A bounded share of the derivations.
-pub(super) struct Lane {
+pub(super) struct VerifyPool {
     permits: Arc<Semaphore>,
-    flights: Mutex<HashMap<Fingerprint, Flight>>,
+    in_flight: Mutex<HashMap<Fingerprint, InFlight>>,
 }
 
 /// The verification of one secret, for all who wait for it.
-struct Flight {
+struct InFlight {
     owner: String,
     users: usize,
-    outcome: Arc<OnceCell<Option<Arc<Entry>>>>,
+    outcome: Arc<OnceCell<Option<Arc<KeyEntry>>>>,
 }
 
-/// One who waits; the last to leave, also by being dropped, ends the flight.
-struct Seat<'a> {
-    lane: &'a Lane,
+/// One who waits; the last to leave, also by being dropped, ends the verification.
+struct Waiter<'a> {
+    pool: &'a VerifyPool,
     fingerprint: Fingerprint,
-    outcome: Arc<OnceCell<Option<Arc<Entry>>>>,
+    outcome: Arc<OnceCell<Option<Arc<KeyEntry>>>>,
 }
 
-impl Lane {
+impl VerifyPool {
     pub(super) fn new(permits: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(permits)), flights: Mutex::default() }
+        Self { permits: Arc::new(Semaphore::new(permits)), in_flight: Mutex::default() }
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.flights.lock().len()
+        self.in_flight.lock().len()
     }
 
-    fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Seat<'_>> {
-        let mut flights = self.flights.lock();
-        if !flights.contains_key(&fingerprint) {
-            let of_owner = flights.values().filter(|flight| flight.owner == owner).count();
-            if flights.len() >= MAX_WAITING || of_owner >= MAX_FOR_ONE {
+    fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Waiter<'_>> {
+        let mut in_flight = self.in_flight.lock();
+        if !in_flight.contains_key(&fingerprint) {
+            let of_owner = in_flight.values().filter(|verification| verification.owner == owner).count();
+            if in_flight.len() >= MAX_IN_FLIGHT || of_owner >= MAX_IN_FLIGHT_PER_OWNER {
                 return None;
             }
         }
-        let new = || Flight { owner: owner.to_owned(), users: 0, outcome: Arc::default() };
-        let flight = flights.entry(fingerprint).or_insert_with(new);
-        flight.users += 1;
-        Some(Seat { lane: self, fingerprint, outcome: Arc::clone(&flight.outcome) })
+        let new = || InFlight { owner: owner.to_owned(), users: 0, outcome: Arc::default() };
+        let verification = in_flight.entry(fingerprint).or_insert_with(new);
+        verification.users += 1;
+        Some(Waiter { pool: self, fingerprint, outcome: Arc::clone(&verification.outcome) })
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut flights = self.lane.flights.lock();
-        if let Some(flight) = flights.get_mut(&self.fingerprint) {
-            flight.users -= 1;
-            if flight.users == 0 {
-                flights.remove(&self.fingerprint);
+        let mut in_flight = self.pool.in_flight.lock();
+        if let Some(verification) = in_flight.get_mut(&self.fingerprint) {
+            verification.users -= 1;
+            if verification.users == 0 {
+                in_flight.remove(&self.fingerprint);
             }
         }
     }
@@ -87,7 +87,7 @@ impl Keyring {
     /// The grant of a secret that was verified before; never a derivation.
     #[must_use]
     pub(crate) fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
-        if !self.may(Standing::CutOff) {
+        if !self.may(Freshness::Stale) {
             return None;
         }
         let candidates = self.candidates(presented).ok()?;
@@ -100,20 +100,20 @@ impl Keyring {
     /// # Errors
     /// [`VerifyError`].
     pub(crate) async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
-        if !self.may(Standing::Current) {
+        if !self.may(Freshness::Current) {
             return Err(VerifyError::Away);
         }
         let candidates = self.candidates(presented)?;
         let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
         let Some(first) = live.first() else { return Err(VerifyError::Expired) };
-        let (lane, owner) = if first.record.imported {
-            (&self.origin, first.record.user.clone())
+        let (pool, owner) = if first.record.imported {
+            (&self.former, first.record.user.clone())
         } else {
             (&self.own, first.record.id.clone())
         };
         let fingerprint = self.fingerprint(presented);
-        let seat = lane.enter(fingerprint, &owner).ok_or(VerifyError::Busy)?;
-        let outcome = seat.outcome.get_or_try_init(|| self.derive(lane, presented, fingerprint, live)).await?;
+        let waiter = pool.enter(fingerprint, &owner).ok_or(VerifyError::Busy)?;
+        let outcome = waiter.outcome.get_or_try_init(|| self.derive(pool, presented, fingerprint, live)).await?;
         let entry = outcome.as_ref().ok_or(VerifyError::Wrong)?;
         // Revoked or given another secret in the meantime: then that is what counts.
         let keys = self.keys.read();
@@ -131,13 +131,13 @@ impl Keyring {
     /// The key whose secret this is. Runs once for all who wait; where that one goes away, the next begins again.
     async fn derive(
         &self,
-        lane: &Lane,
+        pool: &VerifyPool,
         presented: &str,
         fingerprint: Fingerprint,
-        live: Vec<Arc<Entry>>,
-    ) -> Result<Option<Arc<Entry>>, VerifyError> {
-        let permit = Arc::clone(&lane.permits).acquire_owned().await.map_err(|_| VerifyError::Busy)?;
-        // A flight with this secret may have ended between the caller's look and its seat.
+        live: Vec<Arc<KeyEntry>>,
+    ) -> Result<Option<Arc<KeyEntry>>, VerifyError> {
+        let permit = Arc::clone(&pool.permits).acquire_owned().await.map_err(|_| VerifyError::Busy)?;
+        // A verification with this secret may have ended between the caller's look and its waiter.
         if let Some(entry) = known(&live, &fingerprint) {
             return Ok(Some(Arc::clone(entry)));
         }
@@ -158,16 +158,16 @@ impl Keyring {
     }
 
     /// The keys that a presented text may be the secret of.
-    fn candidates(&self, presented: &str) -> Result<Vec<Arc<Entry>>, VerifyError> {
+    fn candidates(&self, presented: &str) -> Result<Vec<Arc<KeyEntry>>, VerifyError> {
         let parsed = secret::parse(presented).ok_or(VerifyError::Malformed)?;
         let keys = self.keys.read();
         let found: Vec<_> = match parsed {
             Presented::Own { user, id } => {
-                let own = |entry: &&Arc<Entry>| entry.record.user == user && !entry.record.imported;
+                let own = |entry: &&Arc<KeyEntry>| entry.record.user == user && !entry.record.imported;
                 keys.by_id.get(id).filter(own).cloned().into_iter().collect()
             }
-            Presented::Origin => {
-                let user = secret::origin_user(presented).ok_or(VerifyError::Malformed)?;
+            Presented::Former => {
+                let user = secret::former_user(presented).ok_or(VerifyError::Malformed)?;
                 keys.imported.get(&user).cloned().unwrap_or_default()
             }
         };
@@ -182,7 +182,7 @@ impl Keyring {
     }
 }
 
-fn known<'a>(entries: &'a [Arc<Entry>], fingerprint: &Fingerprint) -> Option<&'a Arc<Entry>> {
+fn known<'a>(entries: &'a [Arc<KeyEntry>], fingerprint: &Fingerprint) -> Option<&'a Arc<KeyEntry>> {
     entries.iter().find(|entry| {
         let verified = *entry.verified.lock();
         verified.is_some_and(|known| known.ct_eq(fingerprint).into())
@@ -218,7 +218,7 @@ mod tests {
         }
         assert!(requests.join_all().await.into_iter().all(|accepted| accepted));
         assert_eq!(keyring.derivations(), 1);
-        assert!(keyring.own.flights.lock().is_empty());
+        assert!(keyring.own.in_flight.lock().is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,7 +234,7 @@ mod tests {
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
         assert_eq!(keyring.own.permits.available_permits(), 0);
-        assert!(keyring.own.flights.lock().is_empty());
+        assert!(keyring.own.in_flight.lock().is_empty());
         assert!(keyring.verify(&key.secret, NOW).await.is_ok());
     }
 
@@ -249,10 +249,10 @@ mod tests {
             let (ring, wrong) = (Arc::clone(&keyring), secret::compose("a", &attacked.key.id, &[n; 24]));
             flood.spawn(async move { ring.verify(&wrong, NOW).await });
         }
-        for _ in MAX_FOR_ONE..100 {
+        for _ in MAX_IN_FLIGHT_PER_OWNER..100 {
             assert_eq!(flood.join_next().await.unwrap().unwrap(), Err(VerifyError::Busy));
         }
-        assert_eq!(keyring.own.flights.lock().len(), MAX_FOR_ONE);
+        assert_eq!(keyring.own.in_flight.lock().len(), MAX_IN_FLIGHT_PER_OWNER);
         drop(busy);
         assert_eq!(keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
         while let Some(refused) = flood.join_next().await {
@@ -268,7 +268,7 @@ mod tests {
         let busy = Arc::clone(&keyring.own.permits).acquire_owned().await.unwrap();
         let (ring, secret) = (Arc::clone(&keyring), key.secret.clone());
         let request = tokio::spawn(async move { ring.verify(&secret, NOW).await });
-        while keyring.own.flights.lock().is_empty() {
+        while keyring.own.in_flight.lock().is_empty() {
             tokio::task::yield_now().await;
         }
         keyring.revoke(&key.key.id, NOW).unwrap();

@@ -115,7 +115,7 @@ impl Catalogue {
         sheet.lone("keys", "Keys in the store", None, it.keys)?;
         let attempts = it.attempts.iter().map(|(result, count)| ([("result", *result)], *count));
         sheet.counter("authentications", "Attempts to prove who one is, by what became of them", attempts)?;
-        let waiting = [([("lane", "own")], it.waiting_own), ([("lane", "imported")], it.waiting_imported)];
+        let waiting = [([("pool", "own")], it.waiting_own), ([("pool", "imported")], it.waiting_imported)];
         let help = "Distinct keys that are being verified or wait for it; at 1024 further ones are answered 503";
         sheet.gauge("pbkdf2_queue", help, None, waiting)?;
         sheet.counter("pbkdf2_derivations", "PBKDF2 runs to verify keys", [([], it.derivations)])

@@ -32,7 +32,7 @@ use crate::api::{HubStatus, Reloaded, Status};
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
 use crate::key::Scope;
-use crate::keyring::{BLIND, Keyring};
+use crate::keyring::{KEYS_OUT_OF_REACH, Keyring};
 use crate::sse::Bye;
 
 pub(crate) use backpressure::Backpressure;
@@ -208,7 +208,7 @@ impl Service {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
-        self.engine.health().err().or_else(|| self.keyring.is_blind().then(|| BLIND.to_owned()))
+        self.engine.health().err().or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))
     }
 
     /// Notes whether the watchdog's marker came through in time.

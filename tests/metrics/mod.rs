@@ -288,7 +288,7 @@ fn attempts_to_prove_who_one_is_are_counted_by_what_became_of_them() {
     }
     // One for the key, one for the wrong secret of a known id; the rest was refused without.
     assert_eq!(metrics.of("pbkdf2_derivations_total"), 2.0);
-    assert_eq!((metrics.of("pbkdf2_queue{lane=\"own\"}"), metrics.of("keys")), (0.0, 1.0));
+    assert_eq!((metrics.of("pbkdf2_queue{pool=\"own\"}"), metrics.of("keys")), (0.0, 1.0));
 }
 
 #[test]

@@ -8,27 +8,27 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::engine::redis::Redis;
-use crate::keyring::{Change, Kept, Keyring, Standing, Vault};
+use crate::keyring::{Change, Freshness, Keyring, SharedStore, Snapshot};
 use crate::log::Event;
 
 /// Silence of the vault after which nothing new is verified.
-const CUT_OFF: Duration = Duration::from_secs(3);
+const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// For the keyring, which is called off the serving threads.
-pub(super) struct InRedis {
+pub(super) struct RedisKeys {
     pub(super) redis: Redis,
     pub(super) place: String,
     pub(super) runtime: Handle,
 }
 
-impl Vault for InRedis {
+impl SharedStore for RedisKeys {
     fn name(&self) -> String {
         self.place.clone()
     }
 
-    fn load(&self) -> Result<Kept, String> {
+    fn load(&self) -> Result<Snapshot, String> {
         let loaded = self.runtime.block_on(self.redis.load_keys()).map_err(|error| error.to_string())?;
-        Ok(Kept { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })
+        Ok(Snapshot { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })
     }
 
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
@@ -43,11 +43,11 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
     let mut news = redis.keys_heard();
     let mut said = None;
     let mut heard: Option<Instant> = None;
-    let mut standing = Standing::Blind;
+    let mut freshness = Freshness::None;
     loop {
-        let next = match (heard, standing) {
-            (Some(heard), Standing::Current) => Some(heard + CUT_OFF),
-            (Some(heard), Standing::CutOff) => Some(heard + (*stale_max.borrow()).max(CUT_OFF)),
+        let next = match (heard, freshness) {
+            (Some(heard), Freshness::Current) => Some(heard + STALE_AFTER),
+            (Some(heard), Freshness::Stale) => Some(heard + (*stale_max.borrow()).max(STALE_AFTER)),
             _ => None,
         };
         let changed = match next {
@@ -55,14 +55,14 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
             None => Ok(news.changed().await),
         };
         let now = match changed {
-            Err(_) if standing == Standing::Current => Standing::CutOff,
-            Err(_) => Standing::Blind,
+            Err(_) if freshness == Freshness::Current => Freshness::Stale,
+            Err(_) => Freshness::None,
             // The engine is gone.
             Ok(Err(_)) => return,
             Ok(Ok(())) => {
                 let Some(keys) = *news.borrow_and_update() else { continue };
                 let is_known = keys.are_whole && keyring.revision() == keys.revision;
-                if standing == Standing::Blind || !is_known {
+                if freshness == Freshness::None || !is_known {
                     let trouble = reload(&keyring).await.err();
                     if trouble != said
                         && let Some(trouble) = &trouble
@@ -75,21 +75,21 @@ pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch
                     }
                 }
                 heard = Some(keys.at);
-                Standing::Current
+                Freshness::Current
             }
         };
-        if now != standing {
-            standing = now;
-            keyring.set_standing(now);
+        if now != freshness {
+            freshness = now;
+            keyring.set_freshness(now);
             match now {
-                Standing::Current => {
+                Freshness::Current => {
                     tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet are in reach")
                 }
-                Standing::CutOff => tracing::warn!(
+                Freshness::Stale => tracing::warn!(
                     message_id = %Event::KeysAway,
                     "the keys of the fleet are out of reach: those that are known go on, no other is verified"
                 ),
-                Standing::Blind => tracing::error!(
+                Freshness::None => tracing::error!(
                     message_id = %Event::KeysStale,
                     "the keys of the fleet are out of reach for longer than auth.stale_max: all streams with keys are ended"
                 ),

@@ -1,6 +1,6 @@
 //! `auth.json` and its lock.
 //!
-//! Whoever holds a [`Store`] is the only writer: the lock is held for its life. A write either happens whole or not at
+//! Whoever holds a [`FileStore`] is the only writer: the lock is held for its life. A write either happens whole or not at
 //! all, and never through a symbolic link. A file that is not the one that was read, such as the former service's copied in
 //! between, is never replaced.
 
@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::KeyringError;
-use super::place::check;
-use super::record::Record;
+use super::record::{KeyRecord, check};
 
 /// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
 const MAX_BYTES: u64 = 128 << 20;
@@ -27,7 +26,7 @@ struct Document<K> {
     keys: K,
 }
 
-pub(super) struct Store {
+pub(super) struct FileStore {
     directory: PathBuf,
     path: PathBuf,
     /// Of the file as it was last read or written.
@@ -43,7 +42,7 @@ fn stamp(file: &Metadata) -> Stamp {
     (file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec())
 }
 
-impl Store {
+impl FileStore {
     pub(super) fn open(directory: &Path) -> Result<Self, KeyringError> {
         let failed = |source| KeyringError::Io { path: directory.to_owned(), source };
         if !directory.exists() {
@@ -78,7 +77,7 @@ impl Store {
     }
 
     /// The keys; none where there is no file yet.
-    pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
+    pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
         let Some((records, stamp)) = self.read()? else {
             self.stamp = None;
             return Ok(Vec::new());
@@ -88,7 +87,7 @@ impl Store {
         Ok(records)
     }
 
-    fn read(&self) -> Result<Option<(Vec<Record>, Stamp)>, KeyringError> {
+    fn read(&self) -> Result<Option<(Vec<KeyRecord>, Stamp)>, KeyringError> {
         let failed = |source| KeyringError::Io { path: self.path.clone(), source };
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -101,7 +100,7 @@ impl Store {
         if text.len() as u64 > MAX_BYTES {
             return Err(self.foreign("it is too large"));
         }
-        let document: Document<Vec<Record>> = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
+        let document: Document<Vec<KeyRecord>> = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
         if document.alertd_keys != 1 {
             return Err(self.foreign(format_args!("its version is {}, not 1", document.alertd_keys)));
         }
@@ -113,7 +112,7 @@ impl Store {
     }
 
     /// Replaces the file; after a crash at any moment it is the old or the new one.
-    pub(super) fn save(&mut self, keys: &[Record]) -> Result<(), KeyringError> {
+    pub(super) fn save(&mut self, keys: &[KeyRecord]) -> Result<(), KeyringError> {
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(found) if self.stamp == Some(stamp(&found)) => {}
@@ -125,7 +124,7 @@ impl Store {
         written.map_err(|source| KeyringError::Io { path: self.path.clone(), source })
     }
 
-    fn replace(&mut self, document: &Document<&[Record]>) -> io::Result<()> {
+    fn replace(&mut self, document: &Document<&[KeyRecord]>) -> io::Result<()> {
         let temporary = self.directory.join("auth.json.new");
         // One that a crash left behind; a link there goes as well, unfollowed.
         match fs::remove_file(&temporary) {
@@ -145,7 +144,7 @@ impl Store {
 }
 
 /// The keys of such a file; none where it is another kind of file.
-pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<Record>, String>> {
+pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<KeyRecord>, String>> {
     #[derive(Deserialize)]
     struct Ours {
         alertd_keys: u32,
@@ -153,7 +152,7 @@ pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<Record>, String>> {
     if serde_json::from_slice::<Ours>(file).ok()?.alertd_keys != 1 {
         return None;
     }
-    let document = serde_json::from_slice::<Document<Vec<Record>>>(file).map_err(|error| error.to_string());
+    let document = serde_json::from_slice::<Document<Vec<KeyRecord>>>(file).map_err(|error| error.to_string());
     Some(document.and_then(|document| check(&document.keys).map(|()| document.keys)))
 }
 
@@ -189,9 +188,9 @@ mod tests {
     use crate::keyring::record::{derive, time};
     use std::os::unix::fs::{chown, symlink};
 
-    fn record(number: usize) -> Record {
+    fn record(number: usize) -> KeyRecord {
         let topic = |n: usize| format!("{}{n:03}", "a".repeat(125)).parse().unwrap();
-        Record {
+        KeyRecord {
             id: secret::id(std::array::from_fn(|i| (number >> (5 * i.min(7))) as u8)),
             user: "a".repeat(64),
             scopes: crate::key::Scope::ALL.to_vec(),
@@ -210,7 +209,7 @@ mod tests {
     #[test]
     fn as_much_as_may_be_written_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(directory.path()).unwrap();
+        let mut store = FileStore::open(directory.path()).unwrap();
         store.save(&(0..MAX_KEYS).map(record).collect::<Vec<_>>()).unwrap();
         assert_eq!(store.load().unwrap().len(), MAX_KEYS);
     }
@@ -218,11 +217,11 @@ mod tests {
     #[test]
     fn what_a_crash_left_before_the_rename_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(directory.path()).unwrap();
+        let mut store = FileStore::open(directory.path()).unwrap();
         store.save(&[record(1)]).unwrap();
         drop(store);
         fs::write(directory.path().join("auth.json.new"), "{\"alertd_keys\": 1, \"keys\": [").unwrap();
-        let mut store = Store::open(directory.path()).unwrap();
+        let mut store = FileStore::open(directory.path()).unwrap();
         assert!(store.load().unwrap() == [record(1)]);
         store.save(&[record(1), record(2)]).unwrap();
         assert_eq!(store.load().unwrap().len(), 2);
@@ -235,7 +234,7 @@ mod tests {
         let (store, target) = (directory.path().join("store"), directory.path().join("target"));
         fs::create_dir(&store).unwrap();
         symlink(&target, store.join("auth.lock")).unwrap();
-        assert!(matches!(Store::open(&store), Err(KeyringError::Link(_))));
+        assert!(matches!(FileStore::open(&store), Err(KeyringError::Link(_))));
         assert!(!target.exists());
     }
 
@@ -251,10 +250,10 @@ mod tests {
             return;
         }
         fs::hard_link(&target, store.join("auth.lock")).unwrap();
-        Store::open(&store).unwrap();
+        FileStore::open(&store).unwrap();
         assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
         fs::remove_file(store.join("auth.lock")).unwrap();
-        let mut made = Store::open(&store).unwrap();
+        let mut made = FileStore::open(&store).unwrap();
         made.save(&[]).unwrap();
         for name in ["auth.lock", "auth.json"] {
             assert_eq!(fs::metadata(store.join(name)).unwrap().uid(), 12345, "{name}");

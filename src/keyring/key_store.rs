@@ -1,16 +1,16 @@
-//! Where the keys are kept: in a file of this machine, or in a vault that a fleet shares.
+//! Where the keys are snapshot: in a file of this machine, or in a shared that a fleet shares.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::record::Record;
-use super::store::Store;
-use super::{KeyringError, MAX_KEYS};
+use super::KeyringError;
+use super::file_store::FileStore;
+use super::record::{KeyRecord, check};
 use crate::log::Event;
 
 /// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
-pub(crate) trait Vault: Send + Sync {
+pub(crate) trait SharedStore: Send + Sync {
     /// What it is, in words.
     fn name(&self) -> String;
 
@@ -18,7 +18,7 @@ pub(crate) trait Vault: Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be reached.
-    fn load(&self) -> Result<Kept, String>;
+    fn load(&self) -> Result<Snapshot, String>;
 
     /// Changes what it keeps, if that is still of the revision `expected`, and returns the new revision, which is above
     /// `floor` too. None where it is of another one.
@@ -28,9 +28,9 @@ pub(crate) trait Vault: Send + Sync {
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String>;
 }
 
-/// The content of a [`Vault`].
+/// The content of a [`SharedStore`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct Snapshot {
     /// Grows with each change.
     pub revision: u64,
     /// Each key as JSON, by id.
@@ -39,88 +39,88 @@ pub(crate) struct Kept {
     pub damage: Option<String>,
 }
 
-/// A change of what a [`Vault`] keeps.
+/// A change of what a [`SharedStore`] keeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change {
-    /// To be kept, by id.
+    /// To be snapshot, by id.
     pub put: Vec<(String, String)>,
-    /// To be kept no longer.
+    /// To be snapshot no longer.
     pub gone: Vec<String>,
 }
 
-pub(super) enum Place {
-    File(Store),
+pub(super) enum KeyStore {
+    File(FileStore),
     Shared {
-        vault: Arc<dyn Vault>,
+        shared: Arc<dyn SharedStore>,
         /// As it was last loaded or saved here.
-        kept: Kept,
+        snapshot: Snapshot,
     },
 }
 
-impl Place {
+impl KeyStore {
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(store) => store.path().display().to_string(),
-            Self::Shared { vault, .. } => vault.name(),
+            Self::Shared { shared, .. } => shared.name(),
         }
     }
 
     pub(super) const fn revision(&self) -> u64 {
         match self {
             Self::File(_) => 0,
-            Self::Shared { kept, .. } => kept.revision,
+            Self::Shared { snapshot, .. } => snapshot.revision,
         }
     }
 
-    /// The keys. A vault that is older than what was known here was emptied or restored from an older state, and one that
+    /// The keys. A shared that is older than what was known here was emptied or restored from an older state, and one that
     /// differs without a change has lost some: it gets back what it had, or a revoked key would work again and others would
-    /// not. Where that is not known here, a vault that has lost some is not believed.
-    pub(super) fn load(&mut self) -> Result<Vec<Record>, KeyringError> {
-        let (vault, known) = match self {
+    /// not. Where that is not known here, a shared that has lost some is not believed.
+    pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
+        let (shared, known) = match self {
             Self::File(store) => return store.load(),
-            Self::Shared { vault, kept } => (vault, kept),
+            Self::Shared { shared, snapshot } => (shared, snapshot),
         };
-        let mut found = vault.load().map_err(KeyringError::Away)?;
+        let mut found = shared.load().map_err(KeyringError::Away)?;
         let is_other = found.keys != known.keys || found.damage.is_some();
         let has_lost = found.revision == known.revision && is_other;
         if known.revision > 0 && (found.revision < known.revision || has_lost) {
             let change = difference(&found.keys, &known.keys);
-            let saved = vault.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
+            let saved = shared.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
             match saved {
                 Some(revision) => {
                     tracing::warn!(
                         message_id = %Event::KeysRestored,
                         "{} had older keys than this node, or fewer, and was given them back",
-                        vault.name()
+                        shared.name()
                     );
                     known.revision = revision;
                     found = known.clone();
                 }
                 // Another node was faster.
-                None => found = vault.load().map_err(KeyringError::Away)?,
+                None => found = shared.load().map_err(KeyringError::Away)?,
             }
         }
         if let Some(damage) = found.damage {
             return Err(KeyringError::Away(damage));
         }
         let records =
-            read(&found.keys).map_err(|reason| KeyringError::Damaged { path: PathBuf::from(vault.name()), reason })?;
+            read(&found.keys).map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
         *known = found;
         Ok(records)
     }
 
     /// Keeps these and no others; false, and nothing is changed, where another node's change came in between.
-    pub(super) fn save(&mut self, records: &[Record]) -> Result<bool, KeyringError> {
-        let (vault, kept) = match self {
+    pub(super) fn save(&mut self, records: &[KeyRecord]) -> Result<bool, KeyringError> {
+        let (shared, snapshot) = match self {
             Self::File(store) => return store.save(records).map(|()| true),
-            Self::Shared { vault, kept } => (vault, kept),
+            Self::Shared { shared, snapshot } => (shared, snapshot),
         };
-        let json = |record: &Record| Some((record.id.clone(), serde_json::to_string(record).ok()?));
+        let json = |record: &KeyRecord| Some((record.id.clone(), serde_json::to_string(record).ok()?));
         let keys: Option<BTreeMap<_, _>> = records.iter().map(json).collect();
         let keys = keys.ok_or_else(|| KeyringError::Away("a key cannot be written as JSON".into()))?;
-        let saved = vault.save(kept.revision, kept.revision, difference(&kept.keys, &keys));
+        let saved = shared.save(snapshot.revision, snapshot.revision, difference(&snapshot.keys, &keys));
         let Some(revision) = saved.map_err(KeyringError::Away)? else { return Ok(false) };
-        *kept = Kept { revision, keys, damage: None };
+        *snapshot = Snapshot { revision, keys, damage: None };
         Ok(true)
     }
 }
@@ -133,27 +133,12 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     }
 }
 
-fn read(keys: &BTreeMap<String, String>) -> Result<Vec<Record>, String> {
-    let records: Result<Vec<Record>, String> = keys
+fn read(keys: &BTreeMap<String, String>) -> Result<Vec<KeyRecord>, String> {
+    let records: Result<Vec<KeyRecord>, String> = keys
         .iter()
         .map(|(id, json)| serde_json::from_str(json).map_err(|error| format!("key {id:?}: {error}")))
         .collect();
     let records = records?;
     check(&records)?;
     Ok(records)
-}
-
-/// What the types do not say of keys that somebody else may have written.
-pub(super) fn check(records: &[Record]) -> Result<(), String> {
-    let mut ids = HashSet::new();
-    for record in records {
-        record.check().map_err(|reason| format!("key {:?}: {reason}", record.id))?;
-        if !ids.insert(&record.id) {
-            return Err(format!("the key {:?} is there twice", record.id));
-        }
-    }
-    if records.len() > MAX_KEYS {
-        return Err(format!("there are more than {MAX_KEYS} keys"));
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{Record, time};
+use super::record::{KeyRecord, time};
 use crate::alert::Pattern;
 use crate::key::{Scope, is_user};
 
@@ -37,7 +37,7 @@ struct Key {
 ///
 /// # Errors
 /// What is wrong with the file; then nothing of it is taken.
-pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String) -> Result<Vec<Record>, String> {
+pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String) -> Result<Vec<KeyRecord>, String> {
     let document: Document = serde_json::from_slice(file)
         .map_err(|e| format!("is not a TinyDB file with a table \"users\" of username and api_keys: {e}"))?;
     let mut records = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
                     user.username
                 ));
             }
-            records.push(Record {
+            records.push(KeyRecord {
                 id: new_id(),
                 user: user.username.clone(),
                 scopes: vec![Scope::Publish, Scope::Subscribe],
