@@ -1,6 +1,6 @@
 //! The configuration in force, as typed values.
 //!
-//! Filled by [`load`](super::load) from the table of keys, read by the daemon and by `alertctl`. Each field has the name of
+//! Filled by [`load`](super::load()) from the table of keys, read by the daemon and by `alertctl`. Each field has the name of
 //! its key, and the table explains it. A value that is here has been checked.
 
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`args`] | the command line; help, man pages and completions come from it |
 //! | [`values`] | durations, patterns and pairs on it |
-//! | [`client`] | requests to the daemon, over socket, TCP or TLS |
+//! | [`mod@client`] | requests to the daemon, over socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`keys`] | the keys, at the daemon or in their file |
 //! | [`settings`] | the daemon's configuration |

@@ -129,7 +129,7 @@ fn the_list_is_bounded_and_the_parser_takes_any_cut() {
     let mut browser = open(&daemon);
     let rows = browser.evaluate(
         "(async () => {
-            const { List, MOST } = await import('/page/list.js');
+            const { List, MAX_ROWS } = await import('/page/list.js');
             const [log, rows] = [document.createElement('div'), document.createElement('ol')];
             document.body.append(log);
             log.append(rows);
@@ -144,7 +144,7 @@ fn the_list_is_bounded_and_the_parser_takes_any_cut() {
             add(3000, 6000);
             const held = list.held;
             list.pause(false);
-            return [MOST, list.size, rows.childElementCount, held, list.oldest, rows.lastChild.dataset.id];
+            return [MAX_ROWS, list.size, rows.childElementCount, held, list.oldest, rows.lastChild.dataset.id];
         })()",
     );
     assert_eq!(rows, json!([2000, 2000, 2000, 3000, "4000-0", "5999-0"]));

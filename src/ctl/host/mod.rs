@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`entry`] | one entry of the journal, readable whatever is in it |
 //! | [`reader`] | `journalctl`, run once or followed |
-//! | [`unit`] | `alertctl unit-failed` |
+//! | [`mod@unit`] | `alertctl unit-failed` |
 //! | [`journal`] | `alertctl journal` |
 //! | [`place`] | how far the journal was read, kept in a file |
 //!

@@ -32,7 +32,7 @@ pub(super) fn reference(status: u16) -> Value {
     json!({ "$ref": format!("#/components/responses/Problem{status}") })
 }
 
-/// The responses that [`reference`] names.
+/// The responses that [`reference()`] names.
 pub(super) fn responses() -> Map<String, Value> {
     PROBLEMS.iter().map(|(status, name, about)| (format!("Problem{status}"), response(*status, name, about))).collect()
 }

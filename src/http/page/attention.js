@@ -71,7 +71,7 @@ export class Notifications {
     if (!this.on) return;
     this.#held = [...this.#held.slice(-99), alert];
     const wait = this.#last + CALM - performance.now();
-    this.#timer ??= setTimeout(() => this.#show(), Math.max(0, wait));
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#show(), Math.max(0, wait));
   }
 
   #show() {

@@ -1,19 +1,14 @@
 // The list of alerts: rows in order, oldest on top, bounded, searched and paused. What an alert holds is shown as text
 // and never read as HTML. Used by main.js alone.
 
-/** So many rows, and so many that wait during a pause; the oldest give way. */
-export const MOST = 2000;
-/** This near to the end counts as being there, in pixels. */
-const NEAR = 48;
+import { element } from "./element.js";
+
+/** Rows in the list, and rows that wait during a pause; beyond that the oldest are dropped. */
+export const MAX_ROWS = 2000;
+/** Distance from the end, in pixels, within which the list counts as scrolled to its end. */
+const NEAR_END_PX = 48;
 
 const LEVELS = ["info", "warn", "error"];
-
-function element(name, className, text) {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -113,12 +108,12 @@ export class List {
     if (this.paused) {
       this.#held.push(item);
       this.#heldInAll += item.alert ? 1 : 0;
-      if (this.#held.length > MOST) this.#held.shift();
+      if (this.#held.length > MAX_ROWS) this.#held.shift();
       this.#changed();
       return;
     }
     this.#queue.push(item);
-    if (this.#queue.length > MOST) this.#queue.shift();
+    if (this.#queue.length > MAX_ROWS) this.#queue.shift();
     // Many at a time: a replay must not lay the page out again for each alert.
     this.#timer ??= setTimeout(() => this.#flush(), 30);
   }
@@ -166,7 +161,7 @@ export class List {
 
   #trim() {
     const before = this.#log.scrollHeight;
-    while (this.#rows.childElementCount > MOST) {
+    while (this.#rows.childElementCount > MAX_ROWS) {
       this.#times.delete(this.#rows.firstElementChild);
       this.#rows.firstElementChild.remove();
       this.complete = false;
@@ -177,32 +172,32 @@ export class List {
 
   #row(alert, fresh) {
     const level = LEVELS.includes(alert.level) ? alert.level : "info";
-    const row = element("li", `row alert ${level}${fresh ? " fresh" : ""}`);
+    const row = element("li", { class: `row alert ${level}${fresh ? " fresh" : ""}` });
     row.dataset.id = alert.id;
     row.tabIndex = -1;
-    const badge = element("span", "level");
-    badge.append(element("span", "shape"), element("span", "", level));
+    const badge = element("span", { class: "level" });
+    badge.append(element("span", { class: "shape" }), element("span", {}, level));
     badge.firstElementChild.setAttribute("aria-hidden", "true");
     const received = new Date(alert.received_at);
-    const time = element("time", "time");
+    const time = element("time", { class: "time" });
     time.dateTime = alert.received_at;
     time.title = `${received.toString()}\n${alert.received_at}`;
-    time.append(element("span", "absolute"), element("span", "relative"));
-    const content = element("div", "content");
-    const message = element("p", "message", alert.message);
+    time.append(element("span", { class: "absolute" }), element("span", { class: "relative" }));
+    const content = element("div", { class: "content" });
+    const message = element("p", { class: "message" }, alert.message);
     message.dir = "auto";
     content.append(message);
     const entries = Object.entries(alert.metadata ?? {});
     if (entries.length) {
-      const list = element("dl", "metadata");
+      const list = element("dl", { class: "metadata" });
       for (const [name, value] of entries) {
         const pair = element("div");
-        pair.append(element("dt", "", name), element("dd", "", shown(value)));
+        pair.append(element("dt", {}, name), element("dd", {}, shown(value)));
         list.append(pair);
       }
       content.append(list);
     }
-    row.append(badge, time, element("span", "topic", alert.topic), content);
+    row.append(badge, time, element("span", { class: "topic" }, alert.topic), content);
     const words = [alert.topic, level, alert.message, ...entries.flatMap(([name, value]) => [name, shown(value)])];
     this.#texts.set(row, words.join("\n").toLowerCase());
     this.#times.set(row, received);
@@ -219,9 +214,9 @@ export class List {
 
   /** A row that is no alert. */
   notice(text, className) {
-    const row = element("li", `row notice ${className}`);
+    const row = element("li", { class: `row notice ${className}` });
     row.tabIndex = -1;
-    row.append(element("span", "shape"), element("p", "", text));
+    row.append(element("span", { class: "shape" }), element("p", {}, text));
     row.firstElementChild.setAttribute("aria-hidden", "true");
     return row;
   }
@@ -250,7 +245,7 @@ export class List {
   }
 
   #atEnd() {
-    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR;
+    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END_PX;
   }
 
   toEnd() {

@@ -3,7 +3,7 @@
 
 import { Api } from "./api.js";
 import { Notifications, Sound } from "./attention.js";
-import { List, MOST } from "./list.js";
+import { List, MAX_ROWS } from "./list.js";
 import { Follower } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
@@ -74,10 +74,10 @@ function show() {
   $("empty").hidden = visible > 0 || !past;
   const none = list.complete ? "No alerts yet. They appear here as they come in." : "No alerts among the newest that were looked through.";
   $("empty").textContent = list.size > 0 ? "Nothing that is shown matches the search." : none;
-  const full = list.size >= MOST;
+  const full = list.size >= MAX_ROWS;
   $("earlier").hidden = list.complete || full || !past;
   $("past-text").textContent = list.complete && list.size ? "This is the beginning of what is retained." : "";
-  if (full) $("past-text").textContent = `${MOST} alerts are shown: narrow topics or level to see further back.`;
+  if (full) $("past-text").textContent = `${MAX_ROWS} alerts are shown: narrow topics or level to see further back.`;
   document.title = `${news && document.hidden ? `(${news}) ` : ""}alertd: ${WORDS[state.name](state).toLowerCase()}`;
 }
 
@@ -212,7 +212,7 @@ async function earlier() {
   const asked = api;
   // A page may be empty and still have one before it; the list may also have let go of its oldest rows.
   const before = past?.oldest === list.oldest ? past?.next : list.oldest;
-  if (!asked || loading || list.complete || list.size >= MOST || !before) return;
+  if (!asked || loading || list.complete || list.size >= MAX_ROWS || !before) return;
   loading = true;
   $("past-text").textContent = "Loading…";
   try {

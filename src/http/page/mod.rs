@@ -42,6 +42,7 @@ pub(crate) static LIVE: Site = Site {
         ("api.js", SCRIPT, include_str!("api.js")),
         ("stream.js", SCRIPT, include_str!("stream.js")),
         ("list.js", SCRIPT, include_str!("list.js")),
+        ("element.js", SCRIPT, include_str!("element.js")),
         ("attention.js", SCRIPT, include_str!("attention.js")),
         ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ],
@@ -55,7 +56,7 @@ pub(crate) static DOCS: Site = Site {
         ("docs.css", CSS, include_str!("docs/docs.css")),
         ("docs.js", SCRIPT, include_str!("docs/docs.js")),
         ("call.js", SCRIPT, include_str!("docs/call.js")),
-        ("element.js", SCRIPT, include_str!("docs/element.js")),
+        ("element.js", SCRIPT, include_str!("element.js")),
     ],
     tags: LazyLock::new(|| DOCS.digests()),
 };
