@@ -6,10 +6,12 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod embedded;
+mod intake;
 mod publish;
 mod read;
 pub(crate) mod redis;
 pub(crate) mod topics;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -18,11 +20,11 @@ use crate::api::EngineStatus;
 use crate::histogram::Distribution;
 
 use embedded::Embedded;
-use publish::OUTCOME_UNKNOWN;
 pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
-pub(crate) use read::{Page, Range, ReadError, Seek};
+pub(crate) use read::{Page, Range, Seek};
 use redis::Redis;
+pub(crate) use unavailable::{Cause, Unavailable};
 
 /// What the engine hands to the hub, in the order of the log.
 #[derive(Clone, Debug)]
@@ -51,10 +53,12 @@ impl Engine {
     /// Stores an alert, and answers when it is as durable as configured.
     ///
     /// # Errors
-    /// [`AppendError`]; after `Unavailable` the outcome is unknown until a retry with the same idempotency key.
+    /// [`AppendError`].
     pub(crate) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
         let mut stored = self.append_all(vec![publish]).await?;
-        stored.pop().ok_or_else(|| AppendError::Unavailable("the engine answered nothing: try again".into()))
+        stored
+            .pop()
+            .ok_or_else(|| AppendError::Unknown(Unavailable::new(Cause::StoreFailing, "the engine answered nothing")))
     }
 
     /// Stores all of these in one step and in this order, or none of them; each has its own idempotency key, and one that
@@ -92,7 +96,7 @@ impl Engine {
         filter: &Filter,
         until: Id,
         latest_after_ms: u64,
-    ) -> Result<Seek, ReadError> {
+    ) -> Result<Seek, Unavailable> {
         match self {
             Self::Embedded(embedded) => embedded.seek(start, filter, until, latest_after_ms).await,
             Self::Redis(redis) => redis.seek(start, filter, until, latest_after_ms).await,
@@ -103,7 +107,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub(crate) async fn read(&self, range: Range) -> Result<Page, ReadError> {
+    pub(crate) async fn read(&self, range: Range) -> Result<Page, Unavailable> {
         match self {
             Self::Embedded(embedded) => embedded.read(range).await,
             Self::Redis(redis) => redis.read(range, false).await,
@@ -114,7 +118,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub(crate) async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
+    pub(crate) async fn read_back(&self, range: Range) -> Result<Page, Unavailable> {
         match self {
             Self::Embedded(embedded) => embedded.read_back(range).await,
             Self::Redis(redis) => redis.read(range, true).await,
@@ -185,7 +189,7 @@ impl Engine {
     ///
     /// # Errors
     /// Why not, and the remedy.
-    pub(crate) fn health(&self) -> Result<(), String> {
+    pub(crate) fn health(&self) -> Result<(), Unavailable> {
         match self {
             Self::Embedded(embedded) => embedded.health(),
             Self::Redis(redis) => redis.health(),

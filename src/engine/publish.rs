@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Unavailable;
 use crate::alert::{Draft, Record};
 
 /// Scopes an `Idempotency-Key` to its user.
@@ -70,17 +71,27 @@ pub(crate) struct Stored {
     pub repeated: bool,
 }
 
-/// What to do where nobody knows whether an alert was stored; right for senders with a key of their own and without.
-pub(super) const OUTCOME_UNKNOWN: &str =
-    "the alert may be stored or not: send it again (with the same Idempotency-Key it is stored once)";
-
 /// Why an alert was not stored.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppendError {
     /// The idempotency key was used for another alert.
     #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
     Conflict,
-    /// Not stored, or not known whether stored: try again with the same idempotency key.
-    #[error("{0}")]
-    Unavailable(String),
+    /// Nothing was stored.
+    #[error("{0}: nothing was stored, send it again")]
+    NotStored(Unavailable),
+    /// The outcome is unknown until a retry with the same idempotency key.
+    #[error("{0}: the alert may be stored or not, send it again (with the same Idempotency-Key it is stored once)")]
+    Unknown(Unavailable),
+}
+
+impl AppendError {
+    /// Why the engine could not store it; none for a conflict.
+    #[must_use]
+    pub(crate) const fn unavailable(&self) -> Option<&Unavailable> {
+        match self {
+            Self::Conflict => None,
+            Self::NotStored(unavailable) | Self::Unknown(unavailable) => Some(unavailable),
+        }
+    }
 }

@@ -3,11 +3,6 @@
 use crate::alert::{Filter, Id, Record, Start};
 use crate::sse::Gap;
 
-/// Why the log cannot be read now.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct ReadError(pub String);
-
 /// Where a stream begins: what [`seek`](Engine) found for a [`Start`](crate::alert::Start).
 #[derive(Clone, Debug)]
 pub(crate) struct Seek {

@@ -2,7 +2,7 @@
 //!
 //! Asked by the service for whoever completes a name. A topic that retention has emptied is none any more.
 
-use super::{Engine, ReadError};
+use super::{Engine, Unavailable};
 use crate::alert::{Pattern, Topic};
 
 /// Topics that one listing holds at the most.
@@ -31,7 +31,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where the log cannot be read now.
-    pub(crate) async fn topics(&self, patterns: &[Pattern], prefix: &str, most: usize) -> Result<Listing, ReadError> {
+    pub(crate) async fn topics(&self, patterns: &[Pattern], prefix: &str, most: usize) -> Result<Listing, Unavailable> {
         let (runs, most) = (runs(patterns, prefix), most.min(MOST));
         // One more of each run tells whether there are others.
         let mut topics = match self {

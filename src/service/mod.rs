@@ -208,7 +208,8 @@ impl Service {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
-        self.engine.health().err().or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))
+        let unavailable = self.engine.health().err().map(|unavailable| unavailable.detail);
+        unavailable.or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))
     }
 
     /// Notes whether the watchdog's marker came through in time.

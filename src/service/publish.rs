@@ -86,7 +86,7 @@ impl PublishPermit<'_> {
 impl Service {
     /// Counts and logs what became of a publish.
     fn record_outcome(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
-        if let Err(AppendError::Unavailable(_)) = stored {
+        if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
         }
         for Stored { record, .. } in stored.unwrap_or_default().iter().filter(|stored| !stored.repeated) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::alert::Pattern;
-use crate::engine::{AppendError, ReadError};
+use crate::engine::{AppendError, Unavailable};
 use crate::key::Scope;
 use crate::keyring::KeyringError;
 
@@ -79,13 +79,13 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => Self::Conflict(error.to_string()),
-            AppendError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            AppendError::NotStored(_) | AppendError::Unknown(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
 
-impl From<ReadError> for Refusal {
-    fn from(error: ReadError) -> Self {
+impl From<Unavailable> for Refusal {
+    fn from(error: Unavailable) -> Self {
         Self::Unavailable(error.to_string())
     }
 }

@@ -8,8 +8,8 @@ use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::codec::{KeyRow, State, TopicRow, encode_record};
 use super::tables::{BY_TOPIC, KEYS, KEYS_BY_AGE, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
-use super::writer::Outcome;
 use crate::alert::{Id, Record};
+use crate::engine::intake::Outcome;
 use crate::engine::{AppendError, Publish, Stored};
 
 /// How long the result of an idempotency key is kept, milliseconds.

@@ -20,17 +20,18 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
+use super::intake::{Intake, Job, Outcome};
 use super::topics::Run;
-use super::{AppendError, Clock, Feed, OUTCOME_UNKNOWN, Page, Publish, Range, ReadError, Retention, Seek, Stored};
+use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailable};
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
 use read::View;
 pub(crate) use tables::OpenError;
 use tables::StoreError;
-use writer::{Job, Writer};
+use writer::Writer;
 
 /// Publishes that wait for the writer at the most; beyond that they are refused at once.
 const QUEUE: usize = 4096;
@@ -70,6 +71,7 @@ pub(crate) struct Embedded(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     jobs: queue::SyncSender<Job>,
+    intake: Intake,
     readers: Semaphore,
     thread: Mutex<Option<JoinHandle<()>>>,
     durability: Durability,
@@ -81,8 +83,9 @@ struct Shared {
     /// None while the store is closed after an error.
     database: RwLock<Option<Arc<Database>>>,
     head: Mutex<Id>,
+    retention: Mutex<Retention>,
     /// Why publishing would fail, if it would.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Unavailable>>,
     /// The watchdog's marker that waits; 0 is none.
     marker: AtomicU64,
     commits: Histogram,
@@ -105,11 +108,11 @@ impl Shared {
         *self.head.lock() = head;
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn trouble(&self) -> Option<Unavailable> {
         self.trouble.lock().clone()
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
+    fn set_trouble(&self, trouble: Option<Unavailable>) {
         *self.trouble.lock() = trouble;
     }
 }
@@ -126,6 +129,7 @@ impl Embedded {
             directory: settings.directory.clone(),
             database: RwLock::new(Some(Arc::new(database))),
             head: Mutex::new(state.head),
+            retention: Mutex::new(settings.retention),
             trouble: Mutex::default(),
             marker: AtomicU64::new(0),
             commits: Histogram::default(),
@@ -136,45 +140,34 @@ impl Embedded {
         let writer = Writer::new(Arc::clone(&shared), settings, state, feed);
         let spawned = std::thread::Builder::new().name("alertd-writer".into()).spawn(move || writer.run(&queued));
         let thread = spawned.map_err(|source| OpenError::Io { path: shared.directory.clone(), source })?;
-        let readers = Semaphore::new(READERS);
-        Ok((Self(Arc::new(Inner { shared, jobs, readers, thread: Mutex::new(Some(thread)), durability })), fed))
+        let store = format!("the store in {}", shared.directory.display());
+        let intake = Intake { store, take_within: DEADLINE, answer_within: DEADLINE };
+        let (readers, thread) = (Semaphore::new(READERS), Mutex::new(Some(thread)));
+        Ok((Self(Arc::new(Inner { shared, jobs, intake, readers, thread, durability })), fed))
     }
 
     /// Changes how much is kept, from the next step of retention on.
     pub(crate) fn set_retention(&self, retention: Retention) {
-        // A full queue is a moment of high load; the value is small, so waiting for room is no risk.
-        let _ = self.0.jobs.send(Job::Retention(retention));
+        *self.0.shared.retention.lock() = retention;
     }
 
-    pub(super) async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
-        let (answer, answered) = oneshot::channel();
-        self.0.jobs.try_send(Job::Append(group, answer)).map_err(|refused| {
-            AppendError::Unavailable(match refused {
-                queue::TrySendError::Full(_) => "too many publishes wait for the disk: try again".into(),
-                queue::TrySendError::Disconnected(_) => "alertd is stopping: try again".into(),
-            })
-        })?;
-        match tokio::time::timeout(DEADLINE, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(AppendError::Unavailable(format!("alertd is stopping: {OUTCOME_UNKNOWN}"))),
-            Err(_) => Err(AppendError::Unavailable(format!(
-                "the disk did not take it within {} s: {OUTCOME_UNKNOWN}",
-                DEADLINE.as_secs()
-            ))),
-        }
+    pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
+        self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
     }
 
     async fn view<T: Send + 'static>(
         &self,
         look: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let stopping = || ReadError("alertd is stopping".into());
-        let _permit = self.0.readers.acquire().await.map_err(|_| stopping())?;
+    ) -> Result<T, Unavailable> {
+        let _permit = self.0.readers.acquire().await.map_err(|_| Unavailable::stopping())?;
         let Some(database) = self.0.shared.database() else {
-            return Err(ReadError(self.0.shared.trouble().unwrap_or_else(|| stopping().0)));
+            return Err(self.0.shared.trouble().unwrap_or_else(Unavailable::stopping));
         };
-        let looked = tokio::task::spawn_blocking(move || look(&View::new(&database)?)).await.map_err(|_| stopping())?;
-        looked.map_err(|e| ReadError(format!("the store in {} cannot be read: {e}", self.0.shared.directory.display())))
+        let looked = tokio::task::spawn_blocking(move || look(&View::new(&database)?)).await;
+        looked.map_err(|_| Unavailable::stopping())?.map_err(|error| {
+            let detail = format!("{} cannot be read: {error}", self.0.intake.store);
+            Unavailable::new(Cause::StoreFailing, detail)
+        })
     }
 
     pub(super) async fn seek(
@@ -183,20 +176,20 @@ impl Embedded {
         filter: &Filter,
         until: Id,
         latest_after_ms: u64,
-    ) -> Result<Seek, ReadError> {
+    ) -> Result<Seek, Unavailable> {
         let (start, filter) = (start.clone(), filter.clone());
         self.view(move |view| view.seek(&start, &filter, until, latest_after_ms)).await
     }
 
-    pub(super) async fn read(&self, range: Range) -> Result<Page, ReadError> {
+    pub(super) async fn read(&self, range: Range) -> Result<Page, Unavailable> {
         self.view(move |view| view.read(&range, false)).await
     }
 
-    pub(super) async fn read_back(&self, range: Range) -> Result<Page, ReadError> {
+    pub(super) async fn read_back(&self, range: Range) -> Result<Page, Unavailable> {
         self.view(move |view| view.read(&range, true)).await
     }
 
-    pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, ReadError> {
+    pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, Unavailable> {
         self.view(move |view| view.topics(&runs, most)).await
     }
 
@@ -231,7 +224,7 @@ impl Embedded {
         self.0.shared.commits.read()
     }
 
-    pub(super) fn health(&self) -> Result<(), String> {
+    pub(super) fn health(&self) -> Result<(), Unavailable> {
         self.0.shared.trouble().map_or(Ok(()), Err)
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::codec::State;
@@ -17,12 +17,12 @@ use super::retain::advance;
 use super::tables::{self, StoreError};
 use super::{Durability, Settings, Shared};
 use crate::alert::Id;
-use crate::engine::{AppendError, Clock, Feed, Publish, Retention, Stored};
+use crate::engine::intake::{Gathered, Group, Job, WriteLimits};
+use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
-/// Alerts and bytes of one commit; a group that began within them is taken whole.
-const BATCH: usize = 1024;
-const BATCH_BYTES: usize = 4 << 20;
+/// What one commit takes.
+const COMMIT: WriteLimits = WriteLimits { alerts: 1024, bytes: 4 << 20 };
 /// The longest silence between two looks at what time does: retention, a broken store, durability `none`.
 const TICK: Duration = Duration::from_secs(1);
 /// Removals of one step without publishes, and the least within a commit.
@@ -32,25 +32,10 @@ const AHEAD: u64 = 10_000;
 /// A held-back clock is worth a warning from here on, milliseconds.
 const HELD_BACK: u64 = 3_600_000;
 
-/// The outcome of a group: its alerts with their ids, or why there are none.
-pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
-/// Alerts that are stored together or not at all, and who waits for them.
-type Group = (Vec<Publish>, oneshot::Sender<Outcome>);
-
-/// What the writer is asked to do.
-pub(super) enum Job {
-    /// Store all of these, or none.
-    Append(Vec<Publish>, oneshot::Sender<Outcome>),
-    Retention(Retention),
-    Wake,
-    Close,
-}
-
 /// The writer's own state.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     durability: Durability,
-    retention: Retention,
     clock: Clock,
     feed: mpsc::Sender<Feed>,
     reserve: Reserve,
@@ -74,7 +59,6 @@ impl Writer {
         let mut writer = Self {
             shared,
             durability: settings.durability,
-            retention: settings.retention,
             clock: settings.clock,
             feed,
             reserve,
@@ -93,31 +77,15 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut groups: Vec<Group> = Vec::new();
         loop {
-            let mut next = match jobs.recv_timeout(TICK.saturating_sub(self.looked.elapsed())) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Job::Close),
+            let first = match jobs.recv_timeout(TICK.saturating_sub(self.looked.elapsed())) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => Job::Wake,
+                Err(RecvTimeoutError::Disconnected) => Job::Close,
             };
-            let (mut alerts, mut bytes, mut closing) = (0, 0, false);
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Append(group, answer) => {
-                        alerts += group.len();
-                        bytes += group.iter().map(|publish| publish.draft.size()).sum::<usize>();
-                        groups.push((group, answer));
-                    }
-                    Job::Retention(retention) => self.retention = retention,
-                    Job::Wake => {}
-                    Job::Close => closing = true,
-                }
-                if alerts < BATCH && bytes < BATCH_BYTES && !closing {
-                    next = jobs.try_recv().ok();
-                }
-            }
-            if !groups.is_empty() {
-                self.store(&mut groups, alerts);
+            let gathered = Gathered::gather(first, COMMIT, || jobs.try_recv().ok());
+            if !gathered.groups.is_empty() {
+                self.store(gathered.groups, gathered.alerts);
             }
             if self.looked.elapsed() >= TICK {
                 self.tick();
@@ -126,16 +94,16 @@ impl Writer {
             if marker != 0 {
                 let _ = self.feed.blocking_send(Feed::Marker(marker));
             }
-            if closing {
+            if gathered.is_closing {
                 return self.close();
             }
         }
     }
 
-    fn store(&mut self, groups: &mut Vec<Group>, alerts: usize) {
+    fn store(&mut self, groups: Vec<Group>, alerts: usize) {
         if let Some(trouble) = self.shared.trouble() {
-            for (_, answer) in groups.drain(..) {
-                let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
+            for group in groups {
+                group.answer(Err(AppendError::NotStored(trouble.clone())));
             }
             return;
         }
@@ -143,15 +111,15 @@ impl Writer {
         let base = self.base;
         let limit = STEP.max(2 * alerts);
         let done = self.commit(limit, |batch| {
-            groups.iter().map(|(group, _)| batch.append_all(group, base, now_ms)).collect::<Result<Vec<_>, _>>()
+            groups.iter().map(|group| batch.append_all(&group.alerts, base, now_ms)).collect::<Result<Vec<_>, _>>()
         });
         match done {
             Ok(outcomes) => {
                 let fresh = outcomes.iter().flatten().flatten().filter(|stored| !stored.repeated);
                 let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
                 self.shared.set_head(self.state.head);
-                for ((_, answer), outcome) in groups.drain(..).zip(outcomes) {
-                    let _ = answer.send(outcome);
+                for (group, outcome) in groups.into_iter().zip(outcomes) {
+                    group.answer(outcome);
                 }
                 if !records.is_empty() {
                     let _ = self.feed.blocking_send(Feed::Alerts(records));
@@ -159,9 +127,9 @@ impl Writer {
             }
             Err(error) => {
                 self.fail(&error);
-                let trouble = self.shared.trouble().unwrap_or_default();
-                for (_, answer) in groups.drain(..) {
-                    let _ = answer.send(Err(AppendError::Unavailable(trouble.clone())));
+                let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
+                for group in groups {
+                    group.answer(Err(AppendError::Unknown(trouble.clone())));
                 }
             }
         }
@@ -178,7 +146,7 @@ impl Writer {
         let mut transaction = database.begin_write()?;
         let mut batch = Batch::new(&transaction, self.state.clone())?;
         let done = work(&mut batch)?;
-        batch.retain(&self.retention, limit)?;
+        batch.retain(&self.shared.retention.lock(), limit)?;
         batch.forget_keys(limit)?;
         let flush = match self.durability {
             _ if self.closing => {
@@ -236,10 +204,11 @@ impl Writer {
 
     /// Whether retention has something to do; looked up without a write.
     fn is_due(&self) -> bool {
-        if self.retention.is_exceeded(&self.state) {
+        let retention = *self.shared.retention.lock();
+        if retention.is_exceeded(&self.state) {
             return true;
         }
-        let horizon = self.retention.horizon(&self.state);
+        let horizon = retention.horizon(&self.state);
         if horizon == 0 {
             return false;
         }
@@ -272,7 +241,8 @@ impl Writer {
         } else {
             tracing::error!(message_id = %Event::StoreUnavailable, "{trouble}");
         }
-        self.shared.set_trouble(Some(trouble));
+        let cause = if is_full { Cause::StoreFull } else { Cause::StoreFailing };
+        self.shared.set_trouble(Some(Unavailable::new(cause, trouble)));
     }
 
     /// Opens the store if it is closed, lets retention make room, and takes publishes again once the reserve is held.
@@ -306,7 +276,7 @@ impl Writer {
                 self.fail(&error);
             }
         }
-        self.shared.set_trouble(Some("alertd is stopping: try again".into()));
+        self.shared.set_trouble(Some(Unavailable::stopping()));
         self.shared.set_database(None);
     }
 }

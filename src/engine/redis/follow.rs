@@ -18,7 +18,7 @@ use super::codec::{self, News, Ticked};
 use super::keys::KeysHeard;
 use super::{Shared, jittered, script};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
-use crate::engine::{Feed, Range};
+use crate::engine::{Cause, Feed, Range, Unavailable};
 use crate::log::Event;
 
 /// Between two looks.
@@ -69,15 +69,17 @@ impl Follower {
                     self.follow(session, &mut markers).await
                 }
                 Ok(Err(reason)) => reason,
-                Err(_) => self.shared.late(),
+                Err(_) => self.shared.timed_out(),
             };
             self.shared.state(|state| state.connection = None);
             if self.shared.stopping.load(Ordering::Acquire) {
                 return;
             }
-            self.shared.set_trouble(Some(format!(
-                "{reason}: publishing is refused and streams wait until it is back; check the server, the network and [engine.redis]"
-            )));
+            let detail = format!(
+                "{}: publishing is refused and streams wait until it is back; check the server, the network and [engine.redis]",
+                reason.detail
+            );
+            self.shared.set_trouble(Some(Unavailable { detail, ..reason }));
             let waiting = tokio::time::sleep(jittered(pause));
             pause = PAUSES.1.min(pause * 2);
             tokio::pin!(waiting);
@@ -91,9 +93,9 @@ impl Follower {
         }
     }
 
-    async fn connect(&mut self) -> Result<Session, String> {
-        let (live, pushes) = self.shared.link.subscribe().await.map_err(|error| error.to_string())?;
-        let mut data = self.shared.link.connect().await.map_err(|error| error.to_string())?;
+    async fn connect(&mut self) -> Result<Session, Unavailable> {
+        let (live, pushes) = self.shared.link.subscribe().await?;
+        let mut data = self.shared.link.connect().await?;
         let notes = caution::of(&mut data, (self.shared.local)()).await;
         if notes != self.notes {
             for note in &notes {
@@ -108,7 +110,7 @@ impl Follower {
     }
 
     /// Follows until something is wrong; returns what.
-    async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> String {
+    async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
         if let Err(reason) = self.look(&mut session.data).await {
             return reason;
         }
@@ -118,7 +120,7 @@ impl Follower {
         loop {
             let look = tokio::select! {
                 push = session.pushes.recv() => match push {
-                    None => return format!("{} closed the subscription", shared.link.topology()),
+                    None => return self.closed(),
                     // Too much at once: the log has it.
                     Some(None) => true,
                     Some(Some(push)) => match self.news(push).await {
@@ -138,24 +140,25 @@ impl Follower {
                 }
             };
             if shared.stopping.load(Ordering::Acquire) {
-                return "alertd is stopping".into();
+                return Unavailable::stopping();
             }
             if look {
                 if let Err(reason) = self.look(&mut session.data).await {
                     return reason;
                 }
                 if self.probe.saturating_sub(self.probed) > PROBES {
-                    return format!("the subscription to {} has gone silent", shared.link.topology());
+                    let detail = format!("the subscription to {} has gone silent", shared.link.topology());
+                    return Unavailable::new(Cause::TimedOut, detail);
                 }
             }
         }
     }
 
     /// Takes what came on the channel; true where the log must be looked at instead.
-    async fn news(&mut self, push: PushInfo) -> Result<bool, String> {
+    async fn news(&mut self, push: PushInfo) -> Result<bool, Unavailable> {
         match push.kind {
             PushKind::Message => {}
-            PushKind::Disconnection => return Err(format!("{} closed the subscription", self.shared.link.topology())),
+            PushKind::Disconnection => return Err(self.closed()),
             _ => return Ok(false),
         }
         let Some(Value::BulkString(payload)) = push.data.get(1) else { return Ok(true) };
@@ -177,8 +180,12 @@ impl Follower {
         }
     }
 
+    fn closed(&self) -> Unavailable {
+        Unavailable::new(Cause::NotReached, format!("{} closed the subscription", self.shared.link.topology()))
+    }
+
     /// Compares this node with the log, and tells what it found.
-    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), String> {
+    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
         let trouble = self.room(data).await?;
         let keys = self.compare(data).await?;
         self.shared.state(|state| state.connection = Some(data.clone()));
@@ -189,25 +196,29 @@ impl Follower {
     }
 
     /// What is wrong where Redis has no memory for another alert. The tick does not notice: its writes are let through.
-    async fn room(&self, data: &mut MultiplexedConnection) -> Result<Option<String>, String> {
+    async fn room(&self, data: &mut MultiplexedConnection) -> Result<Option<Unavailable>, Unavailable> {
         let mut write = redis::cmd("HSET");
         write.arg(self.shared.link.key("state")).arg("room").arg(&self.shared.node);
         match write.query_async::<()>(data).await {
             Ok(()) => Ok(None),
-            Err(error) if error.code() == Some("OOM") => Ok(Some(format!(
-                "{} has no memory for another alert, and publishing is refused: raise its maxmemory, or keep less in [alerts]",
-                self.shared.link.topology()
-            ))),
-            Err(error) => Err(self.shared.failed(error)),
+            Err(error) if error.code() == Some("OOM") => {
+                let detail = format!(
+                    "{} has no memory for another alert, and publishing is refused: raise its maxmemory, or keep less in [alerts]",
+                    self.shared.link.topology()
+                );
+                Ok(Some(Unavailable::new(Cause::StoreFull, detail)))
+            }
+            Err(error) => Err(self.shared.failed(&error)),
         }
     }
 
     /// Compares this node with the log, and takes up what it lacks. Returns what it heard of the keys.
-    async fn compare(&mut self, data: &mut MultiplexedConnection) -> Result<KeysHeard, String> {
+    async fn compare(&mut self, data: &mut MultiplexedConnection) -> Result<KeysHeard, Unavailable> {
         let shared = Arc::clone(&self.shared);
         let elapsed = self.ticked.elapsed();
         self.ticked = Instant::now();
-        let new_epoch = random_epoch().ok_or("the system gives no random numbers")?;
+        let new_epoch = random_epoch()
+            .ok_or_else(|| Unavailable::new(Cause::StoreFailing, "the operating system gives no random numbers"))?;
         let tick = script::Tick {
             epoch: self.epoch.as_deref().unwrap_or_default(),
             seen: self.at,
@@ -219,8 +230,8 @@ impl Follower {
             retention: &shared.retention(),
         };
         let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
-        let answer = answer.map_err(|error| shared.failed(error))?;
-        let ticked = Ticked::parse(&answer).ok_or("Redis answered something unknown")?;
+        let answer = answer.map_err(|error| shared.failed(&error))?;
+        let ticked = Ticked::parse(&answer).ok_or_else(|| shared.damaged())?;
         shared.heard_time(ticked.server_ms);
         let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
@@ -245,13 +256,13 @@ impl Follower {
         Ok(keys)
     }
 
-    async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), String> {
+    async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
         let shared = Arc::clone(&self.shared);
         while self.at < until {
             let filter = Filter::new([Pattern::All], Level::Info);
             let range = Range { filter, after: self.at, until, limit: PAGE.0, bytes: PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, false).run(data).await;
-            let answer = answer.map_err(|error| shared.failed(error))?;
+            let answer = answer.map_err(|error| shared.failed(&error))?;
             let page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
             self.deliver(page.records).await;
             self.at = self.at.max(page.next.unwrap_or(until));

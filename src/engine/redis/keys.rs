@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Redis, codec, script};
-use crate::engine::ReadError;
+use crate::engine::Unavailable;
 
 /// What is heard of the keys each second, while all is well.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +43,10 @@ impl Redis {
     ///
     /// # Errors
     /// Where the server is away.
-    pub(crate) async fn load_keys(&self) -> Result<Keys, ReadError> {
+    pub(crate) async fn load_keys(&self) -> Result<Keys, Unavailable> {
         let shared = &self.0.shared;
         let answer = self.look(script::load_keys(&shared.link, shared.time_argument())).await?;
-        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
+        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.damaged())?;
         let damage = (saved != by_id.len()).then(|| {
             let (topology, link, here) = (shared.link.topology(), &shared.link, by_id.len());
             format!(
@@ -69,7 +69,7 @@ impl Redis {
         floor: u64,
         put: &[(String, String)],
         gone: &[String],
-    ) -> Result<Option<u64>, ReadError> {
+    ) -> Result<Option<u64>, Unavailable> {
         let shared = &self.0.shared;
         let call = script::save_keys(&shared.link, shared.time_argument(), expected, floor, put, gone);
         let answer = self.look(call).await?;

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::{Settings, Tls};
+use crate::engine::{Cause, Unavailable};
 
 /// For a connection to be made.
 const CONNECT: Duration = Duration::from_millis(700);
@@ -78,6 +79,12 @@ pub(super) enum LinkError {
     /// It did not answer.
     #[error("Redis at {0} did not answer in time")]
     Late(String),
+}
+
+impl From<LinkError> for Unavailable {
+    fn from(error: LinkError) -> Self {
+        Self::new(Cause::NotReached, error.to_string())
+    }
 }
 
 /// Makes connections.

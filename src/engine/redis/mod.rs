@@ -27,11 +27,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{AppendError, Clock, Feed, OUTCOME_UNKNOWN, Page, Publish, Range, ReadError, Retention, Seek, Stored};
+use super::intake::{Intake, Job, Outcome};
+use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailable};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
@@ -39,7 +40,7 @@ use follow::Follower;
 use link::Link;
 pub(crate) use link::Topology;
 use shared::{Shared, State};
-use writer::{Job, Waiting, Writer};
+use writer::Writer;
 
 /// Publishes that wait for the writer at the most; beyond that they are refused at once.
 const QUEUE: usize = 4096;
@@ -48,9 +49,9 @@ const FEED: usize = 256;
 /// Reads at the same time.
 const READERS: usize = 8;
 /// How long a publish may take in all; then its answer is "unavailable".
-const PATIENCE: Duration = Duration::from_millis(950);
+const ANSWER_WITHIN: Duration = Duration::from_millis(950);
 /// How long Redis may still take it up: what comes later is refused there, so that it does not surface after that answer.
-const DEADLINE: Duration = Duration::from_millis(800);
+const TAKE_WITHIN: Duration = Duration::from_millis(800);
 
 /// When a publish is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub(crate) struct Redis(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
+    intake: Intake,
     readers: Semaphore,
 }
 
@@ -109,7 +111,9 @@ impl Redis {
     #[must_use]
     pub(crate) fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
         let link = Link::new(&settings);
-        let trouble = Some(format!("{} was not reached yet", link.topology()));
+        let store = link.topology().to_string();
+        let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} was not reached yet")));
+        let intake = Intake { store, take_within: TAKE_WITHIN, answer_within: ANSWER_WITHIN };
         let shared = Arc::new(Shared {
             link,
             durability: settings.durability,
@@ -131,7 +135,7 @@ impl Redis {
         let (markers, marked) = watch::channel(0);
         tokio::spawn(Writer::new(Arc::clone(&shared), markers).run(queued));
         tokio::spawn(Follower::new(Arc::clone(&shared), feed).run(marked));
-        (Self(Arc::new(Inner { shared, jobs, readers: Semaphore::new(READERS) })), fed)
+        (Self(Arc::new(Inner { shared, jobs, intake, readers: Semaphore::new(READERS) })), fed)
     }
 
     /// The clock of the server, which counts for all nodes alike; before it was heard, this node's.
@@ -148,47 +152,29 @@ impl Redis {
         *self.0.shared.retention.lock() = retention;
     }
 
-    pub(super) async fn append_all(&self, batch: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
-        let begun = Instant::now();
-        let (answer, answered) = oneshot::channel();
-        let job = Job::Append(Waiting { batch, deadline: begun + DEADLINE, answer });
-        self.0.jobs.try_send(job).map_err(|refused| {
-            AppendError::Unavailable(match refused {
-                mpsc::error::TrySendError::Full(_) => "too many publishes wait for Redis: try again".into(),
-                mpsc::error::TrySendError::Closed(_) => "alertd is stopping: try again".into(),
-            })
-        })?;
-        match tokio::time::timeout_at(begun + PATIENCE, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(AppendError::Unavailable(format!("alertd is stopping: {OUTCOME_UNKNOWN}"))),
-            Err(_) => {
-                let late = self.0.shared.late();
-                Err(AppendError::Unavailable(format!("{late}: {OUTCOME_UNKNOWN}")))
-            }
-        }
+    pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
+        self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
     }
 
     /// Runs a script beside those that store.
-    async fn look(&self, arguments: script::Arguments) -> Result<Vec<Vec<u8>>, ReadError> {
+    async fn look(&self, arguments: script::Arguments) -> Result<Vec<Vec<u8>>, Unavailable> {
         self.with_connection(async move |connection| arguments.run(connection).await).await
     }
 
-    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, ReadError> {
+    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
         self.with_connection(async |connection| command.query_async(connection).await).await
     }
 
     async fn with_connection<T>(
         &self,
         ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
-    ) -> Result<T, ReadError> {
+    ) -> Result<T, Unavailable> {
         let shared = &self.0.shared;
-        let _permit = self.0.readers.acquire().await.map_err(|_| ReadError("alertd is stopping".into()))?;
+        let _permit = self.0.readers.acquire().await.map_err(|_| Unavailable::stopping())?;
         let Some(mut connection) = shared.state(|state| state.connection.clone()) else {
-            let trouble = shared.state(|state| state.trouble.clone());
-            return Err(ReadError(trouble.unwrap_or_else(|| format!("{} is away", shared.link.topology()))));
+            return Err(shared.trouble());
         };
-        let asked = ask(&mut connection).await;
-        asked.map_err(|error| ReadError(format!("{} did not answer: {error}", shared.link.topology())))
+        ask(&mut connection).await.map_err(|error| shared.failed(&error))
     }
 
     pub(super) async fn seek(
@@ -197,20 +183,20 @@ impl Redis {
         filter: &Filter,
         until: Id,
         latest_after_ms: u64,
-    ) -> Result<Seek, ReadError> {
+    ) -> Result<Seek, Unavailable> {
         let shared = &self.0.shared;
         let since = (*start == Start::Latest).then_some(latest_after_ms);
         let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
         let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
         let answer = self.look(arguments).await?;
-        let found = codec::Found::parse(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
+        let found = codec::Found::parse(&answer).ok_or_else(|| shared.damaged())?;
         Ok(Seek::new(start, until, found.known, found.latest))
     }
 
-    pub(super) async fn read(&self, range: Range, backward: bool) -> Result<Page, ReadError> {
+    pub(super) async fn read(&self, range: Range, backward: bool) -> Result<Page, Unavailable> {
         let shared = &self.0.shared;
         let answer = self.look(script::read(&shared.link, shared.time_argument(), &range, backward)).await?;
-        let mut page = codec::page(&answer).ok_or_else(|| ReadError(shared.damaged()))?;
+        let mut page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
         if backward {
             page.records.reverse();
         }
@@ -260,7 +246,7 @@ impl Redis {
         self.0.shared.commits.read()
     }
 
-    pub(super) fn health(&self) -> Result<(), String> {
+    pub(super) fn health(&self) -> Result<(), Unavailable> {
         self.0.shared.state(|state| state.trouble.clone()).map_or(Ok(()), Err)
     }
 
@@ -281,16 +267,16 @@ impl Redis {
     pub(super) async fn close(&self) {
         self.0.shared.stopping.store(true, Ordering::Release);
         self.0.shared.kick.notify_one();
-        let (done, is_done) = oneshot::channel();
-        if self.0.jobs.send(Job::Close(done)).await.is_ok() {
-            let _ = tokio::time::timeout(2 * PATIENCE, is_done).await;
+        if self.0.jobs.send(Job::Close).await.is_ok() {
+            // The writer drops its end of the queue when it is done.
+            let _ = tokio::time::timeout(2 * ANSWER_WITHIN, self.0.jobs.closed()).await;
         }
         if let Some(mut connection) = self.0.shared.state(|state| state.connection.take()) {
             let mut leave = redis::cmd("HDEL");
             leave.arg(self.0.shared.link.key("nodes")).arg(&self.0.shared.node);
-            let _ = tokio::time::timeout(PATIENCE, leave.exec_async(&mut connection)).await;
+            let _ = tokio::time::timeout(ANSWER_WITHIN, leave.exec_async(&mut connection)).await;
         }
-        self.0.shared.set_trouble(Some("alertd is stopping: try again".into()));
+        self.0.shared.set_trouble(Some(Unavailable::stopping()));
     }
 }
 

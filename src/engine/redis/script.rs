@@ -75,25 +75,20 @@ impl Arguments {
     }
 }
 
-/// A group of alerts and the time on the server's clock after which it is refused.
-pub(super) struct Group<'a> {
-    pub(super) deadline_ms: u64,
-    pub(super) batch: &'a [Publish],
-}
-
+/// `groups` are alerts with the time on the server's clock after which they are refused.
 pub(super) fn store(
     link: &Link,
     time: String,
     epoch: &str,
     announce: bool,
     retention: &Retention,
-    groups: &[Group<'_>],
+    groups: &[(u64, &[Publish])],
 ) -> Arguments {
     let mut call = Arguments::new(&STORE, link, time).arg(epoch).arg(u8::from(announce)).retention(retention);
     call = call.arg(groups.len());
-    for group in groups {
-        call = call.arg(group.deadline_ms).arg(group.batch.len());
-        for publish in group.batch {
+    for (deadline_ms, alerts) in groups {
+        call = call.arg(*deadline_ms).arg(alerts.len());
+        for publish in *alerts {
             call.keys.push(link.key(&format!("t:{}", publish.draft.topic())));
             let (key, fingerprint) = match &publish.idempotency {
                 Some(key) if key.state.is_some() => (hex(&key.hash()), format!("={}", hex(&publish.fingerprint()))),

@@ -14,7 +14,7 @@ use super::Durability;
 use super::keys::KeysHeard;
 use super::link::Link;
 use crate::alert::Id;
-use crate::engine::{Clock, Retention};
+use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
 use crate::log::Event;
 
@@ -49,9 +49,9 @@ pub(super) struct State {
     /// The newest id that this node has seen, be it by answer or by announcement.
     pub(super) head: Id,
     /// Why publishing would fail, if it would.
-    pub(super) trouble: Option<String>,
+    pub(super) trouble: Option<Unavailable>,
     /// What the log was told of it last, and when.
-    pub(super) said: Option<(String, Instant)>,
+    pub(super) said: Option<(Unavailable, Instant)>,
     /// For readers; none while the server is away.
     pub(super) connection: Option<MultiplexedConnection>,
     /// What its settings can lose.
@@ -65,19 +65,35 @@ impl Shared {
         look(&mut self.state.lock())
     }
 
-    /// In words: it took too long.
-    pub(super) fn late(&self) -> String {
-        format!("{} did not answer in time", self.link.topology())
+    /// Why the log cannot be read or written now.
+    pub(super) fn trouble(&self) -> Unavailable {
+        let trouble = self.state(|state| state.trouble.clone());
+        let away = || Unavailable::new(Cause::NotReached, format!("{} cannot be reached", self.link.topology()));
+        trouble.unwrap_or_else(away)
     }
 
-    /// In words: it refused, or the way to it is broken.
-    pub(super) fn failed(&self, error: redis::RedisError) -> String {
-        format!("{}: {error}", self.link.topology())
+    /// The server did not answer in time.
+    pub(super) fn timed_out(&self) -> Unavailable {
+        Unavailable::new(Cause::TimedOut, format!("{} did not answer in time", self.link.topology()))
     }
 
-    /// In words: an entry is not as the scripts write them.
-    pub(super) fn damaged(&self) -> String {
-        format!("{} holds an entry that alertd did not write", self.link.topology())
+    /// The server refused, or the connection broke.
+    pub(super) fn failed(&self, error: &redis::RedisError) -> Unavailable {
+        let cause = match error.code() {
+            Some("OOM") => Cause::StoreFull,
+            Some("READONLY") => Cause::ReadOnly,
+            Some("NOREPLICAS") => Cause::NotSafe,
+            Some(_) => Cause::StoreFailing,
+            None if error.is_timeout() => Cause::TimedOut,
+            None => Cause::NotReached,
+        };
+        Unavailable::new(cause, format!("{}: {error}", self.link.topology()))
+    }
+
+    /// The server holds something that is not as the scripts write it.
+    pub(super) fn damaged(&self) -> Unavailable {
+        let detail = format!("{} holds an entry that alertd did not write", self.link.topology());
+        Unavailable::new(Cause::Damaged, detail)
     }
 
     pub(super) fn retention(&self) -> Retention {
@@ -108,7 +124,7 @@ impl Shared {
 
     /// Notes why publishing would fail, or that it would not. A trouble that lasts is said again when it is another one, but
     /// not with every try.
-    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+    pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) {
         let is_news = self.state(|state| {
             let was_away = state.trouble.is_some();
             state.trouble.clone_from(&trouble);
@@ -116,7 +132,7 @@ impl Shared {
                 state.said = None;
                 return was_away;
             };
-            let is_known = |(said, at): &(String, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
+            let is_known = |(said, at): &(Unavailable, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
             let is_news = !state.said.as_ref().is_some_and(is_known);
             if is_news {
                 state.said = Some((trouble.clone(), Instant::now()));
@@ -124,7 +140,7 @@ impl Shared {
             is_news
         });
         match trouble {
-            Some(trouble) if is_news => tracing::error!(message_id = %Event::EngineAway, "{trouble}"),
+            Some(trouble) if is_news => tracing::error!(message_id = %Event::EngineAway, "{}", trouble.detail),
             None if is_news => tracing::info!(message_id = %Event::EngineBack, "{} takes alerts", self.link.topology()),
             _ => {}
         }

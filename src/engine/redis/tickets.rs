@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use super::{Redis, script};
-use crate::engine::ReadError;
+use crate::engine::Unavailable;
 
 impl Redis {
     /// Keeps a ticket for so long.
     ///
     /// # Errors
     /// Where the server is away.
-    pub(crate) async fn keep_ticket(&self, hash: &[u8; 32], key_id: &str, lifetime: Duration) -> Result<(), ReadError> {
+    pub(crate) async fn keep_ticket(
+        &self,
+        hash: &[u8; 32],
+        key_id: &str,
+        lifetime: Duration,
+    ) -> Result<(), Unavailable> {
         let mut keep = redis::cmd("SET");
         keep.arg(self.ticket(hash)).arg(key_id).arg("PX").arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
         self.ask::<()>(&keep).await
@@ -20,7 +25,7 @@ impl Redis {
     ///
     /// # Errors
     /// Where the server is away; the ticket may be used up then.
-    pub(crate) async fn take_ticket(&self, hash: &[u8; 32]) -> Result<Option<String>, ReadError> {
+    pub(crate) async fn take_ticket(&self, hash: &[u8; 32]) -> Result<Option<String>, Unavailable> {
         let mut take = redis::cmd("GETDEL");
         take.arg(self.ticket(hash));
         self.ask(&take).await

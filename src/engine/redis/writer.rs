@@ -8,44 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::script::{self, Group, Unsettled};
-use super::{Durability, PATIENCE, Shared, codec};
+use super::script::{self, Unsettled};
+use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN, codec};
 use crate::alert::Id;
-use crate::engine::{AppendError, OUTCOME_UNKNOWN, Publish, Stored};
+use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
+use crate::engine::{AppendError, Cause, Idempotency, Stored, Unavailable};
 
-/// Alerts and bytes of one call: Redis does nothing else meanwhile.
-const BATCH: usize = 128;
-const BATCH_BYTES: usize = 1 << 20;
+/// What one call stores: Redis serves nobody else meanwhile.
+const CALL: WriteLimits = WriteLimits { alerts: 128, bytes: 1 << 20 };
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A connection that was not used for so long is asked whether it is alive, and has as long to answer.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// What the writer is asked to do.
-pub(super) enum Job {
-    /// Store all of these, or none.
-    Append(Waiting),
-    /// Pass on the marker.
-    Wake,
-    /// Finish, and say so.
-    Close(oneshot::Sender<()>),
-}
-
-/// A group of alerts whose publisher waits.
-pub(super) struct Waiting {
-    pub(super) batch: Vec<Publish>,
-    /// What Redis has not taken up by then it refuses.
-    pub(super) deadline: Instant,
-    pub(super) answer: oneshot::Sender<Outcome>,
-}
-
-/// The outcome of a group: its alerts with their ids, or why there are none.
-type Outcome = Result<Vec<Stored>, AppendError>;
-
-/// A publish that finds its connection dead is one whose outcome is unknown, so that is to be known before.
+/// Used to detect a dead connection before a publish is written to it: afterwards the outcome of the publish is unknown.
 struct Connection {
     redis: MultiplexedConnection,
     is_closed: Arc<AtomicBool>,
@@ -57,7 +36,7 @@ pub(super) struct Writer {
     markers: watch::Sender<u64>,
     connection: Option<Connection>,
     /// Why the last try to connect failed, and when the next one is due.
-    refused: Option<(String, Instant)>,
+    refused: Option<(Unavailable, Instant)>,
 }
 
 impl Writer {
@@ -67,88 +46,67 @@ impl Writer {
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.recv().await {
-            let (mut waiting, mut closing, mut next) = (Vec::new(), None, Some(first));
-            let (mut alerts, mut bytes) = (0, 0);
-            while let Some(job) = next {
-                match job {
-                    Job::Append(group) => {
-                        alerts += group.batch.len();
-                        bytes += group.batch.iter().map(|publish| publish.draft.size()).sum::<usize>();
-                        waiting.push(group);
-                    }
-                    Job::Wake => self.keep_alive().await,
-                    Job::Close(done) => {
-                        closing = Some(done);
-                        break;
-                    }
-                }
-                next = if alerts < BATCH && bytes < BATCH_BYTES { jobs.try_recv().ok() } else { None };
+            let gathered = Gathered::gather(first, CALL, || jobs.try_recv().ok());
+            if gathered.is_woken {
+                self.keep_alive().await;
             }
-            if !waiting.is_empty() {
-                self.store(waiting).await;
+            if !gathered.groups.is_empty() {
+                self.store(gathered.groups).await;
             }
             let marker = self.shared.marker.swap(0, Ordering::AcqRel);
             if marker != 0 {
                 self.markers.send_replace(marker);
             }
-            if let Some(done) = closing {
-                let _ = done.send(());
+            if gathered.is_closing {
                 return;
             }
         }
     }
 
-    async fn store(&mut self, waiting: Vec<Waiting>) {
+    async fn store(&mut self, groups: Vec<Group>) {
         let began = Instant::now();
-        let stored = self.attempt(&waiting).await;
-        match stored {
+        match self.attempt(&groups).await {
             Ok(outcomes) => {
                 self.shared.commits.observe(began.elapsed(), 1);
-                for (waiting, outcome) in waiting.into_iter().zip(outcomes) {
-                    let _ = waiting.answer.send(outcome);
+                for (group, outcome) in groups.into_iter().zip(outcomes) {
+                    group.answer(outcome);
                 }
             }
             Err(reason) => {
                 self.connection = None;
-                let reason = format!("{reason}: {OUTCOME_UNKNOWN}");
-                for waiting in waiting {
-                    let _ = waiting.answer.send(Err(AppendError::Unavailable(reason.clone())));
+                for group in groups {
+                    group.answer(Err(AppendError::Unknown(reason.clone())));
                 }
             }
         }
     }
 
-    /// Stores what waits; an error means that nothing is known of any of it.
-    async fn attempt(&mut self, waiting: &[Waiting]) -> Result<Vec<Outcome>, String> {
+    /// Stores the groups; an error means that the outcome of all of them is unknown.
+    async fn attempt(&mut self, groups: &[Group]) -> Result<Vec<Outcome>, Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let late = || shared.late();
-        let until = waiting.iter().map(|waiting| waiting.deadline).max().unwrap_or_else(Instant::now);
+        let timed_out = || shared.timed_out();
+        let until = groups.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
         let mut known = shared.epoch.subscribe();
         loop {
-            let met = timeout_at(until, known.wait_for(Option::is_some)).await;
-            let epoch = match met.map(|met| met.map(|epoch| epoch.clone())) {
+            let synced = timeout_at(until, known.wait_for(Option::is_some)).await;
+            let epoch = match synced.map(|epoch| epoch.map(|epoch| epoch.clone())) {
                 Ok(Ok(epoch)) => epoch.unwrap_or_default(),
-                _ => return Err(shared.state(|state| state.trouble.clone()).unwrap_or_else(late)),
+                _ => return Err(shared.trouble()),
             };
-            let groups: Vec<_> = waiting
-                .iter()
-                .map(|waiting| Group { deadline_ms: shared.server_ms(waiting.deadline), batch: &waiting.batch })
-                .collect();
-            let announce = shared.durability == Durability::Primary;
-            let call =
-                script::store(&shared.link, shared.time_argument(), &epoch, announce, &shared.retention(), &groups);
+            let call = self.call_to_store(&epoch, groups);
             let connection = self.connect(until).await?;
-            let called = timeout_at(until + (PATIENCE - super::DEADLINE) / 2, call.run(connection)).await;
-            let answer = called.map_err(|_| late())?.map_err(|error| shared.failed(error))?;
+            let called = timeout_at(until + (ANSWER_WITHIN - TAKE_WITHIN) / 2, call.run(connection)).await;
+            let answer = called.map_err(|_| timed_out())?.map_err(|error| shared.failed(&error))?;
             if answer.first().is_some_and(|word| word == b"epoch") {
-                // The log was emptied or replaced; the follower finds out what that means.
+                // The log was emptied or replaced; the follower finds out which.
                 shared.kick.notify_one();
-                timeout_at(until, known.changed()).await.map_err(|_| late())?.map_err(|_| late())?;
+                timeout_at(until, known.changed()).await.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
                 continue;
             }
-            let (head, mut outcomes) = self.outcomes(waiting, &answer).ok_or("Redis answered something unknown")?;
+            let (head, mut outcomes) = self.outcomes(groups, &answer).ok_or_else(|| shared.damaged())?;
             if let Durability::Replicas(replicas) = shared.durability {
-                self.settle(&epoch, replicas, until, head, waiting, &mut outcomes).await?;
+                let settlement = Settlement { epoch: &epoch, replicas, until, head };
+                self.settle(&settlement, groups, &mut outcomes).await?;
             }
             if outcomes.iter().any(Result::is_ok) {
                 shared.saw(newest(&outcomes));
@@ -157,7 +115,15 @@ impl Writer {
         }
     }
 
-    /// Lets an idle connection show that it is alive: one that is dropped on the way there is not closed, but silent.
+    fn call_to_store(&self, epoch: &str, groups: &[Group]) -> script::Arguments {
+        let shared = &self.shared;
+        let groups: Vec<_> =
+            groups.iter().map(|group| (shared.server_ms(group.deadline), group.alerts.as_slice())).collect();
+        let announce = shared.durability == Durability::Primary;
+        script::store(&shared.link, shared.time_argument(), epoch, announce, &shared.retention(), &groups)
+    }
+
+    /// Checks an idle connection: one that was cut on the way is not closed, only silent.
     async fn keep_alive(&mut self) {
         let Some(connection) = self.connection.as_mut().filter(|connection| connection.used.elapsed() > IDLE) else {
             return;
@@ -170,7 +136,7 @@ impl Writer {
         }
     }
 
-    async fn connect(&mut self, until: Instant) -> Result<&mut MultiplexedConnection, String> {
+    async fn connect(&mut self, until: Instant) -> Result<&mut MultiplexedConnection, Unavailable> {
         self.connection.take_if(|connection| connection.is_closed.load(Ordering::Acquire));
         if self.connection.is_none() {
             if let Some((reason, due)) = &self.refused
@@ -179,8 +145,8 @@ impl Writer {
                 return Err(reason.clone());
             }
             let connected = timeout_at(until, self.shared.link.connect_watched()).await;
-            let connected = connected.map_err(|_| self.shared.late());
-            match connected.and_then(|connected| connected.map_err(|error| error.to_string())) {
+            let connected = connected.map_err(|_| self.shared.timed_out());
+            match connected.and_then(|connected| connected.map_err(Unavailable::from)) {
                 Ok((redis, is_closed)) => {
                     self.refused = None;
                     self.connection = Some(Connection { redis, is_closed, used: Instant::now() });
@@ -191,63 +157,56 @@ impl Writer {
                 }
             }
         }
-        let connection = self.connection.as_mut().ok_or("Redis is away")?;
+        let connection = self.connection.as_mut().ok_or_else(|| self.shared.trouble())?;
         connection.used = Instant::now();
         Ok(&mut connection.redis)
     }
 
     /// Reads the answer of `store.lua`.
-    fn outcomes(&self, waiting: &[Waiting], answer: &[Vec<u8>]) -> Option<(Id, Vec<Outcome>)> {
+    fn outcomes(&self, groups: &[Group], answer: &[Vec<u8>]) -> Option<(Id, Vec<Outcome>)> {
         let mut fields = answer.iter().skip(1).map(Vec::as_slice);
         self.shared.heard_time(codec::number(fields.next()?)?);
         let head = codec::id(fields.next()?)?;
-        let mut outcomes = Vec::with_capacity(waiting.len());
-        for waiting in waiting {
+        let mut outcomes = Vec::with_capacity(groups.len());
+        for group in groups {
             outcomes.push(match fields.next()? {
                 b"ok" => {
-                    let stored = waiting.batch.iter().map(|publish| {
+                    let stored = group.alerts.iter().map(|publish| {
                         let (id, ms) = (codec::id(fields.next()?)?, codec::number(fields.next()?)?);
                         Some(Stored { record: publish.draft.record(id, ms), repeated: fields.next()? == b"1" })
                     });
                     Ok(stored.collect::<Option<Vec<_>>>()?)
                 }
                 b"conflict" => Err(AppendError::Conflict),
-                _ => Err(AppendError::Unavailable(format!(
-                    "{} took too long, and did not store it: try again",
-                    self.shared.link.topology()
-                ))),
+                _ => Err(AppendError::NotStored(self.shared.timed_out())),
             });
         }
         Some((head, outcomes))
     }
 
-    /// Waits for the replicas, then shows what they have, or takes it out again.
+    /// Waits for the replicas, then makes visible what enough of them have, and removes the rest.
     async fn settle(
         &mut self,
-        epoch: &str,
-        replicas: u32,
-        until: Instant,
-        head: Id,
-        waiting: &[Waiting],
+        settlement: &Settlement<'_>,
+        groups: &[Group],
         outcomes: &mut [Outcome],
-    ) -> Result<(), String> {
+    ) -> Result<(), Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let failed = |error| shared.failed(error);
-        let stored: Vec<Unsettled> = waiting
+        let failed = |error| shared.failed(&error);
+        let &Settlement { epoch, replicas, until, head } = settlement;
+        let stored: Vec<Unsettled> = groups
             .iter()
             .zip(outcomes.iter())
-            .filter_map(|(waiting, outcome)| Some(waiting.batch.iter().zip(outcome.as_ref().ok()?)))
+            .filter_map(|(group, outcome)| Some(group.alerts.iter().zip(outcome.as_ref().ok()?)))
             .flatten()
-            .map(|(publish, stored)| {
-                (stored.record.id, publish.idempotency.as_ref().map(crate::engine::Idempotency::hash))
-            })
+            .map(|(publish, stored)| (stored.record.id, publish.idempotency.as_ref().map(Idempotency::hash)))
             .collect();
         if stored.is_empty() {
             return Ok(());
         }
-        let patience = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut wait = redis::cmd("WAIT");
-        wait.arg(replicas).arg(u64::try_from(patience.as_millis()).unwrap_or(1));
+        wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
         let connection = self.connect(until).await?;
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
         let call = script::settle(&shared.link, shared.time_argument(), epoch, confirmed >= replicas, head, &stored);
@@ -256,13 +215,24 @@ impl Writer {
         for outcome in outcomes {
             let is_missing = |stored: &Stored| !visible.contains(&stored.record.id);
             if outcome.as_ref().is_ok_and(|stored| stored.iter().any(is_missing)) {
-                *outcome = Err(AppendError::Unavailable(format!(
-                    "{confirmed} of {replicas} replicas confirmed the alert (engine.durability), so it was taken back: try again, and look after the replicas"
-                )));
+                let detail = format!(
+                    "{confirmed} of {replicas} replicas of {} confirmed an alert (engine.durability), so it was removed again: look after the replicas",
+                    shared.link.topology()
+                );
+                *outcome = Err(AppendError::NotStored(Unavailable::new(Cause::NotSafe, detail)));
             }
         }
         Ok(())
     }
+}
+
+/// What was stored under `replicas:N` and waits for them.
+struct Settlement<'a> {
+    epoch: &'a str,
+    replicas: u32,
+    until: Instant,
+    /// The newest id that was stored.
+    head: Id,
 }
 
 fn newest(outcomes: &[Outcome]) -> Id {

@@ -1,0 +1,211 @@
+//! How publishes get into an engine: the deadlines, the queue's refusals in one wording, and what one write takes.
+//!
+//! Both engines use it. The engine's handle submits a group and waits for its outcome; the engine's writer gathers the
+//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own: a channel
+//! of `std` for a thread, of tokio for a task. Always: a group is stored whole or not at all, and a publisher that waits
+//! gets an outcome within [`Intake::answer_within`].
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::{AppendError, Cause, Publish, Stored, Unavailable};
+
+/// The alerts of a group with their ids, or why there are none.
+pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
+
+/// What a writer is asked to do.
+pub(super) enum Job {
+    Append(Group),
+    /// Look at what else is due, such as the watchdog's marker.
+    Wake,
+    /// Store what came before this, then end.
+    Close,
+}
+
+/// Alerts that are stored together or not at all, and the publisher that waits for them.
+pub(super) struct Group {
+    pub(super) alerts: Vec<Publish>,
+    /// The store must not take the group after this: its publisher is about to hear that the outcome is unknown.
+    pub(super) deadline: Instant,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl Group {
+    /// A publisher that has given up is not an error.
+    pub(super) fn answer(self, outcome: Outcome) {
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// Why a queue did not take a job.
+pub(super) enum Refused {
+    Full,
+    /// The writer has ended.
+    Closed,
+}
+
+impl<T> From<std::sync::mpsc::TrySendError<T>> for Refused {
+    fn from(error: std::sync::mpsc::TrySendError<T>) -> Self {
+        match error {
+            std::sync::mpsc::TrySendError::Full(_) => Self::Full,
+            std::sync::mpsc::TrySendError::Disconnected(_) => Self::Closed,
+        }
+    }
+}
+
+impl<T> From<tokio::sync::mpsc::error::TrySendError<T>> for Refused {
+    fn from(error: tokio::sync::mpsc::error::TrySendError<T>) -> Self {
+        match error {
+            tokio::sync::mpsc::error::TrySendError::Full(_) => Self::Full,
+            tokio::sync::mpsc::error::TrySendError::Closed(_) => Self::Closed,
+        }
+    }
+}
+
+/// The publishers' side of the queue.
+pub(super) struct Intake {
+    /// The store in the operator's words, such as `Redis at db1:6379`.
+    pub(super) store: String,
+    /// How long the store may take a group.
+    pub(super) take_within: Duration,
+    /// How long a publisher waits; longer than `take_within` where the store enforces that.
+    pub(super) answer_within: Duration,
+}
+
+impl Intake {
+    /// Puts a group into the queue with `send`, which must not wait, and waits for its outcome.
+    pub(super) async fn submit<E: Into<Refused>>(
+        &self,
+        alerts: Vec<Publish>,
+        send: impl FnOnce(Job) -> Result<(), E>,
+    ) -> Outcome {
+        let begun = Instant::now();
+        let (answer, answered) = oneshot::channel();
+        let group = Group { alerts, deadline: begun + self.take_within, answer };
+        send(Job::Append(group)).map_err(|refused| {
+            AppendError::NotStored(match refused.into() {
+                Refused::Full => {
+                    let detail = format!("more publishes are waiting for {} than the queue holds", self.store);
+                    Unavailable::new(Cause::QueueFull, detail)
+                }
+                Refused::Closed => Unavailable::stopping(),
+            })
+        })?;
+        match timeout_at(begun + self.answer_within, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(AppendError::Unknown(Unavailable::stopping())),
+            Err(_) => {
+                let detail = format!("{} did not answer within {:?}", self.store, self.answer_within);
+                Err(AppendError::Unknown(Unavailable::new(Cause::TimedOut, detail)))
+            }
+        }
+    }
+}
+
+/// How much one write takes; a group that begins within the limits is taken whole.
+#[derive(Clone, Copy)]
+pub(super) struct WriteLimits {
+    pub(super) alerts: usize,
+    pub(super) bytes: usize,
+}
+
+/// What a writer took off its queue at once.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) groups: Vec<Group>,
+    /// Alerts of all groups.
+    pub(super) alerts: usize,
+    pub(super) is_woken: bool,
+    /// Nothing behind the request to close is taken.
+    pub(super) is_closing: bool,
+}
+
+impl Gathered {
+    /// Takes `first` and then what `next` has waiting, up to the limits.
+    pub(super) fn gather(first: Job, limits: WriteLimits, mut next: impl FnMut() -> Option<Job>) -> Self {
+        let (mut gathered, mut bytes) = (Self::default(), 0);
+        let mut job = Some(first);
+        while let Some(taken) = job {
+            match taken {
+                Job::Append(group) => {
+                    gathered.alerts += group.alerts.len();
+                    bytes += group.alerts.iter().map(|publish| publish.draft.size()).sum::<usize>();
+                    gathered.groups.push(group);
+                }
+                Job::Wake => gathered.is_woken = true,
+                Job::Close => {
+                    gathered.is_closing = true;
+                    break;
+                }
+            }
+            let has_room = gathered.alerts < limits.alerts && bytes < limits.bytes;
+            job = if has_room { next() } else { None };
+        }
+        gathered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+    use crate::alert::{Draft, Level};
+
+    fn publish() -> Publish {
+        let draft = Draft::from_text(Some("t".parse().unwrap()), b"m", Level::Info).unwrap();
+        Publish { draft, idempotency: None }
+    }
+
+    fn intake(within: Duration) -> Intake {
+        Intake { store: "the store in /secret".into(), take_within: within, answer_within: within }
+    }
+
+    #[tokio::test]
+    async fn each_refusal_says_whether_something_may_be_stored() {
+        let (send, queue) = sync_channel(1);
+        let late = intake(Duration::ZERO).submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        assert!(matches!(&late, AppendError::Unknown(reason) if reason.cause == Cause::TimedOut), "{late}");
+        assert!(late.unavailable().unwrap().detail.contains("/secret") && !late.to_string().contains("/secret"));
+        let intake = intake(Duration::from_secs(60));
+        let full = intake.submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        assert!(matches!(&full, AppendError::NotStored(reason) if reason.cause == Cause::QueueFull), "{full}");
+        let group = queue.recv().unwrap();
+        let waiting = intake.submit(vec![publish()], |job| send.try_send(job));
+        let (outcome, ()) = tokio::join!(waiting, async {
+            drop(group);
+            drop(queue);
+        });
+        let ended = outcome.unwrap_err();
+        assert!(matches!(&ended, AppendError::Unknown(reason) if reason.cause == Cause::Stopping), "{ended}");
+        let closed = intake.submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        assert!(matches!(&closed, AppendError::NotStored(reason) if reason.cause == Cause::Stopping), "{closed}");
+    }
+
+    fn queue_of(sizes: &[usize]) -> Receiver<Job> {
+        let (send, queue) = sync_channel(sizes.len() + 1);
+        for size in sizes {
+            let alerts = vec![publish(); *size];
+            let group = Group { alerts, deadline: Instant::now(), answer: oneshot::channel().0 };
+            send.try_send(Job::Append(group)).unwrap_or_else(|_| panic!("full"));
+        }
+        send.try_send(Job::Close).unwrap_or_else(|_| panic!("full"));
+        queue
+    }
+
+    #[test]
+    fn a_write_takes_whole_groups_up_to_its_limits() {
+        let queue = queue_of(&[2, 5, 1]);
+        let limits = WriteLimits { alerts: 4, bytes: usize::MAX };
+        let gather = || Gathered::gather(queue.recv().unwrap(), limits, || queue.try_recv().ok());
+        let first = gather();
+        assert_eq!((first.groups.len(), first.alerts, first.is_closing), (2, 7, false));
+        let second = gather();
+        assert_eq!((second.groups.len(), second.alerts, second.is_closing), (1, 1, true));
+        let queue = queue_of(&[1, 1]);
+        let limits = WriteLimits { alerts: 4, bytes: 1 };
+        assert_eq!(Gathered::gather(queue.recv().unwrap(), limits, || queue.try_recv().ok()).alerts, 1);
+    }
+}
