@@ -113,14 +113,14 @@ fn compact(metadata: &RawValue) -> String {
         _ => value.get().to_owned(),
     };
     let members: Vec<String> =
-        members.into_iter().map(|(own, held)| format!("{}={}", name(own), value(held))).collect();
+        members.into_iter().map(|(own, buffer)| format!("{}={}", name(own), value(buffer))).collect();
     members.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::output::tests::{Kept, shown};
+    use crate::ctl::output::tests::{Captured, shown};
 
     fn alert(topic: &str, level: &str, message: &str, metadata: &str) -> Alert {
         Alert {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn on_a_terminal_lines_are_wrapped_and_none_can_pass_for_an_alert() {
-        let output = shown(Kept::default(), || (64, 24), false);
+        let output = shown(Captured::default(), || (64, 24), false);
         let fake = "disk is full on the database host\n2026-11-23 17:33:10  info   ops";
         let row = Rows::default().row(&alert("ops.db", "error", fake, r#"{"host":"db1"}"#), &output);
         let lines: Vec<&str> = row.lines().collect();
@@ -166,7 +166,7 @@ mod tests {
         assert!(lines[0].ends_with("error  ops.db    disk is full on the"), "{row}");
         assert!(lines[1..].iter().all(|line| line.starts_with(&" ".repeat(38)) && columns(line) <= 64), "{row}");
         assert!(lines[3].ends_with("ops  host=db1"), "{row}");
-        let narrow = shown(Kept::default(), || (40, 24), false);
+        let narrow = shown(Captured::default(), || (40, 24), false);
         let row = Rows::default().row(&alert("ops.db", "error", "disk is full", "{}"), &narrow);
         assert!(row.ends_with("ops.db  \n    disk is full"), "{row:?}");
         let many = format!(r#"{{"k":"{}"}}"#, "words ".repeat(100));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn colours_are_those_of_the_level() {
-        let output = shown(Kept::default(), || (100, 24), true);
+        let output = shown(Captured::default(), || (100, 24), true);
         for (level, colour) in [("info", "32"), ("warn", "33"), ("error", "1;31"), ("panic", "1;31")] {
             let row = Rows::default().row(&alert("a", level, "m", "{}"), &output);
             assert!(row.contains(&format!("\x1b[{colour}m{level:5}\x1b[0m")), "{row:?}");

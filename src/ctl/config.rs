@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use hyper::Method;
 
-use super::args::{Config, Where};
-use super::client::{Ask, Client, Trouble};
+use super::args::{Config, DaemonOptions};
+use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::settings;
 use crate::api::Reloaded;
 
 /// A reload reads certificates and keys as well, from disks that may be slow.
-const RELOAD: Duration = Duration::from_secs(60);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Checks or shows the configuration, without a daemon.
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all errors.
-pub(crate) async fn run(command: &Config, at: &Where, output: &mut Output) -> Result<(), Failure> {
-    let resolved = settings::load(at)?;
+pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut Output) -> Result<(), Failure> {
+    let resolved = settings::load(daemon)?;
     for warning in &resolved.warnings {
         note(warning);
     }
@@ -45,13 +45,13 @@ pub(crate) async fn run(command: &Config, at: &Where, output: &mut Output) -> Re
 /// # Errors
 /// [`Failure::Configuration`] where the new configuration was refused.
 pub(crate) async fn reload(client: &Client) -> Result<(), Failure> {
-    let reloaded: Reloaded = match client.ask(Ask::new(Method::POST, "/reload").patience(RELOAD)).await {
-        Ok(answer) => answer.json().await?,
-        Err(Trouble::Refused { status: 422, detail, .. }) => {
+    let reloaded: Reloaded = match client.send(Request::new(Method::POST, "/reload").timeout(RELOAD_TIMEOUT)).await {
+        Ok(response) => response.json().await?,
+        Err(ClientError::Refused { status: 422, detail, .. }) => {
             let remedy = "the running configuration stays in force; correct it and reload again";
             return Err(Failure::Configuration(format!("the new configuration is refused: {detail}\n{remedy}")));
         }
-        Err(trouble) => return Err(trouble.into()),
+        Err(error) => return Err(error.into()),
     };
     for warning in &reloaded.warnings {
         note(warning);

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::alert::{Alert, Rows};
 use super::args;
-use super::client::{Ask, Client, target};
+use super::client::{Client, Request, target};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
@@ -14,9 +14,9 @@ use crate::alert::Id;
 use crate::api::History;
 
 /// What one page holds at the most.
-const PAGE: u32 = 1000;
+const MAX_PAGE: u32 = 1000;
 /// How many there are where nobody says.
-const DEFAULT: u32 = 100;
+const DEFAULT_COUNT: u32 = 100;
 
 /// Prints them, oldest first.
 ///
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: args::History, client: &Client, output: &mut Outpu
     let rows = (!args.json).then(Rows::default);
     match args.since {
         Some(since) => pages.forward(since, args.count, rows, output).await,
-        None => pages.newest(args.count.unwrap_or(DEFAULT), rows, output).await,
+        None => pages.newest(args.count.unwrap_or(DEFAULT_COUNT), rows, output).await,
     }
 }
 
@@ -38,11 +38,12 @@ struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    async fn page(&self, place: Option<(&'static str, String)>, limit: u32) -> Result<History, Failure> {
-        let limit = ("limit", limit.min(PAGE).to_string());
-        let query: Vec<_> = self.query.iter().cloned().chain(place).chain([limit]).collect();
-        let answer = self.client.ask(Ask::get(target("/alerts", &query)).header(ACCEPT, "application/json")).await?;
-        let page: History = answer.json().await?;
+    async fn page(&self, from: Option<(&'static str, String)>, limit: u32) -> Result<History, Failure> {
+        let limit = ("limit", limit.min(MAX_PAGE).to_string());
+        let query: Vec<_> = self.query.iter().cloned().chain(from).chain([limit]).collect();
+        let response =
+            self.client.send(Request::get(target("/alerts", &query)).header(ACCEPT, "application/json")).await?;
+        let page: History = response.json().await?;
         if let Some(gap) = &page.gap {
             note(&missing(gap));
         }
@@ -60,7 +61,7 @@ impl Pages<'_> {
         let (mut since, mut left) = (since, count);
         let mut progress = Progress::begin(count.map(u64::from), output.is_seen());
         loop {
-            let page = self.page(Some(("since", since)), left.unwrap_or(PAGE)).await?;
+            let page = self.page(Some(("since", since)), left.unwrap_or(MAX_PAGE)).await?;
             for alert in &page.alerts {
                 print(alert, &mut rows, output).await?;
             }
@@ -77,15 +78,15 @@ impl Pages<'_> {
 
     /// The newest, which have to be collected from their end.
     async fn newest(&self, count: u32, mut rows: Option<Rows>, output: &mut Output) -> Result<(), Failure> {
-        let (mut pages, mut left, mut place) = (Vec::new(), count, None);
+        let (mut pages, mut left, mut from) = (Vec::new(), count, None);
         let mut progress = Progress::begin(Some(count.into()), false);
         loop {
-            let page = self.page(place, left).await?;
+            let page = self.page(from, left).await?;
             saw(&mut progress, &page);
             left = left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX));
             pages.push(page.alerts);
             match page.next {
-                Some(next) if left > 0 => place = Some(("before", next.to_string())),
+                Some(next) if left > 0 => from = Some(("before", next.to_string())),
                 _ => break,
             }
         }
@@ -98,13 +99,12 @@ impl Pages<'_> {
 }
 
 fn saw(progress: &mut Progress, page: &History) {
-    /// All of an alert that is of interest here.
     #[derive(serde::Deserialize)]
-    struct Place {
+    struct WithId {
         id: Id,
     }
-    let last = page.alerts.last().and_then(|alert| serde_json::from_str::<Place>(alert.get()).ok());
-    if let Some(Place { id }) = last {
+    let last = page.alerts.last().and_then(|alert| serde_json::from_str::<WithId>(alert.get()).ok());
+    if let Some(WithId { id }) = last {
         progress.saw(page.alerts.len() as u64, id);
     }
 }
@@ -119,20 +119,20 @@ async fn print(alert: &RawValue, rows: &mut Option<Rows>, output: &mut Output) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::output::tests::Kept;
+    use crate::ctl::output::tests::Captured;
     use crate::ctl::testing::{Reply, Server};
     use clap::Parser;
 
     async fn history(line: &[&str], server: &Server) -> Result<Vec<String>, Failure> {
         let line = ["alertctl", "history", "--json"].into_iter().chain(line.iter().copied());
         let args::Command::History(args) = args::Ctl::try_parse_from(line).unwrap().command else { panic!() };
-        let kept = Kept::default();
-        let mut output = Output::to(kept.clone());
+        let captured = Captured::default();
+        let mut output = Output::to(captured.clone());
         run(args, &Client::new(server.address(), None), &mut output).await?;
         output.flush().await?;
         let id =
             |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
-        Ok(kept.text().lines().map(id).collect())
+        Ok(captured.text().lines().map(id).collect())
     }
 
     fn page(ids: &[u64], next: Option<u64>) -> Reply {

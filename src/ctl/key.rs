@@ -1,6 +1,7 @@
 //! `alertctl key`: the secret alone on standard output, everything else for people.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -13,7 +14,7 @@ use super::text::{escaped, local, table};
 use crate::api::{CreatedKey, KeyInfo, NewKey};
 
 /// A file of keys has at most so many bytes; the daemon takes no more.
-const MAX_FILE: u64 = 16 << 20;
+const MAX_IMPORT_FILE: u64 = 16 << 20;
 
 /// Does it, at whichever place the keys are.
 ///
@@ -27,12 +28,12 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match command {
         Key::Add { user, scopes, topics, expires, label } => {
-            let expires_in = expires.map(|time| time.as_secs());
+            let expires_in = expires.map(whole_seconds);
             let created = store.add(NewKey { user, scopes, topics, label, expires_in }).await?;
             show(&created, output).await
         }
         Key::Rotate { id, overlap } => {
-            let created = store.rotate(&id, overlap.as_secs()).await?;
+            let created = store.rotate(&id, whole_seconds(overlap)).await?;
             show(&created, output).await?;
             match &created.old_expires_at {
                 Some(time) => note(&format!("the key {id} goes on working until {}", local(time))),
@@ -53,6 +54,11 @@ pub(crate) async fn run(
             Ok(())
         }
     }
+}
+
+/// Rounded up: a key must not end before the time that was asked for.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 async fn show(created: &CreatedKey, output: &mut Output) -> Result<(), Failure> {
@@ -116,13 +122,13 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
     let mut bytes = Vec::new();
     let read = async {
         if file == Path::new("-") {
-            input.take(MAX_FILE + 1).read_to_end(&mut bytes).await
+            input.take(MAX_IMPORT_FILE + 1).read_to_end(&mut bytes).await
         } else {
-            tokio::fs::File::open(file).await?.take(MAX_FILE + 1).read_to_end(&mut bytes).await
+            tokio::fs::File::open(file).await?.take(MAX_IMPORT_FILE + 1).read_to_end(&mut bytes).await
         }
     };
     read.await.map_err(|e| Failure::Failed(format!("cannot read {}: {e}; check its name and mode", file.display())))?;
-    if bytes.len() as u64 > MAX_FILE {
+    if bytes.len() as u64 > MAX_IMPORT_FILE {
         return Err(Failure::Failed(format!("{} has over 16 MiB; it is no file of keys", file.display())));
     }
     Ok(bytes.into())
@@ -132,23 +138,26 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
 mod tests {
     use super::*;
     use crate::ctl::args::{Command, Ctl};
-    use crate::ctl::output::tests::Kept;
-    use crate::keyring::{Keyring, Settings};
+    use crate::ctl::client::Client;
+    use crate::ctl::client::address::Address;
+    use crate::ctl::output::tests::Captured;
+    use crate::keyring::Settings;
     use clap::Parser;
 
     fn store(dir: &Path) -> Store {
         let settings = Settings { directory: dir.join("keys"), iterations: 1000, workers: 1 };
-        Store::File(Keyring::open(&settings).unwrap())
+        let client = Client::new(Address::Socket(dir.join("no-daemon.sock")), None);
+        Store::new(client, Some(Box::new(move || Ok(settings.clone()))))
     }
 
     async fn key(line: &[&str], store: &Store, input: &[u8]) -> Result<String, Failure> {
         let line = ["alertctl", "key"].into_iter().chain(line.iter().copied());
         let Command::Key(command) = Ctl::try_parse_from(line).unwrap().command else { panic!() };
-        let kept = Kept::default();
-        let mut output = Output::to(kept.clone());
+        let captured = Captured::default();
+        let mut output = Output::to(captured.clone());
         run(command, store, input, &mut output).await?;
         output.flush().await?;
-        Ok(kept.text())
+        Ok(captured.text())
     }
 
     #[tokio::test]

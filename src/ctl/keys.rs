@@ -1,115 +1,88 @@
-//! The keys, wherever they can be reached: at the daemon, or in their file while no daemon runs.
+//! Operations on keys, at the daemon or, if no daemon runs, in the file of keys.
+//!
+//! Each operation is one request. Only if there is no socket, or nobody listens on it, is the file opened instead: the
+//! request cannot have reached a daemon then, and the lock of the file keeps a starting daemon out.
 
 use bytes::Bytes;
 use hyper::Method;
 use serde::Serialize;
 
-use super::client::{Ask, Client, Trouble, encoded};
+use super::client::{Client, ClientError, Request, encoded};
 use super::exit::Failure;
 use super::output::note;
 use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, Rotate};
 use crate::keyring::{Imported, Keyring, KeyringError, Settings};
 
-/// One way to the keys.
-pub(crate) enum Store {
-    /// Through the daemon.
-    Daemon(Client),
-    /// In the file, whose lock is ours.
-    File(Keyring),
+/// Finds the settings of the file of keys. Only called if it is needed.
+pub(crate) type FindSettings = Box<dyn Fn() -> Result<Settings, Failure> + Send + Sync>;
+
+/// The keys of one daemon.
+pub(crate) struct Store {
+    client: Client,
+    file: Option<FindSettings>,
 }
 
 impl Store {
-    /// Finds out which way is open. The file, which `settings` finds, is touched only where no daemon runs, and that is
-    /// said. Without `settings` it is never touched.
-    ///
-    /// # Errors
-    /// [`Failure::Unavailable`] where there is no daemon and somebody else holds the file, or as the daemon has it.
-    pub(crate) async fn reach(
-        client: Client,
-        settings: Option<impl FnOnce() -> Result<Settings, Failure>>,
-    ) -> Result<Self, Failure> {
-        match (client.ask(Ask::get("/livez")).await, settings) {
-            (Err(trouble), Some(settings)) if trouble.is_absent() => open(&trouble, &settings()?).map(Self::File),
-            // Whatever else is wrong is told by the request itself.
-            _ => Ok(Self::Daemon(client)),
-        }
+    /// Without `file`, the keys are only reachable through the daemon.
+    #[must_use]
+    pub(crate) const fn new(client: Client, file: Option<FindSettings>) -> Self {
+        Self { client, file }
     }
 
-    /// All keys.
-    ///
-    /// # Errors
-    /// As the daemon or the keyring has it.
     pub(crate) async fn list(&self) -> Result<Vec<KeyInfo>, Failure> {
-        match self {
-            Self::Daemon(client) => Ok(client.ask(Ask::get("/keys")).await?.json::<Keys>().await?.keys),
-            Self::File(keyring) => keyring.list().map_err(refused),
-        }
+        let daemon = async { Ok(self.client.send(Request::get("/keys")).await?.json::<Keys>().await?.keys) };
+        self.either(daemon, Keyring::list).await
     }
 
-    /// Makes a key.
-    ///
-    /// # Errors
-    /// As the daemon or the keyring has it.
     pub(crate) async fn add(&self, new: NewKey) -> Result<CreatedKey, Failure> {
-        match self {
-            Self::Daemon(client) => Ok(client.ask(json(Method::POST, "/keys", &new)?).await?.json().await?),
-            Self::File(keyring) => keyring.add(new, now_ms()).map_err(refused),
-        }
+        let request = json(Method::POST, "/keys", &new)?;
+        let daemon = async { self.client.send(request).await?.json().await };
+        self.either(daemon, |keyring| keyring.add(new, now_ms())).await
     }
 
-    /// Ends a key, or all of a user, and returns which.
-    ///
-    /// # Errors
-    /// As the daemon or the keyring has it.
+    /// Revokes a key, or all keys of a user, and returns them.
     pub(crate) async fn revoke(&self, id_or_user: &str) -> Result<Vec<KeyInfo>, Failure> {
-        match self {
-            Self::Daemon(client) => {
-                let ask = Ask::new(Method::DELETE, format!("/keys/{}", encoded(id_or_user)));
-                Ok(client.ask(ask).await?.json::<Keys>().await?.keys)
-            }
-            Self::File(keyring) => keyring.revoke(id_or_user, now_ms()).map_err(refused),
-        }
+        let request = Request::new(Method::DELETE, format!("/keys/{}", encoded(id_or_user)));
+        let daemon = async { Ok(self.client.send(request).await?.json::<Keys>().await?.keys) };
+        self.either(daemon, |keyring| keyring.revoke(id_or_user, now_ms())).await
     }
 
-    /// Makes a key like this one, which goes on working for `overlap` seconds.
-    ///
-    /// # Errors
-    /// As the daemon or the keyring has it.
+    /// Makes a copy of a key with a new secret; the old key keeps working for `overlap` seconds.
     pub(crate) async fn rotate(&self, id: &str, overlap: u64) -> Result<CreatedKey, Failure> {
-        let wish = Rotate { overlap: Some(overlap) };
-        match self {
-            Self::Daemon(client) => {
-                let path = format!("/keys/{}/rotate", encoded(id));
-                Ok(client.ask(json(Method::POST, &path, &wish)?).await?.json().await?)
-            }
-            Self::File(keyring) => keyring.rotate(id, wish.overlap, now_ms()).map_err(refused),
-        }
+        let body = Rotate { overlap: Some(overlap) };
+        let request = json(Method::POST, &format!("/keys/{}/rotate", encoded(id)), &body)?;
+        let daemon = async { self.client.send(request).await?.json().await };
+        self.either(daemon, |keyring| keyring.rotate(id, body.overlap, now_ms())).await
     }
 
-    /// Takes over the keys of the service before.
-    ///
-    /// # Errors
-    /// As the daemon or the keyring has it.
+    /// Imports the file of keys of the former alert service.
     pub(crate) async fn import(&self, file: Bytes) -> Result<Imported, Failure> {
-        match self {
-            Self::Daemon(client) => {
-                let ask = Ask::new(Method::POST, "/keys/import").body("application/json", file);
-                Ok(client.ask(ask).await?.json().await?)
-            }
-            Self::File(keyring) => keyring.import(&file, now_ms()).map_err(refused),
+        let request = Request::new(Method::POST, "/keys/import").body("application/json", file.clone());
+        let daemon = async { self.client.send(request).await?.json().await };
+        self.either(daemon, |keyring| keyring.import(&file, now_ms())).await
+    }
+
+    async fn either<T>(
+        &self,
+        daemon: impl Future<Output = Result<T, ClientError>>,
+        in_file: impl FnOnce(&Keyring) -> Result<T, KeyringError>,
+    ) -> Result<T, Failure> {
+        match (daemon.await, &self.file) {
+            (Err(error), Some(settings)) if error.is_absent() => in_file(&open(&error, &settings()?)?).map_err(refused),
+            (done, _) => Ok(done?),
         }
     }
 }
 
-fn open(trouble: &Trouble, settings: &Settings) -> Result<Keyring, Failure> {
+fn open(error: &ClientError, settings: &Settings) -> Result<Keyring, Failure> {
     let shown = settings.directory.display();
     let keyring = Keyring::open(settings).map_err(|e| match e {
         KeyringError::Locked(_) => Failure::Unavailable(format!(
-            "{trouble}, and another process holds the keys in {shown}; wait for it, or name the daemon's socket with --socket"
+            "{error}, and another process holds the keys in {shown}; wait for it, or name the daemon's socket with --socket"
         )),
         other => refused(other),
     })?;
-    note(&format!("no daemon runs ({trouble}): working on the keys in {shown} directly"));
+    note(&format!("no daemon runs ({error}): working on the keys in {shown} directly"));
     Ok(keyring)
 }
 
@@ -125,9 +98,9 @@ fn refused(error: KeyringError) -> Failure {
     }
 }
 
-fn json(method: Method, path: &str, body: &impl Serialize) -> Result<Ask, Failure> {
+fn json(method: Method, path: &str, body: &impl Serialize) -> Result<Request, Failure> {
     let text = serde_json::to_string(body).map_err(|e| Failure::Failed(format!("cannot write the request: {e}")))?;
-    Ok(Ask::new(method, path).body("application/json", text))
+    Ok(Request::new(method, path).body("application/json", text))
 }
 
 /// The edge at which time comes in.
@@ -146,37 +119,41 @@ mod tests {
         Settings { directory: directory.join("keys"), iterations: 1000, workers: 1 }
     }
 
-    async fn reach(address: Address, directory: Option<&Path>) -> Result<Store, Failure> {
-        Store::reach(Client::new(address, None), directory.map(|directory| || Ok(settings(directory)))).await
+    fn store(address: Address, directory: Option<&Path>) -> Store {
+        let directory = directory.map(Path::to_owned);
+        let file = directory.map(|directory| Box::new(move || Ok(settings(&directory))) as FindSettings);
+        Store::new(Client::new(address, None), file)
     }
 
     #[tokio::test]
-    async fn the_file_is_touched_only_where_no_daemon_runs() {
+    async fn the_file_is_opened_only_if_no_daemon_runs() {
         let dir = tempfile::tempdir().unwrap();
-        let nowhere = Address::Socket(dir.path().join("control.sock"));
+        for reply in [Reply::json(200, r#"{"keys":[]}"#), Reply::problem(503, "stuck"), Reply::Close] {
+            let server = Server::always(reply).await;
+            let _ = store(server.address(), Some(dir.path())).list().await;
+            assert_eq!(server.requests().len(), 1);
+            assert!(!dir.path().join("keys").exists());
+        }
+        let missing = Address::Socket(dir.path().join("control.sock"));
         let stale = Address::Socket(dir.path().join("stale.sock"));
         drop(std::os::unix::net::UnixListener::bind(dir.path().join("stale.sock")).unwrap());
-        for address in [nowhere.clone(), stale] {
-            assert!(matches!(reach(address, Some(dir.path())).await, Ok(Store::File(_))));
-        }
-        let store = reach(nowhere, None).await.unwrap();
-        assert_eq!(store.list().await.unwrap_err().code(), 69);
-        for reply in [Reply::whole(200, "text/plain", "alive"), Reply::problem(503, "stuck"), Reply::Close] {
-            let server = Server::always(reply).await;
-            assert!(matches!(reach(server.address(), Some(dir.path())).await, Ok(Store::Daemon(_))));
+        assert_eq!(store(missing.clone(), None).list().await.unwrap_err().code(), 69);
+        assert!(!dir.path().join("keys").exists());
+        for address in [missing, stale] {
+            assert!(store(address, Some(dir.path())).list().await.unwrap().is_empty());
         }
     }
 
     #[tokio::test]
-    async fn a_store_that_somebody_holds_is_unavailable() {
+    async fn a_file_locked_by_another_process_is_unavailable() {
         let dir = tempfile::tempdir().unwrap();
-        let _held = Keyring::open(&settings(dir.path())).unwrap();
-        let failure = reach(Address::Socket(dir.path().join("none")), Some(dir.path())).await.err().unwrap();
+        let _locked = Keyring::open(&settings(dir.path())).unwrap();
+        let failure = store(Address::Socket(dir.path().join("none")), Some(dir.path())).list().await.unwrap_err();
         assert!(failure.code() == 69 && failure.to_string().contains("holds the keys"), "{failure}");
     }
 
     #[tokio::test]
-    async fn what_is_asked_of_the_daemon_is_what_the_store_would_do() {
+    async fn every_operation_is_one_request() {
         let key = r#"{"id":"k1","user":"a b","scopes":["publish"],"topics":["*"],"label":null,"created_at":"x","expires_at":null,"imported":false}"#;
         let server = Server::start([
             Reply::json(200, &format!(r#"{{"keys":[{key}]}}"#)),
@@ -185,7 +162,7 @@ mod tests {
             Reply::problem(404, "no key and no user is named x"),
         ])
         .await;
-        let store = Store::Daemon(Client::new(server.address(), None));
+        let store = store(server.address(), None);
         assert_eq!(store.revoke("a b/c").await.unwrap()[0].id, "k1");
         assert_eq!(store.rotate("k1", 60).await.unwrap().secret, "s");
         assert_eq!(store.import(Bytes::from_static(b"{}")).await.unwrap(), Imported { added: 2, skipped: 1 });

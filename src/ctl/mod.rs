@@ -55,7 +55,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use args::{Command, Ctl, Where};
+use args::{Command, Ctl, DaemonOptions};
 use client::address::{Address, Environment};
 use client::{Client, Credential, KeySource};
 use exit::Failure;
@@ -63,7 +63,7 @@ use output::{Output, note};
 use terminal::Colour;
 
 /// A key's file holds one line; anything longer is another file.
-const MAX_KEY: u64 = 4096;
+const MAX_KEY_FILE: u64 = 4096;
 
 /// The whole program.
 #[must_use]
@@ -103,44 +103,44 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
     match ctl.command {
         Command::Completions { shell } => output.text(&completions::script(shell)).await?,
         Command::Complete { what, line } => {
-            let at = completions::meant(ctl.at, &line);
-            completions::run(what, &line, &client(&at)?.0, &mut output).await?;
+            let daemon = completions::meant(ctl.daemon, &line);
+            completions::run(what, &line, &client(&daemon)?.0, &mut output).await?;
         }
         Command::Man { dir } => man::write(&dir)?,
-        Command::Config(command) => config::run(&command, &ctl.at, &mut output).await?,
+        Command::Config(command) => config::run(&command, &ctl.daemon, &mut output).await?,
         Command::Key(command) => {
-            let (client, usual) = client(&ctl.at)?;
-            let settings = usual.then_some(|| settings::key_store(&ctl.at));
-            let store = keys::Store::reach(client, settings).await?;
+            let (client, is_local) = client(&ctl.daemon)?;
+            let settings = move || settings::key_store(&ctl.daemon);
+            let store = keys::Store::new(client, is_local.then(|| Box::new(settings) as keys::FindSettings));
             key::run(command, &store, tokio::io::stdin(), &mut output).await?;
         }
         Command::Publish(args) => {
-            let (client, usual) = client(&ctl.at)?;
+            let (client, usual) = client(&ctl.daemon)?;
             // Who may not use the control socket may still publish.
-            let second = usual.then(|| publish_socket(&ctl.at));
+            let second = usual.then(|| publish_socket(&ctl.daemon));
             publish::run(args, client, second, tokio::io::stdin(), &mut output).await?;
         }
-        Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.at)?).await?,
+        Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.daemon)?).await?,
         Command::Journal(args) => {
             let stop = stop(false)?;
-            host::journal::run(args, &publisher(&ctl.at)?, &stop).await?;
+            host::journal::run(args, &publisher(&ctl.daemon)?, &stop).await?;
         }
         Command::Tail(args) => {
-            let (client, _) = client(&ctl.at)?;
+            let (client, _) = client(&ctl.daemon)?;
             let stop = stop(args.exec.is_none())?;
-            tail::run(args, &client, &mut output, &stop, tail::follow::Pace::default()).await?;
+            tail::run(args, &client, &mut output, &stop, tail::follow::Timing::default()).await?;
             // It has written what counts as seen; for the rest nobody may be reading.
             return Ok(());
         }
-        Command::History(args) => history::run(args, &client(&ctl.at)?.0, &mut output).await?,
-        Command::Status(args) => status::run(&args, &client(&ctl.at)?.0, &mut output, &stop(true)?).await?,
-        Command::Reload => config::reload(&client(&ctl.at)?.0).await?,
+        Command::History(args) => history::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
+        Command::Status(args) => status::run(&args, &client(&ctl.daemon)?.0, &mut output, &stop(true)?).await?,
+        Command::Reload => config::reload(&client(&ctl.daemon)?.0).await?,
     }
     output.flush().await
 }
 
 /// The client of the daemon that is meant, and whether it is one of this machine at its usual place.
-fn client(at: &Where) -> Result<(Client, bool), Failure> {
+fn client(daemon: &DaemonOptions) -> Result<(Client, bool), Failure> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let text = |name: &str| {
         let not_text = |_| Failure::Usage(format!("{name} is not UTF-8; set it anew"));
@@ -148,11 +148,12 @@ fn client(at: &Where) -> Result<(Client, bool), Failure> {
     };
     let environment =
         Environment { url: text("ALERTCTL_URL")?, socket: variable("ALERTCTL_SOCKET").map(PathBuf::from) };
-    let chosen = Address::chosen(at, &environment)?;
-    let usual = chosen.is_none() || at.instance.is_some();
+    let chosen =
+        Address::chosen(daemon.url.as_deref(), daemon.socket.as_deref(), daemon.instance.as_ref(), &environment)?;
+    let usual = chosen.is_none() || daemon.instance.is_some();
     let address = chosen
-        .unwrap_or_else(|| Address::local("control.sock", settings::control_socket(at), runtime_dir().as_deref()));
-    let key = match (&address, &at.key_file) {
+        .unwrap_or_else(|| Address::local("control.sock", settings::control_socket(daemon), runtime_dir().as_deref()));
+    let key = match (&address, &daemon.key_file) {
         // A socket asks for no key, and none is shown to it.
         (Address::Socket(_), _) => None,
         (Address::Remote(_), Some(file)) => {
@@ -165,16 +166,16 @@ fn client(at: &Where) -> Result<(Client, bool), Failure> {
 }
 
 /// The client of commands that do nothing but publish, and may be kept out of all else.
-fn publisher(at: &Where) -> Result<Client, Failure> {
-    let (client, usual) = client(at)?;
-    Ok(if usual { Client::new(publish_socket(at), None) } else { client })
+fn publisher(daemon: &DaemonOptions) -> Result<Client, Failure> {
+    let (client, usual) = client(daemon)?;
+    Ok(if usual { Client::new(publish_socket(daemon), None) } else { client })
 }
 
 /// The socket that only publishes, of the daemon at its usual place or of an instance.
-fn publish_socket(at: &Where) -> Address {
-    match &at.instance {
+fn publish_socket(daemon: &DaemonOptions) -> Address {
+    match &daemon.instance {
         Some(instance) => Address::Socket(instance.socket("publish.sock")),
-        None => Address::local("publish.sock", settings::publish_socket(at), runtime_dir().as_deref()),
+        None => Address::local("publish.sock", settings::publish_socket(daemon), runtime_dir().as_deref()),
     }
 }
 
@@ -184,7 +185,7 @@ fn runtime_dir() -> Option<PathBuf> {
 
 fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text));
     read.map_err(|e| {
         Failure::Failed(format!("cannot read the key file {}: {e}; check its owner and mode", path.display()))
     })?;

@@ -17,7 +17,7 @@ use super::text::escaped;
 pub(crate) struct Output {
     to: Box<dyn AsyncWrite + Unpin + Send>,
     /// Lines that are not written yet.
-    held: String,
+    buffer: String,
     colours: bool,
     /// Columns and rows, where a person looks at it.
     size: Option<fn() -> (usize, usize)>,
@@ -46,7 +46,7 @@ impl Output {
         let terminal = terminal::shows_output();
         Self {
             to: Box::new(tokio::io::stdout()),
-            held: String::new(),
+            buffer: String::new(),
             colours: colour.is_on(terminal, |name| std::env::var_os(name)),
             size: terminal.then_some(|| terminal::size(std::io::stdout())),
             is_seen: terminal || terminal::pipes_output(),
@@ -57,7 +57,7 @@ impl Output {
     /// Writes to anything else, without colours.
     #[must_use]
     pub(crate) fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self { to: Box::new(writer), held: String::new(), colours: false, size: None, is_seen: true }
+        Self { to: Box::new(writer), buffer: String::new(), colours: false, size: None, is_seen: true }
     }
 
     /// Columns and rows, where a person looks at it.
@@ -102,8 +102,8 @@ impl Output {
     /// As [`flush`](Self::flush).
     pub(crate) async fn text(&mut self, text: &str) -> Result<(), Failure> {
         const ENOUGH: usize = 64 << 10;
-        self.held.push_str(text);
-        if self.held.len() >= ENOUGH { self.flush().await } else { Ok(()) }
+        self.buffer.push_str(text);
+        if self.buffer.len() >= ENOUGH { self.flush().await } else { Ok(()) }
     }
 
     /// Hands everything to the reader.
@@ -111,9 +111,9 @@ impl Output {
     /// # Errors
     /// [`Failure::ReaderGone`] where the pipe was closed, [`Failure::Failed`] for any other reason, such as a full disk.
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
-        let held = std::mem::take(&mut self.held);
+        let buffer = std::mem::take(&mut self.buffer);
         let done = async {
-            self.to.write_all(held.as_bytes()).await?;
+            self.to.write_all(buffer.as_bytes()).await?;
             self.to.flush().await
         };
         done.await.map_err(|e| match e.kind() {
@@ -148,21 +148,21 @@ pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     /// A terminal of this size.
-    pub(crate) fn shown(kept: Kept, size: fn() -> (usize, usize), colours: bool) -> Output {
-        Output { colours, size: Some(size), ..Output::to(kept) }
+    pub(crate) fn shown(captured: Captured, size: fn() -> (usize, usize), colours: bool) -> Output {
+        Output { colours, size: Some(size), ..Output::to(captured) }
     }
 
     /// Keeps what was written.
     #[derive(Clone, Default)]
-    pub(crate) struct Kept(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl Kept {
+    impl Captured {
         pub(crate) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
     }
 
-    impl AsyncWrite for Kept {
+    impl AsyncWrite for Captured {
         fn poll_write(
             self: std::pin::Pin<&mut Self>,
             _: &mut std::task::Context<'_>,

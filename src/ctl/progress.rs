@@ -12,12 +12,12 @@ use super::text::{cut, local};
 use crate::alert::{Id, rfc3339};
 
 /// What is done by then needs no words.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SHOW_AFTER: Duration = Duration::from_millis(500);
 /// Faster than this nobody reads.
-const PACE: Duration = Duration::from_millis(100);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Whether such a line stands there.
-static SHOWN: AtomicBool = AtomicBool::new(false);
+static IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// How far it is.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Progress {
     #[must_use]
     pub(crate) fn begin(most: Option<u64>, is_seen: bool) -> Self {
         let visible = !is_seen && terminal::shows_notes();
-        Self { next: visible.then(|| Instant::now() + PATIENCE), count: 0, most }
+        Self { next: visible.then(|| Instant::now() + SHOW_AFTER), count: 0, most }
     }
 
     /// So many more have come, the last of them this one.
@@ -42,9 +42,9 @@ impl Progress {
         self.count += more;
         let now = Instant::now();
         if self.next.is_some_and(|next| next <= now) {
-            self.next = Some(now + PACE);
+            self.next = Some(now + REDRAW_INTERVAL);
             let (columns, _) = terminal::size(std::io::stderr());
-            SHOWN.store(true, Ordering::Relaxed);
+            IS_SHOWN.store(true, Ordering::Relaxed);
             write(&format!("\r\x1b[K{}\r", cut(&self.text(last), columns.saturating_sub(1))));
         }
     }
@@ -70,7 +70,7 @@ impl Drop for Progress {
 
 /// Takes the line away, if there is one.
 pub(crate) fn erase() {
-    if SHOWN.swap(false, Ordering::Relaxed) {
+    if IS_SHOWN.swap(false, Ordering::Relaxed) {
         write("\r\x1b[K");
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::alert::Alert;
 use super::args::Publish;
 use super::client::address::Address;
-use super::client::{Ask, Client, Trouble};
+use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::tail::backoff::{Backoff, chance};
@@ -18,7 +18,7 @@ use crate::alert::Draft;
 use crate::api::Published;
 
 /// How long one try may take.
-const TRY: Duration = Duration::from_secs(15);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Publishes, and prints the id.
 ///
@@ -98,11 +98,11 @@ pub(super) fn random_key() -> Result<String, Failure> {
 #[derive(Debug)]
 pub(super) enum Undelivered {
     /// Another try would end in the same way.
-    Refused(Trouble),
+    Refused(ClientError),
     /// The time is up.
     GivenUp {
         /// The last reason.
-        trouble: Trouble,
+        error: ClientError,
         /// The idempotency key under which it may be tried again.
         key: String,
     },
@@ -122,33 +122,33 @@ pub(super) async fn send(
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut said = false;
     loop {
-        let ask = Ask::new(Method::POST, "/alerts")
+        let request = Request::new(Method::POST, "/alerts")
             .header(HeaderName::from_static("idempotency-key"), key)
             .body("application/json", body.to_owned())
-            .patience(TRY);
-        let answer = match client.ask(ask).await {
-            Ok(answer) => answer.json::<Published>().await,
-            Err(trouble) => Err(trouble),
+            .timeout(ATTEMPT_TIMEOUT);
+        let sent = match client.send(request).await {
+            Ok(response) => response.json::<Published>().await,
+            Err(error) => Err(error),
         };
-        let trouble = match answer {
+        let error = match sent {
             Ok(published) => return Ok(published),
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
-        if matches!(trouble, Trouble::Forbidden { .. })
+        if matches!(error, ClientError::Forbidden { .. })
             && let Some(other) = second.take()
         {
             client = other;
             continue;
         }
-        if !trouble.passes() {
-            return Err(Undelivered::Refused(trouble));
+        if !error.passes() {
+            return Err(Undelivered::Refused(error));
         }
-        let pause = backoff.next(trouble.retry_after(), chance());
+        let pause = backoff.next(error.retry_after(), chance());
         if Instant::now() + pause >= deadline {
-            return Err(Undelivered::GivenUp { trouble, key: key.to_owned() });
+            return Err(Undelivered::GivenUp { error, key: key.to_owned() });
         }
         if !said {
-            note(&format!("{trouble}; trying again for {} s", retry_for.as_secs()));
+            note(&format!("{error}; trying again for {} s", retry_for.as_secs()));
             said = true;
         }
         sleep(pause).await;
@@ -159,10 +159,10 @@ impl From<Undelivered> for Failure {
     fn from(undelivered: Undelivered) -> Self {
         match undelivered {
             // It never left this machine.
-            Undelivered::Refused(trouble)
-            | Undelivered::GivenUp { trouble: trouble @ Trouble::Unreachable { .. }, .. } => trouble.into(),
-            Undelivered::GivenUp { trouble, key } => Self::Unavailable(format!(
-                "{trouble}; whether the alert is stored is unknown: repeat with --idempotency-key {key}"
+            Undelivered::Refused(error)
+            | Undelivered::GivenUp { error: error @ ClientError::Unreachable { .. }, .. } => error.into(),
+            Undelivered::GivenUp { error, key } => Self::Unavailable(format!(
+                "{error}; whether the alert is stored is unknown: repeat with --idempotency-key {key}"
             )),
         }
     }
@@ -171,7 +171,7 @@ impl From<Undelivered> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::output::tests::Kept;
+    use crate::ctl::output::tests::Captured;
     use crate::ctl::testing::{Reply, Server};
     use clap::Parser;
 
@@ -186,11 +186,11 @@ mod tests {
     const STORED: &str = r#"{"status":"alert stored","alert":{"id":"7-0","topic":"a","message":"x","level":"info","metadata":{},"received_at":"2026-11-23T17:33:10.123Z"}}"#;
 
     async fn publish(line: &[&str], server: &Server, input: &[u8]) -> (Result<(), Failure>, String) {
-        let (kept, client) = (Kept::default(), Client::new(server.address(), None));
-        let mut output = Output::to(kept.clone());
+        let (captured, client) = (Captured::default(), Client::new(server.address(), None));
+        let mut output = Output::to(captured.clone());
         let done = run(args(line), client, None, input, &mut output).await;
         output.flush().await.unwrap();
-        (done, kept.text())
+        (done, captured.text())
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::Where;
+use super::args::DaemonOptions;
 use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
 use crate::keyring;
@@ -11,9 +11,9 @@ use crate::keyring;
 ///
 /// # Errors
 /// [`Failure::Configuration`] with all its errors, a line each.
-pub(crate) fn load(at: &Where) -> Result<Resolved, Failure> {
-    let mut inputs = Inputs::from_process(at.config.clone());
-    if let Some(instance) = &at.instance {
+pub(crate) fn load(daemon: &DaemonOptions) -> Result<Resolved, Failure> {
+    let mut inputs = Inputs::from_process(daemon.config.clone());
+    if let Some(instance) = &daemon.instance {
         inputs.file.get_or_insert_with(|| instance.config());
         inputs.env.extend(instance.environment());
     }
@@ -35,16 +35,16 @@ pub(crate) fn show(resolved: &Resolved) -> String {
 /// The control socket, and whether somebody chose it; none where the configuration cannot be read, which must not keep
 /// anybody from speaking to the daemon.
 #[must_use]
-pub(crate) fn control_socket(at: &Where) -> Option<(PathBuf, bool)> {
-    let resolved = load(at).ok()?;
+pub(crate) fn control_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> {
+    let resolved = load(daemon).ok()?;
     let chosen = is_chosen(&resolved, "control_socket");
     Some((resolved.config.control_socket, chosen))
 }
 
 /// The publish socket, likewise.
 #[must_use]
-pub(crate) fn publish_socket(at: &Where) -> Option<(PathBuf, bool)> {
-    let resolved = load(at).ok()?;
+pub(crate) fn publish_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> {
+    let resolved = load(daemon).ok()?;
     let chosen = is_chosen(&resolved, "publish_socket");
     Some((resolved.config.publish_socket, chosen))
 }
@@ -57,8 +57,8 @@ fn is_chosen(resolved: &Resolved, name: &str) -> bool {
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn key_store(at: &Where) -> Result<keyring::Settings, Failure> {
-    let auth = load(at)?.config.auth;
+pub(crate) fn key_store(daemon: &DaemonOptions) -> Result<keyring::Settings, Failure> {
+    let auth = load(daemon)?.config.auth;
     if auth.store == config::Store::Engine {
         return Err(Failure::Unavailable(
             "no alertd runs here, and its keys are in the Redis of its fleet (auth.store): start it, or ask another node with --url".into(),

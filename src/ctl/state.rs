@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::exit::Failure;
 
 /// More than any state of ours has: what is longer is another file.
-const MAX: u64 = 1024;
+const MAX_STATE_FILE: u64 = 1024;
 
 /// Reads the line; none where the file is missing or empty.
 ///
@@ -15,7 +15,7 @@ const MAX: u64 = 1024;
 /// [`Failure::Failed`] where it cannot be read, or is no text.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(MAX).read_to_string(&mut text)) {
+    match File::open(path).and_then(|file| file.take(MAX_STATE_FILE).read_to_string(&mut text)) {
         Err(e) if e.kind() == ErrorKind::InvalidData => return Err(foreign(path)),
         Err(e) if e.kind() != ErrorKind::NotFound => {
             let path = path.display();

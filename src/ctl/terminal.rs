@@ -12,7 +12,7 @@ use std::os::unix::fs::FileTypeExt;
 use clap::ValueEnum;
 
 /// What a terminal that does not say its size is taken for.
-const USUAL: (usize, usize) = (80, 24);
+const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
 /// When there are colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -71,7 +71,7 @@ impl From<Colour> for clap::ColorChoice {
 pub(crate) fn size(terminal: impl AsFd) -> (usize, usize) {
     match rustix::termios::tcgetwinsize(terminal) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-        _ => USUAL,
+        _ => DEFAULT_SIZE,
     }
 }
 
@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn what_is_no_terminal_has_the_usual_size() {
         let (reader, _writer) = std::io::pipe().unwrap();
-        assert_eq!(size(reader), USUAL);
+        assert_eq!(size(reader), DEFAULT_SIZE);
     }
 }

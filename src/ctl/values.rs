@@ -5,45 +5,26 @@ use std::time::Duration;
 use crate::alert::{Level, Pattern};
 use crate::key::Scope;
 
-/// A duration of one number and one unit of s, m, h, d, w; `0` needs none.
-///
-/// # Errors
-/// The accepted form, for a person.
+/// A duration of the same form as in the configuration and in queries, at most a thousand years.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let form = || "takes a number and one of s, m, h, d, w, such as 90d".to_owned();
-    if text == "0" {
-        return Ok(Duration::ZERO);
+    // Far beyond any use, and far below what can be added to a time.
+    const MAX: Duration = Duration::from_secs(1000 * 366 * 86_400);
+    match crate::alert::duration::parse(text) {
+        Some(time) if time <= MAX => Ok(time),
+        Some(_) => Err("is longer than a thousand years".to_owned()),
+        None => Err("takes numbers with a unit of ms, s, m, h, d or w, such as 90d or 1h30m".to_owned()),
     }
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(form)?;
-    let unit: u64 = match &text[digits..] {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return Err(form()),
-    };
-    let number: u64 = text[..digits].parse().map_err(|_| form())?;
-    // A thousand years: far beyond any use, far below what times can be added to.
-    let seconds = number.checked_mul(unit).filter(|seconds| *seconds <= 1000 * 366 * 86_400);
-    seconds.map(Duration::from_secs).ok_or_else(|| "is longer than a thousand years".to_owned())
 }
 
 /// A duration that is not zero.
-///
-/// # Errors
-/// As [`duration`].
 pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
-        some => Ok(some),
+        Duration::ZERO => Err("must be longer than 0".to_owned()),
+        time => Ok(time),
     }
 }
 
 /// `KEY=VALUE`; the value may be empty and may hold further `=`.
-///
-/// # Errors
-/// The accepted form, for a person.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -52,17 +33,11 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// A topic pattern.
-///
-/// # Errors
-/// What is wrong with it, for a person.
 pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     text.parse::<Pattern>().map_err(|e| format!("{e}; a pattern is a topic, ops.* or *"))
 }
 
 /// A priority of syslog, by name or number.
-///
-/// # Errors
-/// The accepted form, for a person.
 pub(crate) fn priority(text: &str) -> Result<u8, String> {
     const NAMES: [&[&str]; 8] = [
         &["emerg", "panic"],
@@ -98,15 +73,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_one_number_and_one_unit() {
+    fn durations_have_the_form_of_the_configuration() {
         for (text, seconds) in
-            [("90d", 7_776_000), ("24h", 86_400), ("5m", 300), ("0s", 0), ("0", 0), ("2w", 1_209_600)]
+            [("90d", 7_776_000), ("1h30m", 5400), ("5m", 300), ("0s", 0), ("0", 0), ("2w", 1_209_600)]
         {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "5", "m", "-5m", "1.5h", "1h30m", "5 m", "5ms", "99999999999999999999d", "999999d"] {
+        for text in ["", "5", "m", "-5m", "1.5h", "5 m", "5ms3", "99999999999999999999d", "999999d"] {
             assert!(duration(text).is_err(), "{text}");
         }
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
         assert!(some_time("0s").is_err() && some_time("1s").is_ok());
     }
 

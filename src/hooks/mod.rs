@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::alert::{Draft, DraftError, Level, Metadata, Topic, fault};
+use crate::text::truncate;
 
 /// The most alerts in one payload: Redis stores this many in half the time limit of a publish.
 pub(crate) const MAX_ALERTS: usize = 2048;
@@ -122,12 +123,7 @@ fn metadata_of(value: &impl Serialize) -> Result<Metadata, DraftError> {
 
 /// Cuts a text to the length of a message; a text that was cut ends in `…`.
 fn short(text: &str) -> String {
-    const CUT: &str = "…";
-    if text.len() <= Draft::MAX_MESSAGE {
-        return text.to_owned();
-    }
-    let end = (0..=Draft::MAX_MESSAGE - CUT.len()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    format!("{}{CUT}", &text[..end])
+    truncate(text, Draft::MAX_MESSAGE).into_owned()
 }
 
 /// The trimmed text, or `None` if nothing remains.

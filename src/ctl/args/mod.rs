@@ -7,9 +7,8 @@ mod read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::completions::Known;
 use super::instance::Instance;
 use super::terminal::Colour;
 use super::values;
@@ -27,7 +26,7 @@ pub(crate) use read::{History, Status, Tail};
 pub(crate) struct Ctl {
     /// Which daemon.
     #[command(flatten)]
-    pub at: Where,
+    pub daemon: DaemonOptions,
     /// Colours: where a terminal shows them, always, or never
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub color: Colour,
@@ -61,7 +60,7 @@ Exit status:
 /// Which daemon is meant.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which daemon")]
-pub(crate) struct Where {
+pub(crate) struct DaemonOptions {
     /// A remote daemon, http://host:port or https://host [env: ALERTCTL_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
@@ -148,7 +147,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Complete {
         /// What it is
-        what: Known,
+        what: Candidates,
         /// The words of the line behind the program, up to the one that is completed
         #[arg(last = true)]
         line: Vec<String>,
@@ -159,6 +158,19 @@ pub(crate) enum Command {
         /// The directory, which must exist
         dir: PathBuf,
     },
+}
+
+/// What `alertctl complete` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Candidates {
+    /// Topics that have alerts
+    Topics,
+    /// Users that have keys
+    Users,
+    /// Ids of keys
+    Keys,
+    /// Whatever the last word of the given command line can be
+    Line,
 }
 
 /// `alertctl publish`.
@@ -214,7 +226,7 @@ mod tests {
     #[test]
     fn a_hyphen_is_a_message_and_options_may_stand_anywhere() {
         let ctl = Ctl::try_parse_from(["alertctl", "publish", "-t", "a", "-", "--url", "http://h"]).unwrap();
-        assert_eq!(ctl.at.url.as_deref(), Some("http://h"));
+        assert_eq!(ctl.daemon.url.as_deref(), Some("http://h"));
         let Command::Publish(publish) = ctl.command else { panic!() };
         assert_eq!((publish.message.as_str(), publish.topic.as_str()), ("-", "a"));
         let ctl = Ctl::try_parse_from(["alertctl", "publish", "--", "--url"]).unwrap();

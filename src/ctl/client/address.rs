@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use hyper::Uri;
 
-use crate::ctl::args::Where;
 use crate::ctl::exit::Failure;
+use crate::ctl::instance::Instance;
 
 /// Where the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +49,16 @@ impl Address {
     ///
     /// # Errors
     /// [`Failure::Usage`] where two of them contradict each other, or the URL is not one that can be used.
-    pub(crate) fn chosen(at: &Where, environment: &Environment) -> Result<Option<Self>, Failure> {
-        match (&at.url, &at.socket, &at.instance) {
+    pub(crate) fn chosen(
+        url: Option<&str>,
+        socket: Option<&Path>,
+        instance: Option<&Instance>,
+        environment: &Environment,
+    ) -> Result<Option<Self>, Failure> {
+        match (url, socket, instance) {
             (None, None, None) => {}
             (Some(url), None, None) => return Self::url(url).map(Some),
-            (None, Some(path), None) => return Ok(Some(Self::Socket(path.clone()))),
+            (None, Some(path), None) => return Ok(Some(Self::Socket(path.to_owned()))),
             (None, None, Some(instance)) => return Ok(Some(Self::Socket(instance.socket("control.sock")))),
             _ => {
                 return Err(Failure::Usage(
@@ -172,13 +177,15 @@ mod tests {
     fn flags_win_over_the_environment_and_contradictions_are_said() {
         let socket = |path: &str| Some(Address::Socket(path.into()));
         let environment = Environment { url: Some("http://h:1".into()), socket: None };
-        let at = Where { socket: Some("/x".into()), ..Where::default() };
-        assert_eq!(Address::chosen(&at, &environment).unwrap(), socket("/x"));
-        let at = Where { instance: Some("blue".parse().unwrap()), ..Where::default() };
-        assert_eq!(Address::chosen(&at, &environment).unwrap(), socket("/run/alertd/blue/control.sock"));
-        let both = Where { url: Some("http://h".into()), ..at };
-        assert!(matches!(Address::chosen(&both, &environment), Err(Failure::Usage(_))));
-        assert_eq!(Address::chosen(&Where::default(), &Environment::default()).unwrap(), None);
+        let chosen = |url, path: Option<&str>, instance: Option<&Instance>, environment: &Environment| {
+            Address::chosen(url, path.map(Path::new), instance, environment)
+        };
+        assert_eq!(chosen(None, Some("/x"), None, &environment).unwrap(), socket("/x"));
+        let blue: Instance = "blue".parse().unwrap();
+        assert_eq!(chosen(None, None, Some(&blue), &environment).unwrap(), socket("/run/alertd/blue/control.sock"));
+        let both = chosen(Some("http://h"), None, Some(&blue), &environment);
+        assert!(matches!(both, Err(Failure::Usage(_))));
+        assert_eq!(chosen(None, None, None, &Environment::default()).unwrap(), None);
     }
 
     #[test]

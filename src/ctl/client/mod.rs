@@ -1,13 +1,13 @@
 //! Requests to the daemon and what can go wrong with them.
 //!
 //! Called by every command. One connection for each request: a command makes few of them, and none can then wait behind
-//! another one. Each step has a time limit, so that a command always ends; only [`Answer::piece`] is left to its caller,
+//! another one. Each step has a time limit, so that a command always ends; only [`Response::piece`] is left to its caller,
 //! who knows how long a stream may be silent. The key is sent in a header and shown nowhere.
 
 pub(crate) mod address;
+pub(crate) mod error;
 mod remedy;
 mod tls;
-pub(crate) mod trouble;
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
@@ -27,22 +28,22 @@ use tokio_util::task::AbortOnDropHandle;
 use zeroize::Zeroizing;
 
 use address::Address;
-use trouble::Cause;
-pub(crate) use trouble::Trouble;
+use error::Cause;
+pub(crate) use error::ClientError;
 
 /// A connection must stand within this time, a TLS handshake included.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A whole answer is at most so large; a page of history is the largest.
-const MAX_ANSWER: usize = 128 << 20;
+const MAX_BODY: usize = 128 << 20;
 
 /// What is asked of the daemon.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask {
+pub(crate) struct Request {
     method: Method,
     target: String,
     headers: Vec<(HeaderName, String)>,
     body: Bytes,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// Where a key came from, for errors that name what to correct.
@@ -78,21 +79,21 @@ pub(crate) struct Client {
 }
 
 /// An answer that is a success, its body still to come.
-pub(crate) struct Answer {
-    response: Response<Incoming>,
+pub(crate) struct Response {
+    response: hyper::Response<Incoming>,
     address: String,
-    patience: Duration,
+    timeout: Duration,
     _connection: AbortOnDropHandle<()>,
 }
 
-impl Ask {
-    /// The default of [`patience`](Self::patience).
-    pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+impl Request {
+    /// The default of [`timeout`](Self::timeout).
+    pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// A request without a body. `target` is a path with its query, percent-encoded.
     #[must_use]
     pub(crate) fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), headers: Vec::new(), body: Bytes::new(), patience: Self::PATIENCE }
+        Self { method, target: target.into(), headers: Vec::new(), body: Bytes::new(), timeout: Self::DEFAULT_TIMEOUT }
     }
 
     /// A `GET`.
@@ -117,8 +118,8 @@ impl Ask {
 
     /// How long the head of the answer may take, and then the whole of its body.
     #[must_use]
-    pub(crate) const fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub(crate) const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 }
@@ -139,34 +140,34 @@ impl Client {
     /// Asks, and waits for the head of the answer.
     ///
     /// # Errors
-    /// [`Trouble`], also for every answer that is no success.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, Trouble> {
+    /// [`ClientError`], also for every answer that is no success.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, ClientError> {
         let address = self.address.to_string();
-        let request = self.request(&ask)?;
-        let connected = timeout(CONNECT, self.connect()).await;
+        let encoded = self.encode(&request)?;
+        let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
         let (mut sender, connection) =
             connected.unwrap_or_else(|_| Err(self.unreachable("no connection in 10 s", Cause::Network)))?;
-        let broken = |reason: String| Trouble::Broken { address: address.clone(), reason };
-        let response = match timeout(ask.patience, sender.send_request(request)).await {
+        let broken = |reason: String| ClientError::Broken { address: address.clone(), reason };
+        let response = match timeout(request.timeout, sender.send_request(encoded)).await {
             Ok(Ok(response)) => response,
             Ok(Err(e)) => return Err(broken(format!("closed the connection before it answered ({e})"))),
-            Err(_) => return Err(broken(format!("did not answer within {} s", ask.patience.as_secs_f64()))),
+            Err(_) => return Err(broken(format!("did not answer within {} s", request.timeout.as_secs_f64()))),
         };
         if response.status().is_success() {
-            return Ok(Answer { response, address, patience: ask.patience, _connection: connection });
+            return Ok(Response { response, address, timeout: request.timeout, _connection: connection });
         }
         let key = self.key.as_ref().map(|credential| credential.source.clone());
-        Err(trouble::refusal(address, key, response, ask.patience).await)
+        Err(error::refusal(address, key, response, request.timeout).await)
     }
 
-    fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Trouble> {
+    fn encode(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, ClientError> {
         let (host, prefix) = match &self.address {
             Address::Socket(_) => ("localhost", ""),
             Address::Remote(remote) => (remote.authority.as_str(), remote.prefix.as_str()),
         };
-        let mut builder = Request::builder()
-            .method(ask.method.clone())
-            .uri(format!("{prefix}{}", ask.target))
+        let mut builder = hyper::Request::builder()
+            .method(request.method.clone())
+            .uri(format!("{prefix}{}", request.target))
             .header(HOST, host)
             .header("user-agent", concat!("alertctl/", env!("CARGO_PKG_VERSION")));
         if let Some(Credential { key, .. }) = &self.key {
@@ -175,15 +176,15 @@ impl Client {
             bearer.set_sensitive(true);
             builder = builder.header(AUTHORIZATION, bearer);
         }
-        for (name, value) in &ask.headers {
+        for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
         builder
-            .body(Full::new(ask.body.clone()))
+            .body(Full::new(request.body.clone()))
             .map_err(|e| self.foreign(&format!("no request can be made of this: {e}")))
     }
 
-    async fn connect(&self) -> Result<(Sender, AbortOnDropHandle<()>), Trouble> {
+    async fn connect(&self) -> Result<(Sender, AbortOnDropHandle<()>), ClientError> {
         match &self.address {
             Address::Socket(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|e| self.io(&e))?;
@@ -208,7 +209,7 @@ impl Client {
     async fn speak(
         &self,
         stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<(Sender, AbortOnDropHandle<()>), Trouble> {
+    ) -> Result<(Sender, AbortOnDropHandle<()>), ClientError> {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.unreachable(&e.to_string(), Cause::Network))?;
@@ -217,10 +218,10 @@ impl Client {
         Ok((sender, AbortOnDropHandle::new(driver)))
     }
 
-    fn io(&self, error: &std::io::Error) -> Trouble {
+    fn io(&self, error: &std::io::Error) -> ClientError {
         match (error.kind(), &self.address) {
             (ErrorKind::PermissionDenied, Address::Socket(_)) => {
-                Trouble::Forbidden { address: self.address.to_string() }
+                ClientError::Forbidden { address: self.address.to_string() }
             }
             (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("there is no such socket", Cause::NoDaemon),
             (ErrorKind::ConnectionRefused, Address::Socket(_)) => {
@@ -233,18 +234,18 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, reason: &str, cause: Cause) -> Trouble {
-        Trouble::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), cause }
+    fn unreachable(&self, reason: &str, cause: Cause) -> ClientError {
+        ClientError::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), cause }
     }
 
-    fn foreign(&self, reason: &str) -> Trouble {
-        Trouble::Foreign { address: self.address.to_string(), reason: reason.to_owned() }
+    fn foreign(&self, reason: &str) -> ClientError {
+        ClientError::Foreign { address: self.address.to_string(), reason: reason.to_owned() }
     }
 }
 
 type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
 
-impl Answer {
+impl Response {
     /// The media type without its parameters, in lower case.
     #[must_use]
     pub(crate) fn media_type(&self) -> String {
@@ -255,32 +256,32 @@ impl Answer {
     /// The whole body.
     ///
     /// # Errors
-    /// [`Trouble::Broken`] where it does not come whole and in time.
-    pub(crate) async fn bytes(self) -> Result<Bytes, Trouble> {
-        let broken = |reason: String| Trouble::Broken { address: self.address.clone(), reason };
-        match timeout(self.patience, Limited::new(self.response.into_body(), MAX_ANSWER).collect()).await {
+    /// [`ClientError::Broken`] where it does not come whole and in time.
+    pub(crate) async fn bytes(self) -> Result<Bytes, ClientError> {
+        let broken = |reason: String| ClientError::Broken { address: self.address.clone(), reason };
+        match timeout(self.timeout, Limited::new(self.response.into_body(), MAX_BODY).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(e)) => Err(broken(format!("broke off in the middle of its answer ({e})"))),
-            Err(_) => Err(broken(format!("took over {} s for its answer", self.patience.as_secs_f64()))),
+            Err(_) => Err(broken(format!("took over {} s for its answer", self.timeout.as_secs_f64()))),
         }
     }
 
     /// The whole body as a value.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes), and [`Trouble::Foreign`] where it is something else.
-    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, Trouble> {
+    /// As [`bytes`](Self::bytes), and [`ClientError::Foreign`] where it is something else.
+    pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let address = self.address.clone();
         let body = self.bytes().await?;
         serde_json::from_slice(&body)
-            .map_err(|e| Trouble::Foreign { address, reason: format!("its answer is not the expected JSON ({e})") })
+            .map_err(|e| ClientError::Foreign { address, reason: format!("its answer is not the expected JSON ({e})") })
     }
 
     /// The next piece of a stream; none at its end. Waits without a limit.
     ///
     /// # Errors
-    /// [`Trouble::Broken`].
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Trouble> {
+    /// [`ClientError::Broken`].
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.response.body_mut().frame().await {
                 None => return Ok(None),
@@ -289,24 +290,21 @@ impl Answer {
                     Err(_) => continue,
                 },
                 Some(Err(e)) => {
-                    return Err(Trouble::Broken { address: self.address.clone(), reason: format!("broke off ({e})") });
+                    return Err(ClientError::Broken {
+                        address: self.address.clone(),
+                        reason: format!("broke off ({e})"),
+                    });
                 }
             }
         }
     }
 }
 
-/// A text as part of a path or a query.
+/// Percent-encodes a path segment or the value of a parameter. `*` stays, for readable patterns.
 #[must_use]
 pub(crate) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'*' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// A path with a query; pairs without a value are left out by the caller.

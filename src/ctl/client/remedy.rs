@@ -1,40 +1,40 @@
-//! How a command ends that has met a [`Trouble`]: what is wrong, and what the person at the shell does about it.
+//! How a command ends that has met a [`ClientError`]: what is wrong, and what the person at the shell does about it.
 //!
 //! The daemon's words are for whoever speaks HTTP; here they become those of `alertctl`: its options, its files, its
 //! commands.
 
 use super::KeySource;
-use super::trouble::{Cause, Trouble};
+use super::error::{Cause, ClientError};
 use crate::api::About;
 use crate::ctl::exit::Failure;
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        let text = trouble.to_string();
-        match trouble {
-            Trouble::Unreachable { cause, .. } => Self::Unavailable(format!("{text}; {}", unreachable(cause))),
-            Trouble::Forbidden { address } => {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let text = error.to_string();
+        match error {
+            ClientError::Unreachable { cause, .. } => Self::Unavailable(format!("{text}; {}", unreachable(cause))),
+            ClientError::Forbidden { address } => {
                 let group = if address.ends_with("publish.sock") { "alertd-publish" } else { "alertd" };
                 Self::NotPermitted(format!(
                     "{text}; become a member of its group (usermod -aG {group} USER, then log in anew), or use sudo"
                 ))
             }
-            Trouble::Broken { .. } => Self::Unavailable(format!("{text}; try again")),
-            Trouble::Foreign { .. } => {
+            ClientError::Broken { .. } => Self::Unavailable(format!("{text}; try again")),
+            ClientError::Foreign { .. } => {
                 Self::Failed(format!("{text}; check the URL (--url, ALERTCTL_URL) and what proxies make of it"))
             }
-            Trouble::Refused { status: 401, address, key, .. } => Self::NotPermitted(unauthorized(&address, key)),
-            Trouble::Refused { status: 403, address, detail, about, key, .. } => {
+            ClientError::Refused { status: 401, address, key, .. } => Self::NotPermitted(unauthorized(&address, key)),
+            ClientError::Refused { status: 403, address, detail, about, key, .. } => {
                 Self::NotPermitted(not_permitted(&address, &detail, *about, key))
             }
-            Trouble::Refused { status: 422, address, detail, about, .. } => {
+            ClientError::Refused { status: 422, address, detail, about, .. } => {
                 Self::Usage(invalid(&address, &detail, about.field))
             }
-            Trouble::Refused { status: 408 | 425 | 429 | 500 | 502..=504, retry_after, .. } => match retry_after {
+            ClientError::Refused { status: 408 | 425 | 429 | 500 | 502..=504, retry_after, .. } => match retry_after {
                 Some(time) => Self::Unavailable(format!("{text}; try again in {} s", time.as_secs())),
                 None => Self::Unavailable(format!("{text}; try again later")),
             },
-            Trouble::Refused { .. } => Self::Failed(text),
+            ClientError::Refused { .. } => Self::Failed(text),
         }
     }
 }

@@ -7,8 +7,7 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use super::address::{Address, Environment};
-use super::{Ask, Client, Credential, KeySource, Trouble, encoded, target};
-use crate::ctl::args::Where;
+use super::{Client, ClientError, Credential, KeySource, Request, encoded, target};
 use crate::ctl::exit::Failure;
 use crate::ctl::testing::{Reply, Server};
 
@@ -17,7 +16,7 @@ async fn peer(answer: &'static [u8]) -> (Address, tokio::task::JoinHandle<String
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/base/", listener.local_addr().unwrap());
     let environment = Environment { url: Some(url), socket: None };
-    let address = Address::chosen(&Where::default(), &environment).unwrap().unwrap();
+    let address = Address::chosen(None, None, None, &environment).unwrap().unwrap();
     let task = tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
         let mut seen = Vec::new();
@@ -38,7 +37,7 @@ fn key(text: &str) -> Option<Credential> {
 async fn a_remote_daemon_gets_the_key_in_a_header_and_the_path_behind_its_prefix() {
     let (address, seen) = peer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let client = Client::new(address, key("secret"));
-    client.ask(Ask::get("/status")).await.unwrap().bytes().await.unwrap();
+    client.send(Request::get("/status")).await.unwrap().bytes().await.unwrap();
     let seen = seen.await.unwrap().to_lowercase();
     assert!(seen.starts_with("get /base/status http/1.1") && seen.contains("authorization: bearer secret"), "{seen}");
 }
@@ -46,32 +45,32 @@ async fn a_remote_daemon_gets_the_key_in_a_header_and_the_path_behind_its_prefix
 #[tokio::test]
 async fn a_key_that_cannot_be_sent_is_refused_without_being_shown() {
     let (address, _seen) = peer(b"").await;
-    let trouble = Client::new(address, key("sec\nret")).ask(Ask::get("/")).await.err().unwrap();
-    assert!(!trouble.to_string().contains("sec\n"), "{trouble}");
+    let error = Client::new(address, key("sec\nret")).send(Request::get("/")).await.err().unwrap();
+    assert!(!error.to_string().contains("sec\n"), "{error}");
 }
 
 #[tokio::test]
 async fn each_trouble_has_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = Client::new(Address::Socket(dir.path().join("none")), None);
-    let trouble = nowhere.ask(Ask::get("/")).await.err().unwrap();
-    assert!(trouble.is_absent() && trouble.passes());
-    let failure = Failure::from(trouble);
+    let error = nowhere.send(Request::get("/")).await.err().unwrap();
+    assert!(error.is_absent() && error.passes());
+    let failure = Failure::from(error);
     assert!(failure.code() == 69 && failure.to_string().contains("/none"), "{failure}");
 
     for (status, code, passes) in [(400, 1, false), (401, 77, false), (429, 69, true), (502, 69, true), (503, 69, true)]
     {
         let reply = Reply::problem(status, "the daemon's words").header("Retry-After: 7");
         let server = Server::always(reply).await;
-        let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
-        assert_eq!((trouble.passes(), trouble.retry_after()), (passes, Some(Duration::from_secs(7))), "{status}");
-        let failure = Failure::from(trouble);
+        let error = Client::new(server.address(), None).send(Request::get("/")).await.err().unwrap();
+        assert_eq!((error.passes(), error.retry_after()), (passes, Some(Duration::from_secs(7))), "{status}");
+        let failure = Failure::from(error);
         let words = if status == 401 { "asks for a key" } else { "the daemon's words" };
         assert!(failure.code() == code && failure.to_string().contains(words), "{failure}");
     }
     let server = Server::always(Reply::whole(502, "text/html", "<html>Bad Gateway</html>")).await;
-    let trouble = Client::new(server.address(), None).ask(Ask::get("/")).await.err().unwrap();
-    assert!(trouble.to_string().starts_with("Bad Gateway ("), "{trouble}");
+    let error = Client::new(server.address(), None).send(Request::get("/")).await.err().unwrap();
+    assert!(error.to_string().starts_with("Bad Gateway ("), "{error}");
 }
 
 #[tokio::test]
@@ -83,8 +82,8 @@ async fn a_refusal_names_the_key_the_address_and_what_to_do() {
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         let (address, _seen) = peer(answer.leak().as_bytes()).await;
         let url = address.to_string();
-        let trouble = Client::new(address, key("secret")).ask(Ask::get("/")).await.err().unwrap();
-        let said = Failure::from(trouble).to_string();
+        let error = Client::new(address, key("secret")).send(Request::get("/")).await.err().unwrap();
+        let said = Failure::from(error).to_string();
         assert!(said.contains(&url) && !said.contains("secret"), "{said}");
         said
     };
@@ -112,9 +111,8 @@ async fn what_cannot_be_reached_points_to_what_is_wrong() {
         (format!("http://{address}"), &["nobody listens on that port", "http.listen", "ALERTCTL_URL"][..]),
         (nowhere, &["correct the host"]),
     ] {
-        let at = Where { url: Some(url), ..Where::default() };
-        let address = Address::chosen(&at, &Environment::default()).unwrap().unwrap();
-        let failure = Failure::from(Client::new(address, None).ask(Ask::get("/")).await.err().unwrap());
+        let address = Address::chosen(Some(&url), None, None, &Environment::default()).unwrap().unwrap();
+        let failure = Failure::from(Client::new(address, None).send(Request::get("/")).await.err().unwrap());
         assert!(failure.code() == 69 && words.iter().all(|word| failure.to_string().contains(word)), "{failure}");
     }
 }
@@ -122,24 +120,24 @@ async fn what_cannot_be_reached_points_to_what_is_wrong() {
 #[tokio::test]
 async fn a_peer_that_does_not_answer_in_time_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = Where { url: Some(format!("http://{}", listener.local_addr().unwrap())), ..Where::default() };
-    let address = Address::chosen(&at, &Environment::default()).unwrap().unwrap();
-    let ask = Ask::get("/").patience(Duration::from_millis(30));
-    let trouble = Client::new(address, None).ask(ask.clone()).await.err().unwrap();
-    assert!(matches!(&trouble, Trouble::Broken { reason, .. } if reason.contains("0.03 s")), "{trouble}");
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let address = Address::chosen(Some(&url), None, None, &Environment::default()).unwrap().unwrap();
+    let request = Request::get("/").timeout(Duration::from_millis(30));
+    let error = Client::new(address, None).send(request.clone()).await.err().unwrap();
+    assert!(matches!(&error, ClientError::Broken { reason, .. } if reason.contains("0.03 s")), "{error}");
     // The head came, the body does not.
     let server = Server::always(Reply::Held("x".into())).await;
-    let answer = Client::new(server.address(), None).ask(ask).await.unwrap();
-    assert!(matches!(answer.bytes().await, Err(Trouble::Broken { .. })));
+    let answer = Client::new(server.address(), None).send(request).await.unwrap();
+    assert!(matches!(answer.bytes().await, Err(ClientError::Broken { .. })));
 }
 
 #[tokio::test]
 async fn a_peer_that_speaks_something_else_is_no_success() {
     let (address, _seen) = peer(b"SSH-2.0-x\r\n").await;
-    assert!(matches!(Client::new(address, None).ask(Ask::get("/")).await, Err(Trouble::Broken { .. })));
+    assert!(matches!(Client::new(address, None).send(Request::get("/")).await, Err(ClientError::Broken { .. })));
     let server = Server::always(Reply::json(200, "[1,")).await;
-    let answer = Client::new(server.address(), None).ask(Ask::get("/")).await.unwrap();
-    assert!(matches!(answer.json::<serde_json::Value>().await, Err(Trouble::Foreign { .. })));
+    let answer = Client::new(server.address(), None).send(Request::get("/")).await.unwrap();
+    assert!(matches!(answer.json::<serde_json::Value>().await, Err(ClientError::Foreign { .. })));
 }
 
 #[test]

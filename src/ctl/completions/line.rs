@@ -2,11 +2,10 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::Known;
-use crate::ctl::args::Where;
+use crate::ctl::args::{Candidates, DaemonOptions};
 
 /// What the last of the words may be, and how much of it is there.
-pub(super) fn wanted<'a>(definition: &mut Command, words: &'a [String]) -> (Vec<Known>, &'a str) {
+pub(super) fn wanted<'a>(definition: &mut Command, words: &'a [String]) -> (Vec<Candidates>, &'a str) {
     definition.build();
     let Some((last, before)) = words.split_last() else { return (Vec::new(), "") };
     let (mut command, mut place, mut option, mut literal) = (&*definition, 0, None, false);
@@ -53,22 +52,22 @@ fn positional(command: &Command, place: usize) -> Option<&Arg> {
     places.nth(place).or_else(|| command.get_positionals().last().filter(many))
 }
 
-fn kinds(argument: &Arg) -> Vec<Known> {
+fn kinds(argument: &Arg) -> Vec<Candidates> {
     let name = match argument.get_value_names() {
         Some([name, ..]) => name.to_string(),
         _ => argument.get_id().as_str().to_uppercase(),
     };
     match name.as_str() {
-        "TOPIC" | "PATTERN" => vec![Known::Topics],
-        "USER" => vec![Known::Users],
-        "ID" => vec![Known::Keys],
-        "ID|USER" => vec![Known::Keys, Known::Users],
+        "TOPIC" | "PATTERN" => vec![Candidates::Topics],
+        "USER" => vec![Candidates::Users],
+        "ID" => vec![Candidates::Keys],
+        "ID|USER" => vec![Candidates::Keys, Candidates::Users],
         _ => Vec::new(),
     }
 }
 
 /// The daemon that the words name, else `at`.
-pub(super) fn meant(mut at: Where, words: &[String]) -> Where {
+pub(super) fn meant(mut daemon: DaemonOptions, words: &[String]) -> DaemonOptions {
     let value = |option: &str| {
         let mut pairs = words.iter().zip(words.iter().skip(1));
         let apart = pairs.find(|(word, _)| *word == option).map(|(_, value)| value.as_str());
@@ -85,11 +84,11 @@ pub(super) fn meant(mut at: Where, words: &[String]) -> Where {
     let socket = path("--socket");
     // Each names a daemon, and the line's wins.
     if url.is_some() || instance.is_some() || socket.is_some() {
-        (at.url, at.instance, at.socket) = (url, instance, socket);
+        (daemon.url, daemon.instance, daemon.socket) = (url, instance, socket);
     }
-    at.key_file = path("--key-file").or(at.key_file);
-    at.config = path("--config").or(at.config);
-    at
+    daemon.key_file = path("--key-file").or(daemon.key_file);
+    daemon.config = path("--config").or(daemon.config);
+    daemon
 }
 
 #[cfg(test)]
@@ -105,19 +104,19 @@ mod tests {
     #[test]
     fn the_definition_says_what_belongs_there() {
         for (line, kinds, prefix) in [
-            ("publish -t ", &[Known::Topics][..], ""),
-            ("publish -l warn --topic op", &[Known::Topics], "op"),
-            ("publish --topic=op", &[Known::Topics], "op"),
-            ("--url http://h publish -t op", &[Known::Topics], "op"),
-            ("publish --json -t op", &[Known::Topics], "op"),
-            ("tail -l warn ", &[Known::Topics], ""),
-            ("tail web op", &[Known::Topics], "op"),
-            ("tail --json -- -x", &[Known::Topics], "-x"),
-            ("history --since all op", &[Known::Topics], "op"),
-            ("key add --topic op", &[Known::Topics], "op"),
-            ("key add al", &[Known::Users], "al"),
-            ("key revoke k", &[Known::Keys, Known::Users], "k"),
-            ("key rotate --overlap 7d k", &[Known::Keys], "k"),
+            ("publish -t ", &[Candidates::Topics][..], ""),
+            ("publish -l warn --topic op", &[Candidates::Topics], "op"),
+            ("publish --topic=op", &[Candidates::Topics], "op"),
+            ("--url http://h publish -t op", &[Candidates::Topics], "op"),
+            ("publish --json -t op", &[Candidates::Topics], "op"),
+            ("tail -l warn ", &[Candidates::Topics], ""),
+            ("tail web op", &[Candidates::Topics], "op"),
+            ("tail --json -- -x", &[Candidates::Topics], "-x"),
+            ("history --since all op", &[Candidates::Topics], "op"),
+            ("key add --topic op", &[Candidates::Topics], "op"),
+            ("key add al", &[Candidates::Users], "al"),
+            ("key revoke k", &[Candidates::Keys, Candidates::Users], "k"),
+            ("key rotate --overlap 7d k", &[Candidates::Keys], "k"),
             ("status --watch ", &[], ""),
             ("publish ", &[], ""),
             ("publish -l ", &[], ""),
@@ -132,9 +131,9 @@ mod tests {
 
     #[test]
     fn the_line_says_which_daemon() {
-        let at = Where { socket: Some("/told".into()), ..Where::default() };
-        assert_eq!(meant(at.clone(), &words("publish -t ")).socket, Some("/told".into()));
-        let other = meant(at, &words("--url http://h --key-file=/k publish -t "));
+        let daemon = DaemonOptions { socket: Some("/told".into()), ..DaemonOptions::default() };
+        assert_eq!(meant(daemon.clone(), &words("publish -t ")).socket, Some("/told".into()));
+        let other = meant(daemon, &words("--url http://h --key-file=/k publish -t "));
         assert_eq!((other.url.as_deref(), other.key_file), (Some("http://h"), Some("/k".into())));
         assert_eq!(other.socket, None);
     }

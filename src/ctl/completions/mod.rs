@@ -7,33 +7,20 @@ mod line;
 
 use std::time::Duration;
 
-use clap::{Command, CommandFactory, ValueEnum};
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use tokio::time::timeout;
 
-use super::args::{Ctl, Where};
-use super::client::{Ask, Client, target};
+use super::args::{Candidates, Ctl, DaemonOptions};
+use super::client::{Client, Request, target};
 use super::exit::Failure;
 use super::output::Output;
 use crate::api::{Keys, Topics};
 
 /// A person has pressed a key and waits.
-const PATIENCE: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// More than this nobody reads.
-const MOST: usize = 1000;
-
-/// What is to be completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Known {
-    /// Topics that have alerts
-    Topics,
-    /// Users that have keys
-    Users,
-    /// Ids of keys
-    Keys,
-    /// What belongs at the end of this line
-    Line,
-}
+const MAX_CANDIDATES: usize = 1000;
 
 /// The script of a shell.
 #[must_use]
@@ -71,44 +58,49 @@ fn visible() -> Command {
 
 /// The daemon that the words of a line mean, else the one that this program was told.
 #[must_use]
-pub(crate) fn meant(at: Where, line: &[String]) -> Where {
-    line::meant(at, line)
+pub(crate) fn meant(daemon: DaemonOptions, line: &[String]) -> DaemonOptions {
+    line::meant(daemon, line)
 }
 
 /// Prints candidates, a line each.
 ///
 /// # Errors
 /// As the daemon has it; the shell does not show it.
-pub(crate) async fn run(what: Known, line: &[String], client: &Client, output: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    what: Candidates,
+    line: &[String],
+    client: &Client,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let (kinds, prefix) = match what {
-        Known::Line => line::wanted(&mut Ctl::command(), line),
+        Candidates::Line => line::wanted(&mut Ctl::command(), line),
         what => (vec![what], line.last().map_or("", String::as_str)),
     };
     let late = |_| Failure::Unavailable(format!("{} did not answer in time", client.address()));
-    let mut found = timeout(PATIENCE, ask(&kinds, prefix, client)).await.map_err(late)??;
+    let mut found = timeout(QUERY_TIMEOUT, query(&kinds, prefix, client)).await.map_err(late)??;
     // What stands in a command line as it is; a peer that sends anything else is no alertd.
     let is_plain = |word: &String| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     found.retain(|word| word.starts_with(prefix) && is_plain(word));
     found.sort_unstable();
     found.dedup();
-    for word in found.iter().take(MOST) {
+    for word in found.iter().take(MAX_CANDIDATES) {
         output.line(word).await?;
     }
     Ok(())
 }
 
-async fn ask(kinds: &[Known], prefix: &str, client: &Client) -> Result<Vec<String>, Failure> {
+async fn query(kinds: &[Candidates], prefix: &str, client: &Client) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
-    if kinds.contains(&Known::Topics) {
-        let ask = Ask::get(target("/topics", &[("prefix", prefix.to_owned())]));
-        let listing: Topics = client.ask(ask).await?.json().await?;
+    if kinds.contains(&Candidates::Topics) {
+        let request = Request::get(target("/topics", &[("prefix", prefix.to_owned())]));
+        let listing: Topics = client.send(request).await?.json().await?;
         found.extend(listing.topics.iter().map(ToString::to_string));
     }
-    if kinds.contains(&Known::Users) || kinds.contains(&Known::Keys) {
-        let listing: Keys = client.ask(Ask::get("/keys")).await?.json().await?;
+    if kinds.contains(&Candidates::Users) || kinds.contains(&Candidates::Keys) {
+        let listing: Keys = client.send(Request::get("/keys")).await?.json().await?;
         for key in listing.keys {
-            found.extend(kinds.contains(&Known::Users).then_some(key.user));
-            found.extend(kinds.contains(&Known::Keys).then_some(key.id));
+            found.extend(kinds.contains(&Candidates::Users).then_some(key.user));
+            found.extend(kinds.contains(&Candidates::Keys).then_some(key.id));
         }
     }
     Ok(found)
@@ -117,7 +109,7 @@ async fn ask(kinds: &[Known], prefix: &str, client: &Client) -> Result<Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::output::tests::Kept;
+    use crate::ctl::output::tests::Captured;
     use crate::ctl::testing::{Reply, Server};
 
     #[test]
@@ -139,18 +131,18 @@ mod tests {
         let keys = r#"{"keys":[{"id":"k2","user":"$(reboot)","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false},
             {"id":"k1","user":"alice","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false}]}"#;
         for (what, body, line, expected, asked) in [
-            (Known::Topics, body, "", "a\nops.db\n", "/topics?prefix="),
-            (Known::Line, body, "publish -t op", "ops.db\n", "/topics?prefix=op"),
-            (Known::Line, keys, "key revoke ", "alice\nk1\nk2\n", "/keys"),
-            (Known::Users, keys, "", "alice\n", "/keys"),
+            (Candidates::Topics, body, "", "a\nops.db\n", "/topics?prefix="),
+            (Candidates::Line, body, "publish -t op", "ops.db\n", "/topics?prefix=op"),
+            (Candidates::Line, keys, "key revoke ", "alice\nk1\nk2\n", "/keys"),
+            (Candidates::Users, keys, "", "alice\n", "/keys"),
         ] {
             let server = Server::always(Reply::json(200, body)).await;
-            let kept = Kept::default();
-            let mut output = Output::to(kept.clone());
+            let captured = Captured::default();
+            let mut output = Output::to(captured.clone());
             let line: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
             run(what, &line, &Client::new(server.address(), None), &mut output).await.unwrap();
             output.flush().await.unwrap();
-            assert_eq!(kept.text(), expected, "{line:?}");
+            assert_eq!(captured.text(), expected, "{line:?}");
             assert_eq!(server.requests()[0].target, asked);
         }
     }

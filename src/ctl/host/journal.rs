@@ -11,26 +11,27 @@ use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::cursor::JournalCursor;
 use super::entry::Entry;
-use super::place::Place;
 use super::reader::{self, Reader};
-use super::{body, cut, host};
+use super::{body, host};
 use crate::alert::{Level, Topic};
 use crate::ctl::args::Journal;
-use crate::ctl::client::{Client, Trouble};
+use crate::ctl::client::{Client, ClientError};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::ctl::publish::{Undelivered, send};
 use crate::ctl::tail::backoff::{Backoff, chance};
+use crate::text::{hex, truncate};
 
 /// "Suppressed … messages from …", from the journal itself.
 const SUPPRESSED: &str = "a596d6fe7bfa4994828e72309e95d61e";
 /// The daemon is waited for as long as it takes.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+const NO_TIME_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// After so long without an entry the place moves on to the journal's end, so that it does not fall out of it.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE_INTERVAL: Duration = Duration::from_secs(300);
 /// Bytes of a field in the metadata.
-const FIELD: usize = 400;
+const MAX_FIELD: usize = 400;
 
 /// Follows the journal until it is told to stop.
 ///
@@ -40,7 +41,8 @@ pub(crate) async fn run(args: Journal, client: &Client, stop: &CancellationToken
     let path = args.state.clone().or_else(usual_state).ok_or_else(|| {
         Failure::Usage("where the place in the journal is to be kept is not known; name a file with --state".to_owned())
     })?;
-    let mut follower = Follower { matches: matches(&args), topic: args.topic, place: Place::open(&path)?, client };
+    let mut follower =
+        Follower { matches: matches(&args), topic: args.topic, cursor: JournalCursor::open(&path)?, client };
     tokio::select! {
         done = follower.run() => done,
         // The alert under way is sent again under its key by the next run.
@@ -74,13 +76,13 @@ fn matches(args: &Journal) -> Vec<String> {
 struct Follower<'a> {
     matches: Vec<String>,
     topic: Topic,
-    place: Place,
+    cursor: JournalCursor,
     client: &'a Client,
 }
 
 impl Follower<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
-        match self.place.cursor().map(str::to_owned) {
+        match self.cursor.cursor().map(str::to_owned) {
             None => self.begin().await?,
             Some(cursor) => self.tell_gap(&cursor).await?,
         }
@@ -88,7 +90,7 @@ impl Follower<'_> {
         loop {
             let mut reader = Reader::start(&self.arguments("--follow"))?;
             loop {
-                match timeout(IDLE, reader.next()).await {
+                match timeout(IDLE_INTERVAL, reader.next()).await {
                     Ok(Some(entry)) => {
                         backoff.succeeded();
                         self.take(&entry).await?;
@@ -106,14 +108,14 @@ impl Follower<'_> {
     /// From the place on, that entry included: behind a cursor journalctl would pass over the first match where the entry
     /// at the cursor is none itself.
     fn arguments(&self, how: &str) -> Vec<String> {
-        let from = self.place.cursor().map(|cursor| format!("--cursor={cursor}"));
+        let from = self.cursor.cursor().map(|cursor| format!("--cursor={cursor}"));
         [how.to_owned(), "--no-tail".to_owned()].into_iter().chain(from).chain(self.matches.iter().cloned()).collect()
     }
 
     /// The first time: at the journal's end, which an empty journal does not have.
     async fn begin(&mut self) -> Result<(), Failure> {
         match end().await? {
-            Some(cursor) => self.place.save(cursor),
+            Some(cursor) => self.cursor.save(cursor),
             None => Ok(()),
         }
     }
@@ -139,20 +141,20 @@ impl Follower<'_> {
     }
 
     async fn take(&mut self, entry: &Entry) -> Result<(), Failure> {
-        let Some(cursor) = entry.cursor().filter(|cursor| self.place.cursor() != Some(cursor)) else { return Ok(()) };
+        let Some(cursor) = entry.cursor().filter(|cursor| self.cursor.cursor() != Some(cursor)) else { return Ok(()) };
         if !is_own(entry) {
             let (level, message) = (level(entry), entry.text("MESSAGE").unwrap_or_default());
             let whole = body(&self.topic, level, &message, metadata(entry))?;
             self.send(&whole, &key("", &cursor)).await?;
         }
-        self.place.save(cursor)
+        self.cursor.save(cursor)
     }
 
     async fn send(&self, body: &str, key: &str) -> Result<(), Failure> {
-        match send(self.client, None, body, key, FOR_EVER).await {
+        match send(self.client, None, body, key, NO_TIME_LIMIT).await {
             // It would be refused for ever, and all that follows with it.
-            Err(Undelivered::Refused(trouble @ Trouble::Refused { status: 409 | 413, .. })) => {
-                note(&format!("an entry is passed over: {trouble}"));
+            Err(Undelivered::Refused(error @ ClientError::Refused { status: 409 | 413, .. })) => {
+                note(&format!("an entry is passed over: {error}"));
                 Ok(())
             }
             other => other.map(drop).map_err(Failure::from),
@@ -163,8 +165,8 @@ impl Follower<'_> {
     async fn move_on(&mut self) -> Result<(), Failure> {
         let Some(end) = end().await? else { return Ok(()) };
         let waiting = reader::read(&self.arguments("--lines=all"), 2).await?;
-        let is_done = |entry: &Entry| entry.cursor().as_deref() == self.place.cursor();
-        if waiting.iter().all(is_done) { self.place.save(end) } else { Ok(()) }
+        let is_done = |entry: &Entry| entry.cursor().as_deref() == self.cursor.cursor();
+        if waiting.iter().all(is_done) { self.cursor.save(end) } else { Ok(()) }
     }
 }
 
@@ -175,13 +177,7 @@ async fn end() -> Result<Option<String>, Failure> {
 }
 
 fn key(prefix: &str, cursor: &str) -> String {
-    use std::fmt::Write;
-    let digest = Sha256::digest(format!("{prefix}{cursor}"));
-    let hex = digest.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    format!("journal-{hex}")
+    format!("journal-{}", hex(&Sha256::digest(format!("{prefix}{cursor}"))))
 }
 
 /// When the entry at a cursor was written: `t=` holds microseconds in hexadecimal.
@@ -216,7 +212,7 @@ fn metadata(entry: &Entry) -> Map<String, Value> {
     let mut metadata = Map::new();
     let mut put = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            metadata.insert(name.to_owned(), cut(&value, FIELD).into());
+            metadata.insert(name.to_owned(), truncate(&value, MAX_FIELD).into());
         }
     };
     put("host", entry.text("_HOSTNAME"));

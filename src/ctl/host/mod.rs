@@ -6,19 +6,20 @@
 //! | [`reader`] | `journalctl`, run once or followed |
 //! | [`mod@unit`] | `alertctl unit-failed` |
 //! | [`journal`] | `alertctl journal` |
-//! | [`place`] | how far the journal was read, kept in a file |
+//! | [`cursor`] | how far the journal was read, kept in a file |
 //!
 //! The journal is read through `journalctl`, whose output format is stable and which opens every kind of journal file.
 //! Nothing here needs a key: the publish socket is the door.
 
+pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod journal;
-pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod unit;
 
 use crate::alert::{Draft, Level, Topic};
 use crate::ctl::exit::Failure;
+use crate::text::truncate;
 
 /// Bytes of all journal lines in one alert: a body may have 64 KiB, and each byte may take six in JSON.
 const MAX_LINES: usize = 8 << 10;
@@ -30,24 +31,13 @@ fn body(
     message: &str,
     metadata: serde_json::Map<String, serde_json::Value>,
 ) -> Result<String, Failure> {
-    let message = cut(message, Draft::MAX_MESSAGE);
-    let message = if message.is_empty() { "(no text)".to_owned() } else { message };
+    let message = if message.is_empty() { "(no text)".into() } else { truncate(message, Draft::MAX_MESSAGE) };
     let body =
         serde_json::json!({ "topic": topic, "message": message, "level": level, "metadata": metadata }).to_string();
     match Draft::from_json(None, body.as_bytes()) {
         Ok(_) => Ok(body),
         Err(e) => Err(Failure::Failed(format!("cannot make an alert of it: {e}"))),
     }
-}
-
-/// The text within so many bytes, its end replaced by `…` where it is longer.
-fn cut(text: &str, most: usize) -> String {
-    const CUT: &str = "…";
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = (0..=most.saturating_sub(CUT.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{CUT}", &text[..end])
 }
 
 /// The last lines, oldest first, all together within the bound.
@@ -76,21 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_text_fits_ends_between_characters_and_says_so() {
-        assert_eq!(cut("short", 5), "short");
-        assert_eq!(cut("äöüäöü", 8), "äö…");
-        for most in 3..40 {
-            let text = cut(&"ü🚨x".repeat(20), most);
-            assert!(text.len() <= most && text.ends_with('…'), "{most}");
-        }
-    }
-
-    #[test]
     fn the_newest_lines_are_kept_in_their_order() {
         let lines: Vec<String> = (0..100).map(|n| format!("{n:0400}")).collect();
-        let kept = tail_of(lines.clone());
-        assert_eq!(kept.len(), MAX_LINES / 400);
-        assert_eq!(kept[..], lines[100 - kept.len()..]);
+        let captured = tail_of(lines.clone());
+        assert_eq!(captured.len(), MAX_LINES / 400);
+        assert_eq!(captured[..], lines[100 - captured.len()..]);
         assert_eq!(tail_of(vec!["a".into(), "b".into()]), ["a", "b"]);
     }
 

@@ -17,7 +17,7 @@ const FIELDS: &str = "MESSAGE,PRIORITY,UNIT,OBJECT_SYSTEMD_UNIT,_SYSTEMD_UNIT,_H
 /// Bytes of a long message that are of use: an alert has no more.
 const MAX_MESSAGE: u64 = 8 << 10;
 /// What journalctl has to say about an error is at most so long.
-const MAX_COMPLAINT: u64 = 4096;
+const MAX_STDERR: u64 = 4096;
 
 /// Entries as they come.
 pub(crate) struct Reader {
@@ -63,7 +63,7 @@ impl Reader {
         let mut complaint = String::new();
         if let Some(errors) = self.child.stderr.take() {
             // Whatever can be read of it helps.
-            let _ = errors.take(MAX_COMPLAINT).read_to_string(&mut complaint).await;
+            let _ = errors.take(MAX_STDERR).read_to_string(&mut complaint).await;
         }
         let status = self.child.wait().await;
         if status.as_ref().is_ok_and(ExitStatus::success) {

@@ -11,26 +11,27 @@ use tokio::time::{Instant, sleep};
 
 use super::entry::Entry;
 use super::reader;
-use super::{body, cut, host, tail_of};
+use super::{body, host, tail_of};
 use crate::alert::Level;
 use crate::ctl::args::UnitFailed;
-use crate::ctl::client::{Client, Trouble};
+use crate::ctl::client::{Client, ClientError};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::ctl::publish::{Undelivered, random_key, send};
+use crate::text::truncate;
 
 /// "Failed with result …", from the service manager.
 const FAILED: &str = "MESSAGE_ID=d9b373ed55a64feb8242e02dbe79a49c";
 /// "Main process exited …", from the service manager.
 const EXITED: &str = "MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15";
 /// So long the journal may take to have what an alert is about.
-const JOURNAL: Duration = Duration::from_millis(500);
+const JOURNAL_DELAY: Duration = Duration::from_millis(500);
 /// Bytes of one journal line.
-const LINE: usize = 400;
+const MAX_LINE: usize = 400;
 /// A failure each millisecond, for an hour, is not counted further.
-const MOST: usize = 10_000;
+const MAX_FAILURES: usize = 10_000;
 /// The watch for more failures doubles up to this.
-const LONGEST: Duration = Duration::from_secs(3600);
+const MAX_WATCH: Duration = Duration::from_secs(3600);
 
 /// One failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
         }
     };
     publish(&args, client, &failed, 1, Duration::ZERO).await?;
-    let mut quiet = args.quiet.min(LONGEST);
+    let mut quiet = args.quiet.min(MAX_WATCH);
     while !quiet.is_zero() {
         let began = Instant::now();
         sleep(quiet).await;
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
         if let Err(failure) = publish(&args, client, &failed, count, quiet).await {
             note(&failure.to_string());
         }
-        quiet = quiet.saturating_mul(2).min(LONGEST);
+        quiet = quiet.saturating_mul(2).min(MAX_WATCH);
     }
     Ok(())
 }
@@ -89,7 +90,7 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
 /// What the service manager logged of failures of the unit; without a readable journal nothing.
 async fn failures(unit: &str, arguments: &[String]) -> Vec<Entry> {
     let matches = [FAILED.to_owned(), format!("UNIT={unit}")];
-    let found = reader::read(&[arguments, &matches].concat(), MOST).await;
+    let found = reader::read(&[arguments, &matches].concat(), MAX_FAILURES).await;
     found.unwrap_or_else(|failure| {
         note(&failure.to_string());
         Vec::new()
@@ -117,7 +118,7 @@ async fn publish(
     let key = random_key()?;
     match send(client, None, &whole, &key, args.retry_for).await {
         // A daemon that takes only small bodies still gets what matters.
-        Err(Undelivered::Refused(Trouble::Refused { status: 413, .. })) => {
+        Err(Undelivered::Refused(ClientError::Refused { status: 413, .. })) => {
             note("the journal lines are too large for http.max_body and are left out");
             send(client, None, &plain, &random_key()?, args.retry_for).await?;
         }
@@ -158,7 +159,7 @@ impl Failed {
     /// The journal's entry of this failure, waited for a little.
     async fn logged(&self, unit: &str) -> Option<Entry> {
         let invocation = self.invocation.as_ref()?;
-        let deadline = Instant::now() + JOURNAL;
+        let deadline = Instant::now() + JOURNAL_DELAY;
         loop {
             let arguments = ["--lines=1".to_owned(), format!("INVOCATION_ID={invocation}")];
             let found = failures(unit, &arguments).await.pop();
@@ -180,7 +181,8 @@ impl Failed {
         let (wrote, about) = (format!("_SYSTEMD_UNIT={unit}"), format!("UNIT={unit}"));
         let arguments = [format!("--lines={most}"), wrote, "+".into(), "_UID=0".into(), about];
         let entries = reader::read(&arguments, usize::from(most)).await.unwrap_or_default();
-        let message = |entry: &Entry| cut(entry.text("MESSAGE").unwrap_or_default().trim_end(), LINE);
+        let message =
+            |entry: &Entry| truncate(entry.text("MESSAGE").unwrap_or_default().trim_end(), MAX_LINE).into_owned();
         tail_of(entries.iter().filter(|entry| self.is_of_this_run(entry)).map(message).collect())
     }
 

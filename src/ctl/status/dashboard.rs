@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::{Rows, fleet, log, service, streams, version};
 use crate::api::Status;
-use crate::ctl::client::Trouble;
+use crate::ctl::client::ClientError;
 use crate::ctl::exit::Failure;
 use crate::ctl::output::{Output, Paint};
 use crate::ctl::text::{columns, cut, escaped, local, padded, wrapped};
 
 /// Readings that the curves show.
-const CURVE: usize = 24;
+const MAX_CURVE_STEPS: usize = 24;
 
 /// What was drawn, and what the curves are made of.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Curve {
             // A daemon that was restarted counts from zero.
             self.steps.push_back(counter.checked_sub(before).unwrap_or(counter));
         }
-        if self.steps.len() > CURVE {
+        if self.steps.len() > MAX_CURVE_STEPS {
             self.steps.pop_front();
         }
     }
@@ -103,10 +103,10 @@ impl Dashboard {
     }
 
     /// What was last seen stays, below what is wrong now.
-    pub(super) async fn draw_trouble(&mut self, trouble: &Trouble, output: &mut Output) -> Result<(), Failure> {
+    pub(super) async fn draw_error(&mut self, error: &ClientError, output: &mut Output) -> Result<(), Failure> {
         let width = output.size().map_or(80, |(columns, _)| columns);
         self.head = Vec::new();
-        self.say(&format!("✗ {}", escaped(&trouble.to_string())), Some(Paint::Red), width, output);
+        self.say(&format!("✗ {}", escaped(&error.to_string())), Some(Paint::Red), width, output);
         self.say("  what was last seen:", Some(Paint::Dim), width, output);
         self.show(output).await
     }
@@ -168,6 +168,6 @@ mod tests {
         for counter in 0..100 {
             curve.add(counter);
         }
-        assert_eq!(curve.text().chars().count(), CURVE);
+        assert_eq!(curve.text().chars().count(), MAX_CURVE_STEPS);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::args;
-use super::client::{Ask, Client, Trouble};
+use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::escaped;
@@ -52,10 +52,10 @@ pub(crate) async fn run(
                     output.line("").await?;
                 }
             }
-            Err(trouble) if !args.json && output.size().is_some() => dashboard.draw_trouble(trouble, output).await?,
-            Err(trouble) if said.as_ref() != Some(trouble) => {
-                note(&trouble.to_string());
-                said = Some(trouble.clone());
+            Err(error) if !args.json && output.size().is_some() => dashboard.draw_error(error, output).await?,
+            Err(error) if said.as_ref() != Some(error) => {
+                note(&error.to_string());
+                said = Some(error.clone());
             }
             Err(_) => {}
         }
@@ -67,20 +67,20 @@ pub(crate) async fn run(
         };
         match &reading {
             Ok(_) => said = None,
-            Err(trouble) if trouble.passes() => {}
-            Err(trouble) => return Err(trouble.clone().into()),
+            Err(error) if error.passes() => {}
+            Err(error) => return Err(error.clone().into()),
         }
     }
 }
 
-async fn again(client: &Client, pause: Duration) -> Result<Reading, Trouble> {
+async fn again(client: &Client, pause: Duration) -> Result<Reading, ClientError> {
     sleep(pause).await;
     read(client).await
 }
 
-async fn read(client: &Client) -> Result<Reading, Trouble> {
-    let body = client.ask(Ask::get("/status")).await?.bytes().await?;
-    let foreign = |e: serde_json::Error| Trouble::Foreign {
+async fn read(client: &Client) -> Result<Reading, ClientError> {
+    let body = client.send(Request::get("/status")).await?.bytes().await?;
+    let foreign = |e: serde_json::Error| ClientError::Foreign {
         address: client.address().to_string(),
         reason: format!("its answer is not the expected JSON ({e})"),
     };

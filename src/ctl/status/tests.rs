@@ -11,7 +11,7 @@ use crate::ctl::args;
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
 use crate::ctl::output::Output;
-use crate::ctl::output::tests::{Kept, shown};
+use crate::ctl::output::tests::{Captured, shown};
 use crate::ctl::testing::{Reply, Server};
 use crate::ctl::text::columns;
 
@@ -49,10 +49,10 @@ async fn watched(replies: Vec<Reply>, args: args::Status, mut output: Output) ->
 #[tokio::test]
 async fn what_is_wrong_is_in_the_first_line() {
     for (json, expected) in [(false, "not ready: the disk\\u{1b} is full"), (true, "\"uptime\":93784")] {
-        let kept = Kept::default();
+        let captured = Captured::default();
         let reply = status(0, Some("the disk\x1b is full"));
-        watched(vec![reply], once(json), Output::to(kept.clone())).await.unwrap();
-        let text = kept.text();
+        watched(vec![reply], once(json), Output::to(captured.clone())).await.unwrap();
+        let text = captured.text();
         assert!(text.lines().next().unwrap().contains(expected), "{text}");
         assert!(json || text.contains("up 1 d 2 h") && text.contains("lag          250 ms"), "{text}");
     }
@@ -60,27 +60,27 @@ async fn what_is_wrong_is_in_the_first_line() {
 
 #[tokio::test]
 async fn a_terminal_gets_a_dashboard_that_keeps_to_its_size() {
-    let kept = Kept::default();
-    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 24), true)).await.unwrap();
-    let text = kept.text();
+    let captured = Captured::default();
+    watched(vec![status(0, None)], once(false), shown(captured.clone(), || (40, 24), true)).await.unwrap();
+    let text = captured.text();
     assert!(text.starts_with("\x1b[32m● ready\x1b[0m\n") && text.contains("\x1b[33m250 ms"), "{text:?}");
     assert!(text.contains("1970-01-01 00:00:05") || text.contains("…"), "{text}");
-    let kept = Kept::default();
-    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (40, 24), false)).await.unwrap();
-    assert!(kept.text().lines().all(|line| columns(line) <= 40), "{}", kept.text());
+    let captured = Captured::default();
+    watched(vec![status(0, None)], once(false), shown(captured.clone(), || (40, 24), false)).await.unwrap();
+    assert!(captured.text().lines().all(|line| columns(line) <= 40), "{}", captured.text());
 }
 
 #[tokio::test]
 async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
-    let kept = Kept::default();
-    watched(vec![status(0, None)], once(false), shown(kept.clone(), || (80, 6), false)).await.unwrap();
-    let whole = kept.text().lines().count();
-    assert!(whole > 14 && kept.text().contains("no file"), "{}", kept.text());
-    let kept = Kept::default();
+    let captured = Captured::default();
+    watched(vec![status(0, None)], once(false), shown(captured.clone(), || (80, 6), false)).await.unwrap();
+    let whole = captured.text().lines().count();
+    assert!(whole > 14 && captured.text().contains("no file"), "{}", captured.text());
+    let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status(0, None), Reply::problem(401, "no")];
-    watched(replies, args, shown(kept.clone(), || (80, 6), false)).await.unwrap_err();
-    let text = kept.text();
+    watched(replies, args, shown(captured.clone(), || (80, 6), false)).await.unwrap_err();
+    let text = captured.text();
     let last = text.lines().last().unwrap();
     assert!(text.lines().count() == 5 && last.starts_with(&format!("… {} more lines", whole - 4)), "{text}");
 }
@@ -89,11 +89,11 @@ async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
 async fn a_caution_is_shown_up_to_its_remedy_above_the_numbers() {
     let caution = "appendonly is no: alerts that were answered may be lost when Redis ends; set appendonly yes";
     let engine = EngineStatus { notes: vec![caution.to_owned()], ..EngineStatus::default() };
-    let kept = Kept::default();
+    let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status_of(0, None, engine), Reply::problem(401, "no")];
-    watched(replies, args, shown(kept.clone(), || (30, 10), false)).await.unwrap_err();
-    let text = kept.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    watched(replies, args, shown(captured.clone(), || (30, 10), false)).await.unwrap_err();
+    let text = captured.text().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains(&format!("caution: {caution} ")), "{text}");
 }
 
@@ -101,10 +101,11 @@ async fn a_caution_is_shown_up_to_its_remedy_above_the_numbers() {
 async fn what_cannot_be_counted_is_unknown_and_not_zero() {
     for is_terminal in [false, true] {
         let engine = EngineStatus { kind: "redis".into(), ..EngineStatus::default() };
-        let kept = Kept::default();
-        let output = if is_terminal { shown(kept.clone(), || (100, 40), false) } else { Output::to(kept.clone()) };
+        let captured = Captured::default();
+        let output =
+            if is_terminal { shown(captured.clone(), || (100, 40), false) } else { Output::to(captured.clone()) };
         watched(vec![status_of(0, Some("Redis is away"), engine)], once(false), output).await.unwrap();
-        let text = kept.text();
+        let text = captured.text();
         assert_eq!(text.matches("unknown: the log cannot be read now").count(), 3, "{text}");
         assert!(!text.contains("0 alerts") && !text.contains("in its memory") && !text.contains("none"), "{text}");
     }
@@ -112,12 +113,12 @@ async fn what_cannot_be_counted_is_unknown_and_not_zero() {
 
 #[tokio::test]
 async fn who_watches_sees_the_daemon_go_and_come_back_until_the_key_does_not() {
-    let kept = Kept::default();
+    let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status(1, None), status(9, None), Reply::Close, status(2, None), Reply::problem(401, "no")];
-    let failure = watched(replies, args, shown(kept.clone(), || (100, 40), false)).await.unwrap_err();
+    let failure = watched(replies, args, shown(captured.clone(), || (100, 40), false)).await.unwrap_err();
     assert_eq!(failure.code(), 77);
-    let text = kept.text();
+    let text = captured.text();
     let frames: Vec<&str> = text.split("\x1b[J").collect();
     assert_eq!(frames.len(), 4, "{text}");
     let lines = frames[0].lines().count() - 1;
@@ -129,19 +130,19 @@ async fn who_watches_sees_the_daemon_go_and_come_back_until_the_key_does_not() {
 #[tokio::test]
 async fn a_pipe_gets_a_reading_after_the_other_and_no_control_codes() {
     for (json, lines) in [(true, 2), (false, 2 * 14)] {
-        let kept = Kept::default();
+        let captured = Captured::default();
         let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
         let replies = vec![status(1, None), Reply::Close, Reply::Close, status(2, None), Reply::problem(403, "no")];
-        watched(replies, args, Output::to(kept.clone())).await.unwrap_err();
-        assert!(!kept.text().contains('\x1b'));
-        assert_eq!(kept.text().lines().count(), lines, "{}", kept.text());
+        watched(replies, args, Output::to(captured.clone())).await.unwrap_err();
+        assert!(!captured.text().contains('\x1b'));
+        assert_eq!(captured.text().lines().count(), lines, "{}", captured.text());
     }
 }
 
 #[tokio::test]
 async fn what_cannot_be_reached_at_first_is_a_failure() {
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
-    assert_eq!(watched(vec![], args, Output::to(Kept::default())).await.unwrap_err().code(), 69);
+    assert_eq!(watched(vec![], args, Output::to(Captured::default())).await.unwrap_err().code(), 69);
 }
 
 #[test]

@@ -6,24 +6,24 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     base: Duration,
-    most: Duration,
+    max: Duration,
     failures: u32,
 }
 
 impl Backoff {
     /// A server may ask for a longer pause, up to this.
-    const LONGEST: Duration = Duration::from_secs(600);
+    const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-    /// Waits about `base` after the first failure, doubled with each further one, up to `most`.
+    /// Waits about `base` after the first failure, doubled with each further one, up to `max`.
     #[must_use]
-    pub(crate) const fn new(base: Duration, most: Duration) -> Self {
-        Self { base, most, failures: 0 }
+    pub(crate) const fn new(base: Duration, max: Duration) -> Self {
+        Self { base, max, failures: 0 }
     }
 
     /// The server's own wish for the first pause.
     pub(crate) fn set_base(&mut self, base: Duration) {
-        self.base = base.clamp(Duration::from_millis(100), Self::LONGEST);
-        self.most = self.most.max(self.base);
+        self.base = base.clamp(Duration::from_millis(100), Self::MAX_PAUSE);
+        self.max = self.max.max(self.base);
     }
 
     /// It works again.
@@ -33,11 +33,11 @@ impl Backoff {
 
     /// The pause after one more failure. `asked` is the server's `Retry-After`; `chance` is drawn from 0 to 1.
     pub(crate) fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
-        let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.most);
+        let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let own = doubled.mul_f64(0.5 + chance / 2.0);
         // Never earlier than asked, and spread over the time after it.
-        asked.map_or(own, |asked| own.max(asked.min(Self::LONGEST).mul_f64(1.0 + chance / 4.0)))
+        asked.map_or(own, |asked| own.max(asked.min(Self::MAX_PAUSE).mul_f64(1.0 + chance / 4.0)))
     }
 }
 

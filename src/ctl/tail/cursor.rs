@@ -8,7 +8,7 @@ use crate::alert::Id;
 use crate::ctl::exit::Failure;
 use crate::ctl::state;
 
-/// The place, and where it is kept.
+/// The place, and where it is captured.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     path: PathBuf,

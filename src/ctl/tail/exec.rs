@@ -10,24 +10,30 @@ use tokio_util::sync::CancellationToken;
 use crate::ctl::alert::Alert;
 
 /// A command that runs when `alertctl` is told to end may finish within this time.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The kernel takes no variable over 128 KiB; longer metadata is on standard input only.
 const MAX_VARIABLE: usize = 64 << 10;
 
 /// How a command ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ran {
+pub(crate) enum Outcome {
     /// With success.
-    Well,
+    Success,
     /// Without; the words are for a person.
-    Badly(String),
+    Failed(String),
     /// It did not end in time after `alertctl` was told to end.
-    Cut,
+    Interrupted,
 }
 
 /// Runs `sh -c command` with the alert in its environment and, as it came, on its standard input. After `stop` it may go
 /// on for `grace`.
-pub(crate) async fn run(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, grace: Duration) -> Ran {
+pub(crate) async fn run(
+    command: &str,
+    alert: &Alert,
+    json: &str,
+    stop: &CancellationToken,
+    grace: Duration,
+) -> Outcome {
     let metadata = alert.metadata.get();
     let metadata = if metadata.len() > MAX_VARIABLE { "" } else { metadata };
     let spawned = Command::new("sh")
@@ -46,7 +52,7 @@ pub(crate) async fn run(command: &str, alert: &Alert, json: &str, stop: &Cancell
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(e) => return Ran::Badly(format!("could not be started: {e}")),
+        Err(e) => return Outcome::Failed(format!("could not be started: {e}")),
     };
     let input = child.stdin.take();
     let feed = async {
@@ -62,12 +68,12 @@ pub(crate) async fn run(command: &str, alert: &Alert, json: &str, stop: &Cancell
     };
     tokio::select! {
         status = child.wait() => match status {
-            Ok(status) if status.success() => Ran::Well,
-            Ok(status) => Ran::Badly(words(status)),
-            Err(e) => Ran::Badly(format!("could not be waited for: {e}")),
+            Ok(status) if status.success() => Outcome::Success,
+            Ok(status) => Outcome::Failed(words(status)),
+            Err(e) => Outcome::Failed(format!("could not be waited for: {e}")),
         },
-        () = feed => Ran::Cut,
-        () = told => Ran::Cut,
+        () = feed => Outcome::Interrupted,
+        () = told => Outcome::Interrupted,
     }
 }
 
@@ -104,7 +110,7 @@ mod tests {
             r#"{{ printf '%s|' "$ALERT_ID" "$ALERT_TOPIC" "$ALERT_LEVEL" "$ALERT_MESSAGE" "$ALERT_RECEIVED_AT" "$ALERT_METADATA"; cat; }} > {}"#,
             seen.display()
         );
-        assert_eq!(run(&command, &alert(&json), &json, &CancellationToken::new(), GRACE).await, Ran::Well);
+        assert_eq!(run(&command, &alert(&json), &json, &CancellationToken::new(), STOP_GRACE).await, Outcome::Success);
         let expected =
             format!("5-1|ops.db|warn|it's $(on) `fire` \"now\"\n|2026-11-23T17:33:10.123Z|{{\"k\":[1,2]}}|{json}\n");
         assert_eq!(std::fs::read_to_string(&seen).unwrap(), expected);
@@ -115,19 +121,22 @@ mod tests {
         let stop = CancellationToken::new();
         let json = sample("a\0b", "{}");
         let command = r#"[ "$ALERT_MESSAGE" = "a�b" ] && grep -q 'a\\u0000b'"#;
-        assert_eq!(run(command, &alert(&json), &json, &stop, GRACE).await, Ran::Well);
+        assert_eq!(run(command, &alert(&json), &json, &stop, STOP_GRACE).await, Outcome::Success);
         let json = sample("x", &format!(r#"{{"k":"{}"}}"#, "y".repeat(300_000)));
-        assert_eq!(run(r#"[ -z "$ALERT_METADATA" ]"#, &alert(&json), &json, &stop, GRACE).await, Ran::Well);
-        assert_eq!(run("wc -c | grep -q 300", &alert(&json), &json, &stop, GRACE).await, Ran::Well);
+        assert_eq!(run(r#"[ -z "$ALERT_METADATA" ]"#, &alert(&json), &json, &stop, STOP_GRACE).await, Outcome::Success);
+        assert_eq!(run("wc -c | grep -q 300", &alert(&json), &json, &stop, STOP_GRACE).await, Outcome::Success);
     }
 
     #[tokio::test]
     async fn a_failure_is_told_with_its_status() {
         let (json, stop) = (sample("x", "{}"), CancellationToken::new());
-        assert_eq!(run("exit 3", &alert(&json), &json, &stop, GRACE).await, Ran::Badly("ended with status 3".into()));
         assert_eq!(
-            run("kill -9 $$", &alert(&json), &json, &stop, GRACE).await,
-            Ran::Badly("was ended by signal 9".into())
+            run("exit 3", &alert(&json), &json, &stop, STOP_GRACE).await,
+            Outcome::Failed("ended with status 3".into())
+        );
+        assert_eq!(
+            run("kill -9 $$", &alert(&json), &json, &stop, STOP_GRACE).await,
+            Outcome::Failed("was ended by signal 9".into())
         );
     }
 
@@ -135,6 +144,9 @@ mod tests {
     async fn a_command_that_does_not_end_is_cut_after_its_grace() {
         let (json, stop) = (sample("x", "{}"), CancellationToken::new());
         stop.cancel();
-        assert_eq!(run("exec sleep 600", &alert(&json), &json, &stop, Duration::from_millis(20)).await, Ran::Cut);
+        assert_eq!(
+            run("exec sleep 600", &alert(&json), &json, &stop, Duration::from_millis(20)).await,
+            Outcome::Interrupted
+        );
     }
 }

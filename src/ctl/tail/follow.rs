@@ -1,6 +1,6 @@
 //! The stream that does not end: opened again after every break, behind the last thing that came.
 //!
-//! Called by `tail` alone. It yields what came in order, without repeat, and remembers the place; what its caller did
+//! Called by `tail` alone. It yields what came in order, without repeat, and remembers the cursor; what its caller did
 //! not take yet is kept, at most what one read of the connection brought. Only errors that no waiting cures come out.
 
 use std::collections::VecDeque;
@@ -11,13 +11,13 @@ use tokio::time::{sleep, timeout};
 
 use super::backoff::{Backoff, chance};
 use crate::alert::Id;
-use crate::ctl::client::{Answer, Ask, Client, Trouble, target};
+use crate::ctl::client::{Client, ClientError, Request, Response, target};
 use crate::ctl::output::note;
 use crate::ctl::text::escaped;
 use crate::sse::{Event, Gap, Parser};
 
 /// Three signs of life that a daemon sends by default: a server that is silent for longer is gone.
-const SILENCE: Duration = Duration::from_secs(45);
+const DEFAULT_SILENCE: Duration = Duration::from_secs(45);
 /// A daemon may be set to fewer signs of life: after each silence the next one may be twice as long, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 
@@ -34,16 +34,16 @@ pub(crate) enum Item {
 
 /// The pauses, shorter in tests.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Timing {
     /// Between tries.
     pub backoff: Backoff,
     /// How long a stream may be silent.
     pub silence: Duration,
 }
 
-impl Default for Pace {
+impl Default for Timing {
     fn default() -> Self {
-        Self { backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)), silence: SILENCE }
+        Self { backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)), silence: DEFAULT_SILENCE }
     }
 }
 
@@ -52,38 +52,38 @@ pub(crate) struct Follower<'a> {
     client: &'a Client,
     query: Vec<(&'static str, String)>,
     since: Option<String>,
-    place: Option<Id>,
-    open: Option<(Answer, Parser)>,
+    cursor: Option<Id>,
+    open: Option<(Response, Parser)>,
     waiting: VecDeque<Item>,
     /// What broke the stream, to be dealt with once everything before it is taken.
-    trouble: Option<Trouble>,
-    pace: Pace,
+    error: Option<ClientError>,
+    timing: Timing,
     /// Whether a stream was ever open: what answers there is alertd.
-    known: bool,
-    said: Option<String>,
+    was_connected: bool,
+    last_reported: Option<String>,
 }
 
 impl<'a> Follower<'a> {
-    /// Follows what `query` selects, behind `place` or else from `since` on. Connects at the first [`next`](Self::next).
+    /// Follows what `query` selects, behind `cursor` or else from `since` on. Connects at the first [`next`](Self::next).
     #[must_use]
     pub(crate) const fn new(
         client: &'a Client,
         query: Vec<(&'static str, String)>,
         since: Option<String>,
-        place: Option<Id>,
-        pace: Pace,
+        cursor: Option<Id>,
+        timing: Timing,
     ) -> Self {
         Self {
             client,
             query,
             since,
-            place,
+            cursor,
             open: None,
             waiting: VecDeque::new(),
-            trouble: None,
-            pace,
-            known: false,
-            said: None,
+            error: None,
+            timing,
+            was_connected: false,
+            last_reported: None,
         }
     }
 
@@ -96,29 +96,29 @@ impl<'a> Follower<'a> {
     /// What comes next; waits as long as it takes.
     ///
     /// # Errors
-    /// [`Trouble`] that no waiting cures, such as a key that was revoked.
-    pub(crate) async fn next(&mut self) -> Result<Item, Trouble> {
+    /// [`ClientError`] that no waiting cures, such as a key that was revoked.
+    pub(crate) async fn next(&mut self) -> Result<Item, ClientError> {
         loop {
             if let Some(item) = self.waiting.pop_front() {
                 return Ok(item);
             }
-            let Some(trouble) = self.trouble.take() else {
-                self.trouble = self.read().await.err();
+            let Some(error) = self.error.take() else {
+                self.error = self.read().await.err();
                 continue;
             };
             // Once it was alertd, a strange answer is one of a proxy whose server is away.
-            let proxy = self.known && matches!(trouble, Trouble::Foreign { .. });
-            if !trouble.passes() && !proxy {
-                return Err(trouble);
+            let proxy = self.was_connected && matches!(error, ClientError::Foreign { .. });
+            if !error.passes() && !proxy {
+                return Err(error);
             }
-            let pause = self.pace.backoff.next(trouble.retry_after(), chance());
-            self.say(&trouble, pause);
+            let pause = self.timing.backoff.next(error.retry_after(), chance());
+            self.report(&error, pause);
             sleep(pause).await;
         }
     }
 
     /// Reads one piece of the stream, which is opened if need be, and left at the first trouble.
-    async fn read(&mut self) -> Result<(), Trouble> {
+    async fn read(&mut self) -> Result<(), ClientError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => (self.connect().await?, Parser::default()),
@@ -128,14 +128,14 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    async fn piece(&mut self, (answer, parser): &mut (Answer, Parser)) -> Result<(), Trouble> {
+    async fn piece(&mut self, (response, parser): &mut (Response, Parser)) -> Result<(), ClientError> {
         let address = self.client.address().to_string();
-        let broken = |reason: String| Trouble::Broken { address: address.clone(), reason };
-        let silence = self.pace.silence;
-        let piece = match timeout(silence, answer.piece()).await {
+        let broken = |reason: String| ClientError::Broken { address: address.clone(), reason };
+        let silence = self.timing.silence;
+        let piece = match timeout(silence, response.piece()).await {
             Ok(piece) => piece?.ok_or_else(|| broken("ended the stream".into()))?,
             Err(_) => {
-                self.pace.silence = (silence * 2).min(MAX_SILENCE);
+                self.timing.silence = (silence * 2).min(MAX_SILENCE);
                 return Err(broken(format!("was silent for {} s", silence.as_secs_f64())));
             }
         };
@@ -144,52 +144,52 @@ impl<'a> Follower<'a> {
         for event in events {
             self.take(event)?;
         }
-        fed.map_err(|e| Trouble::Foreign { address, reason: e.to_string() })
+        fed.map_err(|e| ClientError::Foreign { address, reason: e.to_string() })
     }
 
-    async fn connect(&self) -> Result<Answer, Trouble> {
+    async fn connect(&self) -> Result<Response, ClientError> {
         let mut query = self.query.clone();
-        if let (None, Some(since)) = (self.place, &self.since) {
+        if let (None, Some(since)) = (self.cursor, &self.since) {
             query.push(("since", since.clone()));
         }
-        let mut ask = Ask::get(target("/alerts", &query)).header(ACCEPT, "text/event-stream");
-        if let Some(place) = self.place {
-            ask = ask.header(HeaderName::from_static("last-event-id"), place.to_string());
+        let mut request = Request::get(target("/alerts", &query)).header(ACCEPT, "text/event-stream");
+        if let Some(cursor) = self.cursor {
+            request = request.header(HeaderName::from_static("last-event-id"), cursor.to_string());
         }
-        let answer = self.client.ask(ask).await?;
-        match answer.media_type().as_str() {
-            "text/event-stream" => Ok(answer),
-            other => Err(Trouble::Foreign {
+        let response = self.client.send(request).await?;
+        match response.media_type().as_str() {
+            "text/event-stream" => Ok(response),
+            other => Err(ClientError::Foreign {
                 address: self.client.address().to_string(),
                 reason: format!("it sent {:?} instead of a stream", escaped(other)),
             }),
         }
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Trouble> {
-        self.known = true;
-        self.said = None;
-        self.pace.backoff.succeeded();
+    fn take(&mut self, event: Event) -> Result<(), ClientError> {
+        self.was_connected = true;
+        self.last_reported = None;
+        self.timing.backoff.succeeded();
         if let Some(retry) = event.retry {
-            self.pace.backoff.set_base(Duration::from_millis(retry));
+            self.timing.backoff.set_base(Duration::from_millis(retry));
         }
         let address = || self.client.address().to_string();
         let id = event.id.as_deref().and_then(|id| id.parse::<Id>().ok());
         if let Some(id) = id {
-            self.place = Some(id);
+            self.cursor = Some(id);
         }
         match (event.event.as_str(), id) {
             ("", Some(id)) => self.waiting.push_back(Item::Alert(id, event.data)),
             ("", None) if event.data.is_empty() => {}
             ("", None) => {
-                return Err(Trouble::Foreign { address: address(), reason: "an alert without an id".into() });
+                return Err(ClientError::Foreign { address: address(), reason: "an alert without an id".into() });
             }
             ("cursor", Some(id)) => self.waiting.push_back(Item::Cursor(id)),
             ("gap", _) => match serde_json::from_str(&event.data) {
                 Ok(gap) => self.waiting.push_back(Item::Gap(gap)),
                 Err(e) => {
                     let reason = format!("a gap that is not readable ({e})");
-                    return Err(Trouble::Foreign { address: address(), reason });
+                    return Err(ClientError::Foreign { address: address(), reason });
                 }
             },
             ("bye", _) => {
@@ -199,7 +199,7 @@ impl<'a> Follower<'a> {
                 }
                 let reason = serde_json::from_str(&event.data).map_or_else(|_| "?".into(), |bye: Bye| bye.reason);
                 let reason = format!("ended the stream ({})", escaped(&reason));
-                return Err(Trouble::Broken { address: address(), reason });
+                return Err(ClientError::Broken { address: address(), reason });
             }
             // A kind of event that a newer daemon knows.
             _ => {}
@@ -208,12 +208,12 @@ impl<'a> Follower<'a> {
     }
 
     /// Says each reason once, however often it comes in a row.
-    fn say(&mut self, trouble: &Trouble, pause: Duration) {
-        let text = trouble.to_string();
-        if self.said.as_ref() != Some(&text) {
-            let place = self.place.map_or_else(String::new, |place| format!(" behind {place}"));
-            note(&format!("{text}; going on{place} in {:.1} s", pause.as_secs_f64()));
-            self.said = Some(text);
+    fn report(&mut self, error: &ClientError, pause: Duration) {
+        let text = error.to_string();
+        if self.last_reported.as_ref() != Some(&text) {
+            let cursor = self.cursor.map_or_else(String::new, |cursor| format!(" behind {cursor}"));
+            note(&format!("{text}; going on{cursor} in {:.1} s", pause.as_secs_f64()));
+            self.last_reported = Some(text);
         }
     }
 }

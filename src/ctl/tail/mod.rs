@@ -16,15 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert::{Alert, Rows};
 use super::args::Tail;
-use super::client::{Client, Trouble};
+use super::client::{Client, ClientError};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
 use crate::sse::Gap;
 use backoff::{Backoff, chance};
 use cursor::Cursor;
-use exec::Ran;
-use follow::{Follower, Item, Pace};
+use exec::Outcome;
+use follow::{Follower, Item, Timing};
 
 /// Runs until `stop`, until so many alerts were handled as were asked for, or until nobody reads the output.
 ///
@@ -35,12 +35,12 @@ pub(crate) async fn run(
     client: &Client,
     output: &mut Output,
     stop: &CancellationToken,
-    pace: Pace,
+    timing: Timing,
 ) -> Result<(), Failure> {
     let mut cursor = args.state.map(Cursor::open).transpose()?;
     let place = cursor.as_ref().and_then(Cursor::id);
-    let retries = pace.backoff.clone();
-    let mut stream = Follower::new(client, args.select.query(), args.since, place, pace);
+    let retries = timing.backoff.clone();
+    let mut stream = Follower::new(client, args.select.query(), args.since, place, timing);
     let mut left = args.count;
     let mut rows = Rows::default();
     // Until the seam.
@@ -101,20 +101,20 @@ pub(crate) async fn run(
 fn read(client: &Client, json: &str) -> Result<Alert, Failure> {
     serde_json::from_str(json).map_err(|e| {
         let reason = format!("an alert that is not readable ({e})");
-        Trouble::Foreign { address: client.address().to_string(), reason }.into()
+        ClientError::Foreign { address: client.address().to_string(), reason }.into()
     })
 }
 
 /// Runs the command until it succeeds; false where `stop` came first.
 async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, mut retries: Backoff) -> bool {
     loop {
-        let reason = match exec::run(command, alert, json, stop, exec::GRACE).await {
-            Ran::Well => return true,
-            Ran::Cut => {
+        let reason = match exec::run(command, alert, json, stop, exec::STOP_GRACE).await {
+            Outcome::Success => return true,
+            Outcome::Interrupted => {
                 note(&format!("the command for {} was ended; the next run gets this alert again", alert.id));
                 return false;
             }
-            Ran::Badly(reason) => reason,
+            Outcome::Failed(reason) => reason,
         };
         let pause = retries.next(None, chance());
         note(&format!("the command for {} {reason}; running it again in {:.1} s", alert.id, pause.as_secs_f64()));

@@ -6,17 +6,17 @@ use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::follow::Pace;
+use super::follow::Timing;
 use crate::ctl::args::{Command, Ctl};
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
 use crate::ctl::output::Output;
-use crate::ctl::output::tests::Kept;
+use crate::ctl::output::tests::Captured;
 use crate::ctl::testing::{Reply, Server};
 
-fn pace() -> Pace {
+fn timing() -> Timing {
     let base = Duration::from_millis(5);
-    Pace { backoff: Backoff::new(base, base * 4), silence: Duration::from_secs(20) }
+    Timing { backoff: Backoff::new(base, base * 4), silence: Duration::from_secs(20) }
 }
 
 fn block(id: u64) -> String {
@@ -34,19 +34,19 @@ async fn tail_with(
     line: &[&str],
     server: &Server,
     stop: &CancellationToken,
-    pace: Pace,
+    timing: Timing,
 ) -> (Result<(), Failure>, String) {
     let line = ["alertctl", "tail"].into_iter().chain(line.iter().copied());
     let Command::Tail(args) = Ctl::try_parse_from(line).unwrap().command else { panic!() };
-    let kept = Kept::default();
-    let mut output = Output::to(kept.clone());
+    let captured = Captured::default();
+    let mut output = Output::to(captured.clone());
     let client = Client::new(server.address(), None);
-    let done = super::run(args, &client, &mut output, stop, pace).await;
-    (done, kept.text())
+    let done = super::run(args, &client, &mut output, stop, timing).await;
+    (done, captured.text())
 }
 
 async fn tail(line: &[&str], server: &Server) -> (Result<(), Failure>, String) {
-    tail_with(line, server, &CancellationToken::new(), pace()).await
+    tail_with(line, server, &CancellationToken::new(), timing()).await
 }
 
 fn messages(printed: &str) -> Vec<&str> {
@@ -79,7 +79,8 @@ async fn it_goes_on_behind_the_last_alert_after_every_kind_of_break() {
 async fn a_server_that_falls_silent_is_left() {
     let server = Server::start([Reply::Held(block(1)), Reply::Held(block(2))]).await;
     let silence = Duration::from_millis(100);
-    let (done, printed) = tail_with(&["-n", "2"], &server, &CancellationToken::new(), Pace { silence, ..pace() }).await;
+    let (done, printed) =
+        tail_with(&["-n", "2"], &server, &CancellationToken::new(), Timing { silence, ..timing() }).await;
     assert_eq!((done, messages(&printed)), (Ok(()), vec!["m1", "m2"]));
 }
 
@@ -136,7 +137,7 @@ async fn the_place_stays_before_an_alert_whose_command_fails() {
         stopper.cancel();
     });
     let line = ["--exec", &command, "--state", state.to_str().unwrap()];
-    assert_eq!(tail_with(&line, &server, &stop, pace()).await.0, Ok(()));
+    assert_eq!(tail_with(&line, &server, &stop, timing()).await.0, Ok(()));
     assert_eq!(std::fs::read_to_string(&state).unwrap(), "1-0\n");
 }
 
@@ -146,7 +147,7 @@ async fn stopping_is_no_failure_wherever_it_waits() {
     stop.cancel();
     for reply in [Reply::Held(cursor(1)), Reply::problem(503, "away"), Reply::Close] {
         let server = Server::always(reply).await;
-        assert_eq!(tail_with(&[], &server, &stop, Pace::default()).await.0, Ok(()));
+        assert_eq!(tail_with(&[], &server, &stop, Timing::default()).await.0, Ok(()));
     }
 }
 

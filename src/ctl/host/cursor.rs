@@ -7,12 +7,12 @@ use crate::ctl::state;
 
 /// A journal cursor in a file.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct JournalCursor {
     path: PathBuf,
     cursor: Option<String>,
 }
 
-impl Place {
+impl JournalCursor {
     /// Reads the file; one that is missing or empty holds no cursor yet.
     ///
     /// # Errors
@@ -51,15 +51,15 @@ mod tests {
     fn the_cursor_survives_and_a_file_that_is_not_ours_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cursor");
-        let mut place = Place::open(&path).unwrap();
-        assert_eq!(place.cursor(), None);
-        place.save("s=1;i=2;b=3".to_owned()).unwrap();
-        assert_eq!(Place::open(&path).unwrap().cursor(), Some("s=1;i=2;b=3"));
+        let mut cursor = JournalCursor::open(&path).unwrap();
+        assert_eq!(cursor.cursor(), None);
+        cursor.save("s=1;i=2;b=3".to_owned()).unwrap();
+        assert_eq!(JournalCursor::open(&path).unwrap().cursor(), Some("s=1;i=2;b=3"));
         for content in [&b"important"[..], b"\xff\xfe", b"s=1 2"] {
             std::fs::write(&path, content).unwrap();
-            assert!(Place::open(&path).is_err(), "{content:?}");
+            assert!(JournalCursor::open(&path).is_err(), "{content:?}");
             assert_eq!(std::fs::read(&path).unwrap(), content);
         }
-        assert!(Place::open(dir.path()).is_err());
+        assert!(JournalCursor::open(dir.path()).is_err());
     }
 }

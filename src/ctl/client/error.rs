@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::RETRY_AFTER;
-use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::KeySource;
@@ -16,11 +16,11 @@ const MAX_PROBLEM: usize = 64 << 10;
 
 /// Why there is no answer, or none that helps.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum ClientError {
     /// No connection came about.
     #[error("cannot reach alertd at {address}: {reason}")]
     Unreachable {
-        /// Where.
+        /// DaemonOptions.
         address: String,
         /// Why not.
         reason: String,
@@ -36,7 +36,7 @@ pub enum Trouble {
     /// The connection stood but broke, or the answer did not come in time: what became of the request is unknown.
     #[error("{address} {reason}")]
     Broken {
-        /// Where.
+        /// DaemonOptions.
         address: String,
         /// What happened.
         reason: String,
@@ -44,7 +44,7 @@ pub enum Trouble {
     /// The daemon said no.
     #[error("{detail} ({address}, status {status})")]
     Refused {
-        /// Where.
+        /// DaemonOptions.
         address: String,
         /// The HTTP status.
         status: u16,
@@ -60,7 +60,7 @@ pub enum Trouble {
     /// What answers there is not alertd, or not a version that this program knows.
     #[error("{address} does not answer as alertd does: {reason}")]
     Foreign {
-        /// Where.
+        /// DaemonOptions.
         address: String,
         /// What is strange.
         reason: String,
@@ -82,7 +82,7 @@ pub enum Cause {
     Network,
 }
 
-impl Trouble {
+impl ClientError {
     /// Whether the same request may succeed later without anybody changing anything.
     #[must_use]
     pub const fn passes(&self) -> bool {
@@ -113,19 +113,19 @@ impl Trouble {
 pub(super) async fn refusal(
     address: String,
     key: Option<KeySource>,
-    response: Response<Incoming>,
-    patience: Duration,
-) -> Trouble {
+    response: hyper::Response<Incoming>,
+    limit: Duration,
+) -> ClientError {
     let status = response.status();
     let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let body = timeout(patience, Limited::new(response.into_body(), MAX_PROBLEM).collect()).await;
+    let body = timeout(limit, Limited::new(response.into_body(), MAX_PROBLEM).collect()).await;
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let (detail, about) = match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => (problem.detail, problem.about),
         Err(_) => (words(status).to_owned(), About::default()),
     };
     let retry_after = seconds.map(Duration::from_secs);
-    Trouble::Refused { address, status: status.as_u16(), detail, retry_after, about: Box::new(about), key }
+    ClientError::Refused { address, status: status.as_u16(), detail, retry_after, about: Box::new(about), key }
 }
 
 /// For an answer that has no explanation, as a proxy in between gives it.
