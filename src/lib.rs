@@ -22,6 +22,7 @@
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
 //! | | [`histogram`] | durations, counted without a lock |
+//! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
 //! | | [`text`] | cutting texts, and hexadecimal digits |
 
 #[doc(hidden)]
@@ -44,6 +45,7 @@ mod metrics;
 mod service;
 #[doc(hidden)]
 pub mod sse;
+mod supervisor;
 mod systemd;
 mod text;
 

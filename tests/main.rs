@@ -35,3 +35,4 @@ mod stream;
 mod systemd;
 mod terminal;
 mod tickets;
+mod workers;

@@ -1,10 +1,21 @@
-//! The life of the process, on one page: configuration, sockets, engine, keys, hub, service, HTTP, and the end.
+//! The life of the process: what the program `alertd` runs, and the composition of all layers.
 //!
-//! Called by the program `alertd` alone. Sockets are taken before anything slow, so nobody is refused while the store
-//! opens; READY is said when all of it works; at the end streams are told why before the engine closes.
+//! | file | owns |
+//! |---|---|
+//! | [`running`] | start, wait and stop of everything that serves |
+//! | [`listeners`] | the listening sockets |
+//! | [`stores`] | the log of alerts and the keys |
+//! | [`shared_keys`] | following the keys of a fleet |
+//! | [`reload`] | a new configuration in a running process |
+//! | [`settings`] | the configuration as each layer takes it |
+//! | [`secret`] | secrets that the configuration names |
+//! | [`watchdog`] | the check that everything makes progress |
+//!
+//! The configuration is checked first, so that an error in it is on standard error and has an exit code of its own.
 
-mod doors;
+mod listeners;
 mod reload;
+mod running;
 mod secret;
 mod settings;
 mod shared_keys;
@@ -14,32 +25,23 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-
 use crate::config::args::DaemonArgs;
 use crate::config::{self, Inputs, Resolved};
 use crate::engine::embedded::OpenError;
-use crate::engine::redis::{self};
-use crate::engine::{Clock, Feed};
+use crate::engine::{Clock, redis};
 use crate::http::listen::ListenError;
-use crate::http::serve::Server;
 use crate::http::tls::{Tls, TlsError};
-use crate::hub::Hub;
 use crate::keyring::KeyringError;
-use crate::log::{self, Event, LogError};
-use crate::service::{GitHub, Service};
-use crate::sse::Bye;
-use crate::systemd::{Inherited, InheritedError, Notifier};
-use doors::Doors;
-use reload::Reloader;
+use crate::log::{self, LogError};
+use crate::service::GitHub;
+use crate::supervisor;
+use crate::systemd::{Inherited, InheritedError};
+use running::Running;
 use secret::SecretError;
-use stores::Stores;
-use watchdog::Watchdog;
 
-/// How long requests may go on once the end has begun.
-const DRAIN: Duration = Duration::from_secs(10);
+/// The workers that end with the process only.
+const MAIN: &str = "main";
+const LOG: &str = "alertd-log";
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 78 where only another configuration helps, which systemd is told not to retry.
+    /// The exit code: 78 (`EX_CONFIG`) if only another configuration helps; the unit tells systemd not to retry that.
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
@@ -76,149 +78,67 @@ impl Failure {
     }
 }
 
-/// Runs the daemon until it is told to stop. With `--check` it only validates.
-///
-/// # Errors
-/// [`Failure`]; it is for the program to print.
-pub fn run(args: DaemonArgs) -> Result<(), Failure> {
-    // First, because it changes the environment, and no other thread may run by then.
-    let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
-    let inputs = Inputs::from_process(args.config);
-    let resolved = config::load(&inputs)?;
-    let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?;
-    let fleet = settings::redis(&resolved.config, &inputs)?;
-    let github = settings::github(&resolved.config, &inputs)?;
-    if args.check {
-        return Ok(());
-    }
-    let inherited = inherited?;
-    let log = log::start(settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM")))?;
-    for warning in &resolved.warnings {
-        tracing::warn!("{warning}");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
-    let ended = runtime.block_on(serve(inputs, resolved, inherited, tls.map(Arc::new), fleet, github, &log));
-    log.flush();
-    // A blocking task that hangs must not keep the process from ending.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
-}
-
-async fn serve(
+/// What a start needs, read and checked.
+struct Setup {
     inputs: Inputs,
     resolved: Resolved,
     inherited: Inherited,
     tls: Option<Arc<Tls>>,
     fleet: Option<redis::Settings>,
     github: Option<GitHub>,
-    log: &log::Handle,
-) -> Result<(), Failure> {
-    let mut stop = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let notifier = Notifier::default();
-    let config = &resolved.config;
-
-    let under_systemd = inherited.has_http();
-    let doors = Doors::open(&resolved, inherited)?;
-    let listening = doors.addresses();
-    let fleet = fleet.map(|fleet| redis::Settings { node: doors.node(), ..fleet });
-    let (stale_max, stale) = watch::channel(config.auth.stale_max);
-    let Stores { engine, feed, keyring, clock, place } =
-        Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
-    let hub = Hub::new(settings::hub(config), engine.head());
-    let feeding = tokio::spawn(feed_hub(feed, hub.clone()));
-
-    let http_settings = Arc::new(ArcSwap::from_pointee(settings::http(config)));
-    let (reload, mut reloads) = mpsc::channel(8);
-    let service_settings = settings::service(&resolved, github);
-    let service =
-        Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), service_settings, Arc::clone(&clock), reload);
-    let service = Arc::new(service);
-    let connections = config.http.max_connections;
-    let server = Server::new(Arc::clone(&service), Arc::clone(&http_settings), tls.clone(), connections)?;
-    let bound = doors.serve(&server);
-
-    tracing::info!(
-        message_id = %Event::Started,
-        http = listening,
-        head = %engine.head(),
-        "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
-        env!("CARGO_PKG_VERSION"),
-        config.control_socket.display(),
-        config.publish_socket.display(),
-        keyring.len(),
-        resolved.file.as_ref().map_or("built in".into(), |file| file.display().to_string()),
-    );
-    notifier.ready(&format!("listening on {listening}"));
-
-    let mut watchdog =
-        Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&server), &notifier, listening);
-    let mut reloader = Reloader {
-        inputs,
-        resolved,
-        service: Arc::clone(&service),
-        http: http_settings,
-        hub: hub.clone(),
-        engine: engine.clone(),
-        keyring,
-        stale_max,
-        tls,
-    };
-    loop {
-        tokio::select! {
-            _ = stop.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => drop(reloader.reload(&notifier, log).await),
-            Some(answer) = reloads.recv() => {
-                let reloaded = reloader.reload(&notifier, log).await;
-                let _ = answer.send(reloaded);
-            }
-            () = watchdog.look(&notifier) => {}
-        }
-    }
-
-    tracing::info!(message_id = %Event::Stopping, "stopping");
-    notifier.stopping();
-    // What was answered goes out before the goodbye, unless a Redis that is away keeps it.
-    let _ = tokio::time::timeout(Duration::from_secs(1), hub.reach(engine.head())).await;
-    // Sockets that systemd holds stay open, so whoever comes back waits there for the next start.
-    service.drain(if under_systemd { Bye::Restart } else { Bye::Stop });
-    let all_done = tokio::select! {
-        done = server.stop(DRAIN) => done,
-        // The second time means now.
-        _ = stop.recv() => false,
-        _ = interrupt.recv() => false,
-    };
-    if !all_done {
-        tracing::warn!("some connections did not end in time and are cut");
-    }
-    notifier.extend_timeout(DRAIN);
-    engine.close().await;
-    feeding.abort();
-    for path in bound {
-        let _ = std::fs::remove_file(path);
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
-/// The only place that feeds the hub.
-async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
-    while let Some(fed) = feed.recv().await {
-        match fed {
-            Feed::Alerts(alerts) => hub.deliver(&alerts),
-            Feed::Reset(head) => hub.reset(head),
-            Feed::Marker(marker) => hub.mark(marker),
+/// Runs the daemon until it is told to stop. With `--check` it only validates the configuration.
+///
+/// # Errors
+/// [`Failure`], to be printed by the program.
+pub fn run(args: DaemonArgs) -> Result<(), Failure> {
+    // First, because it changes the environment, which no other thread may read meanwhile.
+    let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
+    let inputs = Inputs::from_process(args.config);
+    let resolved = config::load(&inputs)?;
+    let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?.map(Arc::new);
+    let fleet = settings::redis(&resolved.config, &inputs)?;
+    let github = settings::github(&resolved.config, &inputs)?;
+    if args.check {
+        return Ok(());
+    }
+    let inherited = inherited?;
+    supervisor::start();
+    let log_settings = settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM"));
+    let log = log::start(log_settings, |write| supervisor::essential_thread(LOG, write).map(drop))?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
+    let setup = Setup { inputs, resolved, inherited, tls, fleet, github };
+    let ended = runtime.block_on(supervisor::supervise(MAIN, Box::pin(serve(setup, &log))));
+    log.flush();
+    // A blocking task that hangs must not keep the process from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn serve(setup: Setup, log: &log::Handle) -> Result<(), Failure> {
+    match Running::start(setup).await {
+        Ok(mut running) => {
+            running.wait(log).await;
+            running.stop().await;
+            Ok(())
+        }
+        Err(failure) => {
+            // Workers that were started already may end.
+            supervisor::stopping();
+            Err(failure)
         }
     }
 }
 
-/// The real clock, for everything below.
+/// The real clock. Layers below take it as a parameter.
 #[must_use]
 pub(crate) fn wall_clock() -> Clock {
     Arc::new(|| {
-        #[expect(clippy::disallowed_methods, reason = "the one place where time comes in")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     })

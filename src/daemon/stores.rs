@@ -12,6 +12,7 @@ use crate::engine::embedded::Embedded;
 use crate::engine::redis::{self, Redis};
 use crate::engine::{Clock, Engine, Feed};
 use crate::keyring::Keyring;
+use crate::supervisor;
 use crate::systemd::Notifier;
 
 /// A slow start says so as often, and asks for three times as long.
@@ -54,7 +55,8 @@ impl Stores {
             let keyring = if are_shared {
                 let shared = RedisKeys { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
                 let keyring = Arc::new(Keyring::shared(&keys, Arc::new(shared))?);
-                tokio::spawn(shared_keys::follow(Arc::clone(&keyring), redis.clone(), stale_max));
+                let following = shared_keys::follow(Arc::clone(&keyring), redis.clone(), stale_max);
+                supervisor::essential("key-follower", following);
                 keyring
             } else {
                 Arc::new(Keyring::open(&keys)?)

@@ -59,9 +59,16 @@ impl Watchdog {
         }
     }
 
-    /// Waits a period, then looks whether the last marker came through and sends the next one.
-    pub(super) async fn look(&mut self, notifier: &Notifier) {
-        tokio::time::sleep(self.period).await;
+    /// Checks once in each period.
+    pub(super) async fn run(&mut self, notifier: &Notifier) {
+        loop {
+            tokio::time::sleep(self.period).await;
+            self.check(notifier);
+        }
+    }
+
+    /// Checks whether the last marker has passed through everything, and sends the next one.
+    fn check(&mut self, notifier: &Notifier) {
         self.service.counters().sample(Instant::now());
         self.engine.set_streams(self.service.streams());
         let came = *self.markers.borrow_and_update() >= self.sent && self.server.synced() >= self.sent;

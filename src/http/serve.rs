@@ -34,6 +34,7 @@ use super::rewind::Rewind;
 use super::tls::Tls;
 use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
 use crate::service::{SLOW_READER_TIMEOUT, Service};
+use crate::supervisor;
 
 /// Everything a connection needs; one for the whole server.
 pub(crate) struct Server {
@@ -67,7 +68,7 @@ impl Server {
     /// Accepts on a TCP socket until [`stop`](Self::stop).
     pub(crate) fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
         let server = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.tasks.spawn(supervisor::supervise("accept-http", async move {
             while let Some((stream, address)) = server.accept(&server.permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 let ((stream, permit), address) = (stream, address.ip().to_canonical());
@@ -81,7 +82,7 @@ impl Server {
                     }
                 });
             }
-        });
+        }));
     }
 
     /// Accepts requests with keys on a Unix socket, where a proxy on this machine hands them over, until
@@ -99,14 +100,19 @@ impl Server {
 
     fn serve_local(self: &Arc<Self>, listener: UnixListener, door: Door, permits: Arc<Semaphore>) {
         let server = Arc::clone(self);
-        self.tasks.spawn(async move {
+        let name = match door {
+            Door::Http => "accept-http-unix",
+            Door::Control => "accept-control",
+            Door::Publish => "accept-publish",
+        };
+        self.tasks.spawn(supervisor::supervise(name, async move {
             while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
                     server.connection(stream, permit, Peer { door, address: None }).await;
                 });
             }
-        });
+        }));
     }
 
     /// Leaves the watchdog's marker with the broadcast loops.
@@ -120,13 +126,21 @@ impl Server {
         self.broadcast.synced()
     }
 
-    /// Stops accepting, lets requests finish, and waits for all connections until the deadline. False if some were cut.
-    pub(crate) async fn stop(&self, deadline: Duration) -> bool {
+    /// Stops accepting, lets requests finish, and waits for all connections until the deadline; then ends the broadcast
+    /// loops, whose threads are waited for a moment.
+    pub(crate) async fn stop(&self, deadline: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        let all_done = tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok();
-        self.broadcast.stop();
-        all_done
+        let _ = tokio::time::timeout(deadline, self.tasks.wait()).await;
+        let broadcast = Arc::clone(&self.broadcast);
+        let ended = tokio::task::spawn_blocking(move || broadcast.stop());
+        let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
+    }
+
+    /// How many connections and accept loops have not ended.
+    #[must_use]
+    pub(crate) fn unfinished(&self) -> usize {
+        self.tasks.len()
     }
 
     /// The next connection; none once the server stops. Errors of one peer are its own; those of the machine (no

@@ -107,6 +107,12 @@ events! {
          replica that was behind. Check the persistence of Redis, and `alertctl key list`.";
     KeysBack("keys-back", "15", "alertd(8)"): "The keys of the fleet can be reached",
         "This node has the keys of the fleet and verifies requests. Nothing is left to do.";
+    WorkerFailed("worker-failed", "16", "alertd(8)"): "An essential part of alertd failed",
+        "alertd ended itself, so that the service manager starts it again; subscribers resume where they were. This is a \
+         defect of alertd: please report it together with the entries before this one, which hold the panic message.";
+    StopIncomplete("stop-incomplete", "17", "alertd(8)"): "Something did not end in time while alertd stopped",
+        "The message names it; alertd ends without it. Alerts that were answered with success are stored, and clients \
+         whose connections were cut reconnect. If a worker is named that writes, check the disk or Redis.";
 }
 
 impl Event {

@@ -17,7 +17,7 @@ mod sink;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::Subscriber;
@@ -34,6 +34,8 @@ pub(crate) use tracing::Level;
 const ALERTS: &str = "alertd::alert";
 /// How long [`Handle::flush`] waits for a stuck sink.
 const FLUSH: Duration = Duration::from_secs(1);
+/// What [`start`] has started.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Where events go, as `log.target` has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,16 +112,25 @@ impl Drop for Handle {
     }
 }
 
-/// Starts logging for the whole process.
+/// [`Handle::flush`] for those that have no handle; false also if logging has not started.
+pub(crate) fn flush() -> bool {
+    QUEUE.get().is_some_and(|queue| queue.flush(FLUSH))
+}
+
+/// Starts logging for the whole process; `spawn` gets the loop that writes, to run it on a thread of its own.
 ///
 /// # Errors
 /// [`LogError`]: the sink that was asked for is not there, or logging runs already. `Auto` and `Stderr` need no sink.
-pub(crate) fn start(settings: Settings) -> Result<Handle, LogError> {
+pub(crate) fn start(
+    settings: Settings,
+    spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+) -> Result<Handle, LogError> {
     let sink = sink::open(&settings)?;
-    let queue = Arc::new(Queue::default());
+    let queue = Arc::clone(QUEUE.get_or_init(Arc::default));
     let (subscriber, filter) = subscriber(Arc::clone(&queue), settings.level);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
-    queue::spawn(Arc::clone(&queue), sink).map_err(LogError::Thread)?;
+    let written = Arc::clone(&queue);
+    spawn(Box::new(move || queue::write(&written, sink))).map_err(LogError::Thread)?;
     Ok(Handle { queue, filter })
 }
 

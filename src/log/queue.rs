@@ -4,7 +4,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -90,25 +89,19 @@ impl Queue {
     }
 }
 
-/// Starts the thread that empties the queue into the sink, for as long as the process lives.
-///
-/// # Errors
-/// The system has no thread left.
-pub(super) fn spawn(queue: Arc<Queue>, mut sink: Box<dyn Sink>) -> io::Result<()> {
-    let write = move || {
-        let mut lost = 0;
-        loop {
-            let (record, dropped) = queue.next();
-            lost += dropped;
-            match sink.write(&record) {
-                Ok(()) if lost > 0 && sink.write(&loss(lost)).is_ok() => lost = 0,
-                Ok(()) => {}
-                Err(_) => lost += 1,
-            }
-            queue.done();
+/// Empties the queue into the sink, for as long as the process lives.
+pub(super) fn write(queue: &Queue, mut sink: Box<dyn Sink>) {
+    let mut lost = 0;
+    loop {
+        let (record, dropped) = queue.next();
+        lost += dropped;
+        match sink.write(&record) {
+            Ok(()) if lost > 0 && sink.write(&loss(lost)).is_ok() => lost = 0,
+            Ok(()) => {}
+            Err(_) => lost += 1,
         }
-    };
-    std::thread::Builder::new().name("log".into()).spawn(write).map(drop)
+        queue.done();
+    }
 }
 
 fn loss(lost: u64) -> Record {
@@ -121,6 +114,7 @@ fn loss(lost: u64) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
     /// Announces each record, then waits for the word whether it is written.
@@ -140,7 +134,8 @@ mod tests {
         let (came, arrivals) = channel();
         let (release, go) = sync_channel(2 * RECORDS);
         let queue = Arc::new(Queue::default());
-        spawn(Arc::clone(&queue), Box::new(Gate { came, go })).unwrap();
+        let written = Arc::clone(&queue);
+        std::thread::spawn(move || write(&written, Box::new(Gate { came, go })));
         (queue, arrivals, release)
     }
 

@@ -28,6 +28,7 @@ use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailab
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
+use crate::supervisor;
 use read::View;
 pub(crate) use tables::OpenError;
 use tables::StoreError;
@@ -138,7 +139,7 @@ impl Embedded {
         let (feed, fed) = mpsc::channel(FEED);
         let durability = settings.durability;
         let writer = Writer::new(Arc::clone(&shared), settings, state, feed);
-        let spawned = std::thread::Builder::new().name("alertd-writer".into()).spawn(move || writer.run(&queued));
+        let spawned = supervisor::essential_thread("alertd-writer", move || writer.run(&queued));
         let thread = spawned.map_err(|source| OpenError::Io { path: shared.directory.clone(), source })?;
         let store = format!("the store in {}", shared.directory.display());
         let intake = Intake { store, take_within: DEADLINE, answer_within: DEADLINE };

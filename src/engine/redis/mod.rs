@@ -36,6 +36,7 @@ use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailab
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
 use crate::histogram::{Distribution, Histogram};
+use crate::supervisor;
 use follow::Follower;
 use link::Link;
 pub(crate) use link::Topology;
@@ -133,8 +134,8 @@ impl Redis {
         let (jobs, queued) = mpsc::channel(QUEUE);
         let (feed, fed) = mpsc::channel(FEED);
         let (markers, marked) = watch::channel(0);
-        tokio::spawn(Writer::new(Arc::clone(&shared), markers).run(queued));
-        tokio::spawn(Follower::new(Arc::clone(&shared), feed).run(marked));
+        supervisor::essential("redis-writer", Writer::new(Arc::clone(&shared), markers).run(queued));
+        supervisor::essential("redis-follower", Follower::new(Arc::clone(&shared), feed).run(marked));
         (Self(Arc::new(Inner { shared, jobs, intake, readers: Semaphore::new(READERS) })), fed)
     }
 

@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::service::{CaughtUp, Service, Stream, Transport};
+use crate::supervisor;
 use fanout::Fanout;
 use mailbox::{Command, Mailbox};
 use socket_sink::SocketSink;
@@ -48,18 +49,6 @@ pub(crate) struct Broadcast {
     tasks: TaskTracker,
     mailboxes: Vec<Arc<Mailbox>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// A loop that panicked would be given streams which then hang in silence. Ended as a whole, the daemon is started again
-/// and all streams resume.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
 }
 
 /// What a connection holds as long as it is open: its permit, and its share in the end of the server.
@@ -91,10 +80,7 @@ impl Broadcast {
         });
         for (number, mailbox) in broadcast.mailboxes.iter().enumerate() {
             let fanout = Fanout::new(Arc::clone(&broadcast), Arc::clone(mailbox))?;
-            let thread = std::thread::Builder::new().name(format!("alertd-fan-{number}")).spawn(move || {
-                let _guard = AbortOnPanic;
-                fanout.run();
-            })?;
+            let thread = supervisor::essential_thread(format!("alertd-fan-{number}"), move || fanout.run())?;
             broadcast.threads.lock().push(thread);
         }
         Ok(broadcast)

@@ -1,4 +1,4 @@
-//! The listening sockets: those that systemd passed, or its own.
+//! The listening sockets: those that systemd passed, or those that alertd binds itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::http::listen;
 use crate::http::serve::Server;
 use crate::systemd::Inherited;
 
-/// The listening sockets.
-pub(super) struct Doors {
+/// All of them, bound and not yet accepting.
+pub(super) struct Listeners {
     http: Vec<TcpListener>,
     http_unix: Vec<UnixListener>,
     control: UnixListener,
     publish: UnixListener,
-    /// Paths that were made here, and go at the end.
+    /// Paths that were bound here; they are removed when the daemon stops.
     bound: Vec<PathBuf>,
 }
 
-impl Doors {
+impl Listeners {
     pub(super) fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
         let config = &resolved.config;
         let http = if inherited.has_http() {
@@ -41,21 +41,21 @@ impl Doors {
         };
         let control = unix(inherited.control, &config.control_socket)?;
         let publish = unix(inherited.publish, &config.publish_socket)?;
-        let doors = Self { http, http_unix, control, publish, bound };
+        let listeners = Self { http, http_unix, control, publish, bound };
         let (asked, has) =
-            (&config.http.listen, doors.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
+            (&config.http.listen, listeners.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
         if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
             && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
         {
             tracing::warn!(
                 configured = ?asked, passed = ?has,
-                "http.listen differs from the sockets that systemd passed, which are used: set ListenStream= in alertd.socket"
+                "http.listen is ignored, because systemd passed other sockets: set ListenStream= in alertd.socket instead"
             );
         }
-        Ok(doors)
+        Ok(listeners)
     }
 
-    /// Where requests with keys are taken, as people write it.
+    /// The addresses of the sockets for requests with keys, for the log: `127.0.0.1:8080,unix:/run/alertd.sock`.
     pub(super) fn addresses(&self) -> String {
         let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
         let unix = self
@@ -65,13 +65,14 @@ impl Doors {
         tcp.chain(unix).collect::<Vec<_>>().join(",")
     }
 
-    /// What a fleet calls this node: no two alertd have both the host and the port in common.
+    /// The name of this node in a fleet: host and port, since no two alertd share both.
     pub(super) fn node(&self) -> String {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
         port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
     }
 
+    /// Starts to accept. Returns the paths to remove when the daemon stops.
     pub(super) fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
         for listener in self.http {
             server.serve_tcp(listener);

@@ -1,0 +1,192 @@
+//! The daemon from its first socket to its last: start, wait, stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use super::listeners::Listeners;
+use super::reload::Reloader;
+use super::stores::Stores;
+use super::watchdog::Watchdog;
+use super::{Failure, Setup, settings, wall_clock};
+use crate::engine::{Engine, Feed, redis};
+use crate::http::serve::Server;
+use crate::hub::Hub;
+use crate::log::{self, Event};
+use crate::service::{ReloadRequest, Service};
+use crate::sse::Bye;
+use crate::supervisor;
+use crate::systemd::Notifier;
+
+/// How long requests may go on once the daemon stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long the engine may take to write what it has accepted.
+const CLOSE: Duration = Duration::from_secs(10);
+/// How long each of the other stages of a stop may take.
+const STAGE: Duration = Duration::from_secs(1);
+
+/// A daemon that serves.
+pub(super) struct Running {
+    signals: Signals,
+    notifier: Notifier,
+    engine: Engine,
+    hub: Hub,
+    service: Arc<Service>,
+    server: Arc<Server>,
+    watchdog: Watchdog,
+    reloader: Reloader,
+    reloads: mpsc::Receiver<ReloadRequest>,
+    /// Paths of sockets that have to be removed.
+    bound: Vec<PathBuf>,
+    /// What clients are told when it stops.
+    bye: Bye,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+impl Running {
+    /// Takes the sockets before anything slow, so that no connection is refused while the store opens; tells the service
+    /// manager that it is ready once everything works.
+    pub(super) async fn start(setup: Setup) -> Result<Self, Failure> {
+        let Setup { inputs, resolved, inherited, tls, fleet, github } = setup;
+        let (signals, notifier, config) = (Signals::new()?, Notifier::default(), &resolved.config);
+        // Sockets that systemd holds stay open, so clients that reconnect wait there for the next start.
+        let bye = if inherited.has_http() { Bye::Restart } else { Bye::Stop };
+        let listeners = Listeners::open(&resolved, inherited)?;
+        let listening = listeners.addresses();
+        let fleet = fleet.map(|fleet| redis::Settings { node: listeners.node(), ..fleet });
+        let (stale_max, stale) = watch::channel(config.auth.stale_max);
+        let stores = Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
+        let Stores { engine, feed, keyring, clock, place } = stores;
+        let hub = Hub::new(settings::hub(config), engine.head());
+        supervisor::essential("feed", feed_hub(feed, hub.clone()));
+
+        let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
+        let (reload, reloads) = mpsc::channel(8);
+        let settings = settings::service(&resolved, github);
+        let service = Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), settings, clock, reload);
+        let service = Arc::new(service);
+        let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections)?;
+        let bound = listeners.serve(&server);
+
+        tracing::info!(
+            message_id = %Event::Started,
+            http = listening,
+            head = %engine.head(),
+            "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
+            env!("CARGO_PKG_VERSION"),
+            config.control_socket.display(),
+            config.publish_socket.display(),
+            keyring.len(),
+            resolved.file.as_ref().map_or("built in".into(), |file| file.display().to_string()),
+        );
+        notifier.ready(&format!("listening on {listening}"));
+        let watchdog =
+            Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&server), &notifier, listening);
+        let reloader = Reloader {
+            inputs,
+            resolved,
+            service: Arc::clone(&service),
+            http,
+            hub: hub.clone(),
+            engine: engine.clone(),
+            keyring,
+            stale_max,
+            tls,
+        };
+        Ok(Self { signals, notifier, engine, hub, service, server, watchdog, reloader, reloads, bound, bye })
+    }
+
+    /// Reloads when asked to and feeds the watchdog, until it is told to stop.
+    pub(super) async fn wait(&mut self, log: &log::Handle) {
+        let Self { signals, notifier, watchdog, reloader, reloads, .. } = self;
+        let told = async {
+            loop {
+                tokio::select! {
+                    _ = signals.terminate.recv() => break,
+                    _ = signals.interrupt.recv() => break,
+                    _ = signals.hangup.recv() => drop(reloader.reload(notifier, log).await),
+                    Some(answer) = reloads.recv() => {
+                        let reloaded = reloader.reload(notifier, log).await;
+                        let _ = answer.send(reloaded);
+                    }
+                }
+            }
+            // Before the watchdog is dropped, which otherwise counts as an early end.
+            supervisor::stopping();
+        };
+        // On this task, not on one of its own: a notification may block, and must not hold up a thread that serves.
+        tokio::select! {
+            () = told => {}
+            () = supervisor::supervise("watchdog", watchdog.run(notifier)) => {}
+        }
+    }
+
+    /// Stops in stages, each with a deadline: streams get `bye`, requests finish, the engine writes what it accepted, the
+    /// workers end. The log names what does not end in time.
+    pub(super) async fn stop(mut self) {
+        tracing::info!(message_id = %Event::Stopping, "stopping");
+        self.notifier.stopping();
+        // Alerts that were answered are delivered before the bye, unless a Redis that is away keeps them.
+        let _ = tokio::time::timeout(STAGE, self.hub.reach(self.engine.head())).await;
+        self.service.drain(self.bye);
+        tokio::select! {
+            () = self.server.stop(DRAIN) => {}
+            // A second signal means at once.
+            _ = self.signals.terminate.recv() => {}
+            _ = self.signals.interrupt.recv() => {}
+        }
+        let connections = self.server.unfinished();
+        if connections > 0 {
+            tracing::warn!(
+                message_id = %Event::StopIncomplete,
+                connections,
+                "{connections} connections did not end in time and are cut"
+            );
+        }
+        self.notifier.extend_timeout(CLOSE + 3 * STAGE);
+        let _ = tokio::time::timeout(CLOSE, self.engine.close()).await;
+        supervisor::abort_tasks();
+        let workers = supervisor::unfinished(&[super::MAIN, super::LOG], STAGE).await.join(", ");
+        if !workers.is_empty() {
+            tracing::warn!(
+                message_id = %Event::StopIncomplete,
+                workers,
+                "these workers did not end in time: {workers}"
+            );
+        }
+        for path in self.bound {
+            let _ = std::fs::remove_file(path);
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The only writer of the hub.
+async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
+    while let Some(fed) = feed.recv().await {
+        match fed {
+            Feed::Alerts(alerts) => hub.deliver(&alerts),
+            Feed::Reset(head) => hub.reset(head),
+            Feed::Marker(marker) => hub.mark(marker),
+        }
+    }
+}
