@@ -15,6 +15,7 @@
 
 pub mod draft;
 pub mod duration;
+pub mod fault;
 pub mod filter;
 pub mod id;
 pub mod level;
@@ -22,7 +23,8 @@ pub mod metadata;
 pub mod schema;
 pub mod topic;
 
-pub use draft::{Draft, DraftError, fault};
+pub use draft::{Draft, DraftError};
+pub use fault::fault;
 pub use filter::{Filter, Start};
 pub use id::Id;
 pub use level::Level;

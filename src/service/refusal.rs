@@ -7,8 +7,6 @@ use crate::engine::{AppendError, Unavailable};
 use crate::key::Scope;
 use crate::keyring::KeyringError;
 
-use super::tickets::TicketError;
-
 /// A refusal with its remedy, for the one who asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -87,15 +85,6 @@ impl From<AppendError> for Refusal {
 impl From<Unavailable> for Refusal {
     fn from(error: Unavailable) -> Self {
         Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<TicketError> for Refusal {
-    fn from(error: TicketError) -> Self {
-        match error {
-            TicketError::TooMany(_, retry_after) => Self::TooMany { what: error.to_string(), retry_after },
-            TicketError::Random(_) => Self::Unavailable(error.to_string()),
-        }
     }
 }
 

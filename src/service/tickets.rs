@@ -43,6 +43,15 @@ pub(super) enum TicketError {
     Random(getrandom::Error),
 }
 
+impl From<TicketError> for Refusal {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::TooMany(_, retry_after) => Self::TooMany { what: error.to_string(), retry_after },
+            TicketError::Random(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
 impl Service {
     /// Who holds the key behind this ticket, which is used up by it. As a remembered key a good ticket is never held
     /// back; a bad one counts as a wrong key does.
