@@ -47,7 +47,6 @@ fn modules_do_not_import_each_other() {
 }
 
 #[test]
-#[ignore = "until the modules in question have moved"]
 fn files_do_not_import_each_other() {
     none(&rules::file_cycles(&source()));
 }

@@ -12,6 +12,8 @@ pub(crate) mod cursor;
 pub(crate) mod exec;
 pub(crate) mod follow;
 
+use std::ops::ControlFlow;
+
 use tokio_util::sync::CancellationToken;
 
 use super::alert::{Alert, Rows};
@@ -39,10 +41,10 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut cursor = args.state.map(Cursor::open).transpose()?;
     let place = cursor.as_ref().and_then(Cursor::id);
-    let retries = timing.backoff.clone();
+    let rows = Rows::default();
+    let mut handler = Handler { exec: args.exec, is_json: args.json, rows, retries: timing.backoff.clone(), stop };
     let mut stream = Follower::new(client, args.select.query(), args.since, place, timing);
     let mut left = args.count;
-    let mut rows = Rows::default();
     // Until the seam.
     let mut replay = Progress::begin(args.count, output.is_seen());
     while left != Some(0) {
@@ -54,20 +56,8 @@ pub(crate) async fn run(
         let id = match item {
             Item::Alert(id, json) => {
                 let alert = read(client, &json)?;
-                match &args.exec {
-                    None => {
-                        let line = if args.json { json } else { rows.row(&alert, output) };
-                        tokio::select! {
-                            biased;
-                            taken = output.line(&line) => taken?,
-                            () = stop.cancelled() => break,
-                        }
-                    }
-                    Some(command) => {
-                        if !execute(command, &alert, &json, stop, retries.clone()).await {
-                            break;
-                        }
-                    }
+                if handler.handle(&alert, json, output).await?.is_break() {
+                    break;
                 }
                 left = left.map(|left| left - 1);
                 replay.saw(1, id);
@@ -86,7 +76,7 @@ pub(crate) async fn run(
             cursor.advance(id);
         }
         // The place moves on only behind what has left this process.
-        if args.exec.is_some() || stream.is_drained() || left == Some(0) {
+        if handler.exec.is_some() || stream.is_drained() || left == Some(0) {
             tokio::select! {
                 biased;
                 written = output.flush() => written?,
@@ -96,6 +86,32 @@ pub(crate) async fn run(
         }
     }
     Ok(())
+}
+
+/// Prints each alert, or runs the command for it.
+struct Handler<'a> {
+    exec: Option<String>,
+    is_json: bool,
+    rows: Rows,
+    retries: Backoff,
+    stop: &'a CancellationToken,
+}
+
+impl Handler<'_> {
+    /// Breaks if `stop` came before the alert was handled.
+    async fn handle(&mut self, alert: &Alert, json: String, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
+        if let Some(command) = &self.exec {
+            let is_done = execute(command, alert, &json, self.stop, self.retries.clone()).await;
+            return Ok(if is_done { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
+        }
+        let line = if self.is_json { json } else { self.rows.row(alert, output) };
+        tokio::select! {
+            biased;
+            taken = output.line(&line) => taken?,
+            () = self.stop.cancelled() => return Ok(ControlFlow::Break(())),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 fn read(client: &Client, json: &str) -> Result<Alert, Failure> {
