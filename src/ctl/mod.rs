@@ -11,7 +11,6 @@
 //! | [`instance`] | one of several daemons on this machine |
 //! | [`host`] | what the host has to say: failed units, the journal |
 //! | [`state`] | a line in a file that outlives the program |
-//! | `query` | what reading commands have in common |
 //! | [`alert`] | an alert and its row for people |
 //! | [`output`] | standard output and notes |
 //! | [`progress`] | how far a long replay is |
