@@ -36,7 +36,10 @@ impl Loader {
             // The one that somebody set is the one to mend.
             let is_default = matches!(self.values.get("publish_socket"), Some((_, Source::Default)));
             let name = if is_default { "control_socket" } else { "publish_socket" };
-            self.refuse(name, "is the other socket too, so publishers could do everything; choose two paths");
+            self.refuse(
+                name,
+                "is the same path as the other socket, so publishers could do everything; choose two paths",
+            );
         }
         if !self.errors.is_empty() {
             // What is wrong with the engine follows from values that were not all read.
@@ -75,9 +78,8 @@ impl Loader {
         let set: Vec<_> = ways.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         match set.as_slice() {
             [_] => {}
-            [] => {
-                self.refuse("engine.kind", "redis is nowhere yet; set one of engine.redis.host, sentinels and cluster")
-            }
+            [] => self
+                .refuse("engine.kind", "\"redis\" needs a server; set one of engine.redis.host, sentinels and cluster"),
             [first, rest @ ..] => {
                 for name in rest {
                     self.refuse(name, &format!("stands beside {first}; keep one of them"));

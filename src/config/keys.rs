@@ -168,9 +168,11 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live hooks.github_topics = "[\"*\"]", patterns(),
         "Topics to which the GitHub hook may publish, such as \"github.*\"."),
     key!(Live hub.memory = "\"64MiB\"", size(MIB, TIB),
-        "Bytes of all rings: how far a slow reader may fall behind before it is ended with \"bye\"."),
+        "Bytes of all rings in memory. A reader that falls behind its ring is not ended: it reads on from the log, which is \
+         slower for it and for the disk."),
     key!(Live hub.max_subscriptions = "1024", number(1, 1_000_000),
-        "Distinct combinations of topics and level with open streams."),
+        "Distinct combinations of topics, level and format (SSE or NDJSON) that get a ring; the streams of further ones are \
+         served from the log."),
     key!(Live hub.max_subscriptions_per_key = "64", number(1, 1_000_000),
         "The same, first asked for by one key."),
     key!(Live limits.publish_rate = "0", number(0, 1_000_000_000),

@@ -12,7 +12,7 @@ pub(super) fn remedy_for_key(name: &str) -> String {
         return remedy;
     }
     // The right name under the wrong section, or under none, is the commonest slip.
-    // Of [engine.redis] nobody thinks who runs one machine: its `port` is not what was meant.
+    // [engine.redis] is left out: a bare `port` or `host` is almost never the one of Redis.
     let usual = KEYS.iter().map(|key| key.name).filter(|known| !known.starts_with("engine.redis."));
     let moved: Vec<_> = usual.filter(|known| leaf(known) == leaf(name)).collect();
     let near = match moved[..] {

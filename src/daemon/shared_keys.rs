@@ -1,4 +1,4 @@
-//! The keys of a fleet: the keyring's vault is the engine's Redis, and this node follows it.
+//! The keys of a fleet: the engine's Redis as the keyring's shared store, and the task that follows its changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::engine::redis::Redis;
 use crate::keyring::{Change, Freshness, Keyring, SharedStore, Snapshot};
 use crate::log::Event;
 
-/// Silence of the vault after which nothing new is verified.
+/// Silence of the shared store after which the known keys are stale and no new secret is verified.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// For the keyring, which is called off the serving threads.

@@ -25,7 +25,7 @@ pub enum KeyringError {
         reason: String,
     },
     /// The file is no longer the one that was read.
-    #[error("{} was changed by another hand and is not overwritten: `alertctl reload` takes it up, then try again", .0.display())]
+    #[error("{} was changed by something other than alertd and is not overwritten: run `alertctl reload` to use the changed file, then try again", .0.display())]
     Changed(PathBuf),
     /// A link where a file should be.
     #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]

@@ -1,4 +1,4 @@
-//! Where the keys are snapshot: in a file of this machine, or in a shared that a fleet shares.
+//! Where the keys are stored: in a file of this machine, or in a store that the nodes of a fleet share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,9 +42,9 @@ pub(crate) struct Snapshot {
 /// A change of what a [`SharedStore`] keeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change {
-    /// To be snapshot, by id.
+    /// Keys to write, by id.
     pub put: Vec<(String, String)>,
-    /// To be snapshot no longer.
+    /// Ids of keys to remove.
     pub gone: Vec<String>,
 }
 
@@ -72,9 +72,11 @@ impl KeyStore {
         }
     }
 
-    /// The keys. A shared that is older than what was known here was emptied or restored from an older state, and one that
-    /// differs without a change has lost some: it gets back what it had, or a revoked key would work again and others would
-    /// not. Where that is not known here, a shared that has lost some is not believed.
+    /// The keys.
+    ///
+    /// A shared store that is older than what this node knows was emptied or restored from an older state; one that
+    /// differs at the same revision has lost keys. It gets back what this node knows: otherwise revoked keys would work
+    /// again, and others would not. A node that knows nothing refuses a store that has lost keys.
     pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
         let (shared, known) = match self {
             Self::File(store) => return store.load(),

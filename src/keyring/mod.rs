@@ -1,9 +1,10 @@
-//! Keys at rest, their verification, and the news of their end.
+//! Stored keys, their verification, and the notification of streams when a key ends.
 //!
-//! Used by the service, and by `alertctl` where no daemon runs. The keys lie in a file whose lock one keyring holds for its
-//! life, or in a vault that the nodes of a fleet share. A change is kept there before it is in memory, and in memory before
-//! it is answered. A verified secret is remembered beside its key by a keyed hash, so a derivation is paid once per key and
-//! process. A node that cannot reach its vault verifies nothing new, and after a while vouches for nobody.
+//! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, whose lock one keyring holds as long
+//! as it lives, or in a store that the nodes of a fleet share. A change is stored before it is in memory, and in memory
+//! before it is answered. A verified secret is remembered beside its key as a keyed hash, so that each key costs one
+//! derivation per process. A node that cannot reach the shared store verifies no new secret, and after `auth.stale_max`
+//! accepts no key at all.
 
 mod error;
 mod file_store;
@@ -103,15 +104,15 @@ struct Keys {
 
 /// In words, why nobody can be let in.
 pub(crate) const KEYS_OUT_OF_REACH: &str =
-    "the keys of the fleet are out of reach: look into the journal, after Redis and [engine.redis]";
+    "the keys of the fleet cannot be reached: check the journal, Redis and [engine.redis]";
 
 /// The keys.
 pub(crate) struct Keyring {
     /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
     /// `alertctl` holds one.
     store: Mutex<Box<KeyStore>>,
-    /// Of the vault's keys that are in force. Beside the place: who follows the vault must not wait for a change, which
-    /// itself waits for the vault.
+    /// Revision in force. Outside the `store` lock: the follower must not block on a change that is itself waiting for the
+    /// shared store.
     revision: AtomicU64,
     /// A [`Freshness`].
     freshness: AtomicU8,
@@ -164,7 +165,7 @@ impl Keyring {
         self.freshness.load(Ordering::Acquire) >= freshness as u8
     }
 
-    /// Notes whether the vault is in reach. Who is blind forgets what it knew, and the streams of these keys learn so.
+    /// Sets how fresh the known keys are. [`Freshness::None`] forgets them all and notifies their streams.
     pub(crate) fn set_freshness(&self, freshness: Freshness) {
         self.freshness.store(freshness as u8, Ordering::Release);
         if freshness == Freshness::None {
@@ -175,7 +176,7 @@ impl Keyring {
         }
     }
 
-    /// The revision of a vault's keys that is in force here; 0 for a file. Never blocks.
+    /// The revision of the shared store's keys that is in force here; 0 for a file. Never blocks.
     #[must_use]
     pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
@@ -230,7 +231,7 @@ impl Keyring {
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
 
-    /// Reads file or vault again: what an operator restored or edited, or another node changed, comes into force. Returns
+    /// Reads the store again: what an operator restored or edited, or another node changed, takes effect. Returns
     /// how many keys changed.
     ///
     /// # Errors

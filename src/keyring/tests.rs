@@ -286,7 +286,7 @@ fn a_file_that_came_in_between_is_never_overwritten() {
     keyring.add(for_user("c"), NOW).unwrap();
 }
 
-/// A shared that answers only when it is told to.
+/// A shared store that answers only when it is told to.
 struct Slow {
     asked: mpsc::Sender<()>,
     answer: Mutex<mpsc::Receiver<()>>,
@@ -294,7 +294,7 @@ struct Slow {
 
 impl SharedStore for Slow {
     fn name(&self) -> String {
-        "a slow shared".into()
+        "a slow store".into()
     }
 
     fn load(&self) -> Result<Snapshot, String> {

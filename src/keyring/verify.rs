@@ -33,14 +33,14 @@ pub(super) struct VerifyPool {
     in_flight: Mutex<HashMap<Fingerprint, InFlight>>,
 }
 
-/// The verification of one secret, for all who wait for it.
+/// The verification of one secret, shared by all requests that present it.
 struct InFlight {
     owner: String,
     users: usize,
     outcome: Arc<OnceCell<Option<Arc<KeyEntry>>>>,
 }
 
-/// One who waits; the last to leave, also by being dropped, ends the verification.
+/// A request that waits for a verification. When the last one is dropped, the verification is forgotten.
 struct Waiter<'a> {
     pool: &'a VerifyPool,
     fingerprint: Fingerprint,
@@ -137,7 +137,7 @@ impl Keyring {
         live: Vec<Arc<KeyEntry>>,
     ) -> Result<Option<Arc<KeyEntry>>, VerifyError> {
         let permit = Arc::clone(&pool.permits).acquire_owned().await.map_err(|_| VerifyError::Busy)?;
-        // A verification with this secret may have ended between the caller's look and its waiter.
+        // Another request may have verified this secret after the caller looked and before it entered the pool.
         if let Some(entry) = known(&live, &fingerprint) {
             return Ok(Some(Arc::clone(entry)));
         }

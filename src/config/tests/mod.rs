@@ -251,7 +251,7 @@ fn a_variable_that_is_not_utf8_is_an_error() {
 
 #[test]
 fn the_two_sockets_must_differ_and_fit_an_address() {
-    let reason = "is the other socket too, so publishers could do everything; choose two paths";
+    let reason = "is the same path as the other socket, so publishers could do everything; choose two paths";
     let both = "control_socket = \"/s\"\npublish_socket = \"/s\"\n";
     assert_eq!(refused(both), [format!("a.toml:2:18: publish_socket: {reason}")]);
     let one = "control_socket = \"/run/alertd/publish.sock\"\n";
