@@ -22,6 +22,7 @@
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
 //! | | [`histogram`] | durations, counted without a lock |
+//! | | [`random`] | random spread of times |
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
 //! | | [`text`] | cutting texts, and hexadecimal digits |
 
@@ -42,6 +43,7 @@ pub mod key;
 mod keyring;
 mod log;
 mod metrics;
+mod random;
 mod service;
 #[doc(hidden)]
 pub mod sse;

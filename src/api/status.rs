@@ -52,9 +52,9 @@ pub(crate) struct EngineStatus {
     pub topics: u64,
     /// Bytes of the store: on disk, or in the memory of Redis.
     pub store_bytes: u64,
-    /// What the server's own settings can lose, with the remedy.
+    /// What the settings of the store's server may lose, each with the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
+    pub server_warnings: Vec<String>,
     /// The nodes that share the log; none where only one can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,

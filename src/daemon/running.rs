@@ -76,7 +76,7 @@ impl Running {
         let (stale_max, stale) = watch::channel(config.auth.stale_max);
         let stores = Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
         let Stores { engine, feed, keyring, clock, place } = stores;
-        let hub = Hub::new(settings::hub(config), engine.head());
+        let hub = Hub::new(settings::hub(config), engine.head().unwrap_or_default());
         supervisor::essential("feed", feed_hub(feed, hub.clone()));
 
         let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
@@ -90,7 +90,7 @@ impl Running {
         tracing::info!(
             message_id = %Event::Started,
             http = listening,
-            head = %engine.head(),
+            head = %engine.head().unwrap_or_default(),
             "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
             env!("CARGO_PKG_VERSION"),
             config.control_socket.display(),
@@ -146,7 +146,7 @@ impl Running {
         tracing::info!(message_id = %Event::Stopping, "stopping");
         self.notifier.stopping();
         // Alerts that were answered are delivered before the bye, unless a Redis that is away keeps them.
-        let _ = tokio::time::timeout(STAGE, self.hub.reach(self.engine.head())).await;
+        let _ = tokio::time::timeout(STAGE, self.hub.reach(self.engine.head().unwrap_or_default())).await;
         self.service.drain(self.bye);
         tokio::select! {
             () = self.server.stop(DRAIN) => {}

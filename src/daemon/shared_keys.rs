@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::engine::redis::Redis;
+use crate::engine::Fleet;
 use crate::keyring::{Change, Freshness, Keyring, SharedStore, Snapshot};
 use crate::log::Event;
 
@@ -16,7 +16,7 @@ const STALE_AFTER: Duration = Duration::from_secs(3);
 
 /// For the keyring, which is called off the serving threads.
 pub(super) struct RedisKeys {
-    pub(super) redis: Redis,
+    pub(super) fleet: Fleet,
     pub(super) place: String,
     pub(super) runtime: Handle,
 }
@@ -27,20 +27,20 @@ impl SharedStore for RedisKeys {
     }
 
     fn load(&self) -> Result<Snapshot, String> {
-        let loaded = self.runtime.block_on(self.redis.load_keys()).map_err(|error| error.to_string())?;
+        let loaded = self.runtime.block_on(self.fleet.load_keys()).map_err(|error| error.to_string())?;
         Ok(Snapshot { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })
     }
 
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
-        let saved = self.redis.save_keys(expected, floor, &change.put, &change.gone);
+        let saved = self.fleet.save_keys(expected, floor, &change.put, &change.gone);
         self.runtime.block_on(saved).map_err(|error| error.to_string())
     }
 }
 
 /// Takes up what other nodes change, and says how far this node may be trusted while it hears nothing: it verifies nothing
 /// new after a moment, and after `stale_max` it vouches for nobody.
-pub(super) async fn follow(keyring: Arc<Keyring>, redis: Redis, stale_max: watch::Receiver<Duration>) {
-    let mut news = redis.keys_heard();
+pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch::Receiver<Duration>) {
+    let mut news = fleet.keys_heard();
     let mut said = None;
     let mut heard: Option<Instant> = None;
     let mut freshness = Freshness::None;

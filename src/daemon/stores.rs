@@ -53,15 +53,15 @@ impl Stores {
             let _inside = runtime.enter();
             let (redis, feed) = Redis::start(fleet);
             let keyring = if are_shared {
-                let shared = RedisKeys { redis: redis.clone(), place: place.clone(), runtime: runtime.clone() };
+                let shared = RedisKeys { fleet: redis.fleet().clone(), place: place.clone(), runtime: runtime.clone() };
                 let keyring = Arc::new(Keyring::shared(&keys, Arc::new(shared))?);
-                let following = shared_keys::follow(Arc::clone(&keyring), redis.clone(), stale_max);
+                let following = shared_keys::follow(Arc::clone(&keyring), redis.fleet().clone(), stale_max);
                 supervisor::essential("key-follower", following);
                 keyring
             } else {
                 Arc::new(Keyring::open(&keys)?)
             };
-            let clock = redis.clock();
+            let clock = redis.fleet().clock();
             Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, place })
         });
         loop {

@@ -70,7 +70,9 @@ impl Watchdog {
     /// Checks whether the last marker has passed through everything, and sends the next one.
     fn check(&mut self, notifier: &Notifier) {
         self.service.counters().sample(Instant::now());
-        self.engine.set_streams(self.service.streams());
+        if let Some(fleet) = self.engine.fleet() {
+            fleet.set_streams(self.service.streams());
+        }
         let came = *self.markers.borrow_and_update() >= self.sent && self.server.synced() >= self.sent;
         if came {
             notifier.watchdog();
@@ -100,7 +102,8 @@ impl Watchdog {
             Some(reason) => format!("not ready: {reason}"),
             None => {
                 let streams = format!("listening on {}, {} streams", self.listening, self.service.streams());
-                self.engine.notes().iter().fold(streams, |status, note| format!("{status}; {note}"))
+                let warnings = self.engine.status().server_warnings;
+                warnings.iter().fold(streams, |status, warning| format!("{status}; {warning}"))
             }
         };
         if status != self.status {

@@ -7,9 +7,11 @@
 mod conformance;
 pub(crate) mod embedded;
 mod intake;
+mod limits;
 mod publish;
 mod read;
 pub(crate) mod redis;
+mod status;
 pub(crate) mod topics;
 mod unavailable;
 
@@ -17,13 +19,14 @@ use std::sync::Arc;
 
 use crate::alert::{Filter, Id, Record, Start};
 use crate::api::EngineStatus;
-use crate::histogram::Distribution;
 
 use embedded::Embedded;
 pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
-pub(crate) use read::{Page, Range, Seek};
+pub(crate) use read::{Direction, Page, Range, Seek};
+pub(crate) use redis::Fleet;
 use redis::Redis;
+pub(crate) use status::Status;
 pub(crate) use unavailable::{Cause, Unavailable};
 
 /// What the engine hands to the hub, in the order of the log.
@@ -56,32 +59,22 @@ impl Engine {
     /// [`AppendError`].
     pub(crate) async fn append(&self, publish: Publish) -> Result<Stored, AppendError> {
         let mut stored = self.append_all(vec![publish]).await?;
-        stored
-            .pop()
-            .ok_or_else(|| AppendError::Unknown(Unavailable::new(Cause::StoreFailing, "the engine answered nothing")))
+        let nothing = || Unavailable::new(Cause::StoreFailing, "the engine answered nothing");
+        stored.pop().ok_or_else(|| AppendError::Unknown(nothing()))
     }
 
     /// Stores all of these in one step and in this order, or none of them; each has its own idempotency key, and one that
     /// was stored before is answered as it was.
     ///
     /// # Errors
-    /// As [`append`](Self::append); it is true of all of them.
-    pub(crate) async fn append_all(&self, group: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
-        if group.is_empty() {
+    /// [`AppendError`]; it is true of all of them.
+    pub(crate) async fn append_all(&self, alerts: Vec<Publish>) -> Result<Vec<Stored>, AppendError> {
+        if alerts.is_empty() {
             return Ok(Vec::new());
         }
         match self {
-            Self::Embedded(embedded) => embedded.append_all(group).await,
-            Self::Redis(redis) => redis.append_all(group).await,
-        }
-    }
-
-    /// Up to where a page may read. The log of a fleet may be ahead of this node, and says itself where it ends.
-    #[must_use]
-    pub(crate) fn horizon(&self) -> Id {
-        match self {
-            Self::Embedded(embedded) => embedded.head(),
-            Self::Redis(_) => Id::MAX,
+            Self::Embedded(embedded) => embedded.append_all(alerts).await,
+            Self::Redis(redis) => redis.append_all(alerts).await,
         }
     }
 
@@ -89,7 +82,7 @@ impl Engine {
     /// A `latest` alert must have come in at or after `latest_after_ms`.
     ///
     /// # Errors
-    /// Where the log cannot be read now.
+    /// The log cannot be read now.
     pub(crate) async fn seek(
         &self,
         start: &Start,
@@ -103,51 +96,30 @@ impl Engine {
         }
     }
 
-    /// The oldest part of a range.
+    /// One end of a range, sorted by id in both directions.
     ///
     /// # Errors
-    /// Where the log cannot be read now.
-    pub(crate) async fn read(&self, range: Range) -> Result<Page, Unavailable> {
+    /// The log cannot be read now.
+    pub(crate) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
         match self {
-            Self::Embedded(embedded) => embedded.read(range).await,
-            Self::Redis(redis) => redis.read(range, false).await,
+            Self::Embedded(embedded) => embedded.read(range, direction).await,
+            Self::Redis(redis) => redis.read(range, direction).await,
         }
     }
 
-    /// The newest part of a range; its alerts are still oldest first.
-    ///
-    /// # Errors
-    /// Where the log cannot be read now.
-    pub(crate) async fn read_back(&self, range: Range) -> Result<Page, Unavailable> {
-        match self {
-            Self::Embedded(embedded) => embedded.read_back(range).await,
-            Self::Redis(redis) => redis.read(range, true).await,
-        }
-    }
-
-    /// The newest id in the log, or that was in it.
+    /// The newest id that the log ever gave, as far as this node has heard; none before the log was reached first.
     #[must_use]
-    pub(crate) fn head(&self) -> Id {
+    pub(crate) fn head(&self) -> Option<Id> {
         match self {
-            Self::Embedded(embedded) => embedded.head(),
+            Self::Embedded(embedded) => Some(embedded.head()),
             Self::Redis(redis) => redis.head(),
         }
     }
 
-    /// Whether the newest id is known; an engine on this machine knows it from the start.
-    #[must_use]
-    pub(crate) fn has_met(&self) -> bool {
-        match self {
-            Self::Embedded(_) => true,
-            Self::Redis(redis) => redis.has_met(),
-        }
-    }
-
-    /// Waits until the newest id is known. Safe to cancel.
-    pub(crate) async fn met(&self) {
-        match self {
-            Self::Embedded(_) => {}
-            Self::Redis(redis) => redis.met().await,
+    /// Waits until [`head`](Self::head) is known. Safe to cancel.
+    pub(crate) async fn synced(&self) {
+        if let Self::Redis(redis) = self {
+            redis.synced().await;
         }
     }
 
@@ -159,7 +131,16 @@ impl Engine {
         }
     }
 
-    /// The log in numbers.
+    /// What the engine knows of itself; the store is not asked.
+    #[must_use]
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Embedded(embedded) => embedded.status(),
+            Self::Redis(redis) => redis.status(),
+        }
+    }
+
+    /// The sizes of the log, which the store is asked for.
     pub(crate) async fn stats(&self) -> EngineStatus {
         match self {
             Self::Embedded(embedded) => embedded.stats().await,
@@ -167,61 +148,16 @@ impl Engine {
         }
     }
 
-    /// `embedded` or `redis`.
+    /// What the nodes of a fleet share beside their alerts; none for an engine of one node.
     #[must_use]
-    pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Self::Embedded(_) => "embedded",
-            Self::Redis(_) => "redis",
-        }
-    }
-
-    /// How long each write to the log took: a commit of the embedded store, a call of Redis with what it waits for.
-    #[must_use]
-    pub(crate) fn commits(&self) -> Distribution {
-        match self {
-            Self::Embedded(embedded) => embedded.commits(),
-            Self::Redis(redis) => redis.commits(),
-        }
-    }
-
-    /// Whether a publish would work now.
-    ///
-    /// # Errors
-    /// Why not, and the remedy.
-    pub(crate) fn health(&self) -> Result<(), Unavailable> {
-        match self {
-            Self::Embedded(embedded) => embedded.health(),
-            Self::Redis(redis) => redis.health(),
-        }
-    }
-
-    /// What the nodes of a fleet share beside their alerts; none where there is one node.
-    #[must_use]
-    pub(crate) const fn shared(&self) -> Option<&Redis> {
+    pub(crate) fn fleet(&self) -> Option<&Fleet> {
         match self {
             Self::Embedded(_) => None,
-            Self::Redis(redis) => Some(redis),
+            Self::Redis(redis) => Some(redis.fleet()),
         }
     }
 
-    /// What the settings of a server can lose of what was answered, with the remedy.
-    #[must_use]
-    pub(crate) fn notes(&self) -> Vec<String> {
-        match self {
-            Self::Embedded(_) => Vec::new(),
-            Self::Redis(redis) => redis.notes(),
-        }
-    }
-
-    /// Tells the other nodes of a fleet how many streams are open here.
-    pub(crate) fn set_streams(&self, streams: u64) {
-        if let Self::Redis(redis) = self {
-            redis.set_streams(streams);
-        }
-    }
-
-    /// Sends a marker on the road of the alerts, through the writer into the feed. Does not wait for it.
+    /// Sends the watchdog's marker the way of the alerts, through the writer into the feed. Does not wait for it.
     pub(crate) fn probe(&self, marker: u64) {
         match self {
             Self::Embedded(embedded) => embedded.probe(marker),

@@ -58,6 +58,15 @@ impl Seek {
     }
 }
 
+/// Which end of a range is read first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The oldest alerts first.
+    Forward,
+    /// The newest alerts first; a page is still sorted by id.
+    Backward,
+}
+
 /// Which alerts to read: those that pass the filter, with `after < id <= until`.
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
@@ -65,7 +74,7 @@ pub(crate) struct Range {
     pub filter: Filter,
     /// Exclusive.
     pub after: Id,
-    /// Inclusive.
+    /// Inclusive; [`Id::MAX`] for all that the log has.
     pub until: Id,
     /// So many at the most.
     pub limit: usize,

@@ -1,47 +1,50 @@
-//! Which topics have alerts: a bounded part of them, in order.
+//! The topics that have alerts: a bounded part of them, in order.
 //!
-//! Asked by the service for whoever completes a name. A topic that retention has emptied is none any more.
+//! The service asks for them to complete names. A topic that retention has emptied is not listed.
 
+use super::limits::MAX_LISTED_TOPICS;
 use super::{Engine, Unavailable};
 use crate::alert::{Pattern, Topic};
 
-/// Topics that one listing holds at the most.
-pub(crate) const MOST: usize = 1000;
-
-/// The topics that were asked for.
+/// A part of the topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// In the order of their bytes.
+    /// In byte order.
     pub topics: Vec<Topic>,
-    /// Whether there are others behind them.
+    /// Whether there are more than these.
     pub more: bool,
 }
 
-/// A run of names in their order.
+/// A range of names in byte order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Run {
-    /// This one.
     One(String),
-    /// All that begin so.
+    /// All names with this prefix.
     From(String),
 }
 
 impl Engine {
-    /// The topics that one of the patterns selects and that begin with `prefix`: the first `most`, [`MOST`] at the most.
+    /// The topics that one of the patterns selects and that begin with `prefix`: the first `limit` of them, and never more
+    /// than [`MAX_LISTED_TOPICS`].
     ///
     /// # Errors
-    /// Where the log cannot be read now.
-    pub(crate) async fn topics(&self, patterns: &[Pattern], prefix: &str, most: usize) -> Result<Listing, Unavailable> {
-        let (runs, most) = (runs(patterns, prefix), most.min(MOST));
-        // One more of each run tells whether there are others.
+    /// The log cannot be read now.
+    pub(crate) async fn topics(
+        &self,
+        patterns: &[Pattern],
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Listing, Unavailable> {
+        let (runs, limit) = (runs(patterns, prefix), limit.min(MAX_LISTED_TOPICS));
+        // One more of each run tells whether the listing is complete.
         let mut topics = match self {
-            Self::Embedded(embedded) => embedded.topics(runs, most + 1).await?,
-            Self::Redis(redis) => redis.topics(&runs, most + 1).await?,
+            Self::Embedded(embedded) => embedded.topics(runs, limit + 1).await?,
+            Self::Redis(redis) => redis.topics(&runs, limit + 1).await?,
         };
         topics.sort_unstable();
         topics.dedup();
-        let more = topics.len() > most;
-        topics.truncate(most);
+        let more = topics.len() > limit;
+        topics.truncate(limit);
         Ok(Listing { topics, more })
     }
 }

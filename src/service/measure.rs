@@ -10,7 +10,7 @@ use super::slots::KINDS;
 use super::{Caller, Refusal, Service, Transport};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::EngineStatus;
-use crate::engine::Range;
+use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
 use crate::sse::Format;
@@ -56,7 +56,7 @@ impl Service {
         caller.require(Scope::Metrics)?;
         let patient = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
         let (store, lag) = patient.await.ok().unzip();
-        let engine_is_up = self.engine.health().is_ok();
+        let engine = self.engine.status();
         let counters = &self.counters;
         let [waiting_own, waiting_imported] = self.keyring.waiting();
         let open = self.streams.by_kind();
@@ -76,9 +76,9 @@ impl Service {
             overtaken: counters.overtaken.load(Ordering::Relaxed),
             gaps: counters.gaps.load(Ordering::Relaxed),
             ended: counters.ended().map(|(end, count)| (end.as_str(), count)).collect(),
-            engine: self.engine.kind(),
-            engine_is_up,
-            commits: self.engine.commits(),
+            engine: engine.kind,
+            engine_is_up: engine.health.is_ok(),
+            commits: engine.commits,
             store: store.filter(|store| store.counted),
             keys: self.keyring.len(),
             attempts: counters.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
@@ -92,13 +92,13 @@ impl Service {
     /// cannot be read.
     async fn lag(&self) -> Option<Duration> {
         let fed = self.hub.head();
-        let head = self.engine.head();
+        let head = self.engine.head()?;
         if head <= fed {
             return Some(Duration::ZERO);
         }
         let filter = Filter::new(vec![Pattern::All], Level::Info);
         let missing = Range { filter, after: fed, until: head, limit: 1, bytes: 0 };
-        let page = self.engine.read(missing).await.ok()?;
+        let page = self.engine.read(missing, Direction::Forward).await.ok()?;
         let first = page.records.first().map_or(head, |record| record.id);
         Some(Duration::from_millis(self.now_ms().saturating_sub(first.ms)))
     }

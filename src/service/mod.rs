@@ -208,7 +208,7 @@ impl Service {
         if self.drain.borrow().is_some() {
             return Some("alertd is stopping".into());
         }
-        let unavailable = self.engine.health().err().map(|unavailable| unavailable.detail);
+        let unavailable = self.engine.status().health.err().map(|unavailable| unavailable.detail);
         unavailable.or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))
     }
 

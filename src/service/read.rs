@@ -1,16 +1,16 @@
 //! Reading: what a stream or a page asks for, and who may have it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::endings::Endings;
 use super::slots::Full;
 use super::{Caller, Refusal, Service, Settings, Stream, StreamContext};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::api::Topics;
-use crate::engine::Range;
-use crate::engine::topics::{Listing, MOST};
+use crate::engine::topics::Listing;
+use crate::engine::{Direction, Range};
 use crate::key::Scope;
+use crate::random::between;
 use crate::sse::{Format, Gap};
 
 /// What a stream or a page asks for.
@@ -64,7 +64,7 @@ impl Service {
         };
         let (least, most) = settings.retry;
         let lifetime = settings.stream_lifetime;
-        let retry_ms = u32::try_from(within(least, most).as_millis()).unwrap_or(u32::MAX);
+        let retry_ms = u32::try_from(between(least, most).as_millis()).unwrap_or(u32::MAX);
         let clock = Arc::clone(&self.clock);
         Ok(Stream {
             subscription: self.hub.subscribe(&filter, format, caller.name()),
@@ -74,7 +74,7 @@ impl Service {
             retry: Some(format.retry(retry_ms.into())),
             retry_ms,
             lifetime: (!lifetime.is_zero())
-                .then(|| tokio::time::Instant::now() + within(lifetime.mul_f64(0.8), lifetime)),
+                .then(|| tokio::time::Instant::now() + between(lifetime.mul_f64(0.8), lifetime)),
             slot,
             context: Arc::new(StreamContext {
                 engine: self.engine.clone(),
@@ -97,18 +97,17 @@ impl Service {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
-        let until = query.before.map_or_else(|| self.engine.horizon(), Id::predecessor);
+        let until = query.before.map_or(Id::MAX, Id::predecessor);
         let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
-            let page = self.engine.read_back(range(Id::ZERO)).await?;
+            let page = self.engine.read(range(Id::ZERO), Direction::Backward).await?;
             return Ok(HistoryPage { records: page.records, next: page.next, gap: None });
         };
         if start == Start::Live {
             return Err(Refusal::invalid("since", "none is for streams: use all, an id, a duration or a time"));
         }
-        let horizon = self.engine.horizon();
-        let seek = self.engine.seek(&start, &filter, horizon, self.latest_after_ms(&self.settings.load())).await?;
-        let page = self.engine.read(range(seek.after)).await?;
+        let seek = self.engine.seek(&start, &filter, Id::MAX, self.latest_after_ms(&self.settings.load())).await?;
+        let page = self.engine.read(range(seek.after), Direction::Forward).await?;
         Ok(HistoryPage { records: page.records, next: page.next, gap: seek.gap })
     }
 
@@ -122,20 +121,11 @@ impl Service {
             Caller::Key(grant) => &grant.topics[..],
             _ => &[Pattern::All],
         };
-        let Listing { topics, more } = self.engine.topics(patterns, prefix, MOST).await?;
+        let Listing { topics, more } = self.engine.topics(patterns, prefix, usize::MAX).await?;
         Ok(Topics { topics, more })
     }
 
     fn latest_after_ms(&self, settings: &Settings) -> u64 {
         self.now_ms().saturating_sub(settings.latest_ttl.as_millis() as u64)
     }
-}
-
-/// A time between the two, so that clients do not come back together.
-fn within(least: Duration, most: Duration) -> Duration {
-    let mut random = [0; 4];
-    // Without randomness all come back at the earliest time, which is only less even.
-    let _ = getrandom::fill(&mut random);
-    let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-    least + most.saturating_sub(least).mul_f64(share)
 }

@@ -18,7 +18,7 @@ use super::endings::Endings;
 use super::sink::{Flow, StreamEnd, StreamSink};
 use super::slots::StreamSlot;
 use crate::alert::{Filter, Id, Record, Start};
-use crate::engine::{Engine, Range, Seek};
+use crate::engine::{Direction, Engine, Range, Seek};
 use crate::hub::{Hub, Next, Subscription};
 use crate::sse::{Bye, Format, Gap};
 
@@ -169,7 +169,7 @@ impl Stream {
         let heartbeat = self.context.heartbeat;
         let mut flow = Flow { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
         let engine = self.context.engine.clone();
-        let is_unsynced = !engine.has_met();
+        let is_unsynced = engine.head().is_none();
         if is_unsynced || !self.seam || !self.is_at(self.subscription.joined()) {
             // Where the log is read, that may take its time: the reader learns at once that it is let in. And where no
             // seam is to come, maybe nothing else goes out before the stream is handed over.
@@ -178,8 +178,9 @@ impl Stream {
         if is_unsynced {
             self.meet(&engine, &mut flow).await?;
         }
-        let head = engine.head();
-        if head > self.subscription.joined() {
+        if let Some(head) = engine.head()
+            && head > self.subscription.joined()
+        {
             // What is stored and answered is on its way to the hub: a cursor on it would get it a second time, and
             // `latest` would be the one before.
             self.subscription.reach(head).await;
@@ -202,12 +203,12 @@ impl Stream {
 
     /// Waits until the engine knows its newest id: before that nothing can be said to be behind it.
     async fn meet<O: StreamSink>(&mut self, engine: &Engine, flow: &mut Flow<'_, O>) -> Result<(), StreamEnd> {
-        let met = engine.met();
-        tokio::pin!(met);
+        let synced = engine.synced();
+        tokio::pin!(synced);
         loop {
             tokio::select! {
                 biased;
-                () = &mut met => return Ok(()),
+                () = &mut synced => return Ok(()),
                 away = self.wait_for_engine("it was not reached yet", flow) => away?,
             }
         }
@@ -239,7 +240,7 @@ impl Stream {
         while cursor < until {
             let filter = Filter::clone(&self.context.filter);
             let range = Range { filter, after: cursor, until, limit: REPLAY_PAGE.0, bytes: REPLAY_PAGE.1 };
-            let page = match self.context.engine.read(range).await {
+            let page = match self.context.engine.read(range, Direction::Forward).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.wait_for_engine(&error.to_string(), flow).await?;

@@ -63,7 +63,7 @@ impl Service {
         // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
         let hash = hash(presented);
         let mut grant = self.tickets.redeem(&hash, Instant::now(), self.now_ms());
-        if let Some(fleet) = self.engine.shared() {
+        if let Some(fleet) = self.engine.fleet() {
             if grant.is_none() {
                 // Guesses cost the fleet nothing.
                 self.may_try_keys(peer)?;
@@ -89,7 +89,7 @@ impl Service {
         caller.require(Scope::Subscribe)?;
         let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
         let ticket = self.tickets.issue(&grant.key_id, self.keyring.watch(&grant.key_id), Instant::now())?;
-        if let Some(fleet) = self.engine.shared() {
+        if let Some(fleet) = self.engine.fleet() {
             fleet.keep_ticket(&hash(&ticket), &grant.key_id, LIFETIME).await?;
         }
         Ok(Ticket { ticket: ticket.to_string(), expires_in: LIFETIME.as_secs() })

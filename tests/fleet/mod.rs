@@ -102,7 +102,7 @@ fn settings_of_the_server_that_lose_alerts_are_named() {
     fleet.node(0, |node| {
         assert!(node.said("engine-unsafe").contains("appendonly is off"));
         let status = node.status();
-        assert!(status["engine"]["notes"][0].as_str().unwrap().contains("set appendonly yes"), "{status}");
+        assert!(status["engine"]["server_warnings"][0].as_str().unwrap().contains("set appendonly yes"), "{status}");
     });
 }
 

@@ -71,7 +71,7 @@ impl Dashboard {
         }
         self.say(&format!("  alertd {}", escaped(&version(status))), None, width, output);
         // Above the numbers: a small terminal must not cut a remedy off.
-        for note in &status.engine.notes {
+        for note in &status.engine.server_warnings {
             self.say(&format!("  caution: {}", escaped(note)), Some(Paint::Yellow), width, output);
         }
         self.body = Vec::new();

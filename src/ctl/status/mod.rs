@@ -99,7 +99,7 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
     let line = |(name, value): (&str, String)| {
         format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
     };
-    let cautions = status.engine.notes.iter().map(|note| ("caution", note.clone()));
+    let cautions = status.engine.server_warnings.iter().map(|note| ("caution", note.clone()));
     let numbers = [fleet(status), streams(status), service(status)].into_iter().flatten();
     head.chain(log(status)).chain(cautions).chain(numbers).map(line).collect()
 }

@@ -88,7 +88,7 @@ async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
 #[tokio::test]
 async fn a_caution_is_shown_up_to_its_remedy_above_the_numbers() {
     let caution = "appendonly is no: alerts that were answered may be lost when Redis ends; set appendonly yes";
-    let engine = EngineStatus { notes: vec![caution.to_owned()], ..EngineStatus::default() };
+    let engine = EngineStatus { server_warnings: vec![caution.to_owned()], ..EngineStatus::default() };
     let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status_of(0, None, engine), Reply::problem(401, "no")];

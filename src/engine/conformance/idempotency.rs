@@ -1,18 +1,18 @@
 //! Alerts that are stored once, and groups that are stored whole.
 
-use super::{Place, UNLIMITED, draft};
+use super::{Backend, UNLIMITED, draft};
 use crate::alert::{Id, Level};
 use crate::engine::{AppendError, Feed, Idempotency, Publish};
 
 #[tokio::test]
 async fn an_idempotency_key_stores_once_also_within_one_commit() {
-    for place in Place::all() {
-        idempotency(place).await;
+    for backend in Backend::all() {
+        idempotency(backend).await;
     }
 }
 
-async fn idempotency(place: Place) {
-    let log = place.open("log", UNLIMITED).await;
+async fn idempotency(backend: Backend) {
+    let log = backend.open("log", UNLIMITED).await;
     let key = |user: &str, key: &str| Some(Idempotency { user: user.into(), key: key.into(), state: None });
     let publish = |text: &str, idempotency| Publish { draft: draft("a", text, Level::Info), idempotency };
     let same: Vec<_> = (0..50)
@@ -30,7 +30,7 @@ async fn idempotency(place: Place) {
     assert!(matches!(log.engine.append(publish("other", key("alice", "k"))).await, Err(AppendError::Conflict)));
     assert!(!log.engine.append(publish("other", key("bob", "k"))).await.unwrap().repeated);
     log.engine.close().await;
-    let log = place.open("log", UNLIMITED).await;
+    let log = backend.open("log", UNLIMITED).await;
     let again = log.engine.append(publish("m", key("alice", "k"))).await.unwrap();
     assert!(again.repeated);
     assert_eq!(again.record, stored[0].record);
@@ -39,13 +39,13 @@ async fn idempotency(place: Place) {
 
 #[tokio::test]
 async fn a_group_is_stored_whole_or_not_at_all() {
-    for place in Place::all() {
-        group(place).await;
+    for backend in Backend::all() {
+        group(backend).await;
     }
 }
 
-async fn group(place: Place) {
-    let mut log = place.open("log", UNLIMITED).await;
+async fn group(backend: Backend) {
+    let mut log = backend.open("log", UNLIMITED).await;
     let publish = |topic: &str, text: &str, key: &str| Publish {
         draft: draft(topic, text, Level::Warn),
         idempotency: Some(Idempotency { user: "alice".into(), key: key.into(), state: None }),
@@ -66,9 +66,9 @@ async fn group(place: Place) {
     assert_eq!(fed, records);
 
     // A retry repeats nothing, and a group that has grown adds what is new.
-    let head = log.engine.head();
+    let head = log.engine.head().unwrap();
     let again = log.engine.append_all(three.clone()).await.unwrap();
-    assert!(again.iter().all(|stored| stored.repeated) && log.engine.head() == head);
+    assert!(again.iter().all(|stored| stored.repeated) && log.engine.head().unwrap() == head);
     assert!(again.iter().map(|stored| &stored.record).eq(&records));
     let grown = log.engine.append_all([three.as_slice(), &[publish("c", "four", "4")]].concat()).await.unwrap();
     assert_eq!(
@@ -77,12 +77,12 @@ async fn group(place: Place) {
     );
 
     // The last one contradicts what is stored, or one of its own: none is stored, and no key is taken.
-    let head = log.engine.head();
+    let head = log.engine.head().unwrap();
     for wrong in [publish("a", "else", "1"), publish("a", "else", "5")] {
         let conflict = log.engine.append_all(vec![publish("a", "five", "5"), publish("a", "six", "6"), wrong]).await;
         assert!(matches!(conflict, Err(AppendError::Conflict)));
     }
-    assert_eq!(log.engine.head(), head);
+    assert_eq!(log.engine.head().unwrap(), head);
     assert!(!log.engine.append(publish("a", "anew", "5")).await.unwrap().repeated);
     // The same alert twice is one.
     let twice = log.engine.append_all(vec![publish("a", "seven", "7"), publish("a", "seven", "7")]).await.unwrap();
@@ -97,8 +97,8 @@ async fn group(place: Place) {
 
 #[tokio::test]
 async fn a_key_with_a_state_repeats_what_stays_and_stores_what_changes() {
-    for place in Place::all() {
-        let log = place.open("log", UNLIMITED).await;
+    for backend in Backend::all() {
+        let log = backend.open("log", UNLIMITED).await;
         let publish = |text: &str, state: &str| {
             let idempotency = Idempotency { user: "alice".into(), key: "disk".into(), state: Some(state.into()) };
             Publish { draft: draft("a", text, Level::Info), idempotency: Some(idempotency) }

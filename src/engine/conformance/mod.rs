@@ -10,20 +10,20 @@ use tokio::sync::mpsc::Receiver;
 
 use super::embedded::{Durability, Embedded, Settings};
 use super::redis::testing::Server;
-use super::{Clock, Engine, Feed, Publish, Range, Retention};
+use super::{Clock, Direction, Engine, Feed, Publish, Range, Retention};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, Start};
 
 const NOW: u64 = 1_795_455_190_000;
 
 const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
 
-/// Where logs of one engine are kept; each has a name.
-enum Place {
+/// An engine under test, with any number of logs, each by its name.
+enum Backend {
     Embedded(tempfile::TempDir, Durability),
     Redis(Server),
 }
 
-impl Place {
+impl Backend {
     fn all() -> [Self; 3] {
         let directory = || tempfile::tempdir().unwrap();
         [
@@ -49,7 +49,7 @@ impl Place {
                 (Engine::Redis(redis), feed)
             }
         };
-        engine.met().await;
+        engine.synced().await;
         Log { engine, feed, clock }
     }
 }
@@ -83,8 +83,9 @@ impl Log {
     async fn all(&self, pattern: &str, level: Level, after: Id) -> Vec<Id> {
         let (filter, mut after, mut ids) = (filter(pattern, level), after, Vec::new());
         loop {
-            let range = Range { filter: filter.clone(), after, until: self.engine.head(), limit: 3, bytes: 1 << 20 };
-            let page = self.engine.read(range).await.unwrap();
+            let range =
+                Range { filter: filter.clone(), after, until: self.engine.head().unwrap(), limit: 3, bytes: 1 << 20 };
+            let page = self.engine.read(range, Direction::Forward).await.unwrap();
             ids.extend(page.records.iter().map(|record| record.id));
             match page.next {
                 Some(next) => after = next,
@@ -94,10 +95,10 @@ impl Log {
     }
 
     async fn back(&self, pattern: &str) -> Vec<Id> {
-        let (filter, mut until, mut pages) = (filter(pattern, Level::Info), self.engine.head(), Vec::new());
+        let (filter, mut until, mut pages) = (filter(pattern, Level::Info), self.engine.head().unwrap(), Vec::new());
         loop {
             let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit: 3, bytes: 1 << 20 };
-            let page = self.engine.read_back(range).await.unwrap();
+            let page = self.engine.read(range, Direction::Backward).await.unwrap();
             pages.push(page.records.iter().map(|record| record.id).collect::<Vec<_>>());
             match page.next {
                 Some(next) => until = next.predecessor(),
@@ -107,7 +108,10 @@ impl Log {
     }
 
     async fn gap(&self, cursor: Id, pattern: &str) -> bool {
-        let seek = self.engine.seek(&Start::After(cursor), &filter(pattern, Level::Info), self.engine.head(), 0).await;
+        let seek = self
+            .engine
+            .seek(&Start::After(cursor), &filter(pattern, Level::Info), self.engine.head().unwrap(), 0)
+            .await;
         seek.unwrap().gap.is_some()
     }
 
@@ -121,13 +125,13 @@ impl Log {
 
 #[tokio::test]
 async fn ids_rise_whatever_the_clock_does_and_reads_page_in_both_directions() {
-    for place in Place::all() {
-        ids_rise(place).await;
+    for backend in Backend::all() {
+        ids_rise(backend).await;
     }
 }
 
-async fn ids_rise(place: Place) {
-    let mut log = place.open("log", UNLIMITED).await;
+async fn ids_rise(backend: Backend) {
+    let mut log = backend.open("log", UNLIMITED).await;
     let mut ids = Vec::new();
     for (i, clock) in [NOW, NOW, NOW - 5000, NOW + 1, NOW, 0, NOW + 2, NOW + 2].into_iter().enumerate() {
         log.clock.store(clock, Ordering::Relaxed);
@@ -143,18 +147,26 @@ async fn ids_rise(place: Place) {
     assert_eq!(log.all("ops.*", Level::Info, Id::ZERO).await, below);
     assert_eq!(log.back("ops.*").await, below);
     assert_eq!(log.all("none", Level::Info, Id::ZERO).await, []);
+    // A range without an end ends with the log, also behind it.
+    for (after, expected) in [(ids[6], &ids[7..]), (Id::MAX, &[])] {
+        let range = Range { filter: filter("*", Level::Info), after, until: Id::MAX, limit: 3, bytes: 1 << 20 };
+        for direction in [Direction::Forward, Direction::Backward] {
+            let page = log.engine.read(range.clone(), direction).await.unwrap();
+            assert_eq!(page.records.iter().map(|record| record.id).collect::<Vec<_>>(), expected);
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_restart_keeps_all_and_ids_go_on_above_the_highest() {
-    for place in Place::all() {
-        let mut log = place.open("log", UNLIMITED).await;
+    for backend in Backend::all() {
+        let mut log = backend.open("log", UNLIMITED).await;
         let first = log.publish("a", "one", Level::Info).await;
         log.engine.close().await;
         assert!(log.engine.append(Publish { draft: draft("a", "x", Level::Info), idempotency: None }).await.is_err());
         drop(log);
-        let mut log = place.open("log", UNLIMITED).await;
-        assert_eq!(log.engine.head(), first.id);
+        let mut log = backend.open("log", UNLIMITED).await;
+        assert_eq!(log.engine.head().unwrap(), first.id);
         assert_eq!(log.all("*", Level::Info, Id::ZERO).await, [first.id]);
         log.clock.store(1, Ordering::Relaxed);
         assert!(log.publish("a", "two", Level::Info).await.id > first.id);
@@ -163,13 +175,13 @@ async fn a_restart_keeps_all_and_ids_go_on_above_the_highest() {
 
 #[tokio::test]
 async fn retention_by_count_bytes_age_and_topic_leaves_marks() {
-    for place in Place::all() {
-        retention(place).await;
+    for backend in Backend::all() {
+        retention(backend).await;
     }
 }
 
-async fn retention(place: Place) {
-    let mut log = place.open("count", Retention { count: 4, ..UNLIMITED }).await;
+async fn retention(backend: Backend) {
+    let mut log = backend.open("count", Retention { count: 4, ..UNLIMITED }).await;
     let mut ids = Vec::new();
     for i in 0..10 {
         ids.push(log.publish(if i == 0 { "once" } else { "a" }, "m", Level::Info).await.id);
@@ -181,7 +193,7 @@ async fn retention(place: Place) {
     assert!(!log.gap(ids[5], "*").await && !log.gap(ids[9], "*").await);
     assert!(log.gap(ids[4], "*").await && log.gap(Id::at(NOW * 2), "*").await && log.gap(Id::ZERO, "*").await);
 
-    let mut log = place.open("topic", Retention { topic_count: 2, ..UNLIMITED }).await;
+    let mut log = backend.open("topic", Retention { topic_count: 2, ..UNLIMITED }).await;
     let quiet = log.publish("quiet", "m", Level::Info).await.id;
     let mut noisy = Vec::new();
     for _ in 0..5 {
@@ -192,7 +204,7 @@ async fn retention(place: Place) {
     assert!(!log.gap(quiet, "quiet").await && !log.gap(noisy[1], "quiet").await && !log.gap(noisy[2], "noisy").await);
     assert!(log.gap(quiet, "noisy").await && log.gap(quiet, "*").await);
 
-    let mut log = place.open("age", Retention { age_ms: 5000, ..UNLIMITED }).await;
+    let mut log = backend.open("age", Retention { age_ms: 5000, ..UNLIMITED }).await;
     log.publish("a", "old", Level::Info).await;
     log.clock.store(NOW + 6000, Ordering::Relaxed);
     log.settled(0).await;
@@ -208,14 +220,14 @@ async fn retention(place: Place) {
 
 #[tokio::test]
 async fn a_clock_that_leaps_a_year_does_not_empty_the_log() {
-    for place in Place::all() {
-        leap(place).await;
+    for backend in Backend::all() {
+        leap(backend).await;
     }
 }
 
-async fn leap(place: Place) {
+async fn leap(backend: Backend) {
     let day = 86_400_000;
-    let mut log = place.open("log", Retention { age_ms: day, ..UNLIMITED }).await;
+    let mut log = backend.open("log", Retention { age_ms: day, ..UNLIMITED }).await;
     let first = log.publish("a", "one", Level::Info).await.id;
     log.clock.store(NOW + 365 * day, Ordering::Relaxed);
     let second = log.publish("a", "two", Level::Info).await.id;
@@ -230,19 +242,19 @@ async fn leap(place: Place) {
 
 #[tokio::test]
 async fn latest_is_the_newest_of_each_topic_that_is_young_and_passes() {
-    for place in Place::all() {
-        latest(place).await;
+    for backend in Backend::all() {
+        latest(backend).await;
     }
 }
 
-async fn latest(place: Place) {
-    let mut log = place.open("log", UNLIMITED).await;
+async fn latest(backend: Backend) {
+    let mut log = backend.open("log", UNLIMITED).await;
     log.publish("old", "m", Level::Error).await;
     log.clock.store(NOW + 1000, Ordering::Relaxed);
     log.publish("a", "m", Level::Error).await;
     let a = log.publish("a", "m", Level::Info).await;
     let b = log.publish("b", "m", Level::Warn).await;
-    let until = log.engine.head();
+    let until = log.engine.head().unwrap();
     log.publish("b", "beyond", Level::Warn).await;
     let ask = |level| {
         let engine = log.engine.clone();

@@ -1,17 +1,17 @@
 //! The list of topics.
 
-use super::{Place, Retention, UNLIMITED};
+use super::{Backend, Retention, UNLIMITED};
 use crate::alert::{Level, Pattern};
 
 #[tokio::test]
 async fn topics_with_alerts_are_listed_in_order_within_patterns_prefix_and_bound() {
-    for place in Place::all() {
-        topics(place).await;
+    for backend in Backend::all() {
+        topics(backend).await;
     }
 }
 
-async fn topics(place: Place) {
-    let mut log = place.open("log", Retention { count: 8, ..UNLIMITED }).await;
+async fn topics(backend: Backend) {
+    let mut log = backend.open("log", Retention { count: 8, ..UNLIMITED }).await;
     for topic in ["gone", "ops", "web", "ops.db", "ops-x", "ops.db.disk", "Ops.a", "opsx.b", "ops.db"] {
         log.publish(topic, "m", Level::Info).await;
     }

@@ -10,12 +10,8 @@ use super::codec::{KeyRow, State, TopicRow, encode_record};
 use super::tables::{BY_TOPIC, KEYS, KEYS_BY_AGE, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
 use crate::alert::{Id, Record};
 use crate::engine::intake::Outcome;
+use crate::engine::limits::{IDEMPOTENCY_AGE_MS, MAX_IDEMPOTENCY_KEYS};
 use crate::engine::{AppendError, Publish, Stored};
-
-/// How long the result of an idempotency key is kept, milliseconds.
-const KEY_AGE: u64 = 24 * 3_600_000;
-/// So many idempotency keys at the most; the oldest give way.
-const MAX_KEYS: u64 = 100_000;
 
 /// The tables of one transaction and what is known of the log in it.
 pub(super) struct Batch<'t> {
@@ -138,7 +134,7 @@ impl<'t> Batch<'t> {
     fn known_key(&self, hash: &[u8; 32]) -> Result<Option<KeyRow>, StoreError> {
         let stored = self.keys.get(hash)?;
         let known = stored.map(|row| KeyRow::decode(row.value())).transpose()?;
-        Ok(known.filter(|known| known.received_ms.saturating_add(KEY_AGE) >= self.state.clock_ms))
+        Ok(known.filter(|known| known.received_ms.saturating_add(IDEMPOTENCY_AGE_MS) >= self.state.clock_ms))
     }
 
     fn remember(&mut self, hash: &[u8; 32], row: KeyRow) -> Result<(), StoreError> {
@@ -155,13 +151,13 @@ impl<'t> Batch<'t> {
 
     /// Forgets idempotency keys that are too old or too many, `limit` at the most.
     pub(super) fn forget_keys(&mut self, limit: usize) -> Result<(), StoreError> {
-        let oldest_kept = self.state.clock_ms.saturating_sub(KEY_AGE);
+        let oldest_kept = self.state.clock_ms.saturating_sub(IDEMPOTENCY_AGE_MS);
         for _ in 0..limit {
             let Some((received_ms, hash)) = self.keys_by_age.first()?.map(|(key, _)| (key.value().0, *key.value().1))
             else {
                 return Ok(());
             };
-            if received_ms >= oldest_kept && self.state.keys <= MAX_KEYS {
+            if received_ms >= oldest_kept && self.state.keys <= MAX_IDEMPOTENCY_KEYS {
                 return Ok(());
             }
             self.keys_by_age.remove((received_ms, &hash))?;

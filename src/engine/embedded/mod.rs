@@ -24,10 +24,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::intake::{Intake, Job, Outcome};
 use super::topics::Run;
-use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailable};
+use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
-use crate::histogram::{Distribution, Histogram};
+use crate::histogram::Histogram;
 use crate::supervisor;
 use read::View;
 pub(crate) use tables::OpenError;
@@ -182,12 +182,8 @@ impl Embedded {
         self.view(move |view| view.seek(&start, &filter, until, latest_after_ms)).await
     }
 
-    pub(super) async fn read(&self, range: Range) -> Result<Page, Unavailable> {
-        self.view(move |view| view.read(&range, false)).await
-    }
-
-    pub(super) async fn read_back(&self, range: Range) -> Result<Page, Unavailable> {
-        self.view(move |view| view.read(&range, true)).await
+    pub(super) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
+        self.view(move |view| view.read(&range, direction == Direction::Backward)).await
     }
 
     pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, Unavailable> {
@@ -216,17 +212,19 @@ impl Embedded {
             bytes: state.bytes,
             topics: state.topics,
             store_bytes: file.map_or(0, |file| file.len()),
-            notes: Vec::new(),
+            server_warnings: Vec::new(),
             nodes: Vec::new(),
         }
     }
 
-    pub(super) fn commits(&self) -> Distribution {
-        self.0.shared.commits.read()
-    }
-
-    pub(super) fn health(&self) -> Result<(), Unavailable> {
-        self.0.shared.trouble().map_or(Ok(()), Err)
+    pub(super) fn status(&self) -> Status {
+        let shared = &self.0.shared;
+        Status {
+            kind: "embedded",
+            health: shared.trouble().map_or(Ok(()), Err),
+            server_warnings: Vec::new(),
+            commits: shared.commits.read(),
+        }
     }
 
     pub(super) fn probe(&self, marker: u64) {

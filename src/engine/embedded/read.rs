@@ -10,15 +10,12 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 use super::codec::{State, TopicRow, decode_head, decode_record};
 use super::tables::{BY_TOPIC, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
+use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
 use crate::engine::{Known, Page, Range, Seek};
 
-/// Topics that are merged from the index; for more the log is scanned.
-const MERGED: usize = 64;
 /// Entries that one page looks at.
 const SCANNED: usize = 8192;
-/// Topics whose newest alert a stream gets at its beginning, the newest of them.
-const LATEST: usize = 10_000;
 
 /// One consistent view of the log.
 pub(super) struct View {
@@ -157,7 +154,7 @@ impl View {
             ids.extend(id);
         }
         ids.sort_unstable();
-        ids.drain(..ids.len().saturating_sub(LATEST));
+        ids.drain(..ids.len().saturating_sub(MAX_LATEST_TOPICS));
         let mut records = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(value) = self.log.get(id.to_u128())? {
@@ -190,9 +187,9 @@ impl View {
         let mut numbers = Vec::new();
         self.each_topic(filter, |_, row| {
             numbers.push(row.number);
-            numbers.len() <= MERGED
+            numbers.len() <= MAX_MERGED_TOPICS
         })?;
-        Ok((numbers.len() <= MERGED).then_some(numbers))
+        Ok((numbers.len() <= MAX_MERGED_TOPICS).then_some(numbers))
     }
 
     pub(super) fn read(&self, range: &Range, backward: bool) -> Result<Page, StoreError> {

@@ -10,12 +10,7 @@ use super::codec::{Damaged, State, decode_head};
 use super::tables::StoreError;
 use crate::alert::Id;
 use crate::engine::Retention;
-
-/// Cursors on removed alerts that are still known while older alerts are retained.
-const MAX_REMOVED: u64 = 100_000;
-/// The time of retention follows a leap of the clock at so many times the real speed: a wrong clock can be put right
-/// before it costs more than a day an hour.
-const CATCH_UP: u64 = 24;
+use crate::engine::limits::{CATCH_UP_SPEED, MAX_REMOVED_IDS};
 
 impl Retention {
     /// Whether the log as a whole holds more than it may.
@@ -32,7 +27,7 @@ impl Retention {
 /// Moves the time of retention on. `elapsed_ms` is real, monotonic time since the last call.
 pub(super) fn advance(state: &mut State, now_ms: u64, elapsed_ms: u64) {
     let is_new = state.clock_ms == 0;
-    let reachable = state.clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP));
+    let reachable = state.clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP_SPEED));
     state.clock_ms = if is_new { now_ms } else { now_ms.min(reachable) };
 }
 
@@ -100,7 +95,7 @@ impl Batch<'_> {
                 self.state.topic_trim = self.state.topic_trim.max(Id::from_u128(id));
                 self.removed.insert(id, ())?;
                 self.state.removed += 1;
-                if self.state.removed > MAX_REMOVED {
+                if self.state.removed > MAX_REMOVED_IDS {
                     // The cursor on it becomes an unknown one: a gap is reported where none is. Rare, and safe.
                     self.removed.pop_first()?;
                     self.state.removed -= 1;

@@ -13,12 +13,11 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::caution;
 use super::codec::{self, News, Ticked};
 use super::keys::KeysHeard;
-use super::{Shared, jittered, script};
+use super::{Shared, jittered, script, server_warnings};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
-use crate::engine::{Cause, Feed, Range, Unavailable};
+use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
 use crate::log::Event;
 
 /// Between two looks.
@@ -30,7 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// Probes that may be on their way before the subscription counts as dead.
 const PROBES: u64 = 3;
 /// Alerts, and bytes, of one read while catching up.
-const PAGE: (usize, usize) = (500, 1 << 20);
+const CATCH_UP_PAGE: (usize, usize) = (500, 1 << 20);
 
 /// The connections of one session.
 struct Session {
@@ -50,14 +49,14 @@ pub(super) struct Follower {
     /// The probe that was sent last, and the one that came back last.
     probe: u64,
     probed: u64,
-    /// What the operator was told of the server's settings.
-    notes: Vec<String>,
+    /// The warnings that were logged last.
+    server_warnings: Vec<String>,
 }
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, feed: mpsc::Sender<Feed>) -> Self {
         let ticked = Instant::now();
-        Self { shared, feed, at: Id::ZERO, epoch: None, ticked, probe: 0, probed: 0, notes: Vec::new() }
+        Self { shared, feed, at: Id::ZERO, epoch: None, ticked, probe: 0, probed: 0, server_warnings: Vec::new() }
     }
 
     pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {
@@ -96,13 +95,13 @@ impl Follower {
     async fn connect(&mut self) -> Result<Session, Unavailable> {
         let (live, pushes) = self.shared.link.subscribe().await?;
         let mut data = self.shared.link.connect().await?;
-        let notes = caution::of(&mut data, (self.shared.local)()).await;
-        if notes != self.notes {
-            for note in &notes {
-                tracing::warn!(message_id = %Event::EngineUnsafe, "{}: {note}", self.shared.link.topology());
+        let warnings = server_warnings::ask(&mut data, (self.shared.local)()).await;
+        if warnings != self.server_warnings {
+            for warning in &warnings {
+                tracing::warn!(message_id = %Event::EngineUnsafe, "{}: {warning}", self.shared.link.topology());
             }
-            self.shared.state(|state| state.notes.clone_from(&notes));
-            self.notes = notes;
+            self.shared.state(|state| state.server_warnings.clone_from(&warnings));
+            self.server_warnings = warnings;
         }
         self.probe = 0;
         self.probed = 0;
@@ -260,8 +259,8 @@ impl Follower {
         let shared = Arc::clone(&self.shared);
         while self.at < until {
             let filter = Filter::new([Pattern::All], Level::Info);
-            let range = Range { filter, after: self.at, until, limit: PAGE.0, bytes: PAGE.1 };
-            let answer = script::read(&shared.link, shared.time_argument(), &range, false).run(data).await;
+            let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
+            let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
             let answer = answer.map_err(|error| shared.failed(&error))?;
             let page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
             self.deliver(page.records).await;

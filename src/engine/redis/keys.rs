@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Redis, codec, script};
+use super::{Fleet, codec, script};
 use crate::engine::Unavailable;
 
 /// What is heard of the keys each second, while all is well.
@@ -32,7 +32,7 @@ pub(crate) struct Keys {
     pub damage: Option<String>,
 }
 
-impl Redis {
+impl Fleet {
     /// What was heard of the keys last.
     #[must_use]
     pub(crate) fn keys_heard(&self) -> watch::Receiver<Option<KeysHeard>> {
@@ -45,7 +45,7 @@ impl Redis {
     /// Where the server is away.
     pub(crate) async fn load_keys(&self) -> Result<Keys, Unavailable> {
         let shared = &self.0.shared;
-        let answer = self.look(script::load_keys(&shared.link, shared.time_argument())).await?;
+        let answer = self.0.script(script::load_keys(&shared.link, shared.time_argument())).await?;
         let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.damaged())?;
         let damage = (saved != by_id.len()).then(|| {
             let (topology, link, here) = (shared.link.topology(), &shared.link, by_id.len());
@@ -72,7 +72,7 @@ impl Redis {
     ) -> Result<Option<u64>, Unavailable> {
         let shared = &self.0.shared;
         let call = script::save_keys(&shared.link, shared.time_argument(), expected, floor, put, gone);
-        let answer = self.look(call).await?;
+        let answer = self.0.script(call).await?;
         Ok(answer.first().and_then(|revision| codec::number(revision)))
     }
 }

@@ -8,12 +8,14 @@
 //! Always true: ids of the log never go back; what the hub was fed with is what the log has shown, in its order; and
 //! where a part of the log was lost, every node and stream behind it learns so.
 
-mod caution;
 mod codec;
+mod fleet;
 mod follow;
 mod keys;
 mod link;
+mod queries;
 mod script;
+mod server_warnings;
 mod shared;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,20 +28,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::intake::{Intake, Job, Outcome};
-use super::{Cause, Clock, Feed, Page, Publish, Range, Retention, Seek, Unavailable};
+use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
 use crate::alert::{Filter, Id, Start};
 use crate::api::EngineStatus;
-use crate::histogram::{Distribution, Histogram};
+use crate::histogram::Histogram;
 use crate::supervisor;
+pub(crate) use fleet::Fleet;
 use follow::Follower;
 use link::Link;
 pub(crate) use link::Topology;
+use queries::Queries;
 use shared::{Shared, State};
 use writer::Writer;
 
@@ -47,8 +49,6 @@ use writer::Writer;
 const QUEUE: usize = 4096;
 /// Announcements that wait for the hub.
 const FEED: usize = 256;
-/// Reads at the same time.
-const READERS: usize = 8;
 /// How long a publish may take in all; then its answer is "unavailable".
 const ANSWER_WITHIN: Duration = Duration::from_millis(950);
 /// How long Redis may still take it up: what comes later is refused there, so that it does not surface after that answer.
@@ -100,10 +100,10 @@ pub(crate) struct Settings {
 pub(crate) struct Redis(Arc<Inner>);
 
 struct Inner {
-    shared: Arc<Shared>,
+    queries: Arc<Queries>,
+    fleet: Fleet,
     jobs: mpsc::Sender<Job>,
     intake: Intake,
-    readers: Semaphore,
 }
 
 impl Redis {
@@ -136,46 +136,17 @@ impl Redis {
         let (markers, marked) = watch::channel(0);
         supervisor::essential("redis-writer", Writer::new(Arc::clone(&shared), markers).run(queued));
         supervisor::essential("redis-follower", Follower::new(Arc::clone(&shared), feed).run(marked));
-        (Self(Arc::new(Inner { shared, jobs, intake, readers: Semaphore::new(READERS) })), fed)
-    }
-
-    /// The clock of the server, which counts for all nodes alike; before it was heard, this node's.
-    #[must_use]
-    pub(crate) fn clock(&self) -> Clock {
-        let shared = Arc::clone(&self.0.shared);
-        Arc::new(move || match shared.server_ms(Instant::now()) {
-            0 => (shared.local)(),
-            ms => ms,
-        })
+        let queries = Arc::new(Queries::new(shared));
+        let fleet = Fleet(Arc::clone(&queries));
+        (Self(Arc::new(Inner { queries, fleet, jobs, intake })), fed)
     }
 
     pub(super) fn set_retention(&self, retention: Retention) {
-        *self.0.shared.retention.lock() = retention;
+        *self.0.queries.shared.retention.lock() = retention;
     }
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
         self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
-    }
-
-    /// Runs a script beside those that store.
-    async fn look(&self, arguments: script::Arguments) -> Result<Vec<Vec<u8>>, Unavailable> {
-        self.with_connection(async move |connection| arguments.run(connection).await).await
-    }
-
-    async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
-        self.with_connection(async |connection| command.query_async(connection).await).await
-    }
-
-    async fn with_connection<T>(
-        &self,
-        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
-    ) -> Result<T, Unavailable> {
-        let shared = &self.0.shared;
-        let _permit = self.0.readers.acquire().await.map_err(|_| Unavailable::stopping())?;
-        let Some(mut connection) = shared.state(|state| state.connection.clone()) else {
-            return Err(shared.trouble());
-        };
-        ask(&mut connection).await.map_err(|error| shared.failed(&error))
     }
 
     pub(super) async fn seek(
@@ -185,41 +156,50 @@ impl Redis {
         until: Id,
         latest_after_ms: u64,
     ) -> Result<Seek, Unavailable> {
-        let shared = &self.0.shared;
+        let shared = &self.0.queries.shared;
         let since = (*start == Start::Latest).then_some(latest_after_ms);
         let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
         let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
-        let answer = self.look(arguments).await?;
+        let answer = self.0.queries.script(arguments).await?;
         let found = codec::Found::parse(&answer).ok_or_else(|| shared.damaged())?;
         Ok(Seek::new(start, until, found.known, found.latest))
     }
 
-    pub(super) async fn read(&self, range: Range, backward: bool) -> Result<Page, Unavailable> {
-        let shared = &self.0.shared;
-        let answer = self.look(script::read(&shared.link, shared.time_argument(), &range, backward)).await?;
+    pub(super) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
+        let shared = &self.0.queries.shared;
+        let answer =
+            self.0.queries.script(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
         let mut page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
-        if backward {
+        if direction == Direction::Backward {
             page.records.reverse();
         }
         Ok(page)
     }
 
-    pub(super) fn head(&self) -> Id {
-        self.0.shared.state(|state| state.head)
+    pub(super) fn head(&self) -> Option<Id> {
+        let shared = &self.0.queries.shared;
+        let is_synced = shared.epoch.borrow().is_some();
+        is_synced.then(|| shared.state(|state| state.head))
     }
 
-    pub(super) fn has_met(&self) -> bool {
-        self.0.shared.epoch.borrow().is_some()
-    }
-
-    /// Waits until this node has met the log. Safe to cancel.
-    pub(super) async fn met(&self) {
+    /// Safe to cancel.
+    pub(super) async fn synced(&self) {
         // The sender lives as long as this handle.
-        let _ = self.0.shared.epoch.subscribe().wait_for(Option::is_some).await;
+        let _ = self.0.queries.shared.epoch.subscribe().wait_for(Option::is_some).await;
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let shared = &self.0.queries.shared;
+        let (trouble, server_warnings) = shared.state(|state| (state.trouble.clone(), state.server_warnings.clone()));
+        Status { kind: "redis", health: trouble.map_or(Ok(()), Err), server_warnings, commits: shared.commits.read() }
+    }
+
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.0.fleet
     }
 
     pub(super) async fn stats(&self) -> EngineStatus {
-        let shared = &self.0.shared;
+        let shared = &self.0.queries.shared;
         let counted = match shared.state(|state| state.connection.clone()) {
             Some(mut connection) => codec::Counted::ask(&shared.link, &mut connection).await.ok(),
             None => None,
@@ -231,60 +211,41 @@ impl Redis {
                 Durability::Primary => "primary".into(),
                 Durability::Replicas(n) => format!("replicas:{n}"),
             },
-            head: self.head(),
+            head: self.head().unwrap_or_default(),
             counted: is_counted,
             oldest: counted.oldest,
             alerts: counted.alerts,
             bytes: counted.bytes,
             topics: counted.topics,
             store_bytes: counted.memory,
-            notes: shared.state(|state| state.notes.clone()),
+            server_warnings: shared.state(|state| state.server_warnings.clone()),
             nodes: counted.nodes,
         }
     }
 
-    pub(super) fn commits(&self) -> Distribution {
-        self.0.shared.commits.read()
-    }
-
-    pub(super) fn health(&self) -> Result<(), Unavailable> {
-        self.0.shared.state(|state| state.trouble.clone()).map_or(Ok(()), Err)
-    }
-
-    pub(super) fn notes(&self) -> Vec<String> {
-        self.0.shared.state(|state| state.notes.clone())
-    }
-
-    pub(super) fn set_streams(&self, streams: u64) {
-        self.0.shared.streams.store(streams, Ordering::Relaxed);
-    }
-
     pub(super) fn probe(&self, marker: u64) {
-        self.0.shared.marker.store(marker, Ordering::Release);
+        self.0.queries.shared.marker.store(marker, Ordering::Release);
         // A full queue wakes the writer as well.
         let _ = self.0.jobs.try_send(Job::Wake);
     }
 
     pub(super) async fn close(&self) {
-        self.0.shared.stopping.store(true, Ordering::Release);
-        self.0.shared.kick.notify_one();
+        self.0.queries.shared.stopping.store(true, Ordering::Release);
+        self.0.queries.shared.kick.notify_one();
         if self.0.jobs.send(Job::Close).await.is_ok() {
             // The writer drops its end of the queue when it is done.
             let _ = tokio::time::timeout(2 * ANSWER_WITHIN, self.0.jobs.closed()).await;
         }
-        if let Some(mut connection) = self.0.shared.state(|state| state.connection.take()) {
+        if let Some(mut connection) = self.0.queries.shared.state(|state| state.connection.take()) {
             let mut leave = redis::cmd("HDEL");
-            leave.arg(self.0.shared.link.key("nodes")).arg(&self.0.shared.node);
+            leave.arg(self.0.queries.shared.link.key("nodes")).arg(&self.0.queries.shared.node);
             let _ = tokio::time::timeout(ANSWER_WITHIN, leave.exec_async(&mut connection)).await;
         }
-        self.0.shared.set_trouble(Some(Unavailable::stopping()));
+        self.0.queries.shared.set_trouble(Some(Unavailable::stopping()));
     }
 }
 
 /// Half as long to half as long again, so that nodes do not come together.
 fn jittered(pause: Duration) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness they do, which is only less even.
-    let _ = getrandom::fill(&mut random);
-    pause.mul_f64(0.5 + f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX))
+    crate::random::between(pause / 2, pause * 3 / 2)
 }

@@ -7,15 +7,37 @@ use redis::{RedisError, Script, ToRedisArgs};
 
 use super::link::Link;
 use crate::alert::{Filter, Id, Pattern};
+use crate::engine::limits;
 use crate::engine::topics::Run;
-use crate::engine::{Publish, Range, Retention};
+use crate::engine::{Direction, Publish, Range, Retention};
 pub(super) use crate::text::hex;
+
+/// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
+const MAX_SCANNED: usize = 2000;
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
-        static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("lua/log.lua"), include_str!(concat!("lua/", $file)))));
+        static $name: LazyLock<Script> = LazyLock::new(|| {
+            let own = include_str!(concat!("lua/", $file));
+            Script::new(&[&constants(), include_str!("lua/log.lua"), own].concat())
+        });
     };
+}
+
+/// The beginning of each script: the constants that it shares with this program. One line, so that the line numbers in
+/// the errors of Redis are one more than those of `log.lua`.
+fn constants() -> String {
+    let constants = [
+        ("IDEMPOTENCY_AGE_MS", limits::IDEMPOTENCY_AGE_MS),
+        ("MAX_IDEMPOTENCY_KEYS", limits::MAX_IDEMPOTENCY_KEYS),
+        ("MAX_REMOVED_IDS", limits::MAX_REMOVED_IDS),
+        ("CATCH_UP_SPEED", limits::CATCH_UP_SPEED),
+        ("MAX_LATEST_TOPICS", limits::MAX_LATEST_TOPICS as u64),
+        ("MAX_MERGED_TOPICS", limits::MAX_MERGED_TOPICS as u64),
+        ("MAX_SCANNED", MAX_SCANNED as u64),
+    ];
+    let (names, values): (Vec<_>, Vec<_>) = constants.iter().map(|(name, value)| (*name, value.to_string())).unzip();
+    format!("local {} = {}\n", names.join(", "), values.join(", "))
 }
 
 script!(STORE, "store.lua");
@@ -164,9 +186,9 @@ pub(super) fn seek(
         .filter(filter)
 }
 
-pub(super) fn read(link: &Link, time: String, range: &Range, backward: bool) -> Arguments {
+pub(super) fn read(link: &Link, time: String, range: &Range, direction: Direction) -> Arguments {
     Arguments::new(&READ, link, time)
-        .arg(u8::from(backward))
+        .arg(u8::from(direction == Direction::Backward))
         .arg(range.after.to_string())
         .arg(range.until.to_string())
         .arg(range.limit)

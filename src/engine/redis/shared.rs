@@ -54,8 +54,8 @@ pub(super) struct State {
     pub(super) said: Option<(Unavailable, Instant)>,
     /// For readers; none while the server is away.
     pub(super) connection: Option<MultiplexedConnection>,
-    /// What its settings can lose.
-    pub(super) notes: Vec<String>,
+    /// What the settings of the server may lose.
+    pub(super) server_warnings: Vec<String>,
     /// The server's clock, milliseconds since 1970, and when it was heard.
     pub(super) time: Option<(u64, Instant)>,
 }

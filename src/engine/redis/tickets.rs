@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Redis, script};
+use super::{Fleet, script};
 use crate::engine::Unavailable;
 
-impl Redis {
+impl Fleet {
     /// Keeps a ticket for so long.
     ///
     /// # Errors
@@ -18,7 +18,7 @@ impl Redis {
     ) -> Result<(), Unavailable> {
         let mut keep = redis::cmd("SET");
         keep.arg(self.ticket(hash)).arg(key_id).arg("PX").arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        self.ask::<()>(&keep).await
+        self.0.command::<()>(&keep).await
     }
 
     /// The id of the key behind a ticket, which is used up by it; none where no such ticket is kept.
@@ -28,7 +28,7 @@ impl Redis {
     pub(crate) async fn take_ticket(&self, hash: &[u8; 32]) -> Result<Option<String>, Unavailable> {
         let mut take = redis::cmd("GETDEL");
         take.arg(self.ticket(hash));
-        self.ask(&take).await
+        self.0.command(&take).await
     }
 
     fn ticket(&self, hash: &[u8; 32]) -> String {

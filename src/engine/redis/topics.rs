@@ -6,10 +6,10 @@ use crate::engine::Unavailable;
 use crate::engine::topics::Run;
 
 impl Redis {
-    /// The first `most` of each run.
-    pub(in crate::engine) async fn topics(&self, runs: &[Run], most: usize) -> Result<Vec<Topic>, Unavailable> {
-        let shared = &self.0.shared;
-        let answer = self.look(script::topics(&shared.link, shared.time_argument(), runs, most)).await?;
+    /// The first `limit` of each run.
+    pub(in crate::engine) async fn topics(&self, runs: &[Run], limit: usize) -> Result<Vec<Topic>, Unavailable> {
+        let shared = &self.0.queries.shared;
+        let answer = self.0.queries.script(script::topics(&shared.link, shared.time_argument(), runs, limit)).await?;
         codec::topics(&answer).ok_or_else(|| shared.damaged())
     }
 }

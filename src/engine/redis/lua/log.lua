@@ -9,15 +9,6 @@ local RECENT, REMOVED = base .. 'recent', base .. 'removed'
 local IDEM, IDEM_AGE, LIVE = base .. 'idem', base .. 'idem-age', base .. 'live'
 local VAULT, NODES = base .. 'keys', base .. 'nodes'
 
--- How long the result of an idempotency key is kept, and how many of them.
-local IDEM_MS, IDEM_MAX = 24 * 3600000, 100000
--- Cursors on alerts that a topic's limit took out and that are still known.
-local REMOVED_MAX = 100000
--- Topics below one, and topics whose newest alert a stream gets at its beginning.
-local LATEST = 10000
--- The time of retention follows a leap of the clock at so many times the real speed.
-local CATCH_UP = 24
-
 local function text(number) return string.format('%.0f', number) end
 
 -- Deadlines go by the server's own clock.
@@ -101,7 +92,7 @@ end
 local function topics_of(pattern)
   if pattern[1] == '=' then return { pattern[2] } end
   -- `/` is the character behind `.`.
-  return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, LATEST)
+  return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, MAX_LATEST_TOPICS)
 end
 
 -- The newest id that is missing for these patterns.
@@ -165,7 +156,7 @@ local function retain_topic(topic, limit)
     end
     set('topic_trim', greatest(get('topic_trim', '0-0'), id))
     redis.call('ZADD', REMOVED, 0, order(id))
-    if redis.call('ZCARD', REMOVED) > REMOVED_MAX then redis.call('ZREMRANGEBYRANK', REMOVED, 0, 0) end
+    if redis.call('ZCARD', REMOVED) > MAX_REMOVED_IDS then redis.call('ZREMRANGEBYRANK', REMOVED, 0, 0) end
   end
 end
 
@@ -173,7 +164,7 @@ local function forget_keys(most)
   for _ = 1, most do
     local oldest = redis.call('ZRANGE', IDEM_AGE, 0, 0, 'WITHSCORES')
     if not oldest[1] then return end
-    if tonumber(oldest[2]) + IDEM_MS >= now and redis.call('ZCARD', IDEM_AGE) <= IDEM_MAX then return end
+    if tonumber(oldest[2]) + IDEMPOTENCY_AGE_MS >= now and redis.call('ZCARD', IDEM_AGE) <= MAX_IDEMPOTENCY_KEYS then return end
     redis.call('ZREM', IDEM_AGE, oldest[1])
     redis.call('HDEL', IDEM, oldest[1])
   end

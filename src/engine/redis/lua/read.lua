@@ -6,10 +6,6 @@
 
 local backward, after, untill = ARGV[2] == '1', ARGV[3], ARGV[4]
 local most, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
--- Topics that are merged from their indexes; for more the log is scanned.
-local MERGED = 64
--- Entries that one call looks at.
-local SCANNED = 2000
 
 local shown = get('shown', '0-0')
 if less(shown, untill) then untill = shown end
@@ -24,7 +20,7 @@ for _, pattern in ipairs(asked) do
     for _, topic in ipairs(topics_of(pattern)) do topics[#topics + 1] = topic end
   end
 end
-local few = not all and #topics <= MERGED
+local few = not all and #topics <= MAX_MERGED_TOPICS
 
 local answer = { '', trimmed_for(asked), oldest_id() }
 if not less(after, untill) then return answer end
@@ -43,7 +39,7 @@ end
 
 if few then
   -- Each index gives its next entries; what is beyond the shortest of them waits for the next call.
-  local count = math.max(16, math.floor(SCANNED / math.max(1, #topics)))
+  local count = math.max(16, math.floor(MAX_SCANNED / math.max(1, #topics)))
   local found, bound = {}, nil
   for _, topic in ipairs(topics) do
     local list = entries(index_of(topic), count)
@@ -85,7 +81,7 @@ end
 
 -- In small steps, so that a few large alerts are enough to end it.
 local STEP = 50
-for _ = 1, SCANNED / STEP do
+for _ = 1, MAX_SCANNED / STEP do
   local list = entries(LOG, STEP)
   for i, entry in ipairs(list) do
     local fields = entry[2]

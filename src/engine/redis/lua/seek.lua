@@ -29,12 +29,12 @@ local function take(topic)
   local newest = '0-0'
   for l = level, 2 do newest = greatest(newest, row[l]) end
   if less(untill, newest) then newest = newest_before(topic) end
-  if newest and newest ~= '0-0' and #ids < LATEST then ids[#ids + 1] = newest end
+  if newest and newest ~= '0-0' and #ids < MAX_LATEST_TOPICS then ids[#ids + 1] = newest end
 end
 for _, pattern in ipairs(asked) do
   local topics
   if pattern[1] == '*' then
-    topics = redis.call('ZREVRANGEBYSCORE', RECENT, '+inf', since, 'LIMIT', 0, LATEST)
+    topics = redis.call('ZREVRANGEBYSCORE', RECENT, '+inf', since, 'LIMIT', 0, MAX_LATEST_TOPICS)
   else
     topics = topics_of(pattern)
   end

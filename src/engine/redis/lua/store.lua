@@ -38,7 +38,7 @@ local function known_key(key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   if not known then return nil end
   local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)$')
-  if not ms or tonumber(ms) + IDEM_MS < now then return nil end
+  if not ms or tonumber(ms) + IDEMPOTENCY_AGE_MS < now then return nil end
   return { fingerprint = fingerprint, id = id, ms = ms }
 end
 

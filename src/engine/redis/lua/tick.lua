@@ -51,7 +51,7 @@ local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
 if tidier == node or now - tidied > 5000 or now < tidied then
   local before = tonumber(get('clock', '0'))
   local after = now
-  if before > 0 then after = math.min(now, before + CATCH_UP * tonumber(ARGV[7])) end
+  if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[7])) end
   set('tidier', node, 'tidied', text(now), 'clock', text(after))
   pcall(function()
     retain(tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), 500)

@@ -1,0 +1,33 @@
+//! What the nodes of a fleet share beside their alerts: a clock, the list of nodes, and (in modules of their own) the keys
+//! and the tickets.
+//!
+//! Used by the service and by the daemon, through [`Engine::fleet`](crate::engine::Engine::fleet).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::queries::Queries;
+use crate::engine::Clock;
+
+/// The nodes that share this log; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Fleet(pub(super) Arc<Queries>);
+
+impl Fleet {
+    /// The clock of the server, which is the same for all nodes; this node's own until the server's was heard.
+    #[must_use]
+    pub(crate) fn clock(&self) -> Clock {
+        let shared = Arc::clone(&self.0.shared);
+        Arc::new(move || match shared.server_ms(Instant::now()) {
+            0 => (shared.local)(),
+            ms => ms,
+        })
+    }
+
+    /// Tells the other nodes how many streams are open on this one.
+    pub(crate) fn set_streams(&self, streams: u64) {
+        self.0.shared.streams.store(streams, Ordering::Relaxed);
+    }
+}
