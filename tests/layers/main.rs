@@ -52,7 +52,6 @@ fn files_do_not_import_each_other() {
 }
 
 #[test]
-#[ignore = "until the modules in question have moved"]
 fn files_are_short() {
     none(&size::long_files(&source()));
 }
@@ -63,7 +62,6 @@ fn files_say_what_they_own() {
 }
 
 #[test]
-#[ignore = "until the modules in question have moved"]
 fn functions_are_short() {
     none(&size::long_functions(&source()));
 }
