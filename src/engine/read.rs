@@ -3,7 +3,7 @@
 use crate::alert::{Filter, Id, Record, Start};
 use crate::sse::Gap;
 
-/// Where a stream begins: what [`seek`](Engine) found for a [`Start`](crate::alert::Start).
+/// Where a stream begins: the result of a seek for a [`Start`].
 #[derive(Clone, Debug)]
 pub(crate) struct Seek {
     /// Something asked for may be missing.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::codec::{self, News, Ticked};
-use super::keys::KeysHeard;
+use super::shared::KeysHeard;
 use super::{Shared, jittered, script, server_warnings};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
 use crate::engine::{Cause, Direction, Feed, Range, Unavailable};

@@ -5,21 +5,10 @@
 use std::collections::BTreeMap;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
+use super::shared::KeysHeard;
 use super::{Fleet, codec, script};
 use crate::engine::Unavailable;
-
-/// What is heard of the keys each second, while all is well.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeysHeard {
-    /// Grows with each change.
-    pub revision: u64,
-    /// Whether as many are there as were saved.
-    pub are_whole: bool,
-    /// When it was asked for.
-    pub at: Instant,
-}
 
 /// All keys.
 #[derive(Clone, Debug)]

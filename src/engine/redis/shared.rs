@@ -11,12 +11,22 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Durability;
-use super::keys::KeysHeard;
 use super::link::Link;
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
 use crate::log::Event;
+
+/// The state of the keys that each tick reads, as long as the server answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeysHeard {
+    /// Grows with each change.
+    pub revision: u64,
+    /// Whether the server has as many keys as were saved.
+    pub are_whole: bool,
+    /// When the tick was sent.
+    pub at: Instant,
+}
 
 /// Between two words on a trouble that lasts and changes.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
