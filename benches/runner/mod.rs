@@ -2,9 +2,9 @@
 
 mod facts;
 mod goals;
+mod growth;
 mod measure;
 pub(crate) mod million;
-mod more;
 mod rows;
 mod table;
 
@@ -72,7 +72,8 @@ pub(crate) struct Record {
 /// Measures all that was asked for.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 1 } else { 3 });
-    let mut rows = rows::all(options.quick, options.long);
+    let mut rows = rows::rows(options.quick);
+    rows.extend(growth::rows(options.quick, options.long));
     rows.retain(|row| options.only.is_empty() || options.only.iter().any(|name| row.name.starts_with(name.as_str())));
     for row in &mut rows {
         row.entries.retain(|entry| options.servers.is_empty() || options.servers.contains(&entry.kind));

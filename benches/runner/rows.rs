@@ -95,8 +95,8 @@ pub(super) fn each(kinds: &[Kind], arguments: &str) -> Vec<Entry> {
     kinds.iter().map(|&kind| entry(kind, arguments)).collect()
 }
 
-/// All rows.
-pub(crate) fn all(quick: bool, long: bool) -> Vec<Row> {
+/// Rows of fan-out, publishing and memory; those of growth and reconnects are in `growth`.
+pub(super) fn rows(quick: bool) -> Vec<Row> {
     let (short, usual) = if quick { (1.5, 2.0) } else { (4.0, 5.0) };
     let mut rows = vec![
         one_write(usual),
@@ -112,7 +112,6 @@ pub(crate) fn all(quick: bool, long: bool) -> Vec<Row> {
         topics(usual),
     ];
     rows.extend(on_redis(short));
-    rows.extend(super::more::rows(quick, long));
     rows
 }
 

@@ -1,10 +1,9 @@
-//! Rows about coming back, and about growth.
+//! Rows of reconnects and resumes, and of growth with the number of subscribers and publishers.
 
 use super::goals::value_at_most;
 use super::rows::{Column, Entry, FANOUT, PUBLISHES, Row, each, entry, named, slow};
 use crate::server::Kind::{Alertd, AlertdFsync, FloorRing, FloorRingFsync, FloorRingNone, FloorWrite, Nchan};
 
-/// All of them.
 pub(super) fn rows(quick: bool, long: bool) -> Vec<Row> {
     let mut rows = vec![reconnect(quick), resume(quick, long)];
     let subscribers: &[u32] = if quick { &[1, 100, 1000] } else { &[1, 10, 100, 1000, 10_000, 19_000] };
