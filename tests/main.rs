@@ -5,6 +5,7 @@
 #[expect(unreachable_pub, reason = "a test binary has no outside")]
 mod harness;
 
+mod access;
 mod clients;
 mod command_line;
 mod completions;

@@ -53,12 +53,3 @@ pub fn rfc3339(ms: u64) -> String {
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     PRINTER.timestamp_to_string(&time.unwrap_or_default())
 }
-
-/// The same time in the form of HTTP: `Mon, 23 Nov 2026 17:33:10 GMT`.
-#[must_use]
-pub fn http_date(ms: u64) -> String {
-    const PRINTER: jiff::fmt::rfc2822::DateTimePrinter = jiff::fmt::rfc2822::DateTimePrinter::new();
-    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    // It fails only for years before 0.
-    PRINTER.timestamp_to_rfc9110_string(&time.unwrap_or_default()).unwrap_or_default()
-}

@@ -1,4 +1,7 @@
-//! Who asks: a key in the header, a ticket, or the door the connection came in by.
+//! Authentication: which caller a request comes from, and whether its route is for that caller.
+//!
+//! The dispatcher calls [`authorize`] with the access that the route's row requires, before the handler runs and before a
+//! body is read. Always true: what the OpenAPI document says about access is what is checked here, because both read the row.
 
 use std::net::IpAddr;
 
@@ -6,30 +9,75 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::error::HttpError;
 use super::request::Parameters;
-use super::route::Route;
 use super::{Door, Peer, Settings};
-use crate::service::{Caller, Service};
+use crate::key::Scope;
+use crate::service::{Caller, Refusal, Service};
 
-/// The caller of a request.
+/// What a route requires of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    Open,
+    /// A key of any scope.
+    AnyKey,
+    /// A key with this scope.
+    Key(Scope),
+    /// A key with the scope `subscribe`, or a ticket.
+    KeyOrTicket,
+    /// GitHub's signature of the body. The handler checks it, because the body has to be read for that; until then the
+    /// caller is anonymous and may do nothing.
+    Signature,
+    /// The control socket; no key is enough.
+    ControlSocket,
+}
+
+impl Access {
+    fn check(self, caller: &Caller) -> Result<(), Refusal> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Signature if matches!(caller, Caller::Anonymous) => Ok(()),
+            Self::AnyKey => caller.require_any(),
+            Self::Key(scope) => caller.require(scope),
+            Self::KeyOrTicket => caller.require(Scope::Subscribe),
+            Self::Signature => caller.require(Scope::Publish),
+            Self::ControlSocket => caller.require_control(),
+        }
+    }
+}
+
+/// The caller of a request, once it is shown to have this access.
 ///
 /// # Errors
-/// As [`Service::authenticate`] and [`Service::redeem_ticket`].
-pub(crate) async fn caller(
+/// As [`Service::authenticate`] and [`Service::redeem_ticket`]; as [`Access`] for a caller who lacks it.
+pub(crate) async fn authorize(
     service: &Service,
     settings: &Settings,
     peer: Peer,
     headers: &HeaderMap,
     parameters: &mut Parameters,
-    route: Route,
+    access: Access,
 ) -> Result<Caller, HttpError> {
-    match peer.door {
-        Door::Control => return Ok(Caller::Control),
-        Door::Publish => return Ok(Caller::Publisher),
-        Door::Http => {}
-    }
+    let caller = match (peer.door, access) {
+        (_, Access::Open) | (Door::Http, Access::Signature) => Caller::Anonymous,
+        (Door::Control, _) => Caller::Control,
+        (Door::Publish, _) => Caller::Publisher,
+        (Door::Http, _) => authenticate(service, settings, peer, headers, parameters, access).await?,
+    };
+    access.check(&caller)?;
+    Ok(caller)
+}
+
+async fn authenticate(
+    service: &Service,
+    settings: &Settings,
+    peer: Peer,
+    headers: &HeaderMap,
+    parameters: &mut Parameters,
+    access: Access,
+) -> Result<Caller, HttpError> {
     let client = client(settings, peer.address, headers);
-    // Before the header: a browser behind a proxy with passwords of its own sends those along.
-    if route == Route::Read
+    // Before the header: a browser sends the password of a proxy in front of alertd in that header, and it is no key.
+    if access == Access::KeyOrTicket
         && let Some(ticket) = parameters.one("ticket")?
     {
         return Ok(service.redeem_ticket(&ticket, client).await?);
@@ -44,7 +92,7 @@ pub(crate) async fn caller(
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
-    // Two headers: proxies disagree which one counts, so neither does.
+    // With two headers neither counts: proxies disagree on which one does.
     if values.next().is_some() {
         return None;
     }
@@ -52,10 +100,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
 }
 
-/// The address that failures are counted for: behind our own proxies the nearest one in `X-Forwarded-For` that is not
-/// ours, because everything before it is the client's own word.
+/// The address that failed attempts count against: behind trusted proxies the last one in `X-Forwarded-For` that is not
+/// a trusted proxy itself, because the client can write anything before it.
 pub(crate) fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-    // Over a Unix socket comes nobody but a proxy of this machine, which its permissions let in.
+    // A connection over the Unix socket comes from a proxy on this machine: its file permissions admit nobody else.
     if let Some(peer) = peer
         && !(settings.trusted_proxy)(peer)
     {

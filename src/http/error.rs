@@ -1,66 +1,51 @@
-//! The one place where errors become HTTP: RFC 9457 problems with stable types.
+//! Errors as HTTP answers: RFC 9457 problems with stable types. No other file gives an error its status.
 
 use std::time::Duration;
 
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
+use super::request::BodyLimit;
 use super::response::Body;
 use crate::alert::DraftError;
 use crate::api::{About, Problem};
 use crate::service::Refusal;
 
-/// Why a request is not answered as it wished.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    /// Body, query or header is not readable.
+    /// Body, query or header cannot be parsed.
     #[error("{0}")]
     Malformed(String),
     /// The service refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A parameter or field is not as it must be.
+    /// A parameter or field is wrong.
     #[error("{field}: {reason}")]
     Invalid {
-        /// The parameter.
         field: String,
-        /// What it must be.
+        /// What is wrong, or what it must be.
         reason: String,
     },
     /// No such path.
     #[error("there is nothing at {0}: the API is described in the manual page alertd(8)")]
     NotFound(String),
-    /// The description of the API, which is not served now.
+    /// A page of the documentation in a stage that does not serve it.
     #[error("{0} is served only with stage = \"dev\" in the configuration: set that and reload, or read alertd(8)")]
     NoDocumentation(String),
     /// The path does not take this method.
-    #[error("{method} is not for this path, which takes {allow}")]
-    Method {
-        /// The request's.
-        method: String,
-        /// The path's.
-        allow: &'static str,
-    },
-    /// No representation suits the Accept header.
+    #[error("{method} does not work on this path, which takes {allow}")]
+    Method { method: String, allow: &'static str },
+    /// The Accept header excludes every representation.
     #[error("this path answers with {0}: name one of them, or */*, in Accept")]
     NotAcceptable(&'static str),
-    /// The body's type is none that is read here.
+    /// The body is of a type that this path does not read.
     #[error("the body must be {wanted}, not {sent}")]
-    MediaType {
-        /// What is.
-        wanted: &'static str,
-        /// What came.
-        sent: String,
-    },
+    MediaType { wanted: &'static str, sent: String },
     /// The body is too large.
-    #[error("the body is over {limit} bytes ({key})")]
-    TooLarge {
-        /// What is taken.
-        limit: usize,
-        /// The setting that says so.
-        key: &'static str,
-    },
-    /// The body did not come in time.
+    #[error("the body is over {bytes} bytes ({set_by})", bytes = .0.bytes, set_by = .0.set_by)]
+    TooLarge(BodyLimit),
+    /// The body did not arrive in time.
     #[error("the body did not arrive within {} seconds: send it at once", .0.as_secs())]
     Timeout(Duration),
 }
@@ -75,17 +60,23 @@ impl From<DraftError> for HttpError {
 }
 
 impl HttpError {
-    /// A parameter that is not as it must be.
+    /// Characters of a path in an error.
+    pub(crate) const SHOWN_PATH: usize = 200;
+
+    pub(crate) fn not_found(path: &str) -> Self {
+        Self::NotFound(path.chars().take(Self::SHOWN_PATH).collect())
+    }
+
     pub(crate) fn invalid(field: &str, reason: impl ToString) -> Self {
         Self::Invalid { field: field.to_owned(), reason: reason.to_string() }
     }
 
-    /// Status, stable name and title of each kind of error.
+    /// Status, the stable name at the end of the type, and title.
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request is not readable"),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be parsed"),
             Self::Refused(Refusal::Unauthorized | Refusal::Ticket | Refusal::Signature) => {
-                (StatusCode::UNAUTHORIZED, "unauthorized", "No or no valid key")
+                (StatusCode::UNAUTHORIZED, "unauthorized", "No valid key")
             }
             Self::Refused(
                 Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::KeyOnly | Refusal::ControlOnly,
@@ -93,13 +84,17 @@ impl HttpError {
             Self::Refused(Refusal::NotFound(_)) | Self::NotFound(_) | Self::NoDocumentation(_) => {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }
-            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Another method is needed"),
-            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No representation suits"),
+            Self::Method { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path does not take this method")
+            }
+            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No representation is acceptable"),
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long"),
-            Self::Refused(Refusal::Conflict(_)) => (StatusCode::CONFLICT, "conflict", "An earlier request contradicts"),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::Refused(Refusal::Conflict(_)) => {
+                (StatusCode::CONFLICT, "conflict", "The request contradicts an earlier one")
+            }
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::MediaType { .. } => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's type is not read here")
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The type of the body is not supported")
             }
             Self::Invalid { .. } | Self::Refused(Refusal::Invalid { .. }) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field or parameter is not valid")
@@ -128,7 +123,6 @@ impl HttpError {
         }
     }
 
-    /// The answer.
     #[must_use]
     pub(crate) fn response(&self, request_id: &str) -> Response<Body> {
         let (status, kind, title) = self.kind();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2: requests in, answers and streams out.
+//! HTTP/1.1 and HTTP/2: listening sockets, connections, requests and answers.
 //!
 //! | file | owns |
 //! |---|---|
@@ -9,23 +9,26 @@
 //! | [`broadcast`] | streams on sockets of their own, one loop per core |
 //! | [`progress`] | ends connections whose peer takes nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
-//! | [`route`] | the table of paths and methods |
-//! | [`request`] | bodies, queries and headers become typed values |
-//! | [`negotiate`] | which representation a reader wants |
-//! | [`auth`] | who asks |
-//! | [`cors`] | which pages of other origins may ask |
-//! | [`response`] | bodies and common headers |
-//! | [`error`] | the one place where errors become statuses |
+//! | [`dispatch`] | one request from its arrival to its answer |
+//! | [`route`] | the table of routes |
+//! | [`auth`] | the caller of a request, and the access that a route requires |
 //! | [`handlers`] | what each route does |
+//! | [`request`] | bodies, queries and headers as typed values |
+//! | [`negotiate`] | `Accept` |
+//! | [`cors`] | which web pages of other origins may read answers |
+//! | [`response`] | bodies and common headers |
+//! | [`error`] | errors as problems with a status |
 //! | [`page`] | static files: the live page, and the page of the documentation |
 //! | [`openapi`] | the document that describes all routes |
 //!
-//! It authorises nothing itself: handlers hand typed requests and the caller to the service.
+//! Imports go one way: serve, dispatch, route, handlers, then everything else. What a caller may do is decided by the
+//! service; `auth` only asks it before a body is read.
 
 pub(crate) mod auth;
 pub(crate) mod broadcast;
 pub(crate) mod cors;
 pub(crate) mod detach;
+pub(crate) mod dispatch;
 pub(crate) mod error;
 pub(crate) mod handlers;
 pub(crate) mod listen;
@@ -43,31 +46,42 @@ pub(crate) mod tls;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use request::BodyLimit;
+
 /// Tells whether an address belongs to a proxy of ours.
 pub(crate) type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
-/// What may change at a reload.
+/// The settings that a reload may change.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Bytes of a request's body.
+    /// `http.max_body`, in bytes.
     pub max_body: usize,
-    /// Bytes of the body of a hook's request.
+    /// `hooks.max_body`, in bytes.
     pub max_hook_body: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxy: Trusted,
-    /// Whether `?token=` is taken.
+    /// Whether a key may be sent as `?token=`.
     pub query_token: bool,
-    /// Origins whose pages may ask.
+    /// Origins whose pages may read answers; `*` stands for all.
     pub cors_origins: Vec<String>,
-    /// Whether `/docs` and `/openapi.json` are there.
+    /// Whether `/docs` and `/openapi.json` are served.
     pub documentation: bool,
 }
 
-/// A request's head must be there within this time; it also ends idle keep-alive connections.
+impl Settings {
+    const fn body_limit(&self) -> BodyLimit {
+        BodyLimit { bytes: self.max_body, set_by: "http.max_body" }
+    }
+
+    const fn hook_body_limit(&self) -> BodyLimit {
+        BodyLimit { bytes: self.max_hook_body, set_by: "hooks.max_body" }
+    }
+}
+
+/// How long a request's head may take; it also ends idle keep-alive connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// A request's body must be there within this time.
+/// How long a request's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// A TLS handshake must be done within this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// By which door a connection came in; it decides what a request needs.

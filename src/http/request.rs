@@ -1,50 +1,51 @@
-//! What comes in becomes typed values here: bodies within their limits, queries without unknown names.
+//! Requests as typed values: bodies within their limits, and queries without unknown parameters.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 
+use super::BODY_TIMEOUT;
 use super::error::HttpError;
-use super::{BODY_TIMEOUT, Settings};
 use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic, fault};
 use crate::hooks::ntfy;
 use crate::service::Query;
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
-/// Alerts of a page of history: by default, and at the most.
-const PAGE: (usize, usize) = (100, 1000);
+/// Alerts in a page of history without `limit`.
+const DEFAULT_PAGE_LENGTH: usize = 100;
+const MAX_PAGE_LENGTH: usize = 1000;
+
+/// How large a body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyLimit {
+    pub bytes: usize,
+    /// The setting with this limit, for the error.
+    pub set_by: &'static str,
+}
 
 /// Reads a whole body.
 ///
 /// # Errors
-/// As [`bounded`].
-pub(crate) async fn body(incoming: Incoming, settings: &Settings) -> Result<Bytes, HttpError> {
-    bounded(incoming, settings.max_body, "http.max_body").await
-}
-
-/// Reads a whole body of at most `limit` bytes, as the setting `key` has it.
-///
-/// # Errors
-/// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] where it breaks off.
-pub(crate) async fn bounded(incoming: Incoming, limit: usize, key: &'static str) -> Result<Bytes, HttpError> {
-    let too_large = hyper::body::Body::size_hint(&incoming).lower() > limit as u64;
-    if too_large {
-        return Err(HttpError::TooLarge { limit, key });
+/// [`HttpError::TooLarge`], [`HttpError::Timeout`], or [`HttpError::Malformed`] if the body ends early.
+pub(crate) async fn body(incoming: Incoming, limit: BodyLimit) -> Result<Bytes, HttpError> {
+    // Before the first byte is read, if the client names the length.
+    if hyper::body::Body::size_hint(&incoming).lower() > limit.bytes as u64 {
+        return Err(HttpError::TooLarge(limit));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(incoming, limit).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(incoming, limit.bytes).collect()).await {
         Err(_) => Err(HttpError::Timeout(BODY_TIMEOUT)),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge { limit, key }),
-        Ok(Err(e)) => Err(HttpError::Malformed(format!("the body broke off: {e}"))),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
+        Ok(Err(_)) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
     }
 }
 
-/// A JSON body of one of the API's own types.
+/// Reads a JSON body of one of the API's own types.
 ///
 /// # Errors
-/// [`HttpError::Malformed`] where it is no JSON, [`HttpError::Invalid`] where a field is not as it must be.
+/// [`HttpError::Malformed`] if it is not JSON, [`HttpError::Invalid`] if a field is wrong.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
     serde_json::from_slice(bytes).map_err(|e| match e.classify() {
         serde_json::error::Category::Data => {
@@ -55,8 +56,8 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Ht
     })
 }
 
-/// The alert that a body holds. JSON and plain text say so by their type; with another or no type, as `curl -d` sends it,
-/// a body that begins with `{` is JSON and any other is text. Beside a text, headers may say more, as ntfy's publishers do.
+/// Reads an alert. `Content-Type` tells JSON from plain text; without a type, or with the one that `curl -d` sends, a body
+/// that begins with `{` is JSON and any other is text. The headers of ntfy's publishers may accompany a text.
 ///
 /// # Errors
 /// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
@@ -81,7 +82,7 @@ pub(crate) fn draft(
     };
     if is_json {
         if level.is_some() {
-            return Err(HttpError::invalid("level", "belongs into the JSON body, not into the query"));
+            return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
         }
         return Ok(Draft::from_json(topic, body)?);
     }
@@ -89,10 +90,10 @@ pub(crate) fn draft(
     Ok(Draft::from_text(topic, body, level.or(priority).unwrap_or_default())?.with_metadata(metadata))
 }
 
-/// The `Idempotency-Key`, if there is one.
+/// Reads the `Idempotency-Key`, if there is one.
 ///
 /// # Errors
-/// [`HttpError::Invalid`] where it is empty, too long or given twice.
+/// [`HttpError::Invalid`] if it is empty, too long or given twice.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     let invalid = |reason: &str| HttpError::invalid("Idempotency-Key", reason);
     let mut values = headers.get_all("idempotency-key").iter();
@@ -107,39 +108,38 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Htt
     }
 }
 
-/// The query of a URL, name by name; what is left over is unknown.
+/// The parameters of a query. Handlers take those that they know; [`finish`](Self::finish) refuses the rest.
+#[derive(Default)]
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Takes a query apart.
-    ///
     /// # Errors
-    /// [`HttpError::Malformed`] for a broken percent-encoding.
+    /// [`HttpError::Malformed`] for a wrong percent-encoding.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, HttpError> {
         let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let decoded = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(name, true)?, decode(value, true)?))
+            Ok((decode(name, Plus::Space)?, decode(value, Plus::Space)?))
         });
         Ok(Self(decoded.collect::<Result<_, HttpError>>()?))
     }
 
-    /// Takes all values of a name.
+    /// Takes all values of a parameter.
     fn all(&mut self, name: &str) -> Vec<String> {
         self.0.extract_if(.., |(other, _)| other == name).map(|(_, value)| value).collect()
     }
 
-    /// Takes the value of a name that may be given once.
+    /// Takes the value of a parameter that may be given once.
     ///
     /// # Errors
-    /// [`HttpError::Invalid`] where it is given more than once.
+    /// [`HttpError::Invalid`] if it is given more than once.
     pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, HttpError> {
         let mut values = self.all(name);
         let value = values.pop();
         if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
     }
 
-    /// Takes the level.
+    /// Takes `level`.
     ///
     /// # Errors
     /// [`HttpError::Invalid`].
@@ -147,41 +147,53 @@ impl Parameters {
         self.one("level")?.map(|text| text.parse().map_err(|e| HttpError::invalid("level", e))).transpose()
     }
 
-    /// Refuses a topic in the query of a publish: there it selects what is read.
+    /// Refuses `topic` in the query of a publish, where it would only select what is read.
     ///
     /// # Errors
-    /// [`HttpError::Invalid`] with the path that is meant.
+    /// [`HttpError::Invalid`] with the right path.
     pub(crate) fn no_topic(&mut self) -> Result<(), HttpError> {
         let Some(text) = self.all("topic").pop() else { return Ok(()) };
         let topic = text.parse::<Topic>().map_or_else(|_| "TOPIC".to_owned(), |topic| topic.to_string());
-        Err(HttpError::invalid("topic", format!("belongs into the path when publishing: POST /alerts/{topic}")))
+        Err(HttpError::invalid("topic", format!("belongs in the path when publishing: POST /alerts/{topic}")))
     }
 
-    /// Refuses what nobody took: a mistyped `levl=error` would silently mean all levels.
+    /// Refuses parameters that were not taken: a mistyped `levl=error` would silently mean all levels.
     ///
     /// # Errors
-    /// [`HttpError::Invalid`] with the name.
+    /// [`HttpError::Invalid`] with the name of the first one.
     pub(crate) fn finish(self, known: &str) -> Result<(), HttpError> {
         match self.0.into_iter().next() {
             None => Ok(()),
             Some((name, _)) => {
-                Err(HttpError::invalid(&name, format!("is no parameter of this path, which takes {known}")))
+                Err(HttpError::invalid(&name, format!("is not a parameter of this path, which takes {known}")))
             }
         }
     }
 }
 
-/// Decodes `%41`, and `+` as a space where asked.
+/// What `+` stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plus {
+    Plus,
+    Space,
+}
+
+/// Decodes a segment of a path.
 ///
 /// # Errors
-/// [`HttpError::Malformed`] for a broken escape or what is not UTF-8.
-pub(crate) fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
+/// [`HttpError::Malformed`] for a wrong escape and for bytes that are not UTF-8.
+pub(crate) fn decode_path(text: &str) -> Result<String, HttpError> {
+    decode(text, Plus::Plus)
+}
+
+/// Strict, unlike the decoders of libraries, which let a wrong escape pass as it is.
+fn decode(text: &str, plus: Plus) -> Result<String, HttpError> {
     let malformed = || HttpError::Malformed(format!("{text:?} in the URL is not percent-encoded UTF-8"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' if plus => b' ',
+            b'+' if plus == Plus::Space => b' ',
             b'%' => {
                 let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or_else(malformed);
                 u8::try_from(digit()? * 16 + digit()?).map_err(|_| malformed())?
@@ -192,7 +204,14 @@ pub(crate) fn decode(text: &str, plus: bool) -> Result<String, HttpError> {
     String::from_utf8(bytes).map_err(|_| malformed())
 }
 
-/// What a read asks for.
+/// What a query of `/alerts` is for; history has parameters that streams lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    History,
+    Stream,
+}
+
+/// Reads the query of a stream or a page of history.
 ///
 /// # Errors
 /// [`HttpError::Invalid`] with the parameter's name.
@@ -200,48 +219,55 @@ pub(crate) fn query(
     topic: Option<&str>,
     mut parameters: Parameters,
     headers: &HeaderMap,
-    history: bool,
+    purpose: Purpose,
     now_ms: u64,
 ) -> Result<Query, HttpError> {
-    let named = parameters.all("topic");
-    if topic.is_some() && !named.is_empty() {
+    let patterns = patterns(topic, parameters.all("topic"))?;
+    let level = parameters.level()?.unwrap_or_default();
+    let start = start(&mut parameters, headers, now_ms)?;
+    let (mut before, mut limit) = (None, DEFAULT_PAGE_LENGTH);
+    if purpose == Purpose::Stream {
+        parameters.finish("topic, level, since, last_event_id (before and limit are for Accept: application/json)")?;
+        return Ok(Query { patterns, level, start, before, limit });
+    }
+    if let Some(text) = parameters.one("before")? {
+        before = Some(text.parse().map_err(|e| HttpError::invalid("before", e))?);
+    }
+    if let Some(text) = parameters.one("limit")? {
+        let valid = text.parse().ok().filter(|n| (1..=MAX_PAGE_LENGTH).contains(n));
+        limit = valid.ok_or_else(|| HttpError::invalid("limit", format!("takes 1 to {MAX_PAGE_LENGTH}")))?;
+    }
+    parameters.finish("topic, level, since, before, limit, last_event_id")?;
+    Ok(Query { patterns, level, start, before, limit })
+}
+
+fn patterns(in_path: Option<&str>, in_query: Vec<String>) -> Result<Vec<Pattern>, HttpError> {
+    if in_path.is_some() && !in_query.is_empty() {
         return Err(HttpError::invalid(
             "topic",
             "is in the path already: name topics there or in the query, not in both",
         ));
     }
-    let texts = topic.map(str::to_owned).into_iter().chain(named);
-    let mut patterns = texts
+    let texts = in_path.map(str::to_owned).into_iter().chain(in_query);
+    let patterns = texts
         .map(|text| text.parse::<Pattern>().map_err(|e| HttpError::invalid("topic", format!("{text:?}: {e}"))))
         .collect::<Result<Vec<_>, _>>()?;
     if patterns.len() > Filter::MAX_PATTERNS {
         let most = Filter::MAX_PATTERNS;
         return Err(HttpError::invalid("topic", format!("may be given {most} times: use a pattern such as ops.*")));
     }
-    if patterns.is_empty() {
-        patterns.push(Pattern::Exact(Topic::fallback()));
-    }
-    let level = parameters.level()?.unwrap_or_default();
+    Ok(if patterns.is_empty() { vec![Pattern::Exact(Topic::fallback())] } else { patterns })
+}
+
+/// The header `Last-Event-ID` wins over the parameter of that name, and both over `since`.
+fn start(parameters: &mut Parameters, headers: &HeaderMap, now_ms: u64) -> Result<Option<Start>, HttpError> {
     let since = parameters.one("since")?;
     let since =
         since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
-    // Never an error: an EventSource does not come back from one. An empty header is what a client without an id sends.
+    // Any text is taken, because an EventSource does not reconnect after an error. A client without an id sends an empty one.
     let header = headers.get(HeaderName::from_static("last-event-id")).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let cursor = header.map(String::from).or(parameters.one("last_event_id")?).filter(|text| !text.is_empty());
-    let (mut before, mut limit) = (None, PAGE.0);
-    if history {
-        if let Some(text) = parameters.one("before")? {
-            before = Some(text.parse().map_err(|e| HttpError::invalid("before", e))?);
-        }
-        if let Some(text) = parameters.one("limit")? {
-            let valid = text.parse().ok().filter(|n| (1..=PAGE.1).contains(n));
-            limit = valid.ok_or_else(|| HttpError::invalid("limit", format!("takes 1 to {}", PAGE.1)))?;
-        }
-        parameters.finish("topic, level, since, before, limit, last_event_id")?;
-    } else {
-        parameters.finish("topic, level, since, last_event_id (before and limit are for Accept: application/json)")?;
-    }
-    Ok(Query { patterns, level, start: cursor.map(|text| Start::cursor(&text)).or(since), before, limit })
+    Ok(cursor.map(|text| Start::cursor(&text)).or(since))
 }
 
 #[cfg(test)]
@@ -254,7 +280,7 @@ mod tests {
             headers.insert("last-event-id", hyper::header::HeaderValue::from_static(cursor));
         }
         let parameters = Parameters::parse(Some(text)).map_err(|e| e.to_string())?;
-        query(topic, parameters, &headers, false, 1_000_000).map_err(|e| e.to_string())
+        query(topic, parameters, &headers, Purpose::Stream, 1_000_000).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -269,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_typo_in_a_name_is_not_lost() {
-        assert!(read(None, "levl=error", None).unwrap_err().starts_with("levl: is no parameter"));
+        assert!(read(None, "levl=error", None).unwrap_err().starts_with("levl: is not a parameter"));
         assert!(read(None, "level=error&level=warn", None).unwrap_err().contains("once"));
         assert!(read(Some("a"), "topic=b", None).unwrap_err().contains("path already"));
         assert!(read(None, "topic=%zz", None).unwrap_err().contains("percent-encoded"));

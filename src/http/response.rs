@@ -12,7 +12,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::service::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
+use crate::alert::Record;
+use crate::service::{BYE_TIMEOUT, HistoryPage, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
 use crate::sse::{Bye, Format};
 
 /// What a handler answers with.
@@ -115,22 +116,52 @@ pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> B
         out.put_slice(b"\r\n");
     }
     out.put_slice(b"transfer-encoding: chunked\r\ndate: ");
-    out.put_slice(crate::alert::http_date(now_ms).as_bytes());
+    out.put_slice(http_date(now_ms).as_bytes());
     out.put_slice(b"\r\n\r\n");
     out.freeze()
 }
 
-/// A JSON answer.
 #[must_use]
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // The bodies are our own plain types, which always serialise.
-    let mut bytes = serde_json::to_vec(body).unwrap_or_default();
-    // A shell's prompt begins on a line of its own.
+    let mut bytes = encoded(body);
+    // So that a shell's prompt begins on a line of its own.
     bytes.push(b'\n');
     whole(status, "application/json", bytes.into())
 }
 
-/// An answer that is there as a whole.
+/// The answer to a publish. A record is a line of JSON already, so it is copied as it is.
+#[must_use]
+pub(crate) fn published(record: &Record) -> Response<Body> {
+    let parts = [br#"{"status":"alert stored","alert":"#, &record.json[..], b"}\n"];
+    whole(StatusCode::OK, "application/json", parts.concat().into())
+}
+
+/// A page of history, as [`History`](crate::api::History) is read.
+#[must_use]
+pub(crate) fn history(page: &HistoryPage) -> Response<Body> {
+    let length = page.records.iter().map(|record| record.json.len() + 1).sum::<usize>();
+    let mut text = Vec::with_capacity(length + 256);
+    text.extend_from_slice(br#"{"alerts":["#);
+    for (n, record) in page.records.iter().enumerate() {
+        if n > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(&record.json);
+    }
+    text.extend_from_slice(br#"],"next":"#);
+    text.extend_from_slice(&encoded(&page.next));
+    text.extend_from_slice(br#","gap":"#);
+    text.extend_from_slice(&encoded(&page.gap));
+    text.extend_from_slice(b"}\n");
+    whole(StatusCode::OK, "application/json", text.into())
+}
+
+fn encoded(value: &impl Serialize) -> Vec<u8> {
+    // Our own plain types always serialise.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A complete answer.
 #[must_use]
 pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::Whole(Some(bytes)));
@@ -140,7 +171,7 @@ pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes
     response
 }
 
-/// The head of a stream; nothing between here and the reader may store or gather it.
+/// The head of a stream; its headers tell proxies not to store or buffer it.
 #[must_use]
 pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
@@ -149,4 +180,50 @@ pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+/// A time in the form of HTTP: `Mon, 23 Nov 2026 17:33:10 GMT`.
+fn http_date(ms: u64) -> String {
+    const PRINTER: jiff::fmt::rfc2822::DateTimePrinter = jiff::fmt::rfc2822::DateTimePrinter::new();
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    // Fails only for years before 0.
+    PRINTER.timestamp_to_rfc9110_string(&time.unwrap_or_default()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Draft, Id};
+    use crate::api;
+    use crate::sse::Gap;
+
+    fn text(response: Response<Body>) -> Bytes {
+        let Body::Whole(Some(bytes)) = response.into_body() else { panic!("no body") };
+        bytes
+    }
+
+    #[test]
+    fn records_are_answered_as_clients_read_them() {
+        let record = |n| {
+            let draft = Draft::from_json(None, br#"{"message":"disk \"full\"","metadata":{"k":[1]}}"#).unwrap();
+            draft.record(Id::at(n), n)
+        };
+        let line = |alert: &serde_json::value::RawValue| alert.get().as_bytes().to_vec();
+        let answer: api::Published = serde_json::from_slice(&text(published(&record(5)))).unwrap();
+        assert_eq!((answer.status.as_str(), line(&answer.alert)), ("alert stored", record(5).json.to_vec()));
+        for number in [0, 1, 3] {
+            let gap = (number > 1).then(|| Gap { requested: "1-0".into(), oldest: None, head: Id::at(7) });
+            let next = (number > 0).then(|| Id::at(9));
+            let page = HistoryPage { records: (0..number).map(record).collect(), next, gap: gap.clone() };
+            let read: api::History = serde_json::from_slice(&text(history(&page))).unwrap();
+            let lines: Vec<_> = read.alerts.iter().map(|alert| line(alert)).collect();
+            assert_eq!(lines, (0..number).map(|n| record(n).json.to_vec()).collect::<Vec<_>>());
+            assert_eq!((read.next, read.gap), (next, gap));
+        }
+    }
+
+    #[test]
+    fn dates_are_written_as_http_has_them() {
+        assert_eq!(http_date(1_795_455_190_123), "Mon, 23 Nov 2026 17:33:10 GMT");
+    }
 }

@@ -1,211 +1,166 @@
-//! The table of paths and methods: one place gives the handlers, 404, and 405 with `Allow`.
+//! The table of routes. It gives dispatch, access checks, 404, 405, `Allow`, the answers to `HEAD` and `OPTIONS`, and the
+//! OpenAPI document, so a new route is a row here and the functions that the row names.
+//!
+//! Called by [`dispatch`](super::dispatch). Always true: no two rows have a method and a path in common, and `HEAD` goes
+//! with `GET`.
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Response, StatusCode};
 use matchit::Router;
 
+use super::auth::Access::{self, AnyKey, ControlSocket, Key, KeyOrTicket, Open, Signature};
 use super::error::HttpError;
+use super::handlers::{Answer, Context, alerts, hooks, keys, pages, state};
+use super::openapi::{self, Operation, catalogue};
+use super::response::{self, Body};
 use crate::hooks::Sender;
+use crate::key::Scope::{Admin, Metrics, Publish, Subscribe};
 
-/// What a request is for.
+/// When a route is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
-    /// `PUT`, `POST /alerts`.
-    Publish,
-    /// `GET /alerts`.
-    Read,
-    /// `POST /hooks/alertmanager` and the like.
-    Hook(Sender),
-    /// `GET /topics`.
-    Topics,
-    /// `POST /tickets`.
-    Ticket,
-    /// `GET /health`.
-    Health,
-    /// `GET /`, and the files of the live page.
-    Page,
-    /// `GET /docs`, and the files of that page.
-    Docs,
-    /// `GET /openapi.json`.
-    OpenApi,
-    /// `GET /livez`.
-    Live,
-    /// `GET /readyz`.
-    Ready,
-    /// `GET /status`.
-    Status,
-    /// `GET /metrics`.
-    Metrics,
-    /// `GET /keys`.
-    ListKeys,
-    /// `POST /keys`.
-    AddKey,
-    /// `POST /keys/import`.
-    ImportKeys,
-    /// `DELETE /keys/{id}`.
-    RevokeKey,
-    /// `POST /keys/{id}/rotate`.
-    RotateKey,
-    /// `POST /reload`.
-    Reload,
-    /// `OPTIONS` of any path.
-    Options,
+pub(crate) enum Served {
+    Always,
+    /// With `stage = "dev"` only.
+    Dev,
 }
 
-/// A path: which method does what. `HEAD` goes with `GET`, `OPTIONS` with all.
+/// A row of the table.
+pub(crate) struct Route {
+    served: Served,
+    methods: &'static [Method],
+    paths: &'static [&'static str],
+    pub(super) access: Access,
+    pub(super) handler: fn(Context) -> Answer,
+    describe: fn() -> Operation,
+}
+
+/// One row: when it is served, methods, paths, access, handler and description.
+macro_rules! route {
+    ($served:ident, $methods:expr, $paths:expr, $access:expr, $handler:expr, $describe:expr) => {
+        Route {
+            served: Served::$served,
+            methods: &$methods,
+            paths: &$paths,
+            access: $access,
+            handler: |context| Box::pin($handler(context)),
+            describe: $describe,
+        }
+    };
+}
+
+const GET: [Method; 1] = [Method::GET];
+const POST: [Method; 1] = [Method::POST];
+const DELETE: [Method; 1] = [Method::DELETE];
+const PUT_POST: [Method; 2] = [Method::PUT, Method::POST];
+
+#[rustfmt::skip]
+static ROUTES: &[Route] = &[
+    route!(Always, GET, ["/alerts", "/alerts/{topic}"], KeyOrTicket, alerts::read, catalogue::read),
+    route!(Always, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, catalogue::publish),
+    route!(Always, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
+    route!(Always, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
+    route!(Always, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
+    route!(Always, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
+    route!(Always, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),
+    route!(Always, GET, ["/health"], AnyKey, state::health, catalogue::health),
+    route!(Always, GET, ["/", "/page/{file}"], Open, pages::live, || catalogue::page("Open the live page")),
+    route!(Dev, GET, ["/docs", "/docs/{file}"], Open, pages::docs, || catalogue::page("Open the page of this description")),
+    route!(Dev, GET, ["/openapi.json"], Open, document, catalogue::document),
+    route!(Always, GET, ["/livez"], Open, state::live, catalogue::live),
+    route!(Always, GET, ["/readyz"], Open, state::ready, catalogue::ready),
+    route!(Always, GET, ["/status"], Key(Admin), state::status, catalogue::status),
+    route!(Always, GET, ["/metrics"], Key(Metrics), state::metrics, catalogue::metrics),
+    route!(Always, GET, ["/keys"], Key(Admin), keys::list, catalogue::list_keys),
+    route!(Always, POST, ["/keys"], Key(Admin), keys::add, catalogue::add_key),
+    route!(Always, POST, ["/keys/import"], Key(Admin), keys::import, catalogue::import_keys),
+    route!(Always, DELETE, ["/keys/{id}"], Key(Admin), keys::revoke, catalogue::revoke_key),
+    route!(Always, POST, ["/keys/{id}/rotate"], Key(Admin), keys::rotate, catalogue::rotate_key),
+    route!(Always, POST, ["/reload"], ControlSocket, state::reload, catalogue::reload),
+];
+
+/// The rows of one path, and its `Allow`.
 struct Path {
-    methods: &'static [(Method, Route)],
-    allow: &'static str,
+    routes: Vec<&'static Route>,
+    allow: String,
 }
 
-impl Path {
-    fn is_documentation(&self) -> bool {
-        self.methods.iter().any(|(_, route)| matches!(route, Route::Docs | Route::OpenApi))
-    }
-}
-
-const PATHS: &[(&str, Path)] = {
-    const ALERTS: &[(Method, Route)] =
-        &[(Method::GET, Route::Read), (Method::PUT, Route::Publish), (Method::POST, Route::Publish)];
-    const ALERTMANAGER: &[(Method, Route)] = &[(Method::POST, Route::Hook(Sender::Alertmanager))];
-    const GRAFANA: &[(Method, Route)] =
-        &[(Method::POST, Route::Hook(Sender::Grafana)), (Method::PUT, Route::Hook(Sender::Grafana))];
-    const GITHUB: &[(Method, Route)] = &[(Method::POST, Route::Hook(Sender::GitHub))];
-    const KEYS: &[(Method, Route)] = &[(Method::GET, Route::ListKeys), (Method::POST, Route::AddKey)];
-    &[
-        ("/alerts", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
-        ("/alerts/{topic}", Path { methods: ALERTS, allow: "GET, HEAD, PUT, POST, OPTIONS" }),
-        ("/hooks/alertmanager", Path { methods: ALERTMANAGER, allow: "POST, OPTIONS" }),
-        ("/hooks/alertmanager/{topic}", Path { methods: ALERTMANAGER, allow: "POST, OPTIONS" }),
-        ("/hooks/grafana", Path { methods: GRAFANA, allow: "PUT, POST, OPTIONS" }),
-        ("/hooks/grafana/{topic}", Path { methods: GRAFANA, allow: "PUT, POST, OPTIONS" }),
-        ("/hooks/github", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
-        ("/hooks/github/{topic}", Path { methods: GITHUB, allow: "POST, OPTIONS" }),
-        ("/topics", Path { methods: &[(Method::GET, Route::Topics)], allow: "GET, HEAD, OPTIONS" }),
-        ("/tickets", Path { methods: &[(Method::POST, Route::Ticket)], allow: "POST, OPTIONS" }),
-        ("/health", Path { methods: &[(Method::GET, Route::Health)], allow: "GET, HEAD, OPTIONS" }),
-        ("/", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
-        ("/page/{file}", Path { methods: &[(Method::GET, Route::Page)], allow: "GET, HEAD, OPTIONS" }),
-        ("/docs", Path { methods: &[(Method::GET, Route::Docs)], allow: "GET, HEAD, OPTIONS" }),
-        ("/docs/{file}", Path { methods: &[(Method::GET, Route::Docs)], allow: "GET, HEAD, OPTIONS" }),
-        ("/openapi.json", Path { methods: &[(Method::GET, Route::OpenApi)], allow: "GET, HEAD, OPTIONS" }),
-        ("/livez", Path { methods: &[(Method::GET, Route::Live)], allow: "GET, HEAD, OPTIONS" }),
-        ("/readyz", Path { methods: &[(Method::GET, Route::Ready)], allow: "GET, HEAD, OPTIONS" }),
-        ("/status", Path { methods: &[(Method::GET, Route::Status)], allow: "GET, HEAD, OPTIONS" }),
-        ("/metrics", Path { methods: &[(Method::GET, Route::Metrics)], allow: "GET, HEAD, OPTIONS" }),
-        ("/keys", Path { methods: KEYS, allow: "GET, HEAD, POST, OPTIONS" }),
-        ("/keys/import", Path { methods: &[(Method::POST, Route::ImportKeys)], allow: "POST, OPTIONS" }),
-        ("/keys/{id}", Path { methods: &[(Method::DELETE, Route::RevokeKey)], allow: "DELETE, OPTIONS" }),
-        ("/keys/{id}/rotate", Path { methods: &[(Method::POST, Route::RotateKey)], allow: "POST, OPTIONS" }),
-        ("/reload", Path { methods: &[(Method::POST, Route::Reload)], allow: "POST, OPTIONS" }),
-    ]
-};
-
-static ROUTER: LazyLock<Router<&'static Path>> = LazyLock::new(|| {
+static ROUTER: LazyLock<Router<Path>> = LazyLock::new(|| {
     let mut router = Router::new();
-    for (path, entry) in PATHS {
-        // The table above has no two paths that collide; the test below would say so.
-        let _ = router.insert(*path, entry);
+    let paths: std::collections::BTreeSet<_> = ROUTES.iter().flat_map(|route| route.paths).collect();
+    for path in paths {
+        let routes: Vec<_> = ROUTES.iter().filter(|route| route.paths.contains(path)).collect();
+        let allow = allow(routes.iter().flat_map(|route| route.methods));
+        // Fails for two paths that collide, which a test excludes.
+        let _ = router.insert(*path, Path { routes, allow });
     }
     router
 });
 
+/// The `Allow` of `OPTIONS *`.
+static ALLOW_ALL: LazyLock<String> = LazyLock::new(|| allow(ROUTES.iter().flat_map(|route| route.methods)));
+
+fn allow<'m>(methods: impl Iterator<Item = &'m Method> + Clone) -> String {
+    let has = |method: &Method| match *method {
+        Method::OPTIONS => true,
+        Method::HEAD => methods.clone().any(|own| own == Method::GET),
+        _ => methods.clone().any(|own| own == method),
+    };
+    let all = [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS];
+    all.iter().filter(|method| has(method)).map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
 /// Where a request goes.
-#[derive(Debug)]
-pub(crate) struct Found<'a> {
-    /// What to do.
-    pub route: Route,
-    /// The variable part of the path, still percent-encoded.
-    pub argument: Option<&'a str>,
-    /// For the answer to `OPTIONS`.
-    pub allow: &'static str,
+pub(crate) enum Found<'a> {
+    Route {
+        route: &'static Route,
+        /// The variable part of the path, still percent-encoded.
+        argument: Option<&'a str>,
+    },
+    /// An `OPTIONS` request, answered with the methods of its path.
+    Options { allow: &'static str },
 }
 
-/// All paths, with what each of their methods does.
-pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static [(Method, Route)])> {
-    PATHS.iter().map(|(path, entry)| (*path, entry.methods))
-}
-
-/// Finds the route of a request; the documentation is there only where asked for.
+/// Finds the route of a request.
 ///
 /// # Errors
-/// [`HttpError::NotFound`], [`HttpError::NoDocumentation`] or [`HttpError::Method`].
+/// [`HttpError::NotFound`], [`HttpError::Method`], or [`HttpError::NoDocumentation`] for a path that is served in another
+/// stage.
 pub(crate) fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> Result<Found<'a>, HttpError> {
     if path == "*" && method == Method::OPTIONS {
-        return Ok(Found { route: Route::Options, argument: None, allow: "GET, HEAD, PUT, POST, DELETE, OPTIONS" });
+        return Ok(Found::Options { allow: &ALLOW_ALL });
     }
-    let shown = || path.chars().take(200).collect();
-    let found = ROUTER.at(path).map_err(|_| HttpError::NotFound(shown()))?;
-    let entry = found.value;
-    if entry.is_documentation() && !documentation {
-        return Err(HttpError::NoDocumentation(shown()));
+    let found = ROUTER.at(path).map_err(|_| HttpError::not_found(path))?;
+    let Path { routes, allow } = found.value;
+    if !documentation && routes.iter().any(|route| route.served == Served::Dev) {
+        return Err(HttpError::NoDocumentation(path.chars().take(HttpError::SHOWN_PATH).collect()));
     }
-    let argument = found.params.iter().next().map(|(_, value)| value);
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
-    let route = match entry.methods.iter().find(|(own, _)| own == wanted) {
-        Some((_, route)) => *route,
-        None if method == Method::OPTIONS => Route::Options,
-        None => return Err(HttpError::Method { method: method.to_string(), allow: entry.allow }),
-    };
-    Ok(Found { route, argument, allow: entry.allow })
+    match routes.iter().find(|route| route.methods.contains(wanted)) {
+        Some(route) => Ok(Found::Route { route, argument: found.params.iter().next().map(|(_, value)| value) }),
+        None if method == Method::OPTIONS => Ok(Found::Options { allow }),
+        None => Err(HttpError::Method { method: method.to_string(), allow }),
+    }
+}
+
+/// `GET /openapi.json`.
+async fn document(_: Context) -> Result<Response<Body>, HttpError> {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(format!("{}\n", openapi::document(described()))));
+    let mut response = response::whole(StatusCode::OK, "application/json", TEXT.clone());
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// Each path and method of the table with its access and description.
+fn described() -> impl Iterator<Item = openapi::Entry> {
+    ROUTES.iter().flat_map(|route| {
+        let pairs = route.paths.iter().flat_map(|path| route.methods.iter().map(move |method| (*path, method)));
+        pairs.map(|(path, method)| openapi::Entry { path, method, access: route.access, operation: (route.describe)() })
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_path_of_the_table_is_reachable_and_its_allow_is_true() {
-        for (path, entry) in PATHS {
-            let concrete = path.replace("{topic}", "ops.db").replace("{id}", "k1");
-            for (method, route) in entry.methods {
-                assert_eq!(find(method, &concrete, true).unwrap().route, *route, "{method} {concrete}");
-                assert!(entry.allow.contains(method.as_str()));
-            }
-            for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::POST, Method::GET] {
-                assert_eq!(
-                    find(&method, &concrete, true).is_ok(),
-                    entry.allow.contains(method.as_str()),
-                    "{method} {concrete}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn without_documentation_its_paths_are_not_there_by_any_method() {
-        for method in [Method::GET, Method::OPTIONS, Method::PUT] {
-            for path in ["/docs", "/docs/docs.js", "/openapi.json"] {
-                assert!(matches!(find(&method, path, false), Err(HttpError::NoDocumentation(_))), "{method} {path}");
-            }
-        }
-        assert!(find(&Method::GET, "/alerts", false).is_ok());
-    }
-
-    #[test]
-    fn unknown_paths_are_not_found() {
-        for path in [
-            "//",
-            "/page",
-            "/page/",
-            "/docs/",
-            "/openapi",
-            "/page/a/b",
-            "/alerts/",
-            "/alerts/a/b",
-            "/Alerts",
-            "/alert",
-            "//alerts",
-            "/keys/",
-            "/keys/a/b",
-            "/hooks",
-            "/hooks/other",
-        ] {
-            assert!(matches!(find(&Method::GET, path, true), Err(HttpError::NotFound(_))), "{path}");
-        }
-        assert_eq!(find(&Method::OPTIONS, "*", true).unwrap().route, Route::Options);
-        assert!(matches!(find(&Method::GET, "*", true), Err(HttpError::NotFound(_))));
-        assert_eq!(find(&Method::GET, "/alerts/ops.db", true).unwrap().argument, Some("ops.db"));
-    }
-}
+mod tests;

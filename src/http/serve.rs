@@ -32,7 +32,7 @@ use super::progress::Progress;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::tls::Tls;
-use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, handlers};
+use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::service::{SLOW_READER_TIMEOUT, Service};
 use crate::supervisor;
 
@@ -295,7 +295,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let request_id = request_id();
-    handlers::answer(service, settings, peer, request, request_id).await
+    dispatch::answer(service, settings, peer, request, request_id).await
 }
 
 /// A body that goes out through hyper.

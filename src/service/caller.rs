@@ -1,4 +1,4 @@
-//! Who asks, and what that allows.
+//! Callers: who they are, what they may do, and how a key is authenticated.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,15 +9,17 @@ use crate::alert::Pattern;
 use crate::key::{Grant, Scope};
 use crate::keyring::VerifyError;
 
-/// Who asks.
+/// The authenticated source of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A verified key.
     Key(Arc<Grant>),
     /// The control socket: file permissions are the credential, everything is allowed.
     Control,
-    /// The publish socket: alerts in, nothing else.
+    /// The publish socket: it takes alerts and nothing else.
     Publisher,
+    /// Nobody, or nobody yet: may do nothing.
+    Anonymous,
 }
 
 fn named(peer: Option<IpAddr>) -> String {
@@ -29,15 +31,17 @@ pub(super) fn may_read(grant: &Grant, patterns: &[Pattern]) -> bool {
 }
 
 impl Caller {
-    /// Whom idempotency keys, rates and rings are counted for.
+    /// What rates, streams and rings are counted by.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Key(grant) => &grant.key_id,
             Self::Control => "(control socket)",
             Self::Publisher => "(publish socket)",
+            Self::Anonymous => "(anonymous)",
         }
     }
 
+    /// What idempotency keys belong to.
     pub(super) fn user(&self) -> &str {
         match self {
             Self::Key(grant) => &grant.user,
@@ -50,16 +54,45 @@ impl Caller {
         !matches!(self, Self::Control)
     }
 
-    pub(super) fn require(&self, scope: Scope) -> Result<(), Refusal> {
+    /// # Errors
+    /// [`Refusal::Scope`] for a key without the scope, and what fits for the other callers.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Refusal> {
         match self {
-            Self::Key(grant) if !grant.has(scope) => Err(Refusal::Scope(scope)),
-            Self::Publisher if scope != Scope::Publish => Err(Refusal::PublishOnly),
-            _ => Ok(()),
+            Self::Key(grant) if grant.has(scope) => Ok(()),
+            Self::Key(_) => Err(Refusal::Scope(scope)),
+            Self::Control => Ok(()),
+            Self::Publisher if scope == Scope::Publish => Ok(()),
+            Self::Publisher => Err(Refusal::PublishOnly),
+            Self::Anonymous => Err(Refusal::Unauthorized),
+        }
+    }
+
+    /// # Errors
+    /// [`Refusal::PublishOnly`] on the publish socket, [`Refusal::Unauthorized`] for nobody.
+    pub(crate) fn require_any(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Key(_) | Self::Control => Ok(()),
+            Self::Publisher => Err(Refusal::PublishOnly),
+            Self::Anonymous => Err(Refusal::Unauthorized),
+        }
+    }
+
+    /// # Errors
+    /// [`Refusal::ControlOnly`] for everybody but the control socket.
+    pub(crate) fn require_control(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Control => Ok(()),
+            Self::Anonymous => Err(Refusal::Unauthorized),
+            Self::Key(_) | Self::Publisher => Err(Refusal::ControlOnly),
         }
     }
 
     pub(super) fn require_topics(&self, patterns: &[Pattern]) -> Result<(), Refusal> {
-        let Self::Key(grant) = self else { return Ok(()) };
+        let grant = match self {
+            Self::Key(grant) => grant,
+            Self::Control | Self::Publisher => return Ok(()),
+            Self::Anonymous => return Err(Refusal::Unauthorized),
+        };
         match patterns.iter().find(|pattern| !grant.covers(pattern)) {
             None => Ok(()),
             Some(pattern) => Err(Refusal::Topic(pattern.clone(), grant.topics.clone())),
@@ -68,11 +101,12 @@ impl Caller {
 }
 
 impl Service {
-    /// Who holds this key. A remembered key costs a hash table look-up; another one PBKDF2 on the pool.
+    /// The caller with this key. A key that was verified before costs a hash table look-up, any other one PBKDF2 on the
+    /// verification pool.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] for every reason alike, which only the log tells apart; [`Refusal::TooMany`] for an
-    /// address with too many failures; [`Refusal::Unavailable`] where too many keys wait to be verified.
+    /// [`Refusal::Unauthorized`] for every kind of wrong key, which only the log tells apart; [`Refusal::TooMany`] for an
+    /// address with too many failures; [`Refusal::Unavailable`] when too many keys wait to be verified.
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
@@ -99,7 +133,7 @@ impl Service {
         }
     }
 
-    /// Whether this address may present a key that is not known yet.
+    /// Refuses an address with too many failed attempts; a key that was verified before is never held back.
     pub(super) fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
         let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
         self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
@@ -112,29 +146,18 @@ impl Service {
         })
     }
 
-    /// Refuses a request that came without a key.
+    /// Counts and logs a request without a key.
     pub(crate) fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
         self.refused_key(peer, Attempt::Missing, "no key was sent");
         Refusal::Unauthorized
     }
 
-    /// Notes a request without a working key.
+    /// Counts and logs a failed attempt.
     pub(super) fn refused_key(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
         self.counters.attempt(attempt);
         tracing::warn!(address = named(peer), reason, "authentication failed");
         let rate = self.settings.load().failed_auth_rate;
-        // The failure itself is answered as one, whatever the rate says; the next ones are held back.
+        // This attempt is answered as a failure whatever the rate says; the rate holds back the ones after it.
         let _ = self.failed_auth.take(peer, rate, Duration::from_secs(60), Instant::now());
-    }
-
-    /// Whether the caller is anybody at all: what `/health` asks.
-    ///
-    /// # Errors
-    /// [`Refusal::PublishOnly`] on the publish socket.
-    pub(crate) fn health(&self, caller: &Caller) -> Result<(), Refusal> {
-        match caller {
-            Caller::Publisher => Err(Refusal::PublishOnly),
-            _ => Ok(()),
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! Who sends to the hooks, and how many at once.
+//! The senders of hooks: how GitHub is authenticated, and how many payloads are read at once.
 //!
-//! Tools that can send a key do so like everybody else. GitHub signs its body instead, with a secret that the configuration
-//! names: that is a credential to publish, and nothing else, to the topics beside it.
+//! A tool that can send a key is a caller like any other. GitHub signs the body instead, with a configured secret; the
+//! signature permits publishing to the configured topics and nothing else.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,62 +15,61 @@ use crate::alert::Pattern;
 use crate::hooks::signature::Secret;
 use crate::key::{Grant, Scope};
 
-/// Payloads at the same time, of senders with keys and of GitHub; each may be as large as `hooks.max_body`.
-const MOST: usize = 16;
-/// How long another one waits. GitHub gives up after ten seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The name under which GitHub publishes; no user can have it.
+/// Payloads in memory at once, for senders with keys and for GitHub each; one may be as large as `hooks.max_body`.
+const MAX_PAYLOADS: usize = 16;
+/// How long a payload waits for a slot. GitHub gives up after ten seconds.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The user that GitHub's alerts are published as; no key can have this name.
 const GITHUB: &str = "(github hook)";
 
-/// What GitHub may do.
+/// The configuration of the GitHub hook.
 #[derive(Clone, Debug)]
 pub(crate) struct GitHub {
-    /// What it signs with.
     pub secret: Secret,
-    /// Where it may publish.
+    /// The topics that GitHub may publish to.
     pub topics: Vec<Pattern>,
 }
 
-/// The payloads that are being read or stored.
-pub(super) struct Payloads {
+/// Slots for payloads that are being read or stored.
+pub(super) struct PayloadSlots {
     with_key: Semaphore,
     signed: Semaphore,
 }
 
-impl Default for Payloads {
+impl Default for PayloadSlots {
     fn default() -> Self {
-        Self { with_key: Semaphore::new(MOST), signed: Semaphore::new(MOST) }
+        Self { with_key: Semaphore::new(MAX_PAYLOADS), signed: Semaphore::new(MAX_PAYLOADS) }
     }
 }
 
-impl Payloads {
-    async fn enter(of: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
+impl PayloadSlots {
+    async fn acquire(slots: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
         let busy = || Refusal::Unavailable("too many hooks send at once: try again".into());
-        timeout(PATIENCE, of.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+        timeout(SLOT_TIMEOUT, slots.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 }
 
 impl Service {
-    /// A place for the payload of a caller; ask for it before the body is read.
+    /// Waits for a slot for the payload of a known caller; call it before the body is read.
     ///
     /// # Errors
-    /// [`Refusal::Unavailable`] where none becomes free in time.
-    pub(crate) async fn hook_place(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        Payloads::enter(&self.payloads.with_key).await
+    /// [`Refusal::Unavailable`] if none becomes free in time.
+    pub(crate) async fn hook_slot(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        PayloadSlots::acquire(&self.payloads.with_key).await
     }
 
-    /// The same for somebody who says to be GitHub, which only the signature of the whole body shows.
+    /// The same for a sender that claims to be GitHub; the signature cannot be checked before the whole body is read.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] where no secret is configured, [`Refusal::TooMany`] for an address with too many failures, else
-    /// as [`hook_place`](Self::hook_place).
-    pub(crate) async fn signed_place(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
+    /// [`Refusal::NotFound`] if no secret is configured, [`Refusal::TooMany`] for an address with too many failures, else
+    /// as [`hook_slot`](Self::hook_slot).
+    pub(crate) async fn signed_hook_slot(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
         self.github()?;
         self.may_try_keys(peer)?;
-        Payloads::enter(&self.payloads.signed).await
+        PayloadSlots::acquire(&self.payloads.signed).await
     }
 
-    /// Whether this is from GitHub.
+    /// The caller behind GitHub's signature of a body.
     ///
     /// # Errors
     /// [`Refusal::Signature`], [`Refusal::NotFound`].
@@ -90,10 +89,9 @@ impl Service {
         Ok(Caller::Key(Arc::new(Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None })))
     }
 
-    /// Notes that the body of somebody who says to be GitHub was too large or did not come: until it is known who sends, that
-    /// is a place that somebody takes.
-    pub(crate) fn unsigned_body(&self, peer: Option<IpAddr>) {
-        self.refused_key(peer, Attempt::BadSignature, "the body of a signed hook is too large or did not come");
+    /// Counts a body that was too large or incomplete as a failed attempt: it held a slot without showing a signature.
+    pub(crate) fn count_unsigned_body(&self, peer: Option<IpAddr>) {
+        self.refused_key(peer, Attempt::BadSignature, "the body of a signed hook was too large or incomplete");
     }
 
     fn github(&self) -> Result<GitHub, Refusal> {

@@ -9,14 +9,6 @@ use crate::keyring::{Imported, Keyring, KeyringError};
 use crate::log::Event;
 
 impl Service {
-    /// Checks whether the caller may manage keys at all, before its body is read.
-    ///
-    /// # Errors
-    /// As the caller's key has it.
-    pub(crate) fn may_manage(&self, caller: &Caller) -> Result<(), Refusal> {
-        caller.require(Scope::Admin)
-    }
-
     /// All keys.
     ///
     /// # Errors

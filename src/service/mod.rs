@@ -41,11 +41,11 @@ use caller::may_read;
 use counters::Attempt;
 pub(crate) use counters::Counters;
 pub(crate) use hooks::GitHub;
-use hooks::Payloads;
+use hooks::PayloadSlots;
 use limit::Rate;
 pub(crate) use measure::Measurements;
 pub(crate) use publish::PublishPermit;
-pub(crate) use read::Query;
+pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
 pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamEnd, StreamSink};
 use slots::StreamSlots;
@@ -101,7 +101,7 @@ pub(crate) struct Service {
     /// None is a proxy that does not say for whom it asks.
     failed_auth: Rate<Option<IpAddr>>,
     tickets: Tickets,
-    payloads: Payloads,
+    payloads: PayloadSlots,
     streams: Arc<StreamSlots>,
     counters: Arc<Counters>,
     backpressure: Backpressure,
@@ -132,7 +132,7 @@ impl Service {
             publish_rate: Rate::default(),
             failed_auth: Rate::default(),
             tickets: Tickets::default(),
-            payloads: Payloads::default(),
+            payloads: PayloadSlots::default(),
             streams: Arc::default(),
             counters: Arc::default(),
             backpressure: Backpressure::default(),
@@ -228,9 +228,7 @@ impl Service {
     /// # Errors
     /// [`Refusal::ControlOnly`] for a key; [`Refusal::Invalid`] with all reasons where the new configuration is refused.
     pub(crate) async fn reload(&self, caller: &Caller) -> Result<Reloaded, Refusal> {
-        if !matches!(caller, Caller::Control) {
-            return Err(Refusal::ControlOnly);
-        }
+        caller.require_control()?;
         let (answer, answered) = oneshot::channel();
         let gone = || Refusal::Unavailable("alertd is stopping".into());
         self.reload.send(answer).await.map_err(|_| gone())?;

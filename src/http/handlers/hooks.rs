@@ -1,4 +1,4 @@
-//! Payloads of other tools: alerts that are stored together or not at all.
+//! Payloads of other tools: their alerts are stored together or not at all.
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
@@ -10,44 +10,50 @@ use crate::api::HookStored;
 use crate::hooks::Sender;
 use crate::http::auth;
 use crate::http::error::HttpError;
-use crate::http::request::{self, Parameters};
+use crate::http::request::{self, BodyLimit, Parameters};
 use crate::http::response::{self, Body};
-use crate::http::{Peer, Settings};
-use crate::service::{PublishPermit, Refusal, Service};
+use crate::service::{Caller, PublishPermit, Refusal};
 
-/// From a caller with a key, or on a local socket.
-pub(super) async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, parameters, argument } = context;
-    let permit = service.may_publish(&caller).map_err(later)?;
+pub(in crate::http) async fn alertmanager(context: Context) -> Result<Response<Body>, HttpError> {
+    receive(context, Sender::Alertmanager).await
+}
+
+pub(in crate::http) async fn grafana(context: Context) -> Result<Response<Body>, HttpError> {
+    receive(context, Sender::Grafana).await
+}
+
+/// Over a local socket the caller is known already; over HTTP GitHub's signature of the body is the credential.
+pub(in crate::http) async fn github(context: Context) -> Result<Response<Body>, HttpError> {
+    match context.caller {
+        Caller::Anonymous => receive_signed(context).await,
+        _ => receive(context, Sender::GitHub).await,
+    }
+}
+
+async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, HttpError> {
+    let Context { service, settings, caller, request, parameters, argument, .. } = context;
+    let permit = service.may_publish(&caller).map_err(retried)?;
     let topic = topic(argument, parameters)?;
-    let _place = service.hook_place().await?;
-    let (head, body) = read(request, &settings).await?;
+    let _slot = service.hook_slot().await?;
+    let (head, body) = read(request, settings.hook_body_limit()).await?;
     store(permit, sender, &topic, &head, &body).await
 }
 
-/// From GitHub, whose signature of the body is the credential.
-pub(super) async fn receive_signed(
-    service: &Service,
-    settings: &Settings,
-    peer: Peer,
-    request: Request<Incoming>,
-    parameters: Parameters,
-    argument: Option<String>,
-) -> Result<Response<Body>, HttpError> {
-    let client = auth::client(settings, peer.address, request.headers());
+async fn receive_signed(context: Context) -> Result<Response<Body>, HttpError> {
+    let Context { service, settings, peer, request, parameters, argument, .. } = context;
+    let client = auth::client(&settings, peer.address, request.headers());
     let topic = topic(argument, parameters)?;
-    let _place = service.signed_place(client).await?;
-    let (head, body) = read(request, settings).await.inspect_err(|_| service.unsigned_body(client))?;
-    let signature = header(&head, "X-Hub-Signature-256");
-    let caller = service.authenticate_github(signature, &body, client)?;
-    let permit = service.may_publish(&caller).map_err(later)?;
+    let _slot = service.signed_hook_slot(client).await?;
+    let body = read(request, settings.hook_body_limit()).await;
+    let (head, body) = body.inspect_err(|_| service.count_unsigned_body(client))?;
+    let caller = service.authenticate_github(header(&head, "X-Hub-Signature-256"), &body, client)?;
+    let permit = service.may_publish(&caller).map_err(retried)?;
     store(permit, Sender::GitHub, &topic, &head, &body).await
 }
 
-async fn read(request: Request<Incoming>, settings: &Settings) -> Result<(Parts, Bytes), HttpError> {
+async fn read(request: Request<Incoming>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
     let (head, body) = request.into_parts();
-    let body = request::bounded(body, settings.max_hook_body, "hooks.max_body").await?;
-    Ok((head, body))
+    Ok((head, request::body(body, limit).await?))
 }
 
 async fn store(
@@ -63,7 +69,7 @@ async fn store(
         return Err(HttpError::MediaType { wanted: "application/json", sent: "a form".into() });
     }
     let entries = sender.read(topic, |name| header(head, name), body)?;
-    let stored = permit.publish_all(entries).await.map_err(later)?;
+    let stored = permit.publish_all(entries).await.map_err(retried)?;
     let repeated = stored.iter().filter(|stored| stored.repeated).count();
     let answer = HookStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated };
     Ok(response::json(StatusCode::OK, &answer))
@@ -83,8 +89,8 @@ fn header<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
 }
 
-/// Alertmanager sends again after a 5xx, and gives up after a 429.
-fn later(refusal: Refusal) -> Refusal {
+/// Alertmanager retries after a 5xx and drops the alerts after a 429.
+fn retried(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::TooMany { what, .. } => Refusal::Unavailable(what),
         other => other,

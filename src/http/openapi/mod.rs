@@ -1,4 +1,4 @@
-//! The document at `/openapi.json`: OpenAPI 3.1, out of the table of routes and the types that the API reads and writes.
+//! The document at `/openapi.json`: OpenAPI 3.1, made from the table of routes and the types that the API reads and writes.
 //!
 //! | file | owns |
 //! |---|---|
@@ -6,48 +6,43 @@
 //! | [`catalogue`] | the description of each route |
 //! | [`problems`] | the errors, by status |
 //!
-//! Always: each path and method of the table is in it, because it is made by walking that table and matching on the route.
-//! Only words are written by hand here, and which statuses a route may answer with, which a test asks a running alertd for.
+//! Called by [`route`](super::route) with the rows of the table, so each path and method is in the document, with the access
+//! that is checked. The texts and the statuses of each route are written by hand; a test compares them with what a
+//! running alertd answers.
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod operation;
 mod problems;
 
-use std::sync::LazyLock;
-
-use bytes::Bytes;
-use hyper::header::CACHE_CONTROL;
-use hyper::{Response, StatusCode};
+use hyper::Method;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use catalogue::reference;
+pub(crate) use operation::Operation;
 
-use super::response::{self, Body};
-use super::route;
+use super::auth::Access;
 use crate::api;
 
-/// Where schemas are named.
+/// The path of the schemas in the document.
 const SCHEMAS: &str = "/components/schemas";
 
-/// The answer to `GET /openapi.json`.
-#[must_use]
-pub(crate) fn answer() -> Response<Body> {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(format!("{}\n", document())));
-    let mut response = response::whole(StatusCode::OK, "application/json", TEXT.clone());
-    response.headers_mut().insert(CACHE_CONTROL, hyper::header::HeaderValue::from_static("no-cache"));
-    response
+/// A path with one of its methods.
+pub(crate) struct Entry {
+    pub(crate) path: &'static str,
+    pub(crate) method: &'static Method,
+    pub(crate) access: Access,
+    pub(crate) operation: Operation,
 }
 
 /// The whole document.
-fn document() -> Value {
+pub(crate) fn document(entries: impl Iterator<Item = Entry>) -> Value {
     let mut paths = Map::new();
-    for (path, methods) in route::all() {
-        let operations = methods.iter().map(|(method, route)| {
-            (method.as_str().to_ascii_lowercase(), catalogue::describe(*route).json(method, path))
-        });
-        paths.insert(path.to_owned(), operations.collect::<Map<_, _>>().into());
+    for Entry { path, method, access, operation } in entries {
+        let operations = paths.entry(path).or_insert_with(|| json!({}));
+        operations[method.as_str().to_ascii_lowercase()] = operation.json(method, path, access);
     }
+    let tags = catalogue::TAGS.iter().map(|(name, about)| json!({ "name": name, "description": about }));
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -59,7 +54,7 @@ fn document() -> Value {
         },
         // Relative to this document: a proxy may serve alertd below a path of its own.
         "servers": [{ "url": "." }],
-        "tags": catalogue::TAGS.iter().map(|(name, about)| json!({ "name": name, "description": about })).collect::<Vec<_>>(),
+        "tags": tags.collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": schemas(),
@@ -68,14 +63,18 @@ fn document() -> Value {
                 "RequestId": { "description": "Names the request; the journal has the same.", "schema": { "type": "string" } },
                 "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 0 } },
             },
-            "securitySchemes": {
-                "key": { "type": "http", "scheme": "bearer", "description": "A key, from `alertctl key add USER`." },
-                "ticket": { "type": "apiKey", "in": "query", "name": "ticket", "description": "From `POST /tickets`; works once." },
-                "signature": {
-                    "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
-                    "description": "GitHub's HMAC of the body, with the secret in `hooks.github_secret_file`.",
-                },
-            },
+            "securitySchemes": security_schemes(),
+        },
+    })
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "key": { "type": "http", "scheme": "bearer", "description": "A key, from `alertctl key add USER`." },
+        "ticket": { "type": "apiKey", "in": "query", "name": "ticket", "description": "From `POST /tickets`; works once." },
+        "signature": {
+            "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
+            "description": "GitHub's HMAC of the body, with the secret in `hooks.github_secret_file`.",
         },
     })
 }
@@ -85,7 +84,8 @@ const ABOUT: &str = "Errors are `application/problem+json` (RFC 9457) with a sta
     A parameter or field that is not known is refused by name (422). On the sockets of the machine itself file permissions \
     are the credential, and no key is needed.";
 
-/// The types that bodies consist of: what is written as it is written, what is read as it is read.
+/// The types of bodies. Types that are written and types that are read differ in which members are required, so each
+/// group has its own generator.
 fn schemas() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = SCHEMAS.into();
@@ -112,7 +112,7 @@ fn schemas() -> Map<String, Value> {
     all
 }
 
-/// A block of a stream as Server-Sent Events, with its lines as members.
+/// A block of a stream of Server-Sent Events, with its fields as members.
 fn block() -> Value {
     let data =
         |schema: Value| json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": schema });

@@ -1,27 +1,11 @@
-//! How a route is described, and how that becomes an operation of OpenAPI.
+//! How a route is described, and how that becomes an operation of OpenAPI. The access is not part of it: that comes from
+//! the row of the route, which the dispatcher checks.
 
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::problems;
-use crate::key::Scope;
-
-/// What a request must show.
-#[derive(Clone, Copy)]
-pub(super) enum Access {
-    /// Nothing.
-    Open,
-    /// A key of any scope.
-    AnyKey,
-    /// A key with this scope.
-    Key(Scope),
-    /// A key that may subscribe, or a ticket.
-    KeyOrTicket,
-    /// GitHub's signature.
-    Signature,
-    /// The control socket; a key does not do.
-    ControlSocket,
-}
+use crate::http::auth::Access;
 
 /// A value of the query or a header.
 pub(super) struct Parameter {
@@ -31,52 +15,39 @@ pub(super) struct Parameter {
     pub(super) schema: Value,
 }
 
-/// A body that is taken.
+/// The body of a request.
 pub(super) struct Request {
     pub(super) required: bool,
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
-/// A good answer: status, when it comes, and its types.
+/// A successful answer: status, when it is sent, and its media types.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) about: &'static str,
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
-/// A route.
-pub(super) struct Operation {
+/// The description of a route.
+pub(crate) struct Operation {
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
     pub(super) about: &'static str,
-    pub(super) access: Access,
-    /// What the variable part of the path is, where it has one.
+    /// The variable part of the path, if it has one.
     pub(super) argument: Option<(&'static str, Value)>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) request: Option<Request>,
     pub(super) answers: Vec<Answer>,
-    /// Beside those that go with access, body and path.
+    /// Statuses of errors, in addition to those that follow from access, body and path.
     pub(super) problems: &'static [u16],
 }
 
 impl Operation {
-    /// As it stands below a path and a method.
-    pub(super) fn json(self, method: &Method, path: &str) -> Value {
+    /// The operation object for a path and a method.
+    pub(super) fn json(self, method: &Method, path: &str, access: Access) -> Value {
         let variable = path.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(name, _)| name);
-        let mut responses = Map::new();
-        for status in self.statuses(variable.is_some()) {
-            responses.insert(status.to_string(), problems::reference(status));
-        }
-        for answer in &self.answers {
-            let mut response = json!({
-                "description": answer.about, "headers": { "X-Request-Id": { "$ref": "#/components/headers/RequestId" } },
-            });
-            if !answer.content.is_empty() {
-                response["content"] = content(&answer.content);
-            }
-            responses.insert(answer.status.to_string(), response);
-        }
-        // What the path names is not named again in the query.
+        let responses = self.responses(access, variable.is_some());
+        // A topic in the path excludes the parameter of that name.
         let own = self.parameters.iter().filter(|one| one.place != "query" || Some(one.name) != variable);
         let mut parameters: Vec<Value> = own.map(Parameter::json).collect();
         if let (Some(name), Some((about, schema))) = (variable, &self.argument) {
@@ -88,8 +59,8 @@ impl Operation {
             "operationId": name(method, path),
             "tags": [self.tag],
             "summary": self.summary,
-            "description": self.description(),
-            "security": self.access.security(),
+            "description": describe(self.about, access),
+            "security": security(access),
             "parameters": parameters,
             "responses": responses,
         });
@@ -99,24 +70,29 @@ impl Operation {
         operation
     }
 
-    fn description(&self) -> String {
-        let access = match self.access {
-            Access::Open => "Needs no key.".to_owned(),
-            Access::AnyKey => "Needs a key.".to_owned(),
-            Access::Key(scope) => format!("Needs a key with the scope `{scope}`."),
-            Access::KeyOrTicket => "Needs a key with the scope `subscribe`, or a ticket.".to_owned(),
-            Access::Signature => "Needs GitHub's signature.".to_owned(),
-            Access::ControlSocket => "Works on the control socket alone: with any key it is 403.".to_owned(),
-        };
-        format!("{} {access}", self.about).trim_start().to_owned()
+    fn responses(&self, access: Access, has_variable: bool) -> Map<String, Value> {
+        let mut responses = Map::new();
+        for status in self.statuses(access, has_variable) {
+            responses.insert(status.to_string(), problems::reference(status));
+        }
+        for answer in &self.answers {
+            let mut response = json!({
+                "description": answer.about, "headers": { "X-Request-Id": { "$ref": "#/components/headers/RequestId" } },
+            });
+            if !answer.content.is_empty() {
+                response["content"] = content(&answer.content);
+            }
+            responses.insert(answer.status.to_string(), response);
+        }
+        responses
     }
 
-    /// All errors that the route may answer with.
-    fn statuses(&self, has_variable: bool) -> Vec<u16> {
+    /// The statuses of all errors that the route may answer with.
+    fn statuses(&self, access: Access, has_variable: bool) -> Vec<u16> {
         let mut all = self.problems.to_vec();
-        match self.access {
+        match access {
             Access::Open => {}
-            // An unreadable query, an unknown parameter, and what stands between a request and its caller.
+            // An unreadable query, an unknown parameter, and the errors of authentication.
             Access::AnyKey => all.extend([400, 401, 422, 429, 503]),
             _ => all.extend([400, 401, 403, 422, 429, 503]),
         }
@@ -132,14 +108,24 @@ impl Operation {
     }
 }
 
-impl Access {
-    fn security(self) -> Value {
-        match self {
-            Self::Open => json!([]),
-            Self::AnyKey | Self::Key(_) | Self::ControlSocket => json!([{ "key": [] }]),
-            Self::KeyOrTicket => json!([{ "key": [] }, { "ticket": [] }]),
-            Self::Signature => json!([{ "signature": [] }]),
-        }
+fn describe(about: &str, access: Access) -> String {
+    let access = match access {
+        Access::Open => "Needs no key.".to_owned(),
+        Access::AnyKey => "Needs a key.".to_owned(),
+        Access::Key(scope) => format!("Needs a key with the scope `{scope}`."),
+        Access::KeyOrTicket => "Needs a key with the scope `subscribe`, or a ticket.".to_owned(),
+        Access::Signature => "Needs GitHub's signature.".to_owned(),
+        Access::ControlSocket => "Works on the control socket alone: with any key it is 403.".to_owned(),
+    };
+    format!("{about} {access}").trim_start().to_owned()
+}
+
+fn security(access: Access) -> Value {
+    match access {
+        Access::Open => json!([]),
+        Access::AnyKey | Access::Key(_) | Access::ControlSocket => json!([{ "key": [] }]),
+        Access::KeyOrTicket => json!([{ "key": [] }, { "ticket": [] }]),
+        Access::Signature => json!([{ "signature": [] }]),
     }
 }
 

@@ -1,0 +1,86 @@
+//! One request from its arrival to its answer: route, caller, access, handler, and the headers that every answer has.
+//!
+//! Called by [`serve`](super::serve) for each request of each connection.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::auth::{self, Access};
+use super::error::HttpError;
+use super::handlers::Context;
+use super::request::{self, Parameters};
+use super::response::Body;
+use super::route::{self, Found};
+use super::{Peer, Settings, cors};
+use crate::service::Service;
+
+/// Answers one request; every error becomes an answer.
+pub(crate) async fn answer(
+    service: Arc<Service>,
+    settings: Arc<Settings>,
+    peer: Peer,
+    request: Request<Incoming>,
+    request_id: String,
+) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let (is_head, is_options) = (request.method() == Method::HEAD, request.method() == Method::OPTIONS);
+    // Never the query: it may hold a key.
+    let logged =
+        tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let cors_settings = Arc::clone(&settings);
+    let mut response = match dispatch(service, settings, peer, request).await {
+        Ok(response) => response,
+        Err(error) => error.response(&request_id),
+    };
+    if let Some((method, path)) = logged {
+        tracing::debug!(request_id, %method, path, status = response.status().as_u16(), "answered");
+    }
+    if is_head {
+        strip_body(&mut response);
+    }
+    let headers = response.headers_mut();
+    cors::apply(&cors_settings.cors_origins, origin.as_ref(), is_options, headers);
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    response
+}
+
+/// The answer to `HEAD` is that to `GET` without the body; its length stays.
+fn strip_body(response: &mut Response<Body>) {
+    if let Body::Whole(Some(bytes)) = response.body() {
+        let length = HeaderValue::from(bytes.len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+    }
+    *response.body_mut() = Body::empty();
+}
+
+async fn dispatch(
+    service: Arc<Service>,
+    settings: Arc<Settings>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, HttpError> {
+    let (route, argument) = match route::find(request.method(), request.uri().path(), settings.documentation)? {
+        Found::Options { allow } => return Ok(options(allow)),
+        Found::Route { route, argument } => (route, argument),
+    };
+    let (argument, mut parameters) = match route.access {
+        // Pages and probes ignore the query, and the names of their files need no encoding.
+        Access::Open => (argument.map(str::to_owned), Parameters::default()),
+        _ => (argument.map(request::decode_path).transpose()?, Parameters::parse(request.uri().query())?),
+    };
+    let caller = auth::authorize(&service, &settings, peer, request.headers(), &mut parameters, route.access).await?;
+    (route.handler)(Context { service, settings, peer, caller, request, parameters, argument }).await
+}
+
+fn options(allow: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
