@@ -5,11 +5,18 @@ use std::time::Duration;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
-use super::request::BodyLimit;
 use super::response::Body;
 use crate::alert::DraftError;
 use crate::api::{About, Problem};
 use crate::service::Refusal;
+
+/// How large a body may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyLimit {
+    pub bytes: usize,
+    /// The setting with this limit, for the error.
+    pub set_by: &'static str,
+}
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]

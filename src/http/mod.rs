@@ -46,7 +46,7 @@ pub(crate) mod tls;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use request::BodyLimit;
+use error::BodyLimit;
 
 /// Tells whether an address belongs to a proxy of ours.
 pub(crate) type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 
 use super::BODY_TIMEOUT;
-use super::error::HttpError;
+use super::error::{BodyLimit, HttpError};
 use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic, fault};
 use crate::hooks::ntfy;
 use crate::service::Query;
@@ -16,14 +16,6 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// Alerts in a page of history without `limit`.
 const DEFAULT_PAGE_LENGTH: usize = 100;
 const MAX_PAGE_LENGTH: usize = 1000;
-
-/// How large a body may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BodyLimit {
-    pub bytes: usize,
-    /// The setting with this limit, for the error.
-    pub set_by: &'static str,
-}
 
 /// Reads a whole body.
 ///

@@ -9,8 +9,8 @@ use crate::alert::Topic;
 use crate::api::HookStored;
 use crate::hooks::Sender;
 use crate::http::auth;
-use crate::http::error::HttpError;
-use crate::http::request::{self, BodyLimit, Parameters};
+use crate::http::error::{BodyLimit, HttpError};
+use crate::http::request::{self, Parameters};
 use crate::http::response::{self, Body};
 use crate::service::{Caller, PublishPermit, Refusal};
 

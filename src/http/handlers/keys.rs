@@ -4,8 +4,8 @@ use hyper::{Response, StatusCode};
 
 use super::Context;
 use crate::api::{ImportedKeys, Keys, NewKey, Rotate};
-use crate::http::error::HttpError;
-use crate::http::request::{self, BodyLimit};
+use crate::http::error::{BodyLimit, HttpError};
+use crate::http::request;
 use crate::http::response::{self, Body};
 
 /// A file of keys is larger than an alert, and comes from a caller who may do everything.

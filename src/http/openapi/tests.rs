@@ -20,7 +20,7 @@ fn each_kind_of_error_is_described_as_it_is_answered() {
         HttpError::Method { method: String::new(), allow: "GET" },
         HttpError::NotAcceptable(""),
         HttpError::MediaType { wanted: "", sent: String::new() },
-        HttpError::TooLarge(crate::http::request::BodyLimit { bytes: 0, set_by: "" }),
+        HttpError::TooLarge(crate::http::error::BodyLimit { bytes: 0, set_by: "" }),
         HttpError::Timeout(Duration::ZERO),
         Refusal::Unauthorized.into(),
         Refusal::Ticket.into(),
