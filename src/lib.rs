@@ -9,6 +9,7 @@
 //! | edge | [`http`] | requests in, answers and streams out |
 //! | | [`metrics`] | what Prometheus reads: names, types and text form of all measurements |
 //! | use cases | [`service`] | publish, subscribe, read, manage keys; the only place that authorises |
+//! | delivery | [`delivery`] | open streams: replay, seam, live, slow readers, ends; the broadcast loops |
 //! | state | [`engine`] | the log of alerts: ids, storage, retention, idempotency |
 //! | | [`hub`] | a ring of encoded frames for each distinct subscription |
 //! | | [`keyring`] | keys at rest, verification, revocation |
@@ -33,6 +34,7 @@ mod chunked;
 mod config;
 mod ctl;
 mod daemon;
+mod delivery;
 mod engine;
 mod histogram;
 mod hooks;

@@ -1,5 +1,6 @@
 //! The daemon from its first socket to its last: start, wait, stop.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use super::reload::Reloader;
 use super::stores::Stores;
 use super::watchdog::Watchdog;
 use super::{Failure, Setup, settings, wall_clock};
-use crate::engine::{Engine, Feed, redis};
+use crate::delivery::Delivery;
+use crate::engine::{Clock, Engine, Feed, redis};
 use crate::http::serve::Server;
 use crate::hub::Hub;
 use crate::log::{self, Event};
@@ -35,6 +37,7 @@ pub(super) struct Running {
     notifier: Notifier,
     engine: Engine,
     hub: Hub,
+    delivery: Arc<Delivery>,
     service: Arc<Service>,
     server: Arc<Server>,
     watchdog: Watchdog,
@@ -82,9 +85,18 @@ impl Running {
         let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
         let (reload, reloads) = mpsc::channel(8);
         let settings = settings::service(&resolved, github);
-        let service = Service::new(engine.clone(), hub.clone(), Arc::clone(&keyring), settings, clock, reload);
+        let delivery = Arc::new(start_delivery(&engine, &hub, &clock)?);
+        let service = Service::new(
+            engine.clone(),
+            hub.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&delivery),
+            settings,
+            clock,
+            reload,
+        );
         let service = Arc::new(service);
-        let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections)?;
+        let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections);
         let bound = listeners.serve(&server);
 
         tracing::info!(
@@ -100,7 +112,7 @@ impl Running {
         );
         notifier.ready(&format!("listening on {listening}"));
         let watchdog =
-            Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&server), &notifier, listening);
+            Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&delivery), &notifier, listening);
         let reloader = Reloader {
             inputs,
             resolved,
@@ -112,7 +124,7 @@ impl Running {
             stale_max,
             tls,
         };
-        Ok(Self { signals, notifier, engine, hub, service, server, watchdog, reloader, reloads, bound, bye })
+        Ok(Self { signals, notifier, engine, hub, delivery, service, server, watchdog, reloader, reloads, bound, bye })
     }
 
     /// Reloads when asked to and feeds the watchdog, until it is told to stop.
@@ -162,6 +174,8 @@ impl Running {
                 "{connections} connections did not end in time and are cut"
             );
         }
+        let delivery = Arc::clone(&self.delivery);
+        let _ = tokio::time::timeout(STAGE, tokio::task::spawn_blocking(move || delivery.stop())).await;
         self.notifier.extend_timeout(CLOSE + 3 * STAGE);
         let _ = tokio::time::timeout(CLOSE, self.engine.close()).await;
         supervisor::abort_tasks();
@@ -178,6 +192,12 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+/// A broadcast loop for each processor.
+fn start_delivery(engine: &Engine, hub: &Hub, clock: &Clock) -> std::io::Result<Delivery> {
+    let loops = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Delivery::start(engine.clone(), hub.clone(), Arc::clone(clock), loops)
 }
 
 /// The only writer of the hub.

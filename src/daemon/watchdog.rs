@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::delivery::Delivery;
 use crate::engine::Engine;
-use crate::http::serve::Server;
 use crate::hub::Hub;
 use crate::log::Event;
 use crate::service::Service;
@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_secs(15);
 pub(super) struct Watchdog {
     engine: Engine,
     service: Arc<Service>,
-    server: Arc<Server>,
+    delivery: Arc<Delivery>,
     markers: watch::Receiver<u64>,
     listening: String,
     period: Duration,
@@ -39,7 +39,7 @@ impl Watchdog {
         engine: Engine,
         hub: &Hub,
         service: Arc<Service>,
-        server: Arc<Server>,
+        delivery: Arc<Delivery>,
         notifier: &Notifier,
         listening: String,
     ) -> Self {
@@ -48,7 +48,7 @@ impl Watchdog {
         Self {
             engine,
             service,
-            server,
+            delivery,
             markers,
             listening,
             period,
@@ -69,17 +69,17 @@ impl Watchdog {
 
     /// Checks whether the last marker has passed through everything, and sends the next one.
     fn check(&mut self, notifier: &Notifier) {
-        self.service.counters().sample(Instant::now());
+        self.service.sample_traffic(Instant::now());
         if let Some(fleet) = self.engine.fleet() {
             fleet.set_streams(self.service.streams());
         }
-        let came = *self.markers.borrow_and_update() >= self.sent && self.server.synced() >= self.sent;
+        let came = *self.markers.borrow_and_update() >= self.sent && self.delivery.synced() >= self.sent;
         if came {
             notifier.watchdog();
             self.sent += 1;
             self.sent_at = Instant::now();
             self.engine.probe(self.sent);
-            self.server.mark(self.sent);
+            self.delivery.mark(self.sent);
         }
         let stuck = !came && self.sent_at.elapsed() > LATE;
         if stuck != self.stuck {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::service::Stream;
+use crate::delivery::Stream;
 
 /// The place where the stream waits for its socket.
 #[derive(Default)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::service::SLOW_READER_TIMEOUT;
+use crate::delivery::SLOW_READER_TIMEOUT;
 
 /// So many connections wait while all threads are busy, or while systemd restarts the daemon.
 const BACKLOG: i32 = 4096;

@@ -6,7 +6,6 @@
 //! | [`serve`] | accepting, one task for each connection, drain under a deadline |
 //! | [`tls`] | certificates that can be swapped |
 //! | [`detach`] | how a stream leaves hyper |
-//! | [`broadcast`] | streams on sockets of their own, one loop per core |
 //! | [`progress`] | ends connections whose peer takes nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
 //! | [`dispatch`] | one request from its arrival to its answer |
@@ -25,7 +24,6 @@
 //! service; `auth` only asks it before a body is read.
 
 pub(crate) mod auth;
-pub(crate) mod broadcast;
 pub(crate) mod cors;
 pub(crate) mod detach;
 pub(crate) mod dispatch;

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::alert::Record;
-use crate::service::{BYE_TIMEOUT, HistoryPage, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
+use crate::delivery::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
+use crate::service::HistoryPage;
 use crate::sse::{Bye, Format};
 
 /// What a handler answers with.
@@ -58,7 +59,7 @@ impl Outgoing {
 struct HyperSink(mpsc::Sender<Bytes>);
 
 impl StreamSink for HyperSink {
-    async fn begin(&mut self) -> Result<(), StreamEnd> {
+    async fn start(&mut self) -> Result<(), StreamEnd> {
         // hyper writes the head as soon as it has the answer.
         Ok(())
     }
@@ -74,7 +75,7 @@ impl StreamSink for HyperSink {
         let _ = timeout(BYE_TIMEOUT, self.0.send(last)).await;
     }
 
-    fn gone(&mut self) -> impl Future<Output = ()> + Send + 'static {
+    fn disconnected(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let blocks = self.0.clone();
         async move { blocks.closed().await }
     }

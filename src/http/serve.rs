@@ -3,11 +3,10 @@
 //! One task for each listener, one for each connection. A permit is taken before the accept, so connections beyond
 //! `http.max_connections` wait in the kernel instead of costing memory here. HTTP/1.1 and HTTP/2 by prior knowledge
 //! share a port: hyper's HTTP/1 says when it meets the preface of HTTP/2, and the connection changes hands. A stream over
-//! plain HTTP/1.1 leaves hyper for the [broadcast loops](super::broadcast).
+//! plain HTTP/1.1 leaves hyper for the [broadcast loops](crate::delivery).
 
 use std::convert::Infallible;
 use std::io;
-use std::num::NonZero;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -26,14 +25,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::broadcast::Broadcast;
 use super::detach::{Connection, Detach};
 use super::progress::Progress;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::tls::Tls;
 use super::{Door, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
-use crate::service::{SLOW_READER_TIMEOUT, Service};
+use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink};
+use crate::service::Service;
 use crate::supervisor;
 
 /// Everything a connection needs; one for the whole server.
@@ -44,25 +43,20 @@ pub(crate) struct Server {
     permits: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    broadcast: Arc<Broadcast>,
 }
 
 impl Server {
-    /// A server with room for `max_connections`, and a broadcast loop for each core.
-    ///
-    /// # Errors
-    /// Where the system has no descriptors or threads left.
+    /// A server with room for `max_connections`.
+    #[must_use]
     pub(crate) fn new(
         service: Arc<Service>,
         settings: Arc<ArcSwap<Settings>>,
         tls: Option<Arc<Tls>>,
         max_connections: usize,
-    ) -> io::Result<Arc<Self>> {
+    ) -> Arc<Self> {
         let tasks = TaskTracker::new();
-        let loops = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let broadcast = Broadcast::start(&service, &tasks, loops)?;
         let permits = Arc::new(Semaphore::new(max_connections));
-        Ok(Arc::new(Self { service, settings, tls, permits, stop: CancellationToken::new(), tasks, broadcast }))
+        Arc::new(Self { service, settings, tls, permits, stop: CancellationToken::new(), tasks })
     }
 
     /// Accepts on a TCP socket until [`stop`](Self::stop).
@@ -115,26 +109,11 @@ impl Server {
         }));
     }
 
-    /// Leaves the watchdog's marker with the broadcast loops.
-    pub(crate) fn mark(&self, marker: u64) {
-        self.broadcast.mark(marker);
-    }
-
-    /// The newest marker that all broadcast loops have synced.
-    #[must_use]
-    pub(crate) fn synced(&self) -> u64 {
-        self.broadcast.synced()
-    }
-
-    /// Stops accepting, lets requests finish, and waits for all connections until the deadline; then ends the broadcast
-    /// loops, whose threads are waited for a moment.
+    /// Stops accepting, lets requests finish, and waits for all connections until the deadline.
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(deadline, self.tasks.wait()).await;
-        let broadcast = Arc::clone(&self.broadcast);
-        let ended = tokio::task::spawn_blocking(move || broadcast.stop());
-        let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
     }
 
     /// How many connections and accept loops have not ended.
@@ -221,7 +200,8 @@ impl Server {
             Ok((head, stream)) => {
                 let Ok(socket) = parts.io.into_inner().into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
-                Box::pin(self.broadcast.follow(socket, self.broadcast.guard(permit), stream, head)).await;
+                let sink = SocketSink::new(socket, head, ConnectionGuard::new(permit, &self.tasks));
+                Box::pin(self.service.delivery().carry(stream, sink)).await;
                 Ok(())
             }
             Err(Err(error)) if error.is_parse_version_h2() => {

@@ -1,12 +1,13 @@
-//! Fan-out: each alert is encoded once for each format and put into the ring of every subscription that it passes.
+//! Fan-out: encodes each alert once for each format and puts it into the ring of every subscription whose filter it passes.
 //!
-//! The daemon feeds it with what the engine stored, in the order of the log; nothing else does. Streams
-//! [`subscribe`](Hub::subscribe) and read their ring at their own pace: nobody waits for a reader, and a reader that is
-//! overtaken is told so and goes on from the engine. The hub knows no engine, no key and no socket.
+//! Only the daemon feeds it, with what the engine stored, in the order of the log. Streams [`subscribe`](Hub::subscribe) and
+//! read their ring at their own pace. Nobody waits for a slow stream: one that is overtaken is told so and continues from the
+//! engine. The hub knows no engine, no key and no socket.
 //!
-//! Always true: a ring holds every alert after [`Subscription::joined`] that passes its filter, and none before it.
-//! All rings together stay within `memory` bytes, but for one chunk each; distinct rings are capped, for each key and in
-//! all, and a subscription beyond the cap has a signal instead, and reads from the engine what it rings for.
+//! Always: a subscription gets every alert after [`Subscription::joined`] that passes its filter, and none before it, or
+//! is told that it lost its place. All rings together stay within `memory` bytes, except for one chunk each. The number of
+//! rings is limited, for each key and in total; a subscription beyond the limit gets a wake-up signal instead and reads the
+//! alerts from the engine.
 
 mod ring;
 mod routes;
@@ -27,24 +28,23 @@ use crate::chunked;
 use crate::sse::Format;
 
 use ring::Ring;
-pub(crate) use ring::{Chunk, ReadOutcome, RingListener};
+pub(crate) use ring::{Chunk, ReadOutcome, RingListener, RingTag};
 use routes::{Filtered, Routes};
 use subscription::Source;
 pub(crate) use subscription::{Next, RingId, RingReader, Subscription};
 use wake_signal::WakeSignal;
 
-/// The hub's limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// Bytes of all rings together.
     pub memory: usize,
-    /// Distinct subscriptions with a ring of their own.
+    /// Rings, one for each distinct subscription.
     pub max_subscriptions: usize,
-    /// Of these, first asked for by the same key.
+    /// Rings that the same key was the first to subscribe to.
     pub max_subscriptions_per_key: usize,
 }
 
-/// The fan-out; cheap to clone.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Shared>);
 
@@ -59,7 +59,7 @@ struct State {
     rings: HashMap<ring::RingKey, RingEntry>,
     owned: HashMap<String, usize>,
     routes: Routes<Ring>,
-    /// Of the subscriptions beyond the cap on rings; as many as there are streams at the most.
+    /// For the subscriptions beyond the cap on rings. Bounded by the number of streams.
     signals: Routes<WakeSignal>,
 }
 
@@ -81,7 +81,7 @@ impl Hub {
         }))
     }
 
-    /// Takes alerts of the log, in its order; the next call's are newer.
+    /// Takes alerts in the order of the log. Those of the next call must be newer.
     pub(crate) fn deliver(&self, alerts: &[Record]) {
         let Some(last) = alerts.last() else { return };
         let state = self.0.state();
@@ -101,12 +101,11 @@ impl Hub {
         for ring in &touched {
             ring.publish(share);
         }
-        // After the rings and signals: whoever sees this head and finds nothing there has had everything up to it.
+        // After the rings and signals: a subscription that sees this head and finds nothing has everything up to it.
         self.0.head.send_replace(last.id);
     }
 
-    /// The log goes on behind this id and the feed has a break before it: every subscription finds its place lost, and
-    /// goes on from the engine.
+    /// Reports a break in the feed, which goes on after this id. Every subscription is lost and continues from the engine.
     pub(crate) fn reset(&self, head: Id) {
         let state = self.0.state();
         state.rings.values().for_each(|entry| entry.ring.forget());
@@ -114,48 +113,48 @@ impl Hub {
         self.0.head.send_modify(|own| *own = head.max(*own));
     }
 
-    /// Takes the watchdog's marker, which proves that the road up to here is open.
+    /// Takes the watchdog's marker, which proves that alerts get through to here.
     pub(crate) fn mark(&self, marker: u64) {
         drop(self.0.state());
         self.0.marker.send_replace(marker);
     }
 
-    /// The newest marker that came through.
+    /// The newest marker.
     #[must_use]
     pub(crate) fn markers(&self) -> watch::Receiver<u64> {
         self.0.marker.subscribe()
     }
 
-    /// The newest id that the hub was fed with.
+    /// The newest id in the hub.
     #[must_use]
     pub(crate) fn head(&self) -> Id {
         *self.0.head.borrow()
     }
 
-    /// Waits until it was fed with this id, which the log has given. Safe to cancel.
+    /// Waits until the hub has got this id, which the log has assigned. Safe to cancel.
     pub(crate) async fn reach(&self, id: Id) {
         self.0.reach(id).await;
     }
 
-    /// A subscription from now on. `owner` is the key that asks, for its share of rings.
+    /// Subscribes from now on. A new ring counts against the share of the key `owner`.
     #[must_use]
     pub(crate) fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
         let source = self.0.state().join(filter, format, owner);
         Subscription::new(Arc::clone(&self.0), source)
     }
 
-    /// Puts new limits into force; the rings shrink as they are fed.
+    /// Replaces the limits. Rings shrink as they are fed.
     pub(crate) fn configure(&self, settings: Settings) {
         self.0.state().settings = settings;
     }
 
-    /// Distinct subscriptions with a ring of their own.
+    /// The number of rings.
     #[must_use]
     pub(crate) fn rings(&self) -> usize {
         self.0.state().rings.len()
     }
 
-    /// Rings, and the bytes in them.
+    /// The number of rings, and the bytes in them.
     #[must_use]
     pub(crate) fn usage(&self) -> (u64, u64) {
         let state = self.0.state();
@@ -166,7 +165,7 @@ impl Hub {
 
 impl Shared {
     async fn reach(&self, id: Id) {
-        // The sender lives as long as this.
+        // This cannot fail, because `self` keeps the sender alive.
         let _ = self.head.subscribe().wait_for(|head| *head >= id).await;
     }
 
@@ -176,7 +175,8 @@ impl Shared {
 }
 
 impl State {
-    /// What one ring may hold. Four rings at the least share the memory, so that the fifth does not halve the first.
+    /// The bytes that one ring may hold. The memory is divided by at least four, so that the first few new rings do not
+    /// shrink the others.
     fn share(&self) -> usize {
         self.settings.memory / self.rings.len().max(4)
     }
@@ -191,7 +191,7 @@ impl State {
         if self.rings.len() >= self.settings.max_subscriptions || owned >= self.settings.max_subscriptions_per_key {
             let signal = Arc::new(WakeSignal::new(filter.clone()));
             self.signals.add(&signal);
-            return Source::signal(signal);
+            return Source::log(signal);
         }
         let ring = Arc::new(Ring::new(key.clone(), owner.to_owned()));
         *self.owned.entry(owner.to_owned()).or_default() += 1;
@@ -202,15 +202,18 @@ impl State {
         Source::ring(ring)
     }
 
-    /// One more on a ring that somebody is on.
-    fn hold(&mut self, ring: &Arc<Ring>) {
+    /// Counts one more subscriber of a ring that already has one.
+    fn add_subscriber(&mut self, ring: &Arc<Ring>) {
         if let Some(entry) = self.rings.get_mut(&ring.key) {
             entry.subscribers += 1;
         }
     }
 
-    fn leave(&mut self, ring: &Arc<Ring>) {
-        let Some(entry) = self.rings.get_mut(&ring.key) else { return };
+    fn remove_subscriber(&mut self, ring: &Arc<Ring>) {
+        let Some(entry) = self.rings.get_mut(&ring.key) else {
+            debug_assert!(false, "a ring with subscribers is missing from the hub");
+            return;
+        };
         entry.subscribers -= 1;
         if entry.subscribers > 0 {
             return;

@@ -1,7 +1,7 @@
-//! A bounded log of wire-ready bytes for one distinct subscription. A subscriber is a cursor in it.
+//! A ring: a bounded buffer of encoded frames for one distinct subscription. A subscriber is a position in it.
 //!
-//! Fed by the [`Hub`](super::Hub) alone, under its lock; read by any number of subscribers. Every chunk holds whole
-//! blocks, so whatever goes out ends where a block ends.
+//! Fed only by the [`Hub`](super::Hub), under its lock; read by any number of subscribers. Always: a chunk holds whole blocks,
+//! so what goes out ends where a block ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,38 +15,40 @@ use crate::alert::{Filter, Id, Record};
 use crate::chunked;
 use crate::sse::Format;
 
-/// Hears that a ring has news; called under the hub's lock, so it only makes a note.
+/// A tag that a listener chose for one of its rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RingTag(pub(crate) u32);
+
+/// Is told when a ring has news.
 pub(crate) trait RingListener: Send + Sync {
-    /// The ring that was given this number has news.
-    fn news(&self, number: u32);
+    /// Called under the hub's lock, so it must return at once.
+    fn news(&self, ring: RingTag);
 }
 
-/// What is found at a position.
+/// The result of a read at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
-    /// Some chunks.
     Chunks,
-    /// Nothing yet.
+    /// The position is behind the newest chunk.
     Nothing,
-    /// The position was overwritten.
+    /// The ring no longer has this position.
     Overwritten,
 }
 
 /// Whole blocks that go out together.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
-    /// The encoded blocks as one chunk of HTTP/1.1's chunked coding.
+    /// The encoded blocks, as one chunk of HTTP/1.1's chunked coding.
     pub wire: Bytes,
-    /// How many alerts they are.
     pub alerts: u64,
-    /// The id of the last one.
+    /// The id of the last alert.
     pub last: Id,
-    /// When the first one came in, milliseconds since 1970.
+    /// When the first alert was received, milliseconds since 1970.
     pub received_ms: u64,
 }
 
 impl Chunk {
-    /// The encoded blocks alone, for a road with a framing of its own.
+    /// The encoded blocks without the chunked coding, for a transport with framing of its own.
     #[must_use]
     pub(crate) fn blocks(&self) -> Bytes {
         chunked::content(&self.wire)
@@ -58,12 +60,12 @@ pub(super) type RingKey = (Filter, Format);
 
 pub(super) struct Ring {
     pub(super) key: RingKey,
-    /// The key whose stream asked for it first; it counts against that key's share.
+    /// The key that subscribed first. The ring counts against that key's share.
     pub(super) owner: String,
     log: Mutex<Log>,
     wake: watch::Sender<()>,
-    /// One for each broadcast loop at the most.
-    listeners: Mutex<Vec<(Arc<dyn RingListener>, u32)>>,
+    /// At most one for each broadcast loop.
+    listeners: Mutex<Vec<(Arc<dyn RingListener>, RingTag)>>,
 }
 
 #[derive(Default)]
@@ -72,7 +74,8 @@ struct Log {
     base: u64,
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// Chunks of one alert each, of the batch that is being fed, not yet visible; bounded by [`Ring::CHUNK`].
+    /// The alerts of the batch that is being fed, encoded as a chunk each. Not visible yet; bounded by
+    /// [`Ring::CHUNK_BYTES`].
     open: Vec<Bytes>,
     open_bytes: usize,
     open_last: Id,
@@ -86,8 +89,9 @@ impl Filtered for Ring {
 }
 
 impl Ring {
-    /// One chunk grows to about this many bytes: what a socket holds of a chunk that it took in part outlives the ring.
-    const CHUNK: usize = 16 << 10;
+    /// The approximate size of a chunk. A subscriber whose socket took a chunk in part keeps the whole chunk in memory, even
+    /// when the ring has dropped it.
+    const CHUNK_BYTES: usize = 16 << 10;
 
     pub(super) fn new(key: RingKey, owner: String) -> Self {
         let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
@@ -102,11 +106,11 @@ impl Ring {
         self.log.lock()
     }
 
-    fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn RingListener>, u32)>> {
+    fn listeners(&self) -> MutexGuard<'_, Vec<(Arc<dyn RingListener>, RingTag)>> {
         self.listeners.lock()
     }
 
-    /// Adds an alert, encoded as a chunk of its own, to the batch; true for the first of a batch.
+    /// Adds an alert, encoded as a chunk of its own, to the batch. True for the first alert of a batch.
     pub(super) fn push(&self, alert: Bytes, record: &Record) -> bool {
         let mut log = self.log();
         let first = log.open.is_empty();
@@ -116,13 +120,13 @@ impl Ring {
         log.open_bytes += alert.len();
         log.open.push(alert);
         log.open_last = record.id;
-        if log.open_bytes >= Self::CHUNK {
+        if log.open_bytes >= Self::CHUNK_BYTES {
             log.seal();
         }
         first
     }
 
-    /// Ends the batch, drops what is over `cap` bytes and wakes the readers.
+    /// Makes the batch visible, drops what exceeds `cap` bytes, and wakes the subscribers.
     pub(super) fn publish(&self, cap: usize) {
         {
             let mut log = self.log();
@@ -132,12 +136,12 @@ impl Ring {
         self.wake();
     }
 
-    /// Drops what is over `cap` bytes.
+    /// Drops the oldest chunks that exceed `cap` bytes.
     pub(super) fn shrink(&self, cap: usize) {
         self.log().shrink(cap);
     }
 
-    /// Drops everything; no position that was ever given is in it any more.
+    /// Drops everything. All positions that were ever given count as overwritten.
     pub(super) fn forget(&self) {
         {
             let mut log = self.log();
@@ -150,8 +154,8 @@ impl Ring {
 
     fn wake(&self) {
         self.wake.send_replace(());
-        for (listener, number) in &*self.listeners() {
-            listener.news(*number);
+        for (listener, tag) in &*self.listeners() {
+            listener.news(*tag);
         }
     }
 
@@ -165,15 +169,15 @@ impl Ring {
         self.log().bytes
     }
 
-    /// Gives the chunks from `position` on, one at the least and about `most` bytes.
-    pub(super) fn read(&self, position: u64, most: usize, mut take: impl FnMut(Chunk)) -> ReadOutcome {
+    /// Passes the chunks from `position` on to `take`: at least one, and about `limit` bytes.
+    pub(super) fn read(&self, position: u64, limit: usize, mut take: impl FnMut(Chunk)) -> ReadOutcome {
         let log = self.log();
         let Some(offset) = position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) else {
             return ReadOutcome::Overwritten;
         };
         let mut bytes = 0;
         for chunk in log.chunks.range(offset.min(log.chunks.len())..) {
-            if bytes > 0 && bytes + chunk.wire.len() > most {
+            if bytes > 0 && bytes + chunk.wire.len() > limit {
                 break;
             }
             bytes += chunk.wire.len();
@@ -182,12 +186,12 @@ impl Ring {
         if bytes == 0 { ReadOutcome::Nothing } else { ReadOutcome::Chunks }
     }
 
-    pub(super) fn listen(&self) -> watch::Receiver<()> {
+    pub(super) fn watch(&self) -> watch::Receiver<()> {
         self.wake.subscribe()
     }
 
-    pub(super) fn add_listener(&self, listener: Arc<dyn RingListener>, number: u32) {
-        self.listeners().push((listener, number));
+    pub(super) fn add_listener(&self, listener: Arc<dyn RingListener>, tag: RingTag) {
+        self.listeners().push((listener, tag));
     }
 
     pub(super) fn remove_listener(&self, listener: &Arc<dyn RingListener>) {
@@ -200,7 +204,7 @@ impl Log {
         let alerts = self.open.len();
         let wire = match &self.open[..] {
             [] => return,
-            // A lone alert is shared by all rings of its format.
+            // All rings of a format share the encoded chunk of a single alert.
             [alert] => alert.clone(),
             several => {
                 let mut joined = BytesMut::with_capacity(self.open_bytes);
@@ -215,7 +219,7 @@ impl Log {
         self.chunks.push_back(Chunk { wire, alerts: alerts as u64, last, received_ms });
     }
 
-    /// The newest chunk always stays, or a ring with a tiny share would deliver nothing.
+    /// Keeps the newest chunk in any case, or a ring with a tiny share would deliver nothing.
     fn shrink(&mut self, cap: usize) {
         while self.bytes > cap && self.chunks.len() > 1 {
             if let Some(old) = self.chunks.pop_front() {

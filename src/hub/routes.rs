@@ -1,11 +1,11 @@
-//! Finds those who want alerts of a topic, without a look at the others.
+//! Finds the subscriptions that match a topic without looking at the others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::alert::{Filter, Pattern, Topic};
 
-/// What has a filter. It does not change.
+/// Something with a filter, which must not change.
 pub(super) trait Filtered {
     fn filter(&self) -> &Filter;
 }
@@ -23,14 +23,14 @@ impl<T> Default for Routes<T> {
 }
 
 impl<T: Filtered> Routes<T> {
-    /// Those whose patterns the topic matches; whether its level does is theirs to say. A filter's patterns never overlap, so
-    /// each comes once.
+    /// Everything with a pattern that matches the topic; the caller checks the level. The patterns of a filter never overlap,
+    /// so each one comes once.
     pub(super) fn of<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = &'a Arc<T>> {
         let below = topic.ancestors().filter_map(|parent| self.below.get(parent)).flatten();
         self.exact.get(topic).into_iter().flatten().chain(below).chain(&self.all)
     }
 
-    /// All, once for each of their patterns.
+    /// Everything, once for each of its patterns.
     pub(super) fn each(&self) -> impl Iterator<Item = &Arc<T>> {
         self.exact.values().chain(self.below.values()).flatten().chain(&self.all)
     }

@@ -1,53 +1,61 @@
-//! A subscriber's place in the fan-out, and a broadcast loop's hold on a ring.
+//! A subscription: a cursor in a ring. And a reader: a broadcast loop's handle on a ring.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::Shared;
-use super::ring::{Chunk, ReadOutcome, Ring, RingListener};
+use super::ring::{Chunk, ReadOutcome, Ring, RingListener, RingTag};
 use super::wake_signal::WakeSignal;
 use crate::alert::Id;
 use crate::sse::Format;
 
-/// What a subscriber finds next.
+/// What a subscription has next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Blocks to send.
     Chunk(Chunk),
-    /// Nothing to send; all up to this id was delivered or filtered out.
+    /// Nothing to send. Everything up to this id was delivered or filtered out.
     Idle(Id),
-    /// The ring does not have what comes next: [`rejoin`](Subscription::rejoin), and read up to there from the engine.
+    /// The hub does not have what comes next: [`rejoin`](Subscription::rejoin), and read up to there from the engine.
     Lost,
 }
 
-/// Tells rings apart while they live.
+/// Identifies a ring while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RingId(usize);
 
-/// A cursor in a ring, or, beyond the cap on rings, just in the log, with a signal.
 pub(crate) struct Subscription {
     hub: Arc<Shared>,
     source: Source,
     joined: Id,
 }
 
+/// Where a subscription learns of new alerts.
 pub(super) enum Source {
-    Ring { ring: Arc<Ring>, position: u64, wake: watch::Receiver<()> },
-    Log { signal: Arc<WakeSignal>, woken: watch::Receiver<Id> },
+    Ring {
+        ring: Arc<Ring>,
+        position: u64,
+        wake: watch::Receiver<()>,
+    },
+    /// Beyond the cap on rings: only the log has the alerts, and the signal tells when there are new ones.
+    Log {
+        signal: Arc<WakeSignal>,
+        woken: watch::Receiver<Id>,
+    },
 }
 
 impl Source {
     pub(super) fn ring(ring: Arc<Ring>) -> Self {
-        Self::Ring { position: 0, wake: ring.listen(), ring }
+        Self::Ring { position: 0, wake: ring.watch(), ring }
     }
 
-    pub(super) fn signal(signal: Arc<WakeSignal>) -> Self {
-        Self::Log { woken: signal.listen(), signal }
+    pub(super) fn log(signal: Arc<WakeSignal>) -> Self {
+        Self::Log { woken: signal.watch(), signal }
     }
 }
 
-/// A ring as a broadcast loop holds it, for all its subscribers there: it is read by position, and says when it has news.
+/// A ring as a broadcast loop holds it, once for all its subscribers there. It is read by position, and tells a listener
+/// when it has news.
 pub(crate) struct RingReader {
     hub: Arc<Shared>,
     ring: Arc<Ring>,
@@ -61,7 +69,7 @@ impl Subscription {
         subscription
     }
 
-    /// All after this id comes through the subscription; all up to it is the engine's to replay.
+    /// Everything after this id comes through the subscription. Everything up to it has to be replayed from the engine.
     #[must_use]
     pub(crate) const fn joined(&self) -> Id {
         self.joined
@@ -76,25 +84,25 @@ impl Subscription {
         }
     }
 
-    /// A hold on the ring for a loop, which knows it by `number`; none beyond the cap on rings.
+    /// A reader of the ring for a loop, whose listener is told of news with `tag`; none beyond the cap on rings.
     #[must_use]
-    pub(crate) fn reader(&self, listener: Arc<dyn RingListener>, number: u32) -> Option<RingReader> {
+    pub(crate) fn reader(&self, listener: Arc<dyn RingListener>, tag: RingTag) -> Option<RingReader> {
         let Source::Ring { ring, .. } = &self.source else { return None };
-        self.hub.state().hold(ring);
-        ring.add_listener(Arc::clone(&listener), number);
+        self.hub.state().add_subscriber(ring);
+        ring.add_listener(Arc::clone(&listener), tag);
         Some(RingReader { hub: Arc::clone(&self.hub), ring: Arc::clone(ring), listener })
     }
 
-    /// Waits until the hub was fed with this id, which the log has given, and joins behind it. Safe to cancel.
+    /// Waits until the hub has got this id, which the log has assigned, and joins after it. Safe to cancel.
     pub(crate) async fn reach(&mut self, id: Id) {
         self.hub.reach(id).await;
         self.rejoin();
     }
 
-    /// Skips to the newest, and returns the new [`joined`](Self::joined).
+    /// Skips to the newest alert. Returns the new [`joined`](Self::joined).
     pub(crate) fn rejoin(&mut self) -> Id {
         // Under the hub's lock, or an alert could fall between the position and the head.
-        let _feeding = self.hub.state();
+        let _state = self.hub.state();
         if let Source::Ring { ring, position, .. } = &mut self.source {
             *position = ring.end();
         }
@@ -104,7 +112,7 @@ impl Subscription {
 
     /// What comes next, without waiting.
     pub(crate) fn next(&mut self) -> Next {
-        // Before the look into the ring: an alert that is fed in between is behind this head.
+        // Read before the ring: an alert that arrives in between comes after this head.
         let head = *self.hub.head.borrow();
         match &mut self.source {
             Source::Log { woken, .. } => {
@@ -128,14 +136,14 @@ impl Subscription {
         }
     }
 
-    /// Waits until [`next`](Self::next) may find something else. Safe to cancel.
+    /// Waits until [`next`](Self::next) may return something else. Safe to cancel.
     pub(crate) async fn changed(&mut self) {
-        let gone = match &mut self.source {
+        let closed = match &mut self.source {
             Source::Ring { wake, .. } => wake.changed().await.is_err(),
             Source::Log { woken, .. } => woken.changed().await.is_err(),
         };
-        if gone {
-            // The senders live as long as this subscription holds them, so this is never reached.
+        if closed {
+            // Never reached: the subscription itself keeps the sender alive.
             std::future::pending::<()>().await;
         }
     }
@@ -144,28 +152,27 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         match &self.source {
-            Source::Ring { ring, .. } => self.hub.state().leave(ring),
+            Source::Ring { ring, .. } => self.hub.state().remove_subscriber(ring),
             Source::Log { signal, .. } => self.hub.state().signals.remove(signal),
         }
     }
 }
 
 impl RingReader {
-    /// How its blocks are written.
     #[must_use]
     pub(crate) fn format(&self) -> Format {
         self.ring.format()
     }
 
-    /// Appends the chunks from `position` on, one at the least and about `most` bytes.
-    pub(crate) fn read(&self, position: u64, most: usize, into: &mut Vec<Chunk>) -> ReadOutcome {
-        self.ring.read(position, most, |chunk| into.push(chunk))
+    /// Appends the chunks from `position` on: at least one, and about `limit` bytes.
+    pub(crate) fn read(&self, position: u64, limit: usize, into: &mut Vec<Chunk>) -> ReadOutcome {
+        self.ring.read(position, limit, |chunk| into.push(chunk))
     }
 
-    /// The position behind the newest chunk, and an id up to which whoever stands there has had everything.
+    /// The position behind the newest chunk, and an id up to which a subscriber at that position has everything.
     #[must_use]
     pub(crate) fn end(&self) -> (u64, Id) {
-        // The id first: an alert that is fed in between is behind it.
+        // The id is read first: an alert that arrives in between comes after it.
         let head = *self.hub.head.borrow();
         (self.ring.end(), head)
     }
@@ -174,6 +181,6 @@ impl RingReader {
 impl Drop for RingReader {
     fn drop(&mut self) {
         self.ring.remove_listener(&self.listener);
-        self.hub.state().leave(&self.ring);
+        self.hub.state().remove_subscriber(&self.ring);
     }
 }

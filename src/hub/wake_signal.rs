@@ -1,4 +1,4 @@
-//! What a subscription without a ring hears: that there is an alert for it, and nothing of those of others.
+//! Wake-up for subscriptions without a ring. It fires only for alerts that pass their filter.
 
 use tokio::sync::watch;
 
@@ -15,13 +15,13 @@ impl WakeSignal {
         Self { filter, newest: watch::Sender::new(Id::ZERO) }
     }
 
-    /// There is an alert with this id that passes.
+    /// Reports an alert that passes the filter.
     pub(super) fn wake(&self, id: Id) {
         self.newest.send_replace(id);
     }
 
-    /// The newest id that it rang for.
-    pub(super) fn listen(&self) -> watch::Receiver<Id> {
+    /// The newest id that was reported.
+    pub(super) fn watch(&self) -> watch::Receiver<Id> {
         self.newest.subscribe()
     }
 }

@@ -86,6 +86,12 @@ impl Grant {
         self.scopes.contains(&scope)
     }
 
+    /// Whether the key may read everything that these patterns select.
+    #[must_use]
+    pub fn may_read(&self, patterns: &[Pattern]) -> bool {
+        self.has(Scope::Subscribe) && patterns.iter().all(|pattern| self.covers(pattern))
+    }
+
     /// Whether all that `pattern` selects is within the key's topics.
     #[must_use]
     pub fn covers(&self, pattern: &Pattern) -> bool {

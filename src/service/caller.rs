@@ -26,10 +26,6 @@ fn named(peer: Option<IpAddr>) -> String {
     peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string())
 }
 
-pub(super) fn may_read(grant: &Grant, patterns: &[Pattern]) -> bool {
-    grant.has(Scope::Subscribe) && patterns.iter().all(|pattern| grant.covers(pattern))
-}
-
 impl Caller {
     /// What rates, streams and rings are counted by.
     pub(super) fn name(&self) -> &str {

@@ -6,10 +6,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::slots::KINDS;
-use super::{Caller, Refusal, Service, Transport};
+use super::{Caller, Refusal, Service};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::EngineStatus;
+use crate::delivery::{KINDS, Transport};
 use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
@@ -57,9 +57,9 @@ impl Service {
         let patient = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
         let (store, lag) = patient.await.ok().unzip();
         let engine = self.engine.status();
-        let counters = &self.counters;
+        let (counters, delivered) = (&self.counters, self.delivery.counters());
         let [waiting_own, waiting_imported] = self.keyring.waiting();
-        let open = self.streams.by_kind();
+        let open = self.delivery.slots().by_kind();
         Ok(Measurements {
             version: env!("CARGO_PKG_VERSION"),
             started: Duration::from_millis(self.started_ms),
@@ -69,13 +69,13 @@ impl Service {
             streams: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
             max_streams: self.settings.load().max_streams,
             subscriptions: self.hub.rings(),
-            deliveries: counters.delivered.load(Ordering::Relaxed),
-            latency: counters.latency.read(),
+            deliveries: delivered.delivered(),
+            latency: delivered.latency(),
             lag: lag.flatten(),
-            loops_behind: self.backpressure.behind(),
-            overtaken: counters.overtaken.load(Ordering::Relaxed),
-            gaps: counters.gaps.load(Ordering::Relaxed),
-            ended: counters.ended().map(|(end, count)| (end.as_str(), count)).collect(),
+            loops_behind: self.delivery.backpressure().loops_behind(),
+            overtaken: delivered.overtaken(),
+            gaps: delivered.gaps(),
+            ended: delivered.ended().map(|(end, count)| (end.as_str(), count)).collect(),
             engine: engine.kind,
             engine_is_up: engine.health.is_ok(),
             commits: engine.commits,

@@ -3,10 +3,8 @@
 //! Called by the HTTP layer for every kind of socket. It joins the engine, the hub and the keyring, which know nothing of
 //! each other. Every method takes a [`Caller`] and checks it first; what comes in is already typed and validated.
 
-mod backpressure;
 mod caller;
 mod counters;
-mod endings;
 mod hooks;
 mod keys;
 mod limit;
@@ -14,9 +12,6 @@ mod measure;
 mod publish;
 mod read;
 mod refusal;
-mod sink;
-mod slots;
-mod stream;
 mod tickets;
 mod topic_classes;
 
@@ -26,20 +21,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{HubStatus, Reloaded, Status};
+use crate::delivery::Delivery;
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
 use crate::key::Scope;
 use crate::keyring::{KEYS_OUT_OF_REACH, Keyring};
 use crate::sse::Bye;
 
-pub(crate) use backpressure::Backpressure;
 pub(crate) use caller::Caller;
-use caller::may_read;
-use counters::Attempt;
-pub(crate) use counters::Counters;
+use counters::{Attempt, Counters};
 pub(crate) use hooks::GitHub;
 use hooks::PayloadSlots;
 use limit::Rate;
@@ -47,10 +40,6 @@ pub(crate) use measure::Measurements;
 pub(crate) use publish::PublishPermit;
 pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
-pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamEnd, StreamSink};
-use slots::StreamSlots;
-pub(crate) use slots::{SlotOwner, StreamSlot, Transport};
-pub(crate) use stream::{CaughtUp, Stream, StreamContext};
 use tickets::Tickets;
 
 /// What may change at a reload.
@@ -90,11 +79,11 @@ pub(crate) struct Service {
     engine: Engine,
     hub: Hub,
     keyring: Arc<Keyring>,
+    delivery: Arc<Delivery>,
     settings: ArcSwap<Settings>,
     clock: Clock,
     started: Instant,
     started_ms: u64,
-    drain: watch::Sender<Option<Bye>>,
     stuck: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
@@ -102,9 +91,7 @@ pub(crate) struct Service {
     failed_auth: Rate<Option<IpAddr>>,
     tickets: Tickets,
     payloads: PayloadSlots,
-    streams: Arc<StreamSlots>,
-    counters: Arc<Counters>,
-    backpressure: Backpressure,
+    counters: Counters,
 }
 
 impl Service {
@@ -114,6 +101,7 @@ impl Service {
         engine: Engine,
         hub: Hub,
         keyring: Arc<Keyring>,
+        delivery: Arc<Delivery>,
         settings: Settings,
         clock: Clock,
         reload: mpsc::Sender<ReloadRequest>,
@@ -122,20 +110,18 @@ impl Service {
             engine,
             hub,
             keyring,
+            delivery,
             settings: ArcSwap::from_pointee(settings),
             started: Instant::now(),
             started_ms: clock(),
             clock,
-            drain: watch::Sender::new(None),
             stuck: AtomicBool::new(false),
             reload,
             publish_rate: Rate::default(),
             failed_auth: Rate::default(),
             tickets: Tickets::default(),
             payloads: PayloadSlots::default(),
-            streams: Arc::default(),
-            counters: Arc::default(),
-            backpressure: Backpressure::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -145,16 +131,15 @@ impl Service {
         (self.clock)()
     }
 
-    /// The counters.
+    /// The streams that [`open_stream`](Self::open_stream) opens are carried here.
     #[must_use]
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
+    pub(crate) fn delivery(&self) -> &Arc<Delivery> {
+        &self.delivery
     }
 
-    /// Where the broadcast loops say whether they are behind.
-    #[must_use]
-    pub(crate) fn backpressure(&self) -> &Backpressure {
-        &self.backpressure
+    /// Notes the counters for the rates of the last minute. The daemon calls it every few seconds.
+    pub(crate) fn sample_traffic(&self, now: Instant) {
+        self.counters.sample(now, self.delivery.counters().delivered());
     }
 
     /// Puts new settings into force for whatever begins from now on.
@@ -164,7 +149,7 @@ impl Service {
 
     /// Ends all streams, and each that is opened from now on, with this reason.
     pub(crate) fn drain(&self, bye: Bye) {
-        self.drain.send_replace(Some(bye));
+        self.delivery.drain(bye);
     }
 
     /// Everything at a glance.
@@ -188,9 +173,9 @@ impl Service {
                 subscriptions,
                 bytes,
                 head: self.hub.head(),
-                ended_slow: self.counters.ended_slow(),
+                ended_slow: self.delivery.counters().ended_slow(),
             },
-            traffic: self.counters.traffic(Instant::now()),
+            traffic: self.counters.traffic(Instant::now(), self.delivery.counters().delivered()),
             keys: self.keyring.len(),
             config_file: settings.config_file.clone(),
         })
@@ -199,13 +184,13 @@ impl Service {
     /// Open streams.
     #[must_use]
     pub(crate) fn streams(&self) -> u64 {
-        self.streams.open().into()
+        self.delivery.slots().open().into()
     }
 
     /// Why publishing would fail now, if it would.
     #[must_use]
     pub(crate) fn not_ready(&self) -> Option<String> {
-        if self.drain.borrow().is_some() {
+        if self.delivery.is_draining() {
             return Some("alertd is stopping".into());
         }
         let unavailable = self.engine.status().health.err().map(|unavailable| unavailable.detail);

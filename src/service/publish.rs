@@ -51,7 +51,7 @@ impl PublishPermit<'_> {
         let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
-        service.backpressure.wait().await;
+        service.delivery.backpressure().wait().await;
         let stored = service.engine.append(Publish { draft, idempotency }).await;
         service.record_outcome(caller, stored.as_ref().map(std::slice::from_ref));
         Ok(stored?)
@@ -76,7 +76,7 @@ impl PublishPermit<'_> {
             let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
             Publish { draft, idempotency: Some(idempotency) }
         };
-        service.backpressure.wait().await;
+        service.delivery.backpressure().wait().await;
         let stored = service.engine.append_all(entries.into_iter().map(publish).collect()).await;
         service.record_outcome(caller, stored.as_deref());
         Ok(stored?)

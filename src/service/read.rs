@@ -1,12 +1,9 @@
 //! Reading: what a stream or a page asks for, and who may have it.
 
-use std::sync::Arc;
-
-use super::endings::Endings;
-use super::slots::Full;
-use super::{Caller, Refusal, Service, Settings, Stream, StreamContext};
+use super::{Caller, Refusal, Service, Settings};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::api::Topics;
+use crate::delivery::{LimitReached, Stream, StreamLimits, StreamRequest};
 use crate::engine::topics::Listing;
 use crate::engine::{Direction, Range};
 use crate::key::Scope;
@@ -43,49 +40,44 @@ pub(crate) struct HistoryPage {
 const HISTORY_BYTES: usize = 1 << 20;
 
 impl Service {
-    /// Opens a stream; [`Stream::run`] is its life.
+    /// Opens a stream, which the HTTP layer then gives a sink. An engine that is away is not an error: the stream waits for
+    /// it.
     ///
     /// # Errors
-    /// As the key and the limits have it. An engine that is away is no error: the stream waits for it.
-    pub(crate) fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Stream, Refusal> {
+    /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover the query, [`Refusal::TooMany`] at a limit on
+    /// streams.
+    pub(crate) fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Box<Stream>, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
-        let too_many = |what: String| Refusal::TooMany { what, retry_after: settings.retry.1 };
-        let (of_key, in_all) = (settings.streams_per_key, settings.max_streams);
-        let slot = self.streams.enter(caller.name(), format, of_key, in_all).map_err(|full| match full {
-            Full::Key => too_many(format!("this key has {of_key} streams open (limits.streams_per_key)")),
-            Full::All => too_many(format!("{in_all} streams are open in all (http.max_streams): try again later")),
-        })?;
-        let filter = Arc::new(Filter::new(query.patterns, query.level));
-        let key = match caller {
-            Caller::Key(grant) => Some(self.keyring.watch(&grant.key_id)),
-            _ => None,
-        };
         let (least, most) = settings.retry;
         let lifetime = settings.stream_lifetime;
-        let retry_ms = u32::try_from(between(least, most).as_millis()).unwrap_or(u32::MAX);
-        let clock = Arc::clone(&self.clock);
-        Ok(Stream {
-            subscription: self.hub.subscribe(&filter, format, caller.name()),
+        let limits = StreamLimits { per_key: settings.streams_per_key, total: settings.max_streams };
+        let request = StreamRequest {
+            owner: caller.name(),
+            key: match caller {
+                Caller::Key(grant) => Some(self.keyring.watch(&grant.key_id)),
+                _ => None,
+            },
+            filter: Filter::new(query.patterns, query.level),
+            format,
             start: query.start.unwrap_or(Start::Latest),
             latest_after_ms: self.latest_after_ms(&settings),
-            seam: true,
-            retry: Some(format.retry(retry_ms.into())),
-            retry_ms,
-            lifetime: (!lifetime.is_zero())
-                .then(|| tokio::time::Instant::now() + between(lifetime.mul_f64(0.8), lifetime)),
-            slot,
-            context: Arc::new(StreamContext {
-                engine: self.engine.clone(),
-                hub: self.hub.clone(),
-                format,
-                owner: caller.name().to_owned(),
-                heartbeat: settings.heartbeat,
-                ends: Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
-                filter,
-                counters: Arc::clone(&self.counters),
-            }),
+            heartbeat: settings.heartbeat,
+            retry: between(least, most),
+            lifetime: (!lifetime.is_zero()).then(|| between(lifetime.mul_f64(0.8), lifetime)),
+            limits,
+        };
+        self.delivery.open(request).map_err(|limit| Refusal::TooMany {
+            what: match limit {
+                LimitReached::PerKey => {
+                    format!("this key has {} open streams (limits.streams_per_key)", limits.per_key)
+                }
+                LimitReached::Total => {
+                    format!("all {} streams are in use (http.max_streams): try again later", limits.total)
+                }
+            },
+            retry_after: most,
         })
     }
 

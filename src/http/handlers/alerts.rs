@@ -54,7 +54,7 @@ pub(in crate::http) async fn read(context: Context) -> Result<Response<Body>, Ht
         Representation::Stream(format) => {
             let stream = service.open_stream(&caller, query, format)?;
             let is_head = request.method() == Method::HEAD;
-            let body = if is_head { Body::empty() } else { Body::Stream(Box::new(stream)) };
+            let body = if is_head { Body::empty() } else { Body::Stream(stream) };
             Ok(response::stream(format, body))
         }
     }

@@ -1,34 +1,35 @@
 //! What goes out in one write: everything from a position of a ring to its end, as one contiguous piece.
 //!
-//! Owned by a loop, which builds it once for all subscribers that stand at the same place, so nothing is allocated or copied for
+//! Owned by a loop, which builds it once for all subscribers at the same position, so nothing is allocated or copied for
 //! each of them.
 
 use bytes::Bytes;
 
+use super::ids::RingQueueId;
 use crate::alert::Id;
 use crate::hub::{Chunk, ReadOutcome, RingReader};
 
-/// About so many bytes are offered to a socket at once; more than it takes would be gathered in vain.
+/// The approximate size of one write. What a socket does not take was gathered in vain.
 const MAX_BATCH_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Of which queue, from which position to which.
-    of: Option<(u32, u64, u64)>,
+    /// The ring queue, and the positions from which and up to which the batch goes.
+    of: Option<(RingQueueId, u64, u64)>,
     chunks: Vec<Chunk>,
-    /// Several chunks in a queue; a lone one goes out as it is.
+    /// The bytes of several chunks; a single one is sent as it is.
     joined: Vec<u8>,
-    /// SubscriberSlab that took all of it, and are not in the tally yet.
+    /// Subscribers that were sent the whole batch and are not yet in the tally.
     taken: u64,
-    /// What was delivered: when the alerts came in, and how many.
+    /// What was delivered since it was last counted: the time of receipt, and the number of alerts.
     tally: Vec<(u64, u64)>,
-    /// The ring has more, which is too much for one write.
+    /// The ring has more, but that is too much for one write.
     full: bool,
 }
 
 impl Batch {
-    /// Makes this the batch for a subscriber at `position`, up to `end` or as much as one write may be.
-    pub(super) fn fill(&mut self, queue: u32, reader: &RingReader, position: u64, end: u64) -> ReadOutcome {
+    /// Makes this the batch for a subscriber at `position`: up to `end`, or as much as one write may be.
+    pub(super) fn fill(&mut self, queue: RingQueueId, reader: &RingReader, position: u64, end: u64) -> ReadOutcome {
         if let Some((of, from, to)) = self.of
             && (of, from) == (queue, position)
             && (to >= end || self.full)
@@ -36,8 +37,8 @@ impl Batch {
             return ReadOutcome::Chunks;
         }
         self.clear();
-        let found = reader.read(position, MAX_BATCH_BYTES, &mut self.chunks);
-        if found == ReadOutcome::Chunks {
+        let outcome = reader.read(position, MAX_BATCH_BYTES, &mut self.chunks);
+        if outcome == ReadOutcome::Chunks {
             if self.chunks.len() > 1 {
                 self.chunks.iter().for_each(|chunk| self.joined.extend_from_slice(&chunk.wire));
             }
@@ -45,10 +46,10 @@ impl Batch {
             self.full = to < end;
             self.of = Some((queue, position, to));
         }
-        found
+        outcome
     }
 
-    /// Forgets everything: a queue's number may come to stand for another ring.
+    /// Empties the batch. Required when a ring queue goes, because its id may come to stand for another ring.
     pub(super) fn clear(&mut self) {
         self.settle();
         self.of = None;
@@ -63,38 +64,38 @@ impl Batch {
         }
     }
 
-    /// A subscriber took all of it.
-    pub(super) const fn take(&mut self) {
+    /// Counts a subscriber that was sent the whole batch.
+    pub(super) const fn sent(&mut self) {
         self.taken += 1;
     }
 
-    /// What was delivered since the last call: when the alerts came in, and how many.
+    /// What was delivered since the last call: the time of receipt, and the number of alerts.
     pub(super) fn delivered(&mut self) -> std::vec::Drain<'_, (u64, u64)> {
         self.settle();
         self.tally.drain(..)
     }
 
-    /// Once for all subscribers that took it, so that serving one costs no more than a count.
+    /// Counts the batch once for all subscribers that were sent it, so that one more costs no more than an addition.
     fn settle(&mut self) {
         let taken = std::mem::take(&mut self.taken);
         if taken > 0 {
-            self.chunks.iter().for_each(|chunk| note(&mut self.tally, chunk, taken));
+            self.chunks.iter().for_each(|chunk| count(&mut self.tally, chunk, taken));
         }
     }
 
-    /// The position behind it.
+    /// The position behind the batch.
     pub(super) fn to(&self) -> u64 {
         self.of.map_or(0, |(_, _, to)| to)
     }
 
-    /// The id of its last alert.
+    /// The id of the last alert.
     pub(super) fn last(&self) -> Id {
         self.chunks.last().map_or(Id::ZERO, |chunk| chunk.last)
     }
 
-    /// A subscriber took `sent` bytes: where it stands then, and what is left of the chunk that it took in part: the position
-    /// behind that chunk, the id up to which it then has everything, and the unsent. What is left counts as delivered.
-    pub(super) fn take_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
+    /// Counts a subscriber whose socket took only the first `sent` bytes. A partly sent chunk counts as delivered: the
+    /// result is the position behind it, the id of its last alert, and the rest of its bytes. None if nothing was sent.
+    pub(super) fn sent_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
         let (_, from, _) = self.of?;
         let (mut position, mut last) = (from, None);
         for chunk in &self.chunks {
@@ -102,7 +103,7 @@ impl Batch {
                 break;
             }
             (position, last) = (position + 1, Some(chunk.last));
-            note(&mut self.tally, chunk, 1);
+            count(&mut self.tally, chunk, 1);
             match sent.checked_sub(chunk.wire.len()) {
                 Some(behind) => sent = behind,
                 None => return Some((position, chunk.last, chunk.wire.slice(sent..))),
@@ -112,8 +113,8 @@ impl Batch {
     }
 }
 
-/// Adds a chunk that so many subscribers took. Alerts of one commit come in at the same time, so the tally stays short.
-fn note(tally: &mut Vec<(u64, u64)>, chunk: &Chunk, subscribers: u64) {
+/// Adds a chunk that was sent to `subscribers`. Alerts of one commit have one time of receipt, so the tally stays short.
+fn count(tally: &mut Vec<(u64, u64)>, chunk: &Chunk, subscribers: u64) {
     let alerts = chunk.alerts * subscribers;
     match tally.last_mut() {
         Some((received_ms, number)) if *received_ms == chunk.received_ms => *number += alerts,
@@ -127,21 +128,21 @@ mod tests {
 
     use super::*;
     use crate::alert::{Draft, Filter, Level, Metadata, Topic};
-    use crate::hub::{Hub, RingListener, Settings};
+    use crate::hub::{Hub, RingListener, RingTag, Settings};
     use crate::sse::Format;
 
-    struct Deaf;
+    struct Silent;
 
-    impl RingListener for Deaf {
-        fn news(&self, _: u32) {}
+    impl RingListener for Silent {
+        fn news(&self, _: RingTag) {}
     }
 
     #[test]
-    fn a_batch_that_is_full_serves_all_seats_at_its_place() {
+    fn a_batch_that_is_full_serves_all_subscribers_at_its_position() {
         let settings = Settings { memory: 4 << 20, max_subscriptions: 1, max_subscriptions_per_key: 1 };
         let hub = Hub::new(settings, Id::ZERO);
         let subscription = hub.subscribe(&Filter::new(["*".parse().unwrap()], Level::Info), Format::Sse, "k");
-        let reader = subscription.reader(Arc::new(Deaf), 0).unwrap();
+        let reader = subscription.reader(Arc::new(Silent), RingTag(0)).unwrap();
         let feed = |numbers: std::ops::Range<u64>| {
             for number in numbers {
                 let message = "m".repeat(4000);
@@ -152,7 +153,7 @@ mod tests {
         feed(1..201);
         let (end, _) = reader.end();
         let mut batch = Batch::default();
-        assert_eq!(batch.fill(0, &reader, 0, end), ReadOutcome::Chunks);
+        assert_eq!(batch.fill(RingQueueId(0), &reader, 0, end), ReadOutcome::Chunks);
         let (bytes, to) = (batch.bytes().len(), batch.to());
         assert!(
             bytes <= MAX_BATCH_BYTES && bytes > MAX_BATCH_BYTES - 5000 && to < end,
@@ -162,16 +163,16 @@ mod tests {
         hub.configure(Settings { memory: 1 << 20, ..settings });
         feed(201..301);
         assert_eq!(reader.read(0, MAX_BATCH_BYTES, &mut Vec::new()), ReadOutcome::Overwritten);
-        assert_eq!(batch.fill(0, &reader, 0, end), ReadOutcome::Chunks);
+        assert_eq!(batch.fill(RingQueueId(0), &reader, 0, end), ReadOutcome::Chunks);
         assert_eq!((batch.bytes().len(), batch.to()), (bytes, to));
-        // What two subscribers took, and a third one up to the middle of its second chunk.
+        // Two subscribers are sent all of it, a third one up to the middle of its second chunk.
         let alerts: u64 = batch.chunks.iter().map(|chunk| chunk.alerts).sum();
         let first = batch.chunks[0].wire.len();
-        batch.take();
-        batch.take();
-        let (position, _, unsent) = batch.take_part(first + 1).unwrap();
+        batch.sent();
+        batch.sent();
+        let (position, _, unsent) = batch.sent_part(first + 1).unwrap();
         assert_eq!((position, unsent.len()), (2, batch.chunks[1].wire.len() - 1));
-        assert_eq!(batch.fill(0, &reader, to, end), ReadOutcome::Overwritten);
+        assert_eq!(batch.fill(RingQueueId(0), &reader, to, end), ReadOutcome::Overwritten);
         let delivered: Vec<_> = batch.delivered().collect();
         assert_eq!(delivered.iter().map(|(_, alerts)| alerts).sum::<u64>(), 2 * alerts + 2);
         assert!(

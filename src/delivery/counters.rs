@@ -1,0 +1,95 @@
+//! What delivery counts. Written by tasks and broadcast loops without a lock, read by the status and the metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::endings::StreamEnd;
+use crate::histogram::{Distribution, Histogram};
+use crate::log::Event;
+use crate::sse::Bye;
+
+/// Counters since the start of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    delivered: AtomicU64,
+    latency: Histogram,
+    gaps: AtomicU64,
+    overtaken: AtomicU64,
+    /// Indexed like [`StreamEnd::ALL`].
+    ended: [AtomicU64; StreamEnd::ALL.len()],
+}
+
+impl Counters {
+    /// Counts alerts that were read from the log and sent.
+    pub(super) fn replayed(&self, alerts: u64) {
+        self.delivered.fetch_add(alerts, Ordering::Relaxed);
+    }
+
+    /// Counts alerts that were accepted together and have just been sent live.
+    pub(super) fn sent_live(&self, alerts: u64, received_ms: u64, now_ms: u64) {
+        self.delivered.fetch_add(alerts, Ordering::Relaxed);
+        self.latency.observe(Duration::from_millis(now_ms.saturating_sub(received_ms)), alerts);
+    }
+
+    /// Counts a `gap` event.
+    pub(super) fn gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a stream whose ring has overwritten what it had to send next.
+    pub(super) fn stream_overtaken(&self) {
+        self.overtaken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stream_ended(&self, end: StreamEnd) {
+        if end == StreamEnd::Bye(Bye::Slow) {
+            tracing::info!(message_id = %Event::SlowStreamEnded, "a stream was ended because its client reads nothing");
+        }
+        if let Some(index) = StreamEnd::ALL.iter().position(|other| *other == end) {
+            self.ended[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Alerts sent, replayed and live.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// From the receipt of an alert to its write to a socket; live ones only.
+    pub(crate) fn latency(&self) -> Distribution {
+        self.latency.read()
+    }
+
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overtaken(&self) -> u64 {
+        self.overtaken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (StreamEnd, u64)> {
+        StreamEnd::ALL.into_iter().zip(&self.ended).map(|(end, count)| (end, count.load(Ordering::Relaxed)))
+    }
+
+    /// Streams ended because their client read too slowly.
+    #[must_use]
+    pub(crate) fn ended_slow(&self) -> u64 {
+        self.ended().find(|(end, _)| *end == StreamEnd::Bye(Bye::Slow)).map_or(0, |(_, count)| count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_to_end_a_stream_has_its_own_counter_and_name() {
+        let counters = Counters::default();
+        StreamEnd::ALL.into_iter().for_each(|end| counters.stream_ended(end));
+        assert!(counters.ended().all(|(_, count)| count == 1));
+        assert_eq!(counters.ended_slow(), 1);
+        let names: std::collections::HashSet<_> = StreamEnd::ALL.map(StreamEnd::as_str).into();
+        assert_eq!(names.len(), StreamEnd::ALL.len());
+    }
+}

@@ -1,0 +1,107 @@
+//! How streams leave a loop: ended by the server with a `bye`, by the client without one, or handed back to a task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::epoll;
+use rustix::net::{Shutdown, shutdown};
+
+use super::ids::SubscriberId;
+use super::invariant::present;
+use super::subscribers::{ListKind, State};
+use super::{Fanout, WRITES_PER_SLICE};
+use crate::chunked;
+use crate::delivery::endings::StreamEnd;
+use crate::delivery::socket_sink::SocketSink;
+use crate::delivery::stream::Stream;
+use crate::sse::Bye;
+
+impl Fanout {
+    /// Ends some streams of a key group that is to end.
+    pub(super) fn end_slice(&mut self) {
+        let Some((id, serial, bye)) = self.ending_groups.pop_front() else { return };
+        for _ in 0..WRITES_PER_SLICE {
+            let group = self.ring_queues.key_group(id).filter(|group| group.serial == serial);
+            let Some(first) = group.and_then(|group| group.members.first()) else { return };
+            self.finish(first, bye);
+        }
+        self.ending_groups.push_back((id, serial, bye));
+    }
+
+    /// Ends a stream with a `bye`, and closes it once its socket has taken that.
+    pub(super) fn finish(&mut self, id: SubscriberId, bye: Bye) {
+        let subscriber = present!(self.subscribers.get(id), "a subscriber to end");
+        let (group, retry_ms) = (subscriber.group, subscriber.retry_ms);
+        let format = present!(self.ring_queues.key_group(group), "the key group of a subscriber").context.format;
+        self.leave_lists(id);
+        self.shared.counters.stream_ended(StreamEnd::Bye(bye));
+        let unsent = self.subscribers.unsent(id).cloned();
+        if bye == Bye::Slow && unsent.is_some() {
+            // The socket is full within a chunk, and a bye there would be part of that chunk.
+            return self.close(id);
+        }
+        let last = chunked::chunk(&format.bye(bye, retry_ms.into()));
+        let last = [&unsent.unwrap_or_default()[..], &last, chunked::END].concat();
+        self.subscribers.set_unsent(id, last.into());
+        let subscriber = present!(self.subscribers.get(id), "a subscriber to end");
+        (subscriber.state, subscriber.last_write_ms) = (State::Ending, self.now_ms as u32);
+        self.resume(id);
+        if bye == Bye::Slow {
+            self.close(id);
+        }
+    }
+
+    /// Removes a subscriber from the lists of its ring queue and key group.
+    fn leave_lists(&mut self, id: SubscriberId) {
+        let subscriber = present!(self.subscribers.get(id), "a subscriber of a key group");
+        let (state, group_id) = (subscriber.state, subscriber.group);
+        let group = present!(self.ring_queues.key_group(group_id), "the key group of a subscriber");
+        self.subscribers.unlink(&mut group.members, ListKind::KeyGroup, id);
+        let queue_id = group.queue;
+        if state == State::Ready {
+            let queue = present!(self.ring_queues.queue(queue_id), "the ring queue of a key group");
+            self.subscribers.unlink(&mut queue.ready, ListKind::Ready, id);
+        }
+        self.ring_queues.remove_if_empty(group_id, &self.mailbox);
+        // The id of the ring queue may come to stand for another ring.
+        self.batch.clear();
+        self.heartbeat = None;
+    }
+
+    /// Removes a stream whose socket can no longer be written to.
+    pub(super) fn remove(&mut self, id: SubscriberId, end: StreamEnd) {
+        if present!(self.subscribers.get(id), "a subscriber to remove").state != State::Ending {
+            self.leave_lists(id);
+            self.shared.counters.stream_ended(end);
+        }
+        drop(self.subscribers.remove(id));
+        self.mailbox.stream_left();
+    }
+
+    /// Closes a stream that has ended, unless writing its final bytes has closed it already.
+    pub(super) fn close(&mut self, id: SubscriberId) {
+        if let Some((subscriber, _)) = self.subscribers.remove(id) {
+            // This fails if the client has disconnected, which is as good.
+            let _ = shutdown(&subscriber.socket, Shutdown::Write);
+            self.mailbox.stream_left();
+        }
+    }
+
+    /// Gives a stream whose ring has overwritten what comes next to a task, which reads that from the log and brings the
+    /// stream back.
+    pub(super) fn hand_back(&mut self, id: SubscriberId) {
+        let group = present!(self.subscribers.get(id), "a subscriber to hand back").group;
+        let group = present!(self.ring_queues.key_group(group), "the key group of a subscriber");
+        let context = Arc::clone(&group.context);
+        self.leave_lists(id);
+        let (subscriber, unsent) = present!(self.subscribers.remove(id), "a subscriber to hand back");
+        let _ = epoll::delete(&self.epoll, &subscriber.socket);
+        let expires_at = (subscriber.expires_at_s != u32::MAX)
+            .then(|| (self.started + Duration::from_secs(subscriber.expires_at_s.into())).into());
+        let stream = Stream::resume(context, subscriber.cursor, subscriber.retry_ms, expires_at, subscriber.slot);
+        let sink = SocketSink::new(subscriber.socket, unsent.unwrap_or_default(), subscriber.connection);
+        let loops = Arc::clone(&self.shared.loops);
+        self.shared.runtime.spawn(async move { loops.carry(stream, sink).await });
+        self.mailbox.stream_left();
+    }
+}

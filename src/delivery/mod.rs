@@ -1,0 +1,217 @@
+//! Open streams: everything between the service, which authorises them, and the sockets of their clients.
+//!
+//! ```text
+//!   service.open_stream ── Delivery::open ──> Stream ─────────── http gives it a sink
+//!                                                │
+//!                 TLS, HTTP/2, HTTP/1.0          │          plain HTTP/1.1
+//!              ┌────── Stream::run <─────────────┴──────────> Delivery::carry
+//!              v                                                    v
+//!   task: replay ─ seam ─ live ─ bye                     task: replay ─ seam
+//!                                                                   │ CaughtUp  ^
+//!                                                                   v           │ its ring has overwritten
+//!                                                        loop: Subscriber ──────┘ what comes next
+//!                                                                   │
+//!                                                                   v
+//!                                                                  bye
+//! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`stream`] | a stream while a task carries it, and what is handed over when it has caught up |
+//! | [`replay`] | its replay from the log |
+//! | [`context`] | what the streams of one key and filter share |
+//! | [`sink`] | where a stream writes to |
+//! | [`socket_sink`] | a plain socket as a sink |
+//! | [`endings`] | the reasons for which streams end |
+//! | [`slots`] | the number of open streams, and its limits |
+//! | [`counters`] | what was delivered, and how fast |
+//! | [`backpressure`] | publishers wait while subscribers with room are far behind |
+//! | [`fanout`] | the broadcast loops |
+//!
+//! Called by the service, which opens streams, and by the HTTP layer, which gives them a sink. It authorises nothing, but
+//! ends a stream whose key no longer covers it. Always: one task or loop owns the socket of a stream at any time; no lock is
+//! held during a write to a socket.
+
+mod backpressure;
+mod context;
+mod counters;
+mod endings;
+mod fanout;
+mod replay;
+mod sink;
+mod slots;
+mod socket_sink;
+mod stream;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::alert::{Filter, Start};
+use crate::engine::{Clock, Engine};
+use crate::hub::Hub;
+use crate::keyring::KeyState;
+use crate::sse::{Bye, Format};
+use crate::supervisor;
+pub(crate) use backpressure::Backpressure;
+use context::StreamContext;
+pub(crate) use counters::Counters;
+use endings::Endings;
+pub(crate) use endings::StreamEnd;
+use fanout::{Fanout, Loops, Shared};
+pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamSink};
+pub(crate) use slots::{KINDS, LimitReached, StreamLimits, StreamSlots, Transport};
+pub(crate) use socket_sink::{ConnectionGuard, SocketSink};
+use stream::Seam;
+pub(crate) use stream::Stream;
+
+/// Opens streams, runs the broadcast loops, and ends both.
+pub(crate) struct Delivery {
+    engine: Engine,
+    hub: Hub,
+    clock: Clock,
+    drain: watch::Sender<Option<Bye>>,
+    slots: Arc<StreamSlots>,
+    counters: Arc<Counters>,
+    backpressure: Arc<Backpressure>,
+    loops: Arc<Loops>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What an authorised caller asks for.
+pub(crate) struct StreamRequest<'a> {
+    /// The key or local socket against whose limits the stream counts.
+    pub owner: &'a str,
+    /// None on the local sockets, which need no key.
+    pub key: Option<watch::Receiver<KeyState>>,
+    pub filter: Filter,
+    pub format: Format,
+    pub start: Start,
+    /// With [`Start::Latest`]: older alerts are not sent.
+    pub latest_after_ms: u64,
+    pub heartbeat: Duration,
+    /// The reconnect delay that the client is told.
+    pub retry: Duration,
+    /// The maximum age of the stream.
+    pub lifetime: Option<Duration>,
+    pub limits: StreamLimits,
+}
+
+impl Delivery {
+    /// Starts `loops` broadcast loops, each on its own thread. Call it within the runtime.
+    ///
+    /// # Errors
+    /// If the system has no descriptors or threads left.
+    pub(crate) fn start(engine: Engine, hub: Hub, clock: Clock, loops: usize) -> io::Result<Self> {
+        let delivery = Self {
+            engine,
+            hub,
+            clock: Arc::clone(&clock),
+            drain: watch::Sender::new(None),
+            slots: Arc::default(),
+            counters: Arc::default(),
+            backpressure: Arc::default(),
+            loops: Arc::new(Loops::new(loops)?),
+            threads: Mutex::default(),
+        };
+        let shared = Shared {
+            loops: Arc::clone(&delivery.loops),
+            runtime: Handle::current(),
+            counters: Arc::clone(&delivery.counters),
+            backpressure: Arc::clone(&delivery.backpressure),
+            clock,
+        };
+        for (number, mailbox) in delivery.loops.mailboxes().enumerate() {
+            let fanout = Fanout::new(shared.clone(), Arc::clone(mailbox))?;
+            let thread = supervisor::essential_thread(format!("alertd-fan-{number}"), move || fanout.run())?;
+            delivery.threads.lock().push(thread);
+        }
+        Ok(delivery)
+    }
+
+    /// Opens a stream. An engine that is away is not an error: the stream waits for it.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub(crate) fn open(&self, request: StreamRequest<'_>) -> Result<Box<Stream>, LimitReached> {
+        let StreamRequest { owner, key, filter, format, start, latest_after_ms, heartbeat, retry, lifetime, limits } =
+            request;
+        let slot = self.slots.take(owner, format, limits)?;
+        let filter = Arc::new(filter);
+        let clock = Arc::clone(&self.clock);
+        let context = Arc::new(StreamContext {
+            engine: self.engine.clone(),
+            hub: self.hub.clone(),
+            format,
+            owner: owner.to_owned(),
+            heartbeat,
+            endings: Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
+            filter,
+            counters: Arc::clone(&self.counters),
+        });
+        let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
+        Ok(Box::new(Stream {
+            subscription: context.subscribe(),
+            start,
+            latest_after_ms,
+            seam: Seam::Due,
+            retry: Some(format.retry(retry_ms.into())),
+            retry_ms,
+            expires_at: lifetime.map(|lifetime| Instant::now() + lifetime),
+            slot,
+            context,
+        }))
+    }
+
+    /// Carries a stream over a plain socket, until a broadcast loop takes it over or it ends.
+    pub(crate) async fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
+        self.loops.carry(stream, sink).await;
+    }
+
+    /// Ends all streams, and each one that is opened from now on, with this reason.
+    pub(crate) fn drain(&self, bye: Bye) {
+        self.drain.send_replace(Some(bye));
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.borrow().is_some()
+    }
+
+    pub(crate) fn slots(&self) -> &StreamSlots {
+        &self.slots
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn backpressure(&self) -> &Backpressure {
+        &self.backpressure
+    }
+
+    /// Passes the watchdog's marker to each loop.
+    pub(crate) fn mark(&self, marker: u64) {
+        self.loops.mark(marker);
+    }
+
+    /// The newest marker that all loops have seen.
+    #[must_use]
+    pub(crate) fn synced(&self) -> u64 {
+        self.loops.synced()
+    }
+
+    /// Ends the loops. Streams that they still have are cut off.
+    pub(crate) fn stop(&self) {
+        self.loops.quit();
+        for thread in self.threads.lock().drain(..) {
+            // A loop that panics aborts the process, so there is no error to report.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The replay of a stream: what the log has, up to where the subscription joins the hub.
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
+
+use super::endings::StreamEnd;
+use super::sink::{StreamSink, Writer};
+use super::stream::{ENGINE_RETRY, Stream};
+use crate::alert::{Filter, Id, Record, Start};
+use crate::engine::{Direction, Range, Seek};
+use crate::sse::Gap;
+
+/// One page: the most that a replaying stream holds in memory while its client reads.
+const REPLAY_PAGE_ALERTS: usize = 500;
+const REPLAY_PAGE_BYTES: usize = 64 << 10;
+
+/// Whether a page ends at the seam.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Page {
+    Last,
+    More,
+}
+
+impl Page {
+    fn ending_at(cursor: Id, until: Id) -> Self {
+        if cursor >= until { Self::Last } else { Self::More }
+    }
+}
+
+impl Stream {
+    /// Whether nothing before `until` is asked for, so that the log need not be read.
+    pub(super) fn needs_no_replay(&self, until: Id) -> bool {
+        match &self.start {
+            Start::Live => true,
+            // Most reconnects are of this kind. The newest id is a valid cursor without looking it up in the log.
+            Start::After(cursor) => *cursor == until && until != Id::ZERO,
+            _ => false,
+        }
+    }
+
+    /// Sends what the log has up to where the subscription joins, and returns that id.
+    pub(super) async fn replay<S: StreamSink>(&mut self, writer: &mut Writer<'_, S>) -> Result<Id, StreamEnd> {
+        let Some((until, seek)) = self.seek(writer).await? else { return Ok(self.subscription.joined()) };
+        let mut blocks = BytesMut::new();
+        if let Some(gap) = seek.gap {
+            blocks.extend_from_slice(&self.gap(gap));
+        }
+        let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
+        self.send_records(blocks, &seek.latest, Page::ending_at(cursor, until), writer).await?;
+        while cursor < until {
+            let filter = Filter::clone(&self.context.filter);
+            let range = Range { filter, after: cursor, until, limit: REPLAY_PAGE_ALERTS, bytes: REPLAY_PAGE_BYTES };
+            let page = match self.context.engine.read(range, Direction::Forward).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.wait_for_engine(&error.to_string(), writer).await?;
+                    continue;
+                }
+            };
+            let mut blocks = BytesMut::new();
+            if page.trimmed > trimmed && page.trimmed > cursor {
+                // Retention has removed alerts between two pages.
+                let gap = Gap { requested: cursor.to_string(), oldest: page.oldest, head: until };
+                blocks.extend_from_slice(&self.gap(gap));
+            }
+            trimmed = trimmed.max(page.trimmed);
+            cursor = page.next.unwrap_or(until);
+            self.send_records(blocks, &page.records, Page::ending_at(cursor, until), writer).await?;
+        }
+        Ok(cursor.max(until))
+    }
+
+    /// Finds where in the log the replay begins, and the id up to which it goes. None if there is nothing to replay.
+    async fn seek<S: StreamSink>(&mut self, writer: &mut Writer<'_, S>) -> Result<Option<(Id, Seek)>, StreamEnd> {
+        loop {
+            let (context, until) = (&self.context, self.subscription.joined());
+            if self.needs_no_replay(until) {
+                return Ok(None);
+            }
+            match context.engine.seek(&self.start, &context.filter, until, self.latest_after_ms).await {
+                Ok(Seek { awaited: Some(id), .. }) => {
+                    self.send_heartbeat_if_due(writer).await?;
+                    // The log may have lost the cursor meanwhile, so it is asked again after a while.
+                    let _ = timeout(ENGINE_RETRY, self.subscription.reach(id)).await;
+                }
+                Ok(seek) => return Ok(Some((until, seek))),
+                Err(error) => self.wait_for_engine(&error.to_string(), writer).await?,
+            }
+        }
+    }
+
+    /// Alerts that the log no longer has may still come through the ring, so a gap ends at most where the ring begins.
+    fn gap(&self, gap: Gap) -> Bytes {
+        self.context.counters.gap();
+        let ring = self.subscription.joined().successor();
+        self.context.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
+    }
+
+    /// Sends `blocks` and these alerts; behind the alerts of the replay's last page also the seam.
+    async fn send_records<S: StreamSink>(
+        &mut self,
+        mut blocks: BytesMut,
+        records: &[Record],
+        page: Page,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        for record in records {
+            self.context.format.alert(&mut blocks, record);
+            if blocks.len() >= REPLAY_PAGE_BYTES {
+                self.send(blocks.split(), writer).await?;
+            }
+        }
+        if page == Page::Last {
+            self.push_seam(&mut blocks);
+        }
+        self.send(blocks, writer).await?;
+        self.context.counters.replayed(records.len() as u64);
+        Ok(())
+    }
+}

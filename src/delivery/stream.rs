@@ -1,0 +1,272 @@
+//! One open stream while a task carries it: replay, the seam, then live, until something ends it.
+//!
+//! Made by [`Delivery::open`](super::Delivery::open). [`Stream::run`] carries it to its end; [`Stream::catch_up`] only until
+//! a broadcast loop can take it over. Always: what goes into the sink is whole blocks, so a stream never ends inside
+//! one; and the client sets the pace, because a stream holds one page or chunk at a time.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, sleep_until};
+
+use super::context::StreamContext;
+use super::endings::StreamEnd;
+use super::sink::{StreamSink, Writer};
+use super::slots::{StreamSlot, Transport};
+use super::socket_sink::{ConnectionGuard, SocketSink};
+use crate::alert::{Id, Start};
+use crate::engine::Engine;
+use crate::hub::{Next, Subscription};
+
+/// Pause between two attempts to reach an engine that is away.
+pub(super) const ENGINE_RETRY: Duration = Duration::from_millis(500);
+
+/// A stream before, or while, a task carries it.
+pub(crate) struct Stream {
+    pub(super) context: Arc<StreamContext>,
+    pub(super) subscription: Subscription,
+    pub(super) start: Start,
+    /// With [`Start::Latest`]: older alerts are not sent.
+    pub(super) latest_after_ms: u64,
+    pub(super) seam: Seam,
+    /// The client's reconnect delay, encoded; sent with the first block.
+    pub(super) retry: Option<Bytes>,
+    /// The same delay, for the final `bye`.
+    pub(super) retry_ms: u32,
+    /// When the stream reaches its maximum age.
+    pub(super) expires_at: Option<Instant>,
+    pub(super) slot: StreamSlot,
+}
+
+/// Whether the client still has to be told the cursor at which its stream goes from replay to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seam {
+    Due,
+    Sent,
+}
+
+/// How far a task carries a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    End,
+    CaughtUp,
+}
+
+/// A stream whose client has everything up to a position in a ring, ready for a broadcast loop.
+pub(super) struct CaughtUp {
+    pub(super) context: Arc<StreamContext>,
+    pub(super) subscription: Subscription,
+    /// Everything up to this id was delivered or filtered out.
+    pub(super) cursor: Id,
+    pub(super) retry_ms: u32,
+    pub(super) expires_at: Option<Instant>,
+    pub(super) slot: StreamSlot,
+    pub(super) socket: OwnedFd,
+    pub(super) connection: ConnectionGuard,
+}
+
+impl Stream {
+    /// Continues a stream whose ring has overwritten what follows `cursor`: from the log, then on the ring again.
+    pub(super) fn resume(
+        context: Arc<StreamContext>,
+        cursor: Id,
+        retry_ms: u32,
+        expires_at: Option<Instant>,
+        slot: StreamSlot,
+    ) -> Box<Self> {
+        context.counters.stream_overtaken();
+        Box::new(Self {
+            subscription: context.subscribe(),
+            start: Start::After(cursor),
+            latest_after_ms: 0,
+            seam: Seam::Sent,
+            retry: None,
+            retry_ms,
+            expires_at,
+            slot,
+            context,
+        })
+    }
+
+    /// Carries the stream to its end.
+    pub(crate) async fn run(mut self: Box<Self>, mut sink: impl StreamSink) {
+        let caught_up = self.deliver(&mut sink, Until::End).await;
+        debug_assert!(caught_up.is_none(), "a stream that is not handed over only ends");
+    }
+
+    /// Carries the stream until its client has everything up to a position in a ring. None if the stream has ended, which
+    /// includes every stream without a ring.
+    pub(super) async fn catch_up(mut self: Box<Self>, mut sink: SocketSink) -> Option<CaughtUp> {
+        let until = match self.subscription.ring_position() {
+            Some(_) => Until::CaughtUp,
+            None => Until::End,
+        };
+        self.slot.set_transport(match until {
+            Until::CaughtUp => Transport::Loop,
+            Until::End => Transport::Task,
+        });
+        let cursor = self.deliver(&mut sink, until).await?;
+        let (socket, connection) = sink.into_parts()?;
+        let Self { context, subscription, retry_ms, expires_at, slot, .. } = *self;
+        Some(CaughtUp { context, subscription, cursor, retry_ms, expires_at, slot, socket, connection })
+    }
+
+    /// Returns the cursor of a stream that has caught up; none when the stream has ended.
+    async fn deliver(&mut self, sink: &mut impl StreamSink, until: Until) -> Option<Id> {
+        let ended = self.context.endings.clone().wait(self.expires_at);
+        // A stream that is handed over in a moment notices a disconnect by a failed write; watching the socket would
+        // cost two system calls for each stream.
+        let disconnected = (until == Until::End).then(|| sink.disconnected());
+        let end = tokio::select! {
+            // In this order, so that what is ready goes out before the bye.
+            biased;
+            advanced = self.advance(sink, until) => match advanced {
+                Ok(cursor) => return Some(cursor),
+                Err(end) => end,
+            },
+            bye = ended => StreamEnd::Bye(bye),
+            () = or_never(disconnected) => StreamEnd::Gone,
+        };
+        self.context.counters.stream_ended(end);
+        if let StreamEnd::Bye(bye) = end {
+            sink.finish(self.context.format.bye(bye, self.retry_ms.into())).await;
+        }
+        None
+    }
+
+    /// Replay, the seam, and live. Returns the cursor at the seam with [`Until::CaughtUp`]; otherwise it never succeeds.
+    async fn advance(&mut self, sink: &mut impl StreamSink, until: Until) -> Result<Id, StreamEnd> {
+        let heartbeat = self.context.heartbeat;
+        let mut writer = Writer { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        let engine = self.context.engine.clone();
+        let is_synced = engine.head().is_some();
+        if !is_synced || self.seam == Seam::Sent || !self.needs_no_replay(self.subscription.joined()) {
+            // The head of the response goes out at once if reading the log may take a while, or if no seam follows and
+            // nothing else might be sent before the stream is handed over.
+            writer.sink.start().await?;
+        }
+        if !is_synced {
+            self.wait_until_synced(&engine, &mut writer).await?;
+        }
+        if let Some(head) = engine.head()
+            && head > self.subscription.joined()
+        {
+            // The hub may lag behind alerts that were already acknowledged. Without waiting, a client that resumes at
+            // such an id would get that alert twice, and `latest` would be the alert before it.
+            self.subscription.reach(head).await;
+        }
+        loop {
+            let cursor = self.replay(&mut writer).await?;
+            let mut blocks = BytesMut::new();
+            self.push_seam(&mut blocks);
+            self.send(blocks, &mut writer).await?;
+            if until == Until::CaughtUp {
+                return Ok(cursor);
+            }
+            let cursor = self.live(cursor, &mut writer).await?;
+            if self.subscription.ring_position().is_some() {
+                self.context.counters.stream_overtaken();
+            }
+            // What is missing comes from the log, up to where the subscription joins again.
+            self.subscription.rejoin();
+            self.start = Start::After(cursor);
+        }
+    }
+
+    /// Waits until the engine knows its newest id. Before that, it cannot tell what follows a cursor.
+    async fn wait_until_synced<S: StreamSink>(
+        &mut self,
+        engine: &Engine,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        let synced = engine.synced();
+        tokio::pin!(synced);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut synced => return Ok(()),
+                waited = self.wait_for_engine("it was not reached yet", writer) => waited?,
+            }
+        }
+    }
+
+    /// Sends what comes until the subscription is lost. Returns the cursor.
+    async fn live<S: StreamSink>(&mut self, mut cursor: Id, writer: &mut Writer<'_, S>) -> Result<Id, StreamEnd> {
+        loop {
+            match self.subscription.next() {
+                Next::Chunk(chunk) => {
+                    writer.send(chunk.blocks()).await?;
+                    let now_ms = (self.context.endings.clock)();
+                    self.context.counters.sent_live(chunk.alerts, chunk.received_ms, now_ms);
+                    cursor = chunk.last;
+                }
+                Next::Idle(head) => {
+                    cursor = cursor.max(head);
+                    tokio::select! {
+                        () = self.subscription.changed() => {}
+                        () = sleep_until(writer.next_heartbeat) => {
+                            writer.send(self.context.format.cursor(Some(cursor))).await?;
+                        }
+                    }
+                }
+                Next::Lost => return Ok(cursor),
+            }
+        }
+    }
+
+    /// Appends the cursor between replay and live, unless it was sent.
+    pub(super) fn push_seam(&mut self, blocks: &mut BytesMut) {
+        if std::mem::replace(&mut self.seam, Seam::Sent) == Seam::Due {
+            blocks.extend_from_slice(&self.context.format.cursor(Some(self.subscription.joined())));
+        }
+    }
+
+    /// Sends blocks, if there are any; before the very first ones the reconnect delay.
+    pub(super) async fn send<S: StreamSink>(
+        &mut self,
+        blocks: BytesMut,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let blocks = match self.retry.take() {
+            Some(retry) => [&retry[..], &blocks].concat().into(),
+            None => blocks.freeze(),
+        };
+        writer.send(blocks).await
+    }
+
+    /// Keeps the stream open for a moment while the engine is away.
+    pub(super) async fn wait_for_engine<S: StreamSink>(
+        &mut self,
+        reason: &str,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        tracing::debug!(reason, "a stream waits for the engine");
+        self.send_heartbeat_if_due(writer).await?;
+        tokio::time::sleep(ENGINE_RETRY).await;
+        Ok(())
+    }
+
+    /// Sends a heartbeat without a cursor, which is not known before the replay is complete.
+    pub(super) async fn send_heartbeat_if_due<S: StreamSink>(
+        &mut self,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        if Instant::now() >= writer.next_heartbeat {
+            let heartbeat = BytesMut::from(&self.context.format.cursor(None)[..]);
+            self.send(heartbeat, writer).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn or_never(event: Option<impl Future<Output = ()>>) {
+    match event {
+        Some(event) => event.await,
+        None => std::future::pending().await,
+    }
+}
