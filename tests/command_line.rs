@@ -69,9 +69,9 @@ fn a_start_that_cannot_work_says_what_is_in_the_way() {
     fs::write(at.join("damaged/alerts.redb"), "not a store of alerts").unwrap();
     let path = |name: &str| at.join(name).display().to_string();
     let cases: Vec<(&str, String, &str)> = vec![
-        ("ALERTD_HTTP_LISTEN", taken.local_addr().unwrap().to_string(), "another program has it"),
+        ("ALERTD_HTTP_LISTEN", taken.local_addr().unwrap().to_string(), "another program uses it"),
         ("ALERTD_HTTP_LISTEN", "192.0.2.1:80".into(), "this machine has no such address"),
-        ("ALERTD_CONTROL_SOCKET", path("file"), "there is a file that is no socket"),
+        ("ALERTD_CONTROL_SOCKET", path("file"), "a file that is not a socket is in the way"),
         ("ALERTD_STATE_DIR", path("file/below"), "cannot use"),
         ("ALERTD_AUTH_STORE_DIR", path("foreign"), "is not alertd's key file"),
         ("ALERTD_STATE_DIR", path("damaged"), "cannot be read"),

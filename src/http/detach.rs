@@ -1,8 +1,9 @@
-//! How a stream leaves hyper: the request was understood, and its answer goes over the bare socket.
+//! Detaching: a stream leaves hyper, so that its response goes over the bare socket.
 //!
-//! Shared by a connection, its service and its socket. The service leaves the stream here and answers nothing; the
-//! connection finds it after hyper has had its turn. hyper has not begun to write an answer by then, but it may still hold
-//! the end of the one before, which a socket that is full has not taken: only when it has, the connection changes hands.
+//! One [`Detach`] is shared by a connection, its request handler and its socket wrapper. The handler puts a stream in and
+//! never answers; the connection takes it out after hyper has been polled. hyper has not begun to write this response by
+//! then, but may still hold the end of the previous one, if the socket was full. Only once that is written may the stream
+//! be taken.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,40 +16,39 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::delivery::Stream;
 
-/// The place where the stream waits for its socket.
 #[derive(Default)]
 pub(crate) struct Detach {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
-    writing: AtomicBool,
+    is_write_blocked: AtomicBool,
 }
 
 /// A connection, and whether its socket may leave the runtime.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// False where bytes are not written as they are.
+    /// Whether bytes go over the socket as they are written.
     const IS_PLAIN: bool;
 
     /// The bare socket.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If the connection is not plain, or the runtime does not release the socket.
     fn into_socket(self) -> io::Result<OwnedFd>;
 }
 
 impl Detach {
-    /// Leaves a stream, and the head of its answer.
-    pub(crate) fn leave(&self, head: Parts, stream: Box<Stream>) {
+    /// Leaves a stream and the head of its response for the connection.
+    pub(crate) fn put(&self, head: Parts, stream: Box<Stream>) {
         *self.stream.lock() = Some((head, stream));
     }
 
-    /// Notes whether the socket refuses what hyper wants to write.
-    pub(crate) fn set_writing(&self, writing: bool) {
-        self.writing.store(writing, Ordering::Relaxed);
+    /// Reports whether the socket currently refuses what hyper wants to write.
+    pub(crate) fn set_write_blocked(&self, is_blocked: bool) {
+        self.is_write_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
-    /// Takes the stream, once nothing else is to be written before it.
+    /// Takes the stream, unless something has to be written before it.
     #[must_use]
     pub(crate) fn take(&self) -> Option<(Parts, Box<Stream>)> {
-        if self.writing.load(Ordering::Relaxed) {
+        if self.is_write_blocked.load(Ordering::Relaxed) {
             return None;
         }
         self.stream.lock().take()

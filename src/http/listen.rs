@@ -1,4 +1,4 @@
-//! Listening sockets: bound here, or inherited; what comes after does not know which.
+//! Listening sockets, bound here or inherited. Both have the same options.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,44 +10,30 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::delivery::SLOW_READER_TIMEOUT;
 
-/// So many connections wait while all threads are busy, or while systemd restarts the daemon.
+/// Connections that the kernel holds while all threads are busy, or while systemd restarts the daemon.
 const BACKLOG: i32 = 4096;
-/// Unsent bytes that the kernel takes for one connection before it calls the socket full. Without it a reader that
-/// stalls hides megabytes of alerts in the kernel; with it a fast one still has a full window in flight.
-const UNSENT: u32 = 16 << 10;
+/// Unsent bytes of one connection at which the kernel calls its socket full. Without this limit the kernel would hold
+/// megabytes for a client that stalls; with it a fast client still has a full window in flight.
+const MAX_UNSENT_BYTES: u32 = 16 << 10;
 
-/// A socket that cannot be listened on, with the remedy.
+/// Why a socket cannot be listened on, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// A TCP address.
     #[error("cannot listen on {address} (http.listen): {source}{}", hint(source))]
-    Tcp {
-        /// As configured.
-        address: SocketAddr,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// A path.
+    Tcp { address: SocketAddr, source: io::Error },
     #[error("cannot listen on {}: {source}{}", path.display(), hint(source))]
-    Unix {
-        /// As configured.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// Something else is in the way.
-    #[error("cannot listen on {}: there is a file that is no socket; move it away, or configure another path", .0.display())]
+    Unix { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {}: a file that is not a socket is in the way; move it away, or configure another path", .0.display())]
     NoSocket(PathBuf),
-    /// Another daemon answers there.
     #[error("cannot listen on {}: another alertd answers there; stop it, or configure another path", .0.display())]
     Answered(PathBuf),
 }
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program has it: stop that, or choose another address",
+        io::ErrorKind::AddrInUse => "; another program uses it: stop that program, or choose another address",
         io::ErrorKind::PermissionDenied => {
-            "; let systemd pass the socket (alertd.socket), or choose one that this user may have"
+            "; let systemd pass the socket (alertd.socket), or choose one that this user may use"
         }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         io::ErrorKind::NotFound => "; the directory does not exist",
@@ -63,7 +49,7 @@ pub(crate) fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let bind = || {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.cloexec().nonblocking(), Some(Protocol::TCP))?;
-        // Or a restart without systemd waits a minute for the old connections to be forgotten.
+        // Without this, a restart without systemd fails for a minute, until the kernel has forgotten the old connections.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -75,15 +61,16 @@ pub(crate) fn tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
 /// Takes over a listening TCP socket.
 ///
 /// # Errors
-/// Where it cannot be made non-blocking.
+/// If it cannot be made non-blocking.
 pub(crate) fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
-    // Accepted sockets inherit all of it. A kernel without one of them only holds more, or for longer.
+    // Accepted sockets inherit all options. Best effort: without one of them the kernel buffers more or notices dead peers
+    // later.
     let socket = SockRef::from(&listener);
-    let _ = socket.set_tcp_notsent_lowat(UNSENT);
-    // An alert alone leaves at once.
+    let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
+    // A single alert is sent at once.
     let _ = socket.set_tcp_nodelay(true);
-    // A peer that vanished without a word is noticed by what it does not acknowledge.
+    // A peer that has vanished does not acknowledge what it is sent.
     let _ = socket.set_tcp_user_timeout(Some(2 * SLOW_READER_TIMEOUT));
     TcpListener::from_std(listener)
 }
@@ -91,14 +78,14 @@ pub(crate) fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListen
 /// Takes over a listening Unix socket.
 ///
 /// # Errors
-/// Where it cannot be made non-blocking.
+/// If it cannot be made non-blocking.
 pub(crate) fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
 
-/// Binds a path that only this user, and group, may connect to. A socket that a dead daemon left is replaced; anything
-/// else at that path is not touched.
+/// Binds a path that only this user and group may connect to. Replaces a socket that a dead daemon left behind, and touches
+/// nothing else at that path.
 ///
 /// # Errors
 /// [`ListenError`].

@@ -3,10 +3,11 @@
 //! | file | owns |
 //! |---|---|
 //! | [`listen`] | listening sockets, bound or inherited |
-//! | [`serve`] | accepting, one task for each connection, drain under a deadline |
-//! | [`tls`] | certificates that can be swapped |
-//! | [`detach`] | how a stream leaves hyper |
-//! | [`progress`] | ends connections whose peer takes nothing |
+//! | [`serve`] | accepting connections, and waiting for their end |
+//! | [`connection`] | one connection, driven through hyper |
+//! | [`tls`] | certificates that a reload can replace |
+//! | [`detach`] | how a stream leaves hyper for delivery |
+//! | [`progress`] | ends connections whose peer reads nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
 //! | [`dispatch`] | one request from its arrival to its answer |
 //! | [`route`] | the table of routes |
@@ -24,6 +25,7 @@
 //! service; `auth` only asks it before a body is read.
 
 pub(crate) mod auth;
+pub(crate) mod connection;
 pub(crate) mod cors;
 pub(crate) mod detach;
 pub(crate) mod dispatch;

@@ -1,4 +1,5 @@
-//! Ends a connection whose peer takes nothing: hyper waits for such a peer for ever, and asks no body while it waits.
+//! Ends a connection whose peer reads nothing. hyper waits for such a peer without limit, and does not poll a body
+//! meanwhile.
 
 use std::io;
 use std::pin::Pin;
@@ -11,38 +12,37 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::detach::Detach;
 
-/// A connection with a deadline on progress in writing. The timer exists only while a write waits.
+/// A connection whose writes fail if they make no progress. The timer exists only while a write waits.
 pub(crate) struct Progress<S> {
     inner: S,
-    patience: Duration,
+    timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Who wants to know whether a write waits.
+    /// Is told whether a write waits.
     detach: Arc<Detach>,
 }
 
 impl<S> Progress<S> {
-    /// Fails a write that could not pass one byte for `patience`.
-    pub(crate) const fn new(inner: S, patience: Duration, detach: Arc<Detach>) -> Self {
-        Self { inner, patience, waiting: None, detach }
+    /// Fails a write that could not send a byte for `timeout`.
+    pub(crate) const fn new(inner: S, timeout: Duration, detach: Arc<Detach>) -> Self {
+        Self { inner, timeout, waiting: None, detach }
     }
 
-    /// The connection itself.
     pub(crate) fn into_inner(self) -> S {
         self.inner
     }
 
-    fn judge<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn with_timeout<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.waiting.take().is_some() {
-                self.detach.set_writing(false);
+                self.detach.set_write_blocked(false);
             }
             return result;
         }
-        self.detach.set_writing(true);
-        let patience = self.patience;
-        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        self.detach.set_write_blocked(true);
+        let timeout = self.timeout;
+        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + timeout)));
         match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing"))),
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing"))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -57,7 +57,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.judge(result, cx)
+        self.with_timeout(result, cx)
     }
 
     fn poll_write_vectored(
@@ -66,7 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.judge(result, cx)
+        self.with_timeout(result, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -75,12 +75,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_flush(cx);
-        self.judge(result, cx)
+        self.with_timeout(result, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.judge(result, cx)
+        self.with_timeout(result, cx)
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+    async fn a_peer_that_reads_nothing_is_given_up_and_one_that_reads_slowly_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(4);
         let mut writer = Progress::new(ours, Duration::from_millis(80), Arc::default());
         let reading = tokio::spawn(async move {

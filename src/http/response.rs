@@ -33,8 +33,8 @@ impl Body {
     }
 }
 
-/// Pieces that wait for the reader of one stream; each is a page or chunk of about 64 KiB.
-const PIECES: usize = 2;
+/// Pages or chunks of about 64 KiB that hyper holds for the client of one stream.
+const QUEUED_BLOCKS: usize = 2;
 
 /// A body as hyper writes it.
 #[derive(Debug)]
@@ -49,18 +49,18 @@ impl Outgoing {
     /// Begins a stream that goes out through hyper.
     #[must_use]
     pub(crate) fn begin(stream: Box<Stream>) -> Self {
-        let (blocks, body) = mpsc::channel(PIECES);
+        let (blocks, body) = mpsc::channel(QUEUED_BLOCKS);
         tokio::spawn(stream.run(HyperSink(blocks)));
         Self::Blocks(body)
     }
 }
 
-/// The way to a reader through hyper.
+/// Sends a stream through hyper.
 struct HyperSink(mpsc::Sender<Bytes>);
 
 impl StreamSink for HyperSink {
     async fn start(&mut self) -> Result<(), StreamEnd> {
-        // hyper writes the head as soon as it has the answer.
+        // hyper writes the head as soon as it has the response.
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! A connection whose first bytes were read already, and are read again.
+//! A connection whose first bytes were read before and are read again, by another protocol.
 
 use std::io;
 use std::pin::Pin;
@@ -7,14 +7,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Gives `first` to the reader before anything that comes.
+/// Returns `first` to the reader before what the connection has.
 pub(crate) struct Rewind<S> {
     first: Bytes,
     inner: S,
 }
 
 impl<S> Rewind<S> {
-    /// Puts `first` back in front of the stream.
     pub(crate) const fn new(first: Bytes, inner: S) -> Self {
         Self { first, inner }
     }

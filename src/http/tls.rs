@@ -1,4 +1,4 @@
-//! TLS with certificates that a reload swaps without touching a connection.
+//! TLS. A reload replaces the certificate without touching open connections.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,28 +8,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate or key that cannot be used, with the file.
+/// Why a certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The certificate chain.
     #[error("http.tls_cert: {}: {reason}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The private key.
+    Certificate { path: PathBuf, reason: String },
     #[error("http.tls_key: {}: {reason}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Key { path: PathBuf, reason: String },
 }
 
-/// The acceptor in force; connections that are open keep theirs.
+/// The certificate for new connections; open ones keep theirs.
 pub(crate) struct Tls(ArcSwap<rustls::ServerConfig>);
 
 impl Tls {
@@ -41,12 +29,11 @@ impl Tls {
         Ok(Self(ArcSwap::new(read(cert, key)?)))
     }
 
-    /// Puts another certificate and key into force.
+    /// Replaces certificate and key.
     pub(crate) fn replace(&self, new: &Self) {
         self.0.store(new.0.load_full());
     }
 
-    /// For the next handshake.
     #[must_use]
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load_full())
@@ -69,7 +56,7 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> 
         .map_err(|e| bad_cert(e.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|e| bad_key(format!("does not fit the certificate: {e}")))?;
+        .map_err(|e| bad_key(format!("does not match the certificate: {e}")))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

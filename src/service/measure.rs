@@ -1,7 +1,7 @@
-//! All measurements at one moment, for whoever watches alertd from outside.
+//! All measurements at one moment, for the metrics.
 //!
-//! What is counted where alerts pass is read without a lock. The log is asked as any reader asks it, and for
-//! [`STATS_TIMEOUT`] at the most; what it does not say then is left out instead of being told as zero.
+//! Counters are read without a lock. The log is read like by any other reader, for at most [`STATS_TIMEOUT`]; what is not known
+//! by then is left out instead of reported as zero.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::histogram::Distribution;
 use crate::key::Scope;
 use crate::sse::Format;
 
-/// So long the log is waited for.
+/// How long to wait for the log.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is measured; counters are those since the start.
+/// Counters count since the start of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Measurements {
     pub version: &'static str,
@@ -48,10 +48,8 @@ pub(crate) struct Measurements {
 }
 
 impl Service {
-    /// Measures.
-    ///
     /// # Errors
-    /// As the caller's key has it.
+    /// [`Refusal::Scope`] without the scope `metrics`.
     pub(crate) async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
         caller.require(Scope::Metrics)?;
         let patient = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
@@ -88,8 +86,7 @@ impl Service {
         })
     }
 
-    /// The age of the oldest alert that is in the log and has not come through the feed to the hub; none where the log
-    /// cannot be read.
+    /// The age of the oldest alert that is in the log but not yet in the hub; none if the log cannot be read.
     async fn lag(&self) -> Option<Duration> {
         let fed = self.hub.head();
         let head = self.engine.head()?;

@@ -1,28 +1,27 @@
-//! Accepted alerts by the class of their topic and by level.
+//! Accepted alerts by topic class and level.
 //!
-//! A topic's class is its first label. Topics are chosen by whoever publishes, so only the first [`TopicClassCounters::MAX_CLASSES`] classes
-//! since the start have a number of their own; the rest share one. Counting takes no lock.
+//! The class of a topic is its first label. Publishers choose topics, so only the first [`TopicClassCounters::MAX_CLASSES`]
+//! classes since the start have counters of their own, and all others share one. Counting takes no lock.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::alert::{Level, Topic};
 
-/// What all classes without a number of their own are called.
+/// The name of the class that all others share.
 const OTHER: &str = "other";
 
 type ByLevel = [AtomicU64; Level::ALL.len()];
 
-/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct TopicClassCounters {
-    /// Taken one after the other.
+    /// Assigned in order.
     named: [OnceLock<(Box<str>, ByLevel)>; TopicClassCounters::MAX_CLASSES],
     other: ByLevel,
 }
 
 impl TopicClassCounters {
-    /// So many classes are told apart.
+    /// Classes with counters of their own.
     pub(super) const MAX_CLASSES: usize = 32;
 
     pub(super) fn count(&self, topic: &Topic, level: Level) {

@@ -1,0 +1,197 @@
+//! Drives one connection through hyper, from the first byte to the drain.
+//!
+//! HTTP/1.1 and HTTP/2 with prior knowledge share a port: hyper's HTTP/1 reports the preface of HTTP/2, and the connection
+//! is then driven as HTTP/2. A stream over plain HTTP/1.1 leaves hyper for [`delivery`](crate::delivery).
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::Poll;
+
+use hyper::body::Incoming;
+use hyper::http::response::Parts;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::detach::{Connection, Detach};
+use super::progress::Progress;
+use super::response::{self, Body, Outgoing};
+use super::rewind::Rewind;
+use super::serve::Server;
+use super::tls::Tls;
+use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
+use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
+use crate::service::Service;
+
+/// Why hyper's HTTP/1 returned a connection.
+enum Http1End {
+    /// A stream is to leave hyper.
+    Detached(Parts, Box<Stream>),
+    Done(hyper::Result<()>),
+}
+
+impl Server {
+    pub(super) async fn drive_tls(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::default());
+                log_end(self.http2(stream, peer).await);
+            }
+            Ok(Ok(stream)) => self.drive(stream, permit, peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, address = ?peer.address, "TLS handshake failed"),
+            Err(_) => tracing::debug!(address = ?peer.address, "TLS handshake took too long"),
+        }
+    }
+
+    pub(super) async fn drive<S: Connection>(&self, stream: S, permit: OwnedSemaphorePermit, peer: Peer) {
+        let detach = Arc::<Detach>::default();
+        let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::clone(&detach));
+        log_end(self.http1(stream, permit, peer, detach).await);
+    }
+
+    async fn http1<S: Connection>(
+        &self,
+        stream: Progress<S>,
+        permit: OwnedSemaphorePermit,
+        peer: Peer,
+        detach: Arc<Detach>,
+    ) -> hyper::Result<()> {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
+        let detachable = S::IS_PLAIN.then_some(&*detach);
+        let service = service_fn(|request| Box::pin(self.answer_or_detach(peer, request, detachable)));
+        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut is_draining = false;
+        let end = loop {
+            let turn = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+                Poll::Ready(result) => Poll::Ready(Http1End::Done(result)),
+                Poll::Pending => match detach.take() {
+                    Some((head, stream)) => Poll::Ready(Http1End::Detached(head, stream)),
+                    None => Poll::Pending,
+                },
+            });
+            tokio::select! {
+                end = turn => break end,
+                () = self.stop.cancelled(), if !is_draining => {
+                    is_draining = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+        };
+        let parts = connection.into_parts();
+        let mut stream = parts.io.into_inner();
+        match end {
+            // Bytes after the request are dropped: no other request is answered on an open stream.
+            Http1End::Detached(head, detached) => {
+                let Ok(socket) = stream.into_inner().into_socket() else { return Ok(()) };
+                let head = response::stream_head(&head, self.service.now_ms());
+                let sink = SocketSink::new(socket, head, ConnectionGuard::new(permit, &self.tasks));
+                // Boxed, because the future of a connection is as large as its largest branch and lives as long as it.
+                Box::pin(self.service.delivery().carry(detached, sink)).await;
+                Ok(())
+            }
+            Http1End::Done(Err(error)) if error.is_parse_version_h2() => {
+                Box::pin(self.http2(Rewind::new(parts.read_buf, stream), peer)).await
+            }
+            Http1End::Done(Ok(())) => {
+                let _ = stream.shutdown().await;
+                Ok(())
+            }
+            Http1End::Done(Err(error)) => Err(error),
+        }
+    }
+
+    async fn http2<S>(&self, stream: S, peer: Peer) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .max_send_buf_size(64 << 10)
+            .initial_stream_window_size(64 << 10)
+            .initial_connection_window_size(256 << 10)
+            .max_header_list_size(16 << 10)
+            // A peer that has vanished does not answer a ping.
+            .keep_alive_interval(SLOW_READER_TIMEOUT)
+            .keep_alive_timeout(SLOW_READER_TIMEOUT / 2);
+        let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
+        let answer = service_fn(move |request| {
+            let (service, settings) = (Arc::clone(&service), settings.load_full());
+            // Boxed, or each HTTP/2 stream would keep the memory that its request needed.
+            Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+        let mut is_draining = false;
+        loop {
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = self.stop.cancelled(), if !is_draining => {
+                    is_draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    /// Answers a request, or detaches the stream that it opens and never returns.
+    async fn answer_or_detach(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+        detach: Option<&Detach>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let is_chunked = request.version() == Version::HTTP_11;
+        let (head, body) =
+            answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
+        match (body, detach.filter(|_| is_chunked)) {
+            (Body::Stream(stream), Some(detach)) => {
+                detach.put(head, stream);
+                std::future::pending().await
+            }
+            (body, _) => Ok(Response::from_parts(head, begin(body))),
+        }
+    }
+}
+
+async fn answer(
+    service: Arc<Service>,
+    settings: Arc<Settings>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    dispatch::answer(service, settings, peer, request, request_id()).await
+}
+
+/// A body that hyper writes.
+fn begin(body: Body) -> Outgoing {
+    match body {
+        Body::Whole(bytes) => Outgoing::Whole(bytes),
+        Body::Stream(stream) => Outgoing::begin(stream),
+    }
+}
+
+fn log_end(result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Identifies a request in its response and in the log: a random start, advanced by an odd constant that changes all digits.
+fn request_id() -> String {
+    static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let mut bytes = [0; 8];
+        // Without randomness each process uses the same ids, which only makes the log harder to read.
+        let _ = getrandom::fill(&mut bytes);
+        AtomicU64::new(u64::from_le_bytes(bytes))
+    });
+    format!("{:016x}", LAST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
+}
