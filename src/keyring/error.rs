@@ -16,6 +16,16 @@ pub enum KeyringError {
         /// How it differs.
         reason: String,
     },
+    /// The file is ours, and of a version that this build does not know.
+    #[error("{} has version {found} of the key file, and this alertd reads version {known}: it is left untouched; install the alertd that wrote it, or restore the file from a backup", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that is read.
+        known: u32,
+    },
     /// The file is ours, but what it says cannot be.
     #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
     Damaged {

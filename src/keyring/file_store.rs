@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::KeyringError;
 use super::record::{KeyRecord, check};
@@ -17,13 +18,27 @@ use super::record::{KeyRecord, check};
 /// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
 const MAX_BYTES: u64 = 128 << 20;
 
-/// The file's form.
+/// The version that is read and written. A newer alertd may add fields without changing it.
+const VERSION: u32 = 1;
+
+/// The content of the file.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Document<K> {
-    /// Says whose file it is, and its version.
+    /// Marks the file as ours, and is its version.
     alertd_keys: u32,
     keys: K,
+    /// Fields of a newer alertd, written back as they were found.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// The file as it is read.
+type KeyFile = Document<Vec<KeyRecord>>;
+
+/// The member that is read first: keys of another version may look different.
+#[derive(Deserialize)]
+struct Head {
+    alertd_keys: u32,
 }
 
 pub(super) struct FileStore {
@@ -31,6 +46,8 @@ pub(super) struct FileStore {
     path: PathBuf,
     /// Of the file as it was last read or written.
     stamp: Option<Stamp>,
+    /// Fields of a newer alertd in that file.
+    unknown: Map<String, Value>,
     /// Held, not used.
     _lock: File,
 }
@@ -65,6 +82,7 @@ impl FileStore {
                 directory: directory.to_owned(),
                 path: directory.join("auth.json"),
                 stamp: None,
+                unknown: Map::new(),
                 _lock: lock,
             }),
             Err(TryLockError::WouldBlock) => Err(KeyringError::Locked(path)),
@@ -78,16 +96,16 @@ impl FileStore {
 
     /// The keys; none where there is no file yet.
     pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
-        let Some((records, stamp)) = self.read()? else {
-            self.stamp = None;
+        let Some((document, stamp)) = self.read()? else {
+            (self.stamp, self.unknown) = (None, Map::new());
             return Ok(Vec::new());
         };
-        check(&records).map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
-        self.stamp = Some(stamp);
-        Ok(records)
+        check(&document.keys).map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
+        (self.stamp, self.unknown) = (Some(stamp), document.unknown);
+        Ok(document.keys)
     }
 
-    fn read(&self) -> Result<Option<(Vec<KeyRecord>, Stamp)>, KeyringError> {
+    fn read(&self) -> Result<Option<(KeyFile, Stamp)>, KeyringError> {
         let failed = |source| KeyringError::Io { path: self.path.clone(), source };
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -100,11 +118,12 @@ impl FileStore {
         if text.len() as u64 > MAX_BYTES {
             return Err(self.foreign("it is too large"));
         }
-        let document: Document<Vec<KeyRecord>> = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
-        if document.alertd_keys != 1 {
-            return Err(self.foreign(format_args!("its version is {}, not 1", document.alertd_keys)));
+        let head: Head = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
+        if head.alertd_keys != VERSION {
+            return Err(KeyringError::Version { path: self.path.clone(), found: head.alertd_keys, known: VERSION });
         }
-        Ok(Some((document.keys, stamp)))
+        let document = serde_json::from_slice(&text).map_err(|error| self.foreign(error))?;
+        Ok(Some((document, stamp)))
     }
 
     fn foreign(&self, reason: impl ToString) -> KeyringError {
@@ -120,7 +139,8 @@ impl FileStore {
             Ok(_) => return Err(self.read().err().unwrap_or_else(|| KeyringError::Changed(self.path.clone()))),
             Err(source) => return Err(KeyringError::Io { path: self.path.clone(), source }),
         }
-        let written = self.replace(&Document { alertd_keys: 1, keys });
+        let unknown = self.unknown.clone();
+        let written = self.replace(&Document { alertd_keys: VERSION, keys, unknown });
         written.map_err(|source| KeyringError::Io { path: self.path.clone(), source })
     }
 
@@ -143,16 +163,13 @@ impl FileStore {
     }
 }
 
-/// The keys of such a file; none where it is another kind of file.
+/// The keys in the content of such a file; `None` if it is another kind of file.
 pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<KeyRecord>, String>> {
-    #[derive(Deserialize)]
-    struct Ours {
-        alertd_keys: u32,
+    let version = serde_json::from_slice::<Head>(file).ok()?.alertd_keys;
+    if version != VERSION {
+        return Some(Err(format!("its version is {version}, and this alertd reads version {VERSION}")));
     }
-    if serde_json::from_slice::<Ours>(file).ok()?.alertd_keys != 1 {
-        return None;
-    }
-    let document = serde_json::from_slice::<Document<Vec<KeyRecord>>>(file).map_err(|error| error.to_string());
+    let document = serde_json::from_slice::<KeyFile>(file).map_err(|error| error.to_string());
     Some(document.and_then(|document| check(&document.keys).map(|()| document.keys)))
 }
 
@@ -185,7 +202,7 @@ mod tests {
     use super::*;
     use crate::key::secret;
     use crate::keyring::MAX_KEYS;
-    use crate::keyring::record::{derive, time};
+    use crate::keyring::record::{Algorithm, derive, time};
     use std::os::unix::fs::{chown, symlink};
 
     fn record(number: usize) -> KeyRecord {
@@ -203,7 +220,52 @@ mod tests {
             iterations: 10_000_000,
             salt: "0".repeat(32),
             hash: derive("", "", 1),
+            algorithm: Algorithm::default(),
+            unknown: Map::new(),
         }
+    }
+
+    #[test]
+    fn fields_of_a_newer_version_are_ignored_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth.json");
+        FileStore::open(directory.path()).unwrap().save(&[record(1)]).unwrap();
+        let mut newer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        newer["quota"] = 7.into();
+        newer["keys"][0]["color"] = "red".into();
+        fs::write(&path, serde_json::to_vec(&newer).unwrap()).unwrap();
+        let mut store = FileStore::open(directory.path()).unwrap();
+        let mut keys = store.load().unwrap();
+        keys.push(record(2));
+        store.save(&keys).unwrap();
+        let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(written["quota"], 7);
+        assert_eq!(written["keys"][0]["color"], "red");
+        assert!(written["keys"][1].get("color").is_none());
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name_and_left_untouched() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth.json");
+        let newer = r#"{"alertd_keys": 2, "keys": {"other": "shape"}}"#;
+        fs::write(&path, newer).unwrap();
+        let mut store = FileStore::open(directory.path()).unwrap();
+        let error = store.load().err().unwrap().to_string();
+        assert!(error.contains("version 2") && error.contains("auth.json"), "{error}");
+        store.save(&[record(1)]).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+        assert!(parse(newer.as_bytes()).unwrap().err().unwrap().contains("version is 2"));
+    }
+
+    #[test]
+    fn a_key_without_an_algorithm_uses_pbkdf2_and_an_unknown_one_is_refused() {
+        let mut key = serde_json::to_value(record(1)).unwrap();
+        assert_eq!(key["algorithm"], "pbkdf2-sha256");
+        key.as_object_mut().unwrap().remove("algorithm");
+        assert!(serde_json::from_value::<KeyRecord>(key.clone()).unwrap() == record(1));
+        key["algorithm"] = "scrypt".into();
+        assert!(serde_json::from_value::<KeyRecord>(key).is_err());
     }
 
     #[test]

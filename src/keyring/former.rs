@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{KeyRecord, time};
+use super::record::{Algorithm, KeyRecord, time};
 use crate::alert::Pattern;
 use crate::key::{Scope, is_user};
 
@@ -67,6 +67,8 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
                 expires_at: None,
                 imported: true,
                 successor: None,
+                algorithm: Algorithm::default(),
+                unknown: serde_json::Map::new(),
                 iterations: ITERATIONS,
                 // The salt is the text of the digits, so its case stays.
                 salt: key.salt,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::key_store::KeyStore;
-use super::record::{KeyRecord, derive, hex, time};
+use super::record::{Algorithm, KeyRecord, derive, hex, time};
 use super::{Keyring, KeyringError, MAX_KEYS, file_store, former, random};
 use crate::alert::Pattern;
 use crate::api::{CreatedKey, KeyInfo, NewKey};
@@ -70,6 +70,8 @@ impl Keyring {
             expires_at: new.expires_in.map(|seconds| time(now_ms.saturating_add(seconds * 1000))),
             imported: false,
             successor: None,
+            algorithm: Algorithm::default(),
+            unknown: serde_json::Map::new(),
             iterations: self.iterations,
             salt: String::new(),
             hash: String::new(),
@@ -130,6 +132,11 @@ impl Keyring {
         let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
         if old.is_expired(now_ms) {
             let reason = "has expired: make a new one with key add".into();
+            return Err(KeyringError::Invalid { field: "id".into(), reason });
+        }
+        if let Some(field) = old.unknown.keys().next() {
+            // What the field means is unknown: a copy of it could be wrong, and without it the new key could reach further.
+            let reason = format!("has the field {field} of a newer alertd: rotate it there, or make a new key");
             return Err(KeyringError::Invalid { field: "id".into(), reason });
         }
         if let Some(successor) = &old.successor {

@@ -1,10 +1,13 @@
-//! A key at rest: a row of the store.
+//! A key as it is stored: in the key file, or in the store that a fleet shares.
+//!
+//! A newer alertd may add fields. They are ignored here and written back as they were found.
 
 use std::collections::HashSet;
 
 use jiff::Timestamp;
 use pbkdf2::pbkdf2_hmac;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -14,9 +17,16 @@ use crate::api::KeyInfo;
 use crate::key::{Grant, Scope, is_user};
 pub(super) use crate::text::hex;
 
-/// One key. The secret itself is nowhere in it.
+/// How the hash is derived from the secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Algorithm {
+    #[default]
+    #[serde(rename = "pbkdf2-sha256")]
+    Pbkdf2Sha256,
+}
+
+/// One key. It does not contain the secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct KeyRecord {
     pub(super) id: String,
     pub(super) user: String,
@@ -32,11 +42,17 @@ pub(super) struct KeyRecord {
     /// The key that took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) successor: Option<String>,
+    /// Keys that were written before it was named all use the default.
+    #[serde(default)]
+    pub(super) algorithm: Algorithm,
     pub(super) iterations: u32,
-    /// 32 hex digits; they are the salt as text, as the service before had it.
+    /// 32 hex digits. The salt is this text, not the bytes that it encodes, because the former service did it so.
     pub(super) salt: String,
     /// 64 hex digits.
     pub(super) hash: String,
+    /// Fields of a newer version.
+    #[serde(flatten)]
+    pub(super) unknown: Map<String, Value>,
 }
 
 /// Above this, an edited file could keep a core busy for minutes.
@@ -58,9 +74,10 @@ impl KeyRecord {
         }
     }
 
-    /// Whether the same secret opens both.
+    /// Whether both verify the same secret.
     pub(super) fn has_secret_of(&self, other: &Self) -> bool {
-        (self.iterations, &self.salt, &self.hash) == (other.iterations, &other.salt, &other.hash)
+        (self.algorithm, self.iterations, &self.salt, &self.hash)
+            == (other.algorithm, other.iterations, &other.salt, &other.hash)
     }
 
     pub(super) fn expires_ms(&self) -> Option<u64> {
@@ -95,8 +112,9 @@ impl KeyRecord {
         }
     }
 
-    /// One derivation: tens of milliseconds.
+    /// Runs one derivation, which takes tens of milliseconds.
     pub(super) fn is_secret(&self, secret: &str) -> bool {
+        let Algorithm::Pbkdf2Sha256 = self.algorithm;
         derive(secret, &self.salt, self.iterations).as_bytes().ct_eq(self.hash.as_bytes()).into()
     }
 }

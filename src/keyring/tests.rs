@@ -140,7 +140,7 @@ async fn imported_keys_go_on_working() {
 fn a_foreign_file_and_a_link_are_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("auth.json");
-    for foreign in [r#"{"users": {}}"#, "", "not json", r#"{"alertd_keys": 2, "keys": []}"#] {
+    for foreign in [r#"{"users": {}}"#, "", "not json", r#"{"alertd_keys": 1, "keys": {}}"#] {
         fs::write(&path, foreign).unwrap();
         let error = open(directory.path()).err().unwrap().to_string();
         assert!(error.contains("auth.json is not alertd's key file") && error.contains("key import"), "{error}");
