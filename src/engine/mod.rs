@@ -1,7 +1,7 @@
-//! The log of alerts: one contract, whatever keeps it.
+//! The log of alerts: one contract for all engines.
 //!
-//! Called by the service (publish, read) and by the daemon (feed, probe, close). It gives ids, stores, trims and
-//! reads; it knows nothing of subscribers: what it stored it hands out, in order, through the feed.
+//! Called by the service (publish, read) and by the daemon (feed, probe, close). An engine gives ids, stores, removes and
+//! reads alerts; it knows nothing of subscribers. Everything that it stored goes, in order, into the feed.
 
 #[cfg(test)]
 mod conformance;
@@ -29,18 +29,18 @@ use redis::Redis;
 pub(crate) use status::Status;
 pub(crate) use unavailable::{Cause, Unavailable};
 
-/// What the engine hands to the hub, in the order of the log.
+/// What an engine feeds the hub with, in the order of the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
     /// Alerts of one commit.
     Alerts(Arc<[Record]>),
-    /// The log goes on behind this id, and what was before it must be looked up: the feed has a break here.
+    /// The feed has a break: the log continues after this id, and everything before it must be read from the log.
     Reset(Id),
-    /// The watchdog's marker: no alert, no id, seen by no stream.
+    /// The watchdog's marker; streams do not see it.
     Marker(u64),
 }
 
-/// Milliseconds since 1970; ids and retention go by it.
+/// Milliseconds since 1970, for ids and retention.
 pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The engine in use; cheap to clone.

@@ -1,4 +1,4 @@
-//! What goes into a log: alerts with their idempotency keys, what became of them, and how much is retained.
+//! Writing to a log: alerts with their idempotency keys, the outcome, and how much is retained.
 
 use sha2::{Digest, Sha256};
 
@@ -8,18 +8,18 @@ use crate::alert::{Draft, Record};
 /// Scopes an `Idempotency-Key` to its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Idempotency {
-    /// The user, so that two users' keys do not meet.
+    /// The user; the keys of two users are independent.
     pub user: String,
     /// The key as it was sent.
     pub key: String,
-    /// None where the key stands for one alert, and another alert under it is a conflict. Else the key names something that
-    /// changes its state: the same state again is a repeat, whatever the alert says, and another one is a new alert that takes
-    /// over the key.
+    /// None if the key stands for one alert, and another alert under it is a conflict. Otherwise the key names something that
+    /// changes its state: the same state again is a repeat, whatever the alert says, and a different state is a new alert
+    /// that takes over the key.
     pub state: Option<String>,
 }
 
 impl Idempotency {
-    /// Stands for the key; a user name has no NUL, so two users' keys cannot meet.
+    /// A user name has no NUL, so the keys of two users have different hashes.
     pub(super) fn hash(&self) -> [u8; 32] {
         Sha256::new().chain_update(&self.user).chain_update([0]).chain_update(&self.key).finalize().into()
     }
@@ -30,12 +30,12 @@ impl Idempotency {
 pub(crate) struct Publish {
     /// The validated alert.
     pub draft: Draft,
-    /// Present where a retry must not store it twice.
+    /// Present if a retry must not store it twice.
     pub idempotency: Option<Idempotency>,
 }
 
 impl Publish {
-    /// Tells whether two publishes under one key are the same.
+    /// Equal for two publishes under one key if they are the same.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         match self.state() {
             Some(state) => Sha256::digest(state).into(),
@@ -43,13 +43,13 @@ impl Publish {
         }
     }
 
-    /// Of what the key names, if that may change.
+    /// The state of what the key names, if the key has one.
     pub(super) fn state(&self) -> Option<&str> {
         self.idempotency.as_ref()?.state.as_deref()
     }
 }
 
-/// How much is retained; 0 is no limit.
+/// How much is retained; 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retention {
     /// Milliseconds.
@@ -67,7 +67,7 @@ pub(crate) struct Retention {
 pub(crate) struct Stored {
     /// The alert with its id.
     pub record: Record,
-    /// True where an earlier publish with the same idempotency key had stored it.
+    /// True if an earlier publish with the same idempotency key had stored it.
     pub repeated: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of a log: where a stream begins, and parts of it.
+//! Requests to a log and their answers: where a stream begins, and pages of a range.
 
 use crate::alert::{Filter, Id, Record, Start};
 use crate::sse::Gap;
@@ -10,28 +10,28 @@ pub(crate) struct Seek {
     pub gap: Option<Gap>,
     /// For `latest`: the newest matching alert of each topic, oldest first.
     pub latest: Vec<Record>,
-    /// The replay goes on behind this id.
+    /// The replay continues after this id.
     pub after: Id,
-    /// The newest id that retention removed and that may have passed the filter.
+    /// The newest id that retention removed and that may have matched the filter.
     pub trimmed: Id,
-    /// The log has the cursor, and this node is not there yet: nothing can be said before the hub has reached this id.
+    /// The log has the cursor, but this node is behind it: seek again when the hub has reached this id.
     pub awaited: Option<Id>,
 }
 
-/// What a log knows that decides where a stream begins.
+/// The facts of a log that decide where a stream begins.
 pub(super) struct Known {
     /// The newest id.
     pub(super) head: Id,
-    /// The newest id that was removed and may have passed the filter.
+    /// The newest id that was removed and may have matched the filter.
     pub(super) trimmed: Id,
     /// The oldest alert that is retained.
     pub(super) oldest: Option<Id>,
-    /// Whether the log gave the cursor of [`Start::After`], and nothing behind it was removed from the old end.
+    /// Whether the log gave the cursor of [`Start::After`] and has removed nothing after it.
     pub(super) has_cursor: bool,
 }
 
 impl Seek {
-    /// Decides, for a stream that hears from the hub what comes after `until`.
+    /// Decides for a stream that gets everything after `until` from the hub.
     pub(super) fn new(start: &Start, until: Id, known: Known, latest: Vec<Record>) -> Self {
         let Known { head, trimmed, oldest, has_cursor } = known;
         let mut awaited = None;
@@ -46,9 +46,9 @@ impl Seek {
             }
             Start::After(cursor) => {
                 let is_missing = !has_cursor || trimmed > *cursor;
-                // Another node of a fleet may well be ahead of this one.
+                // Another node of a fleet may be ahead of this one.
                 awaited = Some(*cursor).filter(|cursor| *cursor > until && (has_cursor || *cursor <= head));
-                // Beyond the head nothing comes after it, and what is given next may have a smaller id.
+                // A cursor above the head would hide the next alerts, whose ids may be lower.
                 let after = if *cursor > head { until } else { (*cursor).min(until) };
                 (if is_missing { gap(cursor.to_string()) } else { None }, after)
             }
@@ -67,7 +67,7 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// Which alerts to read: those that pass the filter, with `after < id <= until`.
+/// The alerts that match the filter, with `after < id <= until`.
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
     /// Topics and level.
@@ -76,20 +76,20 @@ pub(crate) struct Range {
     pub after: Id,
     /// Inclusive; [`Id::MAX`] for all that the log has.
     pub until: Id,
-    /// So many at the most.
+    /// The largest number of alerts.
     pub limit: usize,
-    /// About so many bytes of them at the most, but one alert at the least.
+    /// About the largest number of bytes; a page has at least one alert.
     pub bytes: usize,
 }
 
-/// A part of a range. It may be short, or empty, and still not be the end: the work per page is bounded.
+/// A part of a range. A short or empty page is not the end of the range: the work per page is bounded.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
     /// Oldest first, in both directions.
     pub records: Vec<Record>,
-    /// Forward: all up to this id has been seen. Backward: all from this id on. None where the range is exhausted.
+    /// Forward, all up to this id has been read; backward, all from this id on. None if the range is exhausted.
     pub next: Option<Id>,
-    /// The newest id that retention removed and that may have passed the filter.
+    /// The newest id that retention removed and that may have matched the filter.
     pub trimmed: Id,
     /// The oldest alert that is retained.
     pub oldest: Option<Id>,

@@ -47,6 +47,8 @@ pub(crate) enum Cause {
     ReadOnly,
     /// The store holds something that alertd did not write.
     Damaged,
+    /// The store, or a record in it, has a format that this version does not know.
+    UnknownFormat,
     /// Too few replicas confirmed an alert.
     NotSafe,
     /// The queue in front of the store is full.
@@ -67,6 +69,7 @@ impl Cause {
             Self::StoreFull => "the log of alerts has no room now",
             Self::ReadOnly => "the log of alerts is read-only now",
             Self::Damaged => "a part of the log of alerts cannot be read",
+            Self::UnknownFormat => "the log of alerts has a format that this version of alertd does not know",
             Self::NotSafe => "too few replicas confirmed the alert",
             Self::QueueFull => "too many alerts are waiting to be stored",
             Self::TimedOut => "the log of alerts did not answer in time",

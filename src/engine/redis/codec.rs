@@ -1,4 +1,6 @@
-//! What the scripts answer and announce, as values.
+//! Answers and announcements of the scripts, decoded.
+//!
+//! Unknown further fields are ignored; a record of an unknown kind is refused by name.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +29,25 @@ fn optional_id(bytes: &[u8]) -> Option<Option<Id>> {
     if bytes.is_empty() { Some(None) } else { id(bytes).map(Some) }
 }
 
-/// Id, time, level, topic and JSON.
-fn record(fields: [&[u8]; 5]) -> Option<Record> {
+/// Why an answer cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// It is not as the scripts write it.
+    Malformed,
+    /// A newer version wrote a record that is not an alert.
+    UnknownKind { id: String, kind: String },
+}
+
+/// Id, time, level, topic and JSON. In place of the level a record that is not an alert has `?` and its kind.
+fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
+    if let Some(kind) = fields[2].strip_prefix(b"?") {
+        let [id, kind] = [fields[0], kind].map(|text| String::from_utf8_lossy(text).into_owned());
+        return Err(Unreadable::UnknownKind { id, kind });
+    }
+    alert(fields).ok_or(Unreadable::Malformed)
+}
+
+fn alert(fields: [&[u8]; 5]) -> Option<Record> {
     let [at, ms, level, topic, json] = fields;
     Some(Record {
         id: id(at)?,
@@ -39,68 +58,62 @@ fn record(fields: [&[u8]; 5]) -> Option<Record> {
     })
 }
 
-fn records(fields: &[Vec<u8>]) -> Option<Vec<Record>> {
+fn records(fields: &[Vec<u8>]) -> Result<Vec<Record>, Unreadable> {
     let (rows, rest) = fields.as_chunks::<5>();
     if !rest.is_empty() {
-        return None;
+        return Err(Unreadable::Malformed);
     }
     rows.iter().map(|row| record(row.each_ref().map(Vec::as_slice))).collect()
 }
 
-/// What `seek` answers.
-pub(super) struct Found {
+/// The answer of `seek.lua`.
+pub(super) struct SeekAnswer {
     pub(super) known: Known,
     pub(super) latest: Vec<Record>,
 }
 
-impl Found {
-    pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [head, trimmed, oldest, known, latest @ ..] = answer else { return None };
-        Some(Self {
-            known: Known {
-                head: id(head)?,
-                trimmed: id(trimmed)?,
-                oldest: optional_id(oldest)?,
-                has_cursor: known == b"1",
-            },
-            latest: records(latest)?,
-        })
+impl SeekAnswer {
+    pub(super) fn parse(answer: &[Vec<u8>]) -> Result<Self, Unreadable> {
+        let [head, trimmed, oldest, known, latest @ ..] = answer else { return Err(Unreadable::Malformed) };
+        let known = || {
+            let has_cursor = known == b"1";
+            Some(Known { head: id(head)?, trimmed: id(trimmed)?, oldest: optional_id(oldest)?, has_cursor })
+        };
+        Ok(Self { known: known().ok_or(Unreadable::Malformed)?, latest: records(latest)? })
     }
 }
 
-/// What `read` answers.
-pub(super) fn page(answer: &[Vec<u8>]) -> Option<Page> {
-    let [next, trimmed, oldest, alerts @ ..] = answer else { return None };
-    Some(Page {
-        records: records(alerts)?,
-        next: optional_id(next)?,
-        trimmed: id(trimmed)?,
-        oldest: optional_id(oldest)?,
-    })
+/// The answer of `read.lua`.
+pub(super) fn page(answer: &[Vec<u8>]) -> Result<Page, Unreadable> {
+    let [next, trimmed, oldest, alerts @ ..] = answer else { return Err(Unreadable::Malformed) };
+    let ids = || Some((optional_id(next)?, id(trimmed)?, optional_id(oldest)?));
+    let (next, trimmed, oldest) = ids().ok_or(Unreadable::Malformed)?;
+    Ok(Page { records: records(alerts)?, next, trimmed, oldest })
 }
 
-/// What `topics` answers.
-pub(super) fn topics(answer: &[Vec<u8>]) -> Option<Vec<Topic>> {
-    answer.iter().map(|name| text(name)?.parse().ok()).collect()
+/// The answer of `topics.lua`.
+pub(super) fn topics(answer: &[Vec<u8>]) -> Result<Vec<Topic>, Unreadable> {
+    let topics: Option<_> = answer.iter().map(|name| text(name)?.parse().ok()).collect();
+    topics.ok_or(Unreadable::Malformed)
 }
 
-/// What `tick` answers.
-pub(super) struct Ticked {
+/// The answer of `tick.lua`.
+pub(super) struct TickAnswer {
     pub(super) server_ms: u64,
     pub(super) epoch: String,
-    pub(super) shown: Id,
+    pub(super) visible: Id,
     pub(super) trimmed: Id,
     pub(super) keys_revision: u64,
     pub(super) are_keys_whole: bool,
 }
 
-impl Ticked {
+impl TickAnswer {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, shown, trimmed, keys, are_keys_whole] = answer else { return None };
+        let [ms, epoch, visible, trimmed, keys, are_keys_whole] = answer else { return None };
         Some(Self {
             server_ms: number(ms)?,
             epoch: text(epoch)?.to_owned(),
-            shown: id(shown)?,
+            visible: id(visible)?,
             trimmed: id(trimmed)?,
             keys_revision: number(keys)?,
             are_keys_whole: are_keys_whole == b"1",
@@ -108,15 +121,15 @@ impl Ticked {
     }
 }
 
-/// What comes on the channel.
-pub(super) enum News {
-    /// A node's probe has come round.
+/// A message on the channel of announcements.
+pub(super) enum Announcement {
+    /// The probe that a node sent through Redis to itself.
     Probe { node: String, probe: u64 },
-    /// Alerts, behind the id that was the newest one before them.
+    /// New alerts, and the id that was the newest one before them.
     Alerts { epoch: String, before: Id, records: Vec<Record> },
 }
 
-impl News {
+impl Announcement {
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
         if let Some(probe) = payload.strip_prefix(b"!") {
             let (node, probe) = text(probe)?.rsplit_once(' ')?;
@@ -127,7 +140,7 @@ impl News {
         let records = lines.map(|line| {
             let mut fields = line.splitn(5, |byte| *byte == b' ');
             let mut next = || fields.next();
-            record([next()?, next()?, next()?, next()?, next()?])
+            record([next()?, next()?, next()?, next()?, next()?]).ok()
         });
         Some(Self::Alerts {
             epoch: epoch.to_owned(),
@@ -137,19 +150,19 @@ impl News {
     }
 }
 
-/// The log in numbers.
+/// Sizes of the log, and the nodes that share it.
 #[derive(Default)]
-pub(super) struct Counted {
+pub(super) struct Sizes {
     pub(super) alerts: u64,
     pub(super) bytes: u64,
     pub(super) topics: u64,
     pub(super) oldest: Option<Id>,
-    /// Bytes that the whole server takes.
+    /// Bytes of memory of the whole server.
     pub(super) memory: u64,
     pub(super) nodes: Vec<NodeStatus>,
 }
 
-impl Counted {
+impl Sizes {
     pub(super) async fn ask(link: &Link, connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
         type Entries = Vec<(String, Vec<Vec<u8>>)>;
         let mut ask = redis::pipe();
@@ -170,14 +183,14 @@ impl Counted {
             topics,
             oldest: oldest.first().and_then(|(id, _)| id.parse().ok()),
             memory: info(&memory, "used_memory").and_then(|bytes| bytes.parse().ok()).unwrap_or(0),
-            nodes: nodes.into_iter().filter_map(|(name, said)| node(name, &said, now)).collect(),
+            nodes: nodes.into_iter().filter_map(|(name, entry)| node(name, &entry, now)).collect(),
         })
     }
 }
 
-/// A node by what it said of itself last: when, how far it was behind, its open streams, its version.
-fn node(name: String, said: &str, now_ms: u64) -> Option<NodeStatus> {
-    let mut fields = said.split(' ');
+/// A node by its last entry: time, lag, open streams, version, and what newer versions add.
+fn node(name: String, entry: &str, now_ms: u64) -> Option<NodeStatus> {
+    let mut fields = entry.split(' ');
     let mut next = || fields.next();
     Some(NodeStatus {
         name,
@@ -198,14 +211,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_read_as_they_are_written() {
+    fn a_record_of_an_unknown_kind_is_refused_by_name() {
+        let alert = ["1-0", "1", "1", "ops", "{}"].map(Vec::from);
+        let other = ["2-0", "2", "?transition", "ops", "{}"].map(Vec::from);
+        assert_eq!(records(&alert).unwrap().len(), 1);
+        let refused = records(&[alert, other].concat()).unwrap_err();
+        assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "transition".into() });
+        assert_eq!(records(&["1-0"].map(Vec::from)).unwrap_err(), Unreadable::Malformed);
+    }
+
+    #[test]
+    fn announcements_read_as_they_are_written() {
         let payload = b"e1 5-0\n6-0 6 1 ops.db {\"message\":\"a b\"}\n7-0 7 0 ops {}";
-        let Some(News::Alerts { epoch, before, records }) = News::parse(payload) else { panic!("no alerts") };
+        let Some(Announcement::Alerts { epoch, before, records }) = Announcement::parse(payload) else {
+            panic!("no alerts")
+        };
         assert_eq!((epoch.as_str(), before, records.len()), ("e1", Id::at(5), 2));
         assert_eq!((records[0].level, &records[0].json[..]), (Level::Warn, &b"{\"message\":\"a b\"}"[..]));
-        assert!(matches!(News::parse(b"!a node 7"), Some(News::Probe { node, probe: 7 }) if node == "a node"));
+        assert!(
+            matches!(Announcement::parse(b"!a node 7"), Some(Announcement::Probe { node, probe: 7 }) if node == "a node")
+        );
         for bad in [&b""[..], b"e1", b"e1 x", b"e1 5-0\n6-0 6", b"e1 5-0\n6-0 6 9 t {}", b"!7"] {
-            assert!(News::parse(bad).is_none());
+            assert!(Announcement::parse(bad).is_none());
         }
     }
 }

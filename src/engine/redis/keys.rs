@@ -1,13 +1,14 @@
-//! The keys that the nodes of a fleet share, as text by id under a revision that grows with each change.
+//! The keys that the nodes of a fleet share: texts by id, under a revision that grows with each change.
 //!
-//! What they mean is the keyring's. The daemon brings both together.
+//! The format of the texts is the keyring's. The daemon connects both.
 
 use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
+use super::codec::{self, Unreadable};
 use super::shared::KeysHeard;
-use super::{Fleet, codec, script};
+use super::{Fleet, script};
 use crate::engine::Unavailable;
 
 /// All keys.
@@ -17,12 +18,12 @@ pub(crate) struct Keys {
     pub revision: u64,
     /// Each as text, by id.
     pub by_id: BTreeMap<String, String>,
-    /// Where these are more or fewer than were saved: what became of them, in words with the remedy.
+    /// If these are more or fewer than were saved: a description with the remedy.
     pub damage: Option<String>,
 }
 
 impl Fleet {
-    /// What was heard of the keys last.
+    /// The newest state of the keys; none before the log was reached first.
     #[must_use]
     pub(crate) fn keys_heard(&self) -> watch::Receiver<Option<KeysHeard>> {
         self.0.shared.keys.subscribe()
@@ -31,15 +32,15 @@ impl Fleet {
     /// All keys.
     ///
     /// # Errors
-    /// Where the server is away.
+    /// The server cannot be reached.
     pub(crate) async fn load_keys(&self) -> Result<Keys, Unavailable> {
         let shared = &self.0.shared;
         let answer = self.0.script(script::load_keys(&shared.link, shared.time_argument())).await?;
-        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.damaged())?;
+        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
         let damage = (saved != by_id.len()).then(|| {
             let (topology, link, here) = (shared.link.topology(), &shared.link, by_id.len());
             format!(
-                "{topology} has {here} keys where {saved} were saved: a node that knows them gives them back; if there is none, restore {}, or go on with what is there: redis-cli HDEL {} keys_count",
+                "{topology} has {here} keys, but {saved} were saved: a node that knows the missing keys restores them; without such a node restore {} from a backup, or accept the keys that are there: redis-cli HDEL {} keys_count",
                 link.key("keys"),
                 link.key("state")
             )
@@ -47,11 +48,11 @@ impl Fleet {
         Ok(Keys { revision, by_id, damage })
     }
 
-    /// Changes the keys if they are of the revision `expected`. The new revision is above it and above `floor`; none where
-    /// they are of another revision.
+    /// Changes the keys if their revision is `expected`. The new revision is above it and above `floor`; none if the keys
+    /// have another revision.
     ///
     /// # Errors
-    /// Where the server is away; whether they were changed is unknown then.
+    /// The server cannot be reached; whether the keys were changed is unknown.
     pub(crate) async fn save_keys(
         &self,
         expected: u64,
@@ -67,7 +68,7 @@ impl Fleet {
 }
 
 fn parse(answer: &[Vec<u8>]) -> Option<(u64, usize, BTreeMap<String, String>)> {
-    // What is no text is no key of ours, and for the keyring to find out.
+    // A value that is not text is not a key; the keyring refuses it.
     let mut parts = answer.iter().map(|part| String::from_utf8_lossy(part).into_owned());
     let revision = parts.next()?.parse().ok()?;
     let saved = parts.next()?.parse().ok()?;

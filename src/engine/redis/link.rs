@@ -1,7 +1,7 @@
-//! Finding the server that holds the log, and connections to it.
+//! Finds the server that holds the log, and connects to it.
 //!
-//! Used by the writer and the follower, each of which lets go of a connection at the first doubt and comes here again. The
-//! server is looked for afresh each time: nothing that was true before a failover is remembered.
+//! Used by the writer and the follower, which drop a connection at the first doubt and come here again. The server is looked
+//! up each time: nothing from before a failover is remembered.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,31 +21,30 @@ use zeroize::Zeroizing;
 use super::{Settings, Tls};
 use crate::engine::{Cause, Unavailable};
 
-/// For a connection to be made.
-const CONNECT: Duration = Duration::from_millis(700);
+/// For one connection, with TLS and greeting.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 /// For any answer.
-const ANSWER: Duration = Duration::from_secs(2);
-/// Announcements that wait for the follower; beyond that it reads the log instead.
-const PUSHES: usize = 1024;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Announcements that may wait for the follower; beyond that it reads the log instead.
+const MAX_PUSHES: usize = 1024;
 
 /// How the server is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Topology {
-    /// It stands alone.
+    /// One server without a failover.
     Alone {
         /// Name or address.
         host: String,
-        /// Its port.
         port: u16,
     },
-    /// Sentinels know which one it is.
+    /// Sentinels know which server is the primary.
     Sentinel {
         /// Host and port of each.
         sentinels: Vec<(String, u16)>,
-        /// What the Sentinels call it.
+        /// The name by which the Sentinels know the server.
         service: String,
     },
-    /// Any node of a Cluster tells which one holds the slot of our keys.
+    /// Any node of a Cluster knows which one holds the slot of the keys.
     Cluster {
         /// Host and port of some nodes.
         nodes: Vec<(String, u16)>,
@@ -67,18 +66,18 @@ impl fmt::Display for Topology {
     }
 }
 
-/// Why there is no connection.
+/// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    /// The server, or the way to it.
+    /// The server or the network refused.
     #[error("Redis at {0}: {1}")]
     Server(String, RedisError),
-    /// No Sentinel or node knows the server.
+    /// No Sentinel or Cluster node knows the server.
     #[error("none of them names the server: {0}")]
     Unknown(String),
-    /// It did not answer.
+    /// No answer in time.
     #[error("Redis at {0} did not answer in time")]
-    Late(String),
+    TimedOut(String),
 }
 
 impl From<LinkError> for Unavailable {
@@ -117,7 +116,7 @@ impl Link {
         &self.topology
     }
 
-    /// A key of ours; the braces keep all of them in one slot of a Cluster.
+    /// The full name of a key; the braces put all keys into one slot of a Cluster.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.prefix)
     }
@@ -128,7 +127,7 @@ impl Link {
         self.open(&address, config()).await
     }
 
-    /// The same, and a flag that is set as soon as the server has closed it.
+    /// The same with a flag that is set as soon as the server has closed the connection.
     pub(super) async fn connect_watched(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), LinkError> {
         let address = self.server().await?;
         let is_closed = Arc::new(AtomicBool::new(false));
@@ -148,9 +147,9 @@ impl Link {
         &self,
     ) -> Result<(MultiplexedConnection, mpsc::Receiver<Option<PushInfo>>), LinkError> {
         let address = self.server().await?;
-        let (sender, receiver) = mpsc::channel(PUSHES);
+        let (sender, receiver) = mpsc::channel(MAX_PUSHES);
         let push = move |push: PushInfo| {
-            // One place is kept for the word that something was left out.
+            // The last place is kept for the sign that something was left out.
             let fits = sender.capacity() > 1;
             match sender.try_send(fits.then_some(push)) {
                 Err(mpsc::error::TrySendError::Closed(_)) => Err(redis::aio::SendError),
@@ -175,12 +174,13 @@ impl Link {
     ) -> Result<MultiplexedConnection, LinkError> {
         let failed = |error| LinkError::Server(shown(address), error);
         let client = self.client(address, authenticate).map_err(failed)?;
-        // The time-out of the library does not cover TLS and the greeting.
-        let opened = tokio::time::timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await;
-        opened.map_err(|_| LinkError::Late(shown(address)))?.map_err(failed)
+        // The timeout of the library does not cover TLS and the greeting.
+        let opened =
+            tokio::time::timeout(CONNECT_TIMEOUT, client.get_multiplexed_async_connection_with_config(&config)).await;
+        opened.map_err(|_| LinkError::TimedOut(shown(address)))?.map_err(failed)
     }
 
-    /// Sentinels often have no password where their servers have one, and refuse who offers one.
+    /// Sentinels often have no password although their servers have one, and then refuse a connection that sends one.
     async fn open_to_ask(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
         match self.open(address, config()).await {
             Err(LinkError::Server(_, error))
@@ -241,7 +241,7 @@ impl Link {
         self.ask_each(nodes, &ask, |answer, _| redis::from_redis_value(answer).ok()).await
     }
 
-    /// The first answer that says something, of servers asked in turn.
+    /// Asks the servers in turn; returns the first useful answer.
     async fn ask_each<T>(
         &self,
         servers: &[Address],
@@ -267,15 +267,17 @@ impl Link {
 }
 
 fn config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(ANSWER))
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(ANSWER_TIMEOUT))
 }
 
 fn shown((host, port): &Address) -> String {
     format!("{host}:{port}")
 }
 
-/// Out of `CLUSTER SLOTS`: ranges of first slot, last slot, and its nodes, the primary first. A node that does not know its
-/// own address is the one that was asked.
+/// Reads `CLUSTER SLOTS`: ranges of first slot, last slot and nodes, the primary first. A node without an address is the one
+/// that was asked.
 fn owner_of(slot: i64, answer: &Value, asked: &Address) -> Option<Address> {
     let Value::Array(ranges) = answer else { return None };
     ranges.iter().find_map(|range| {

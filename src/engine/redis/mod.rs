@@ -1,16 +1,19 @@
 //! The engine of a fleet: alerts in one Redis or Valkey that any number of alertd share.
 //!
-//! The stream `{prefix}:log` is the truth, its announcements on `{prefix}:live` are the live path. One task publishes
-//! ([`writer`]), one follows ([`follow`]) and feeds the hub, each on connections of its own; whoever reads shares one more
-//! with the follower. Everything that must be one step is one script (`lua/`), and all keys lie in one slot, so one
-//! server holds them all: the topologies differ only in how it is found ([`link`]).
+//! The Redis stream `{prefix}:log` is authoritative; announcements on the channel `{prefix}:live` make it fast. One task
+//! stores ([`writer`]), one follows the log and feeds the hub ([`follower`]), each on connections of its own; queries share
+//! the follower's ([`queries`]). Everything that must be one step is one script (`lua/`; its `log.lua` describes the stored
+//! formats), and all keys are in one slot, so one server holds them all: the topologies differ only in how that server is
+//! found ([`link`]).
 //!
-//! Always true: ids of the log never go back; what the hub was fed with is what the log has shown, in its order; and
-//! where a part of the log was lost, every node and stream behind it learns so.
+//! Always: ids never go back; the hub gets what the log made visible, in its order; and if a part of the log was lost,
+//! every node and stream behind it is told.
 
 mod codec;
 mod fleet;
-mod follow;
+mod follower;
+#[cfg(test)]
+mod formats;
 mod keys;
 mod link;
 mod queries;
@@ -38,20 +41,21 @@ use crate::api::EngineStatus;
 use crate::histogram::Histogram;
 use crate::supervisor;
 pub(crate) use fleet::Fleet;
-use follow::Follower;
+use follower::Follower;
 use link::Link;
 pub(crate) use link::Topology;
 use queries::Queries;
 use shared::{Shared, State};
 use writer::Writer;
 
-/// Publishes that wait for the writer at the most; beyond that they are refused at once.
-const QUEUE: usize = 4096;
-/// Announcements that wait for the hub.
-const FEED: usize = 256;
-/// How long a publish may take in all; then its answer is "unavailable".
+/// Groups that may wait for the writer; more are refused at once.
+const MAX_QUEUED: usize = 4096;
+/// Batches that may wait for the hub.
+const MAX_FEED: usize = 256;
+/// How long a publish may take; after that its outcome is unknown.
 const ANSWER_WITHIN: Duration = Duration::from_millis(950);
-/// How long Redis may still take it up: what comes later is refused there, so that it does not surface after that answer.
+/// How long Redis may take a publish; a later one is refused there, so that it is not stored after its publisher was told
+/// that the outcome is unknown.
 const TAKE_WITHIN: Duration = Duration::from_millis(800);
 
 /// When a publish is answered.
@@ -59,39 +63,37 @@ const TAKE_WITHIN: Duration = Duration::from_millis(800);
 pub(crate) enum Durability {
     /// When the primary has it, as durably as its own settings say.
     Primary,
-    /// When so many replicas have it too.
+    /// When this many replicas have it too.
     Replicas(u32),
 }
 
 /// TLS to the servers.
 #[derive(Clone)]
 pub(crate) struct Tls {
-    /// PEM of the certificates that are trusted; none for those of the system.
+    /// PEM of the trusted certificates; none for those of the system.
     pub ca: Option<Vec<u8>>,
 }
 
-/// What the engine needs to know.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// How the server is found.
     pub topology: Topology,
     /// The ACL user; none for the default one.
     pub username: Option<String>,
-    /// Its password, of the servers and of the Sentinels.
+    /// The password of that user, for servers and Sentinels.
     pub password: Option<Zeroizing<String>>,
     /// None for plain TCP.
     pub tls: Option<Tls>,
-    /// What all keys begin with.
+    /// The prefix of all keys.
     pub key_prefix: String,
     /// When a publish is answered.
     pub durability: Durability,
-    /// How much is kept; the same on each node, or the least of them counts.
+    /// How much is kept; if the nodes differ, the lowest limits take effect.
     pub retention: Retention,
-    /// What this node is called in the list of nodes.
+    /// The name of this node in the list of nodes.
     pub node: String,
-    /// None for Redis's own time, which is the same for all nodes.
+    /// None for the time of Redis, which is the same for all nodes.
     pub clock: Option<Clock>,
-    /// This node's own clock: compared with the server's, and in its place until that was heard.
+    /// This node's own clock: compared with the server's, and used until that was heard.
     pub local: Clock,
 }
 
@@ -107,13 +109,13 @@ struct Inner {
 }
 
 impl Redis {
-    /// Starts the tasks; they connect when they can, and again whenever they must. The receiver gets all that the log
-    /// shows from now on, in order; it must be read.
+    /// Starts the tasks; they connect, and connect again, by themselves. The receiver gets everything that the log makes
+    /// visible from now on, in order; it must be read.
     #[must_use]
     pub(crate) fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
         let link = Link::new(&settings);
         let store = link.topology().to_string();
-        let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} was not reached yet")));
+        let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} has not been reached yet")));
         let intake = Intake { store, take_within: TAKE_WITHIN, answer_within: ANSWER_WITHIN };
         let shared = Arc::new(Shared {
             link,
@@ -126,13 +128,13 @@ impl Redis {
             epoch: watch::Sender::new(None),
             keys: watch::Sender::new(None),
             streams: AtomicU64::new(0),
-            kick: Notify::new(),
+            compare_now: Notify::new(),
             marker: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             commits: Histogram::default(),
         });
-        let (jobs, queued) = mpsc::channel(QUEUE);
-        let (feed, fed) = mpsc::channel(FEED);
+        let (jobs, queued) = mpsc::channel(MAX_QUEUED);
+        let (feed, fed) = mpsc::channel(MAX_FEED);
         let (markers, marked) = watch::channel(0);
         supervisor::essential("redis-writer", Writer::new(Arc::clone(&shared), markers).run(queued));
         supervisor::essential("redis-follower", Follower::new(Arc::clone(&shared), feed).run(marked));
@@ -161,7 +163,7 @@ impl Redis {
         let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
         let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
         let answer = self.0.queries.script(arguments).await?;
-        let found = codec::Found::parse(&answer).ok_or_else(|| shared.damaged())?;
+        let found = codec::SeekAnswer::parse(&answer).map_err(|reason| shared.unreadable(&reason))?;
         Ok(Seek::new(start, until, found.known, found.latest))
     }
 
@@ -169,7 +171,7 @@ impl Redis {
         let shared = &self.0.queries.shared;
         let answer =
             self.0.queries.script(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
-        let mut page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
+        let mut page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
         if direction == Direction::Backward {
             page.records.reverse();
         }
@@ -201,7 +203,7 @@ impl Redis {
     pub(super) async fn stats(&self) -> EngineStatus {
         let shared = &self.0.queries.shared;
         let counted = match shared.state(|state| state.connection.clone()) {
-            Some(mut connection) => codec::Counted::ask(&shared.link, &mut connection).await.ok(),
+            Some(mut connection) => codec::Sizes::ask(&shared.link, &mut connection).await.ok(),
             None => None,
         };
         let (is_counted, counted) = (counted.is_some(), counted.unwrap_or_default());
@@ -231,7 +233,7 @@ impl Redis {
 
     pub(super) async fn close(&self) {
         self.0.queries.shared.stopping.store(true, Ordering::Release);
-        self.0.queries.shared.kick.notify_one();
+        self.0.queries.shared.compare_now.notify_one();
         if self.0.jobs.send(Job::Close).await.is_ok() {
             // The writer drops its end of the queue when it is done.
             let _ = tokio::time::timeout(2 * ANSWER_WITHIN, self.0.jobs.closed()).await;
@@ -245,7 +247,7 @@ impl Redis {
     }
 }
 
-/// Half as long to half as long again, so that nodes do not come together.
+/// From half to one and a half of the pause, so that nodes do not connect at the same time.
 fn jittered(pause: Duration) -> Duration {
     crate::random::between(pause / 2, pause * 3 / 2)
 }

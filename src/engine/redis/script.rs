@@ -1,4 +1,6 @@
-//! The scripts, and their arguments in the order in which they take them.
+//! The scripts, and their arguments in the order in which the scripts take them.
+//!
+//! Used by the writer, the follower and the queries. Everything that must be one step is one script.
 
 use std::sync::LazyLock;
 
@@ -12,6 +14,10 @@ use crate::engine::topics::Run;
 use crate::engine::{Direction, Publish, Range, Retention};
 pub(super) use crate::text::hex;
 
+/// The format of the keys in Redis that this version writes, see `lua/log.lua`.
+pub(super) const SCHEMA: u64 = 1;
+/// The oldest format that it still reads: the previous one, so that a fleet is upgraded node by node.
+pub(super) const OLDEST_SCHEMA: u64 = SCHEMA - 1;
 /// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
 const MAX_SCANNED: usize = 2000;
 
@@ -35,6 +41,8 @@ fn constants() -> String {
         ("MAX_LATEST_TOPICS", limits::MAX_LATEST_TOPICS as u64),
         ("MAX_MERGED_TOPICS", limits::MAX_MERGED_TOPICS as u64),
         ("MAX_SCANNED", MAX_SCANNED as u64),
+        ("SCHEMA", SCHEMA),
+        ("OLDEST_SCHEMA", OLDEST_SCHEMA),
     ];
     let (names, values): (Vec<_>, Vec<_>) = constants.iter().map(|(name, value)| (*name, value.to_string())).unzip();
     format!("local {} = {}\n", names.join(", "), values.join(", "))
@@ -57,7 +65,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
-        // Declared so that a slot on the move refuses the call before it has done anything.
+        // Declared, so that a slot that is being moved refuses the call before it has changed anything.
         let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "keys", "nodes"];
         let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
         new.arg(time)
@@ -84,7 +92,7 @@ impl Arguments {
         self
     }
 
-    /// Runs it; a server that does not have it yet is given it.
+    /// Runs the script; it is loaded first if the server does not have it.
     pub(super) async fn run(&self, connection: &mut MultiplexedConnection) -> Result<Vec<Vec<u8>>, RedisError> {
         let mut call = self.script.prepare_invoke();
         for key in &self.keys {
@@ -128,7 +136,7 @@ pub(super) fn store(
     call
 }
 
-/// What was stored and is not shown yet: its id, and the hash of its idempotency key.
+/// An alert that was stored and is not visible yet: its id, and the hash of its idempotency key.
 pub(super) type Unsettled = (Id, Option<[u8; 32]>);
 
 pub(super) fn settle(
@@ -146,7 +154,7 @@ pub(super) fn settle(
     call
 }
 
-/// What a node says once a second.
+/// What a node tells once a second.
 pub(super) struct Tick<'a> {
     pub(super) epoch: &'a str,
     pub(super) seen: Id,

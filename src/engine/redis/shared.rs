@@ -1,6 +1,6 @@
-//! What the writer, the follower and readers of a node know together.
+//! State of a node that the writer, the follower and the queries share.
 //!
-//! Locks are held for a look and never across an await.
+//! Locks are held for a moment and never across an await.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Durability;
+use super::codec::Unreadable;
 use super::link::Link;
+use super::{Durability, script};
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
@@ -28,10 +29,9 @@ pub(crate) struct KeysHeard {
     pub at: Instant,
 }
 
-/// Between two words on a trouble that lasts and changes.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// The shortest time between two log lines about trouble that lasts and changes.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the tasks know together.
 pub(super) struct Shared {
     pub(super) link: Link,
     pub(super) durability: Durability,
@@ -40,15 +40,15 @@ pub(super) struct Shared {
     pub(super) local: Clock,
     pub(super) node: String,
     pub(super) state: Mutex<State>,
-    /// The epoch of the log that this node follows; none before it has met one.
+    /// The epoch of the log that this node follows; none before the log was reached first.
     pub(super) epoch: watch::Sender<Option<String>>,
-    /// What was heard of the keys that the fleet shares.
+    /// The newest state of the keys that the fleet shares.
     pub(super) keys: watch::Sender<Option<KeysHeard>>,
     /// Open streams, for the list of nodes.
     pub(super) streams: AtomicU64,
-    /// Asks the follower to look now.
-    pub(super) kick: Notify,
-    /// The watchdog's marker that waits; 0 is none.
+    /// Makes the follower compare this node with the log now.
+    pub(super) compare_now: Notify,
+    /// The watchdog's marker that is waiting; 0 for none.
     pub(super) marker: AtomicU64,
     pub(super) stopping: AtomicBool,
     pub(super) commits: Histogram,
@@ -56,13 +56,13 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The newest id that this node has seen, be it by answer or by announcement.
+    /// The newest id that this node has seen, in an answer or in an announcement.
     pub(super) head: Id,
     /// Why publishing would fail, if it would.
     pub(super) trouble: Option<Unavailable>,
-    /// What the log was told of it last, and when.
-    pub(super) said: Option<(Unavailable, Instant)>,
-    /// For readers; none while the server is away.
+    /// The trouble that was logged last, and when.
+    pub(super) logged: Option<(Unavailable, Instant)>,
+    /// For queries; none while the server cannot be reached.
     pub(super) connection: Option<MultiplexedConnection>,
     /// What the settings of the server may lose.
     pub(super) server_warnings: Vec<String>,
@@ -89,6 +89,9 @@ impl Shared {
 
     /// The server refused, or the connection broke.
     pub(super) fn failed(&self, error: &redis::RedisError) -> Unavailable {
+        if error.code() == Some("SCHEMA") {
+            return self.unknown_schema(error.detail().unwrap_or_default());
+        }
         let cause = match error.code() {
             Some("OOM") => Cause::StoreFull,
             Some("READONLY") => Cause::ReadOnly,
@@ -100,10 +103,34 @@ impl Shared {
         Unavailable::new(cause, format!("{}: {error}", self.link.topology()))
     }
 
-    /// The server holds something that is not as the scripts write it.
-    pub(super) fn damaged(&self) -> Unavailable {
-        let detail = format!("{} holds an entry that alertd did not write", self.link.topology());
-        Unavailable::new(Cause::Damaged, detail)
+    /// `detail` begins with the number that the scripts refuse.
+    fn unknown_schema(&self, detail: &str) -> Unavailable {
+        let found = detail.split_whitespace().next().unwrap_or_default();
+        let detail = format!(
+            "{} holds a log of schema {found}, and alertd {} supports {} to {}: run the version of alertd that the other nodes run, or set another engine.redis.key_prefix; nothing was changed",
+            self.link.topology(),
+            env!("CARGO_PKG_VERSION"),
+            script::OLDEST_SCHEMA,
+            script::SCHEMA
+        );
+        Unavailable::new(Cause::UnknownFormat, detail)
+    }
+
+    /// The server holds or answers something that this version cannot read.
+    pub(super) fn unreadable(&self, reason: &Unreadable) -> Unavailable {
+        let topology = self.link.topology();
+        match reason {
+            Unreadable::Malformed => {
+                Unavailable::new(Cause::Damaged, format!("{topology} holds an entry that alertd did not write"))
+            }
+            Unreadable::UnknownKind { id, kind } => {
+                let detail = format!(
+                    "{topology} holds the record {id} of kind {kind:?}, which alertd {} does not know: run the version of alertd that the other nodes run",
+                    env!("CARGO_PKG_VERSION")
+                );
+                Unavailable::new(Cause::UnknownFormat, detail)
+            }
+        }
     }
 
     pub(super) fn retention(&self) -> Retention {
@@ -114,12 +141,12 @@ impl Shared {
         self.state(|state| state.head = state.head.max(id));
     }
 
-    /// Notes the server's clock. It was later by what the answer took, so what is reckoned from it is never late.
+    /// Records the server's clock. The answer took a moment, so a time computed from it is early rather than late.
     pub(super) fn heard_time(&self, server_ms: u64) {
         self.state(|state| state.time = Some((server_ms, Instant::now())));
     }
 
-    /// The server's clock at `then`, by what was heard last.
+    /// The server's clock at `then`; 0 before it was heard.
     pub(super) fn server_ms(&self, then: Instant) -> u64 {
         let Some((ms, heard)) = self.state(|state| state.time) else { return 0 };
         let later = u64::try_from(then.saturating_duration_since(heard).as_millis()).unwrap_or(u64::MAX);
@@ -127,25 +154,26 @@ impl Shared {
         ms.saturating_add(later).saturating_sub(earlier)
     }
 
-    /// For the scripts: empty where the server's own clock counts.
+    /// The time argument of the scripts: empty for the server's own clock.
     pub(super) fn time_argument(&self) -> String {
         self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
     }
 
-    /// Notes why publishing would fail, or that it would not. A trouble that lasts is said again when it is another one, but
-    /// not with every try.
+    /// Records why publishing would fail, or that it would work, and logs a change. Trouble that lasts is logged again when
+    /// its reason changes, but not with every attempt.
     pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) {
         let is_news = self.state(|state| {
             let was_away = state.trouble.is_some();
             state.trouble.clone_from(&trouble);
             let Some(trouble) = &trouble else {
-                state.said = None;
+                state.logged = None;
                 return was_away;
             };
-            let is_known = |(said, at): &(Unavailable, Instant)| said == trouble || at.elapsed() < SAID_AGAIN;
-            let is_news = !state.said.as_ref().is_some_and(is_known);
+            let is_logged =
+                |(logged, at): &(Unavailable, Instant)| logged == trouble || at.elapsed() < TROUBLE_LOG_INTERVAL;
+            let is_news = !state.logged.as_ref().is_some_and(is_logged);
             if is_news {
-                state.said = Some((trouble.clone(), Instant::now()));
+                state.logged = Some((trouble.clone(), Instant::now()));
             }
             is_news
         });

@@ -30,6 +30,12 @@ impl Server {
         server
     }
 
+    /// A connection beside the engine's, to look at the keys and to change them.
+    pub(super) async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(("127.0.0.1", self.port)).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
     pub(crate) fn engine(
         &self,
         prefix: &str,

@@ -1,4 +1,4 @@
-//! Tickets that open a stream on any node, each once: by the hash of the ticket the id of the key behind it.
+//! Tickets that open a stream on any node, each of them once: the hash of a ticket leads to the id of its key.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::{Fleet, script};
 use crate::engine::Unavailable;
 
 impl Fleet {
-    /// Keeps a ticket for so long.
+    /// Keeps a ticket for its lifetime.
     ///
     /// # Errors
-    /// Where the server is away.
+    /// The server cannot be reached.
     pub(crate) async fn keep_ticket(
         &self,
         hash: &[u8; 32],
@@ -21,10 +21,10 @@ impl Fleet {
         self.0.command::<()>(&keep).await
     }
 
-    /// The id of the key behind a ticket, which is used up by it; none where no such ticket is kept.
+    /// Takes a ticket and returns the id of its key; none if there is no such ticket.
     ///
     /// # Errors
-    /// Where the server is away; the ticket may be used up then.
+    /// The server cannot be reached; the ticket may be used up.
     pub(crate) async fn take_ticket(&self, hash: &[u8; 32]) -> Result<Option<String>, Unavailable> {
         let mut take = redis::cmd("GETDEL");
         take.arg(self.ticket(hash));

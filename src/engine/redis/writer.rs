@@ -1,7 +1,8 @@
-//! The one task of a node that stores.
+//! The one task of a node that stores alerts.
 //!
-//! It takes what waits and stores it with one call, so many publishers share one round trip; what comes in meanwhile is the
-//! next one. A call that fails in any way costs the connection: what it did is then unknown, and its publishers are told so.
+//! It stores all waiting groups with one call, so that many publishers share a round trip; groups that come in meanwhile
+//! make the next call. A call that fails in any way closes the connection: its outcome is unknown, and its publishers are
+//! told so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +12,18 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::codec::{self, Unreadable};
 use super::script::{self, Unsettled};
-use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN, codec};
+use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::Id;
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
 use crate::engine::{AppendError, Cause, Idempotency, Stored, Unavailable};
 
 /// What one call stores: Redis serves nobody else meanwhile.
 const CALL: WriteLimits = WriteLimits { alerts: 128, bytes: 1 << 20 };
-/// Between two tries to connect.
-const PAUSE: Duration = Duration::from_millis(100);
-/// A connection that was not used for so long is asked whether it is alive, and has as long to answer.
+/// The pause after a failed attempt to connect.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// A connection that was idle for this long is checked, and has as long again to answer.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// Used to detect a dead connection before a publish is written to it: afterwards the outcome of the publish is unknown.
@@ -35,7 +37,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     markers: watch::Sender<u64>,
     connection: Option<Connection>,
-    /// Why the last try to connect failed, and when the next one is due.
+    /// Why the last attempt to connect failed, and when the next one is due.
     refused: Option<(Unavailable, Instant)>,
 }
 
@@ -99,11 +101,12 @@ impl Writer {
             let answer = called.map_err(|_| timed_out())?.map_err(|error| shared.failed(&error))?;
             if answer.first().is_some_and(|word| word == b"epoch") {
                 // The log was emptied or replaced; the follower finds out which.
-                shared.kick.notify_one();
+                shared.compare_now.notify_one();
                 timeout_at(until, known.changed()).await.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
                 continue;
             }
-            let (head, mut outcomes) = self.outcomes(groups, &answer).ok_or_else(|| shared.damaged())?;
+            let (head, mut outcomes) =
+                self.outcomes(groups, &answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
             if let Durability::Replicas(replicas) = shared.durability {
                 let settlement = Settlement { epoch: &epoch, replicas, until, head };
                 self.settle(&settlement, groups, &mut outcomes).await?;
@@ -152,7 +155,7 @@ impl Writer {
                     self.connection = Some(Connection { redis, is_closed, used: Instant::now() });
                 }
                 Err(reason) => {
-                    self.refused = Some((reason.clone(), Instant::now() + super::jittered(PAUSE)));
+                    self.refused = Some((reason.clone(), Instant::now() + super::jittered(RECONNECT_PAUSE)));
                     return Err(reason);
                 }
             }

@@ -1,17 +1,35 @@
--- What all scripts share: names, ids, time, topics, and taking alerts out.
+-- The part that all scripts share: names, the schema, ids, time, topics, and removing alerts.
 --
--- KEYS[1] is the log; every other key begins as it does, so that all lie in one slot. ARGV[1] is the time in
--- milliseconds, or empty for the server's own.
+-- KEYS[1] is the log; every other key has the same prefix, so that all are in one slot. ARGV[1] is the time in
+-- milliseconds, or empty for the server's own. A line of constants, generated from the Rust sources, precedes this file.
+--
+-- Schema. The field `schema` of the hash `state` has the number of the stored formats; without it the number is 0. A
+-- script refuses a number outside OLDEST_SCHEMA to SCHEMA before it changes anything. `tick.lua` raises the number only
+-- when every listed node knows the higher one, so a fleet is upgraded node by node. Formats:
+--   log      stream; an entry has the fields ms, level, topic, alert in this order, then any others. A field `kind` names
+--            an entry that is not an alert; a reader that does not know the kind refuses it by name.
+--   t:TOPIC  stream, an index of the log: the id of each alert of a topic, with its level
+--   rows     hash by topic: the newest id that the topic's limit removed, the newest id of each level, then any others
+--   idem     hash by idempotency key: fingerprint, id, ms, then any others; idem-age sorts the same keys by time
+--   nodes    hash by node: ms, lag, streams, version, schema, then any others
+--   topics, recent, removed  sorted sets: topics by name, topics by time, ids removed by a topic's limit
+--   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock, ...
+--   keys     hash of the keys of users, whose format is the keyring's
 
 local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
 local RECENT, REMOVED = base .. 'recent', base .. 'removed'
 local IDEM, IDEM_AGE, LIVE = base .. 'idem', base .. 'idem-age', base .. 'live'
-local VAULT, NODES = base .. 'keys', base .. 'nodes'
+local SHARED_KEYS, NODES = base .. 'keys', base .. 'nodes'
+
+local schema = redis.call('HGET', STATE, 'schema') or '0'
+if not tonumber(schema) or tonumber(schema) > SCHEMA or tonumber(schema) < OLDEST_SCHEMA then
+  return redis.error_reply('SCHEMA ' .. schema .. ' is not supported')
+end
 
 local function text(number) return string.format('%.0f', number) end
 
--- Deadlines go by the server's own clock.
+-- Deadlines always use the server's own clock.
 local time = redis.call('TIME')
 local clock = time[1] * 1000 + math.floor(time[2] / 1000)
 local now = clock
@@ -22,7 +40,7 @@ local function parts(id)
   return string.sub(id, 1, dash - 1), string.sub(id, dash + 1)
 end
 
--- Text that sorts as ids do; numbers of Lua are too small for them.
+-- A text that sorts as the ids do; they do not fit into the numbers of Lua.
 local function order(id)
   local ms, seq = parts(id)
   return string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq
@@ -42,37 +60,46 @@ local function get(field, default) return redis.call('HGET', STATE, field) or de
 
 local function set(...) redis.call('HSET', STATE, ...) end
 
--- How many keys of users there are; -1 where another hand has put something else in their place.
+-- The number of keys of users; -1 if another program has put something else in their place.
 local function count_of_keys()
-  local kind = redis.call('TYPE', VAULT).ok
+  local kind = redis.call('TYPE', SHARED_KEYS).ok
   if kind == 'none' then return 0 end
-  return kind == 'hash' and redis.call('HLEN', VAULT) or -1
+  return kind == 'hash' and redis.call('HLEN', SHARED_KEYS) or -1
 end
 
 local function index_of(topic) return base .. 't:' .. topic end
 
--- The newest id that the topic's limit took out, and the newest of each level.
+-- The newest id that the topic's limit removed, and the newest id of each level.
 local function row_of(topic)
   local row = redis.call('HGET', ROWS, topic)
   if not row then return nil end
-  local trim, info, warn, err = string.match(row, '^(%S+) (%S+) (%S+) (%S+)$')
+  local trim, info, warn, err, others = string.match(row, '^(%S+) (%S+) (%S+) (%S+)(.*)$')
   if not err then return nil end
-  return { trim = trim, [0] = info, [1] = warn, [2] = err }
+  return { trim = trim, [0] = info, [1] = warn, [2] = err, others = others }
 end
 
 local function set_row(topic, row)
-  redis.call('HSET', ROWS, topic, row.trim .. ' ' .. row[0] .. ' ' .. row[1] .. ' ' .. row[2])
+  redis.call('HSET', ROWS, topic, row.trim .. ' ' .. row[0] .. ' ' .. row[1] .. ' ' .. row[2] .. row.others)
 end
 
--- The fields of an entry: when it came in, its level, its topic, and the alert as it is sent.
+-- The fields of an entry; an even number holds a value, the odd one before it its name.
 local function entry_of(id)
   local found = redis.call('XRANGE', LOG, id, id)[1]
   return found and found[2]
 end
 
--- What a node or reader gets of an entry, put at the end of a list.
+-- An entry as nodes and readers get it: id, ms, level, topic, alert. An entry that is not an alert has `?` and its kind
+-- as its level, so that whoever does not know the kind can name it.
+local function parts_of(id, fields)
+  local level = fields[4]
+  for i = 9, #fields - 1, 2 do
+    if fields[i] == 'kind' and fields[i + 1] ~= 'alert' then level = '?' .. fields[i + 1] end
+  end
+  return { id, fields[2], level, fields[6], fields[8] }
+end
+
 local function add_alert(list, id, fields)
-  for _, part in ipairs({ id, fields[2], fields[4], fields[6], fields[8] }) do list[#list + 1] = part end
+  for _, part in ipairs(parts_of(id, fields)) do list[#list + 1] = part end
 end
 
 local function oldest_id()
@@ -80,22 +107,22 @@ local function oldest_id()
   return oldest and oldest[1] or ''
 end
 
--- The patterns of a filter, which are the arguments from `first` on: each its kind (`*` all, `=` this one, `<` all below)
--- and its topic.
+-- The patterns of a filter, which are the arguments from `first` on: each has a kind (`*` all topics, `=` one topic, `<` all
+-- topics below one) and a topic.
 local function patterns(first)
   local list = {}
   for i = first, #ARGV do list[#list + 1] = { string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2) } end
   return list
 end
 
--- The topics of a pattern that names them.
+-- The topics that a pattern other than `*` selects.
 local function topics_of(pattern)
   if pattern[1] == '=' then return { pattern[2] } end
-  -- `/` is the character behind `.`.
+  -- `/` is the character after `.`.
   return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, MAX_LATEST_TOPICS)
 end
 
--- The newest id that is missing for these patterns.
+-- The newest removed id that may have passed these patterns.
 local function trimmed_for(list)
   local trimmed, topic_trim = get('trim', '0-0'), get('topic_trim', '0-0')
   if not less(trimmed, topic_trim) then return trimmed end
@@ -114,7 +141,7 @@ local function is_known(id)
     or redis.call('ZSCORE', REMOVED, order(id)) ~= false
 end
 
-local function take_out(id, fields)
+local function remove(id, fields)
   local topic = fields[6]
   redis.call('XDEL', LOG, id)
   redis.call('XDEL', index_of(topic), id)
@@ -127,28 +154,28 @@ local function take_out(id, fields)
   redis.call('HINCRBY', STATE, 'bytes', -#fields[8])
 end
 
--- Retention of the whole log, a bounded number of alerts from its old end.
-local function retain(age, count, bytes, most)
-  local horizon = 0
-  if age > 0 then horizon = tonumber(get('clock', '0')) - age end
-  for _ = 1, most do
+-- Retention of the whole log: removes a bounded number of the oldest alerts.
+local function retain(age, count, bytes, limit)
+  local oldest_kept_ms = 0
+  if age > 0 then oldest_kept_ms = tonumber(get('clock', '0')) - age end
+  for _ = 1, limit do
     local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
     if not oldest then return end
     local too_much = (count > 0 and redis.call('XLEN', LOG) > count)
       or (bytes > 0 and tonumber(get('bytes', '0')) > bytes)
-    if not too_much and tonumber(oldest[2][2]) >= horizon then return end
-    take_out(oldest[1], oldest[2])
+    if not too_much and tonumber(oldest[2][2]) >= oldest_kept_ms then return end
+    remove(oldest[1], oldest[2])
     set('trim', greatest(get('trim', '0-0'), oldest[1]))
     redis.call('ZREMRANGEBYLEX', REMOVED, '-', '[' .. order(oldest[1]))
   end
 end
 
--- A topic that is over its limit gives up its oldest.
+-- Removes the oldest alerts of a topic that is over its limit.
 local function retain_topic(topic, limit)
   while limit > 0 and redis.call('XLEN', index_of(topic)) > limit do
     local id = redis.call('XRANGE', index_of(topic), '-', '+', 'COUNT', 1)[1][1]
     local fields = entry_of(id)
-    if fields then take_out(id, fields) else redis.call('XDEL', index_of(topic), id) end
+    if fields then remove(id, fields) else redis.call('XDEL', index_of(topic), id) end
     local row = row_of(topic)
     if row then
       row.trim = id
@@ -160,8 +187,8 @@ local function retain_topic(topic, limit)
   end
 end
 
-local function forget_keys(most)
-  for _ = 1, most do
+local function forget_keys(limit)
+  for _ = 1, limit do
     local oldest = redis.call('ZRANGE', IDEM_AGE, 0, 0, 'WITHSCORES')
     if not oldest[1] then return end
     if tonumber(oldest[2]) + IDEMPOTENCY_AGE_MS >= now and redis.call('ZCARD', IDEM_AGE) <= MAX_IDEMPOTENCY_KEYS then return end
@@ -170,14 +197,13 @@ local function forget_keys(most)
   end
 end
 
--- Makes everything up to an id visible, and tells the nodes: the epoch, the id before, and each alert.
+-- Makes everything up to an id visible, and announces it to the nodes: the epoch and the id before, then a line per alert.
 local function announce(upto)
-  local shown = get('shown', '0-0')
-  if not less(shown, upto) then return end
-  local lines = { get('epoch', '') .. ' ' .. shown }
-  for _, entry in ipairs(redis.call('XRANGE', LOG, '(' .. shown, upto)) do
-    local fields = entry[2]
-    lines[#lines + 1] = table.concat({ entry[1], fields[2], fields[4], fields[6], fields[8] }, ' ')
+  local visible = get('shown', '0-0')
+  if not less(visible, upto) then return end
+  local lines = { get('epoch', '') .. ' ' .. visible }
+  for _, entry in ipairs(redis.call('XRANGE', LOG, '(' .. visible, upto)) do
+    lines[#lines + 1] = table.concat(parts_of(entry[1], entry[2]), ' ')
   end
   set('shown', upto)
   redis.call('PUBLISH', LIVE, table.concat(lines, '\n'))

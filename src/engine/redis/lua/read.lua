@@ -1,16 +1,16 @@
--- A part of the log, in either direction; changes nothing, and looks at a bounded number of entries.
+-- Reads a part of the log in either direction; changes nothing, and reads a bounded number of entries.
 --
--- ARGV: time, `1` for backward, after (exclusive), until, most alerts, most bytes, level, and the patterns. Answers where it
--- stopped before the end of the range or empty, the newest missing id for these patterns, the oldest id or empty; then the
--- alerts by five fields each, in the direction of reading.
+-- ARGV: time, `1` for backward, after (exclusive), until (inclusive), limit of alerts, limit of bytes, level, and the
+-- patterns. Returns the id at which it stopped before the end of the range or empty, the newest removed id for these
+-- patterns, the oldest id or empty; then the alerts with five parts each, in the direction of reading.
 
 local backward, after, untill = ARGV[2] == '1', ARGV[3], ARGV[4]
-local most, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local limit, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local shown = get('shown', '0-0')
-if less(shown, untill) then untill = shown end
+local visible = get('shown', '0-0')
+if less(visible, untill) then untill = visible end
 
--- The topics that the patterns select, where they are few.
+-- The topics that the patterns select, unless one of them selects all.
 local asked = patterns(8)
 local topics, all = {}, false
 for _, pattern in ipairs(asked) do
@@ -34,11 +34,11 @@ local taken, size = 0, 0
 local function take(id, fields)
   add_alert(answer, id, fields)
   taken, size = taken + 1, size + #fields[8]
-  return taken == most or size > bytes
+  return taken == limit or size > bytes
 end
 
 if few then
-  -- Each index gives its next entries; what is beyond the shortest of them waits for the next call.
+  -- Each index gives its next entries; those beyond the end of the shortest list are left to the next call.
   local count = math.max(16, math.floor(MAX_SCANNED / math.max(1, #topics)))
   local found, bound = {}, nil
   for _, topic in ipairs(topics) do
@@ -79,7 +79,7 @@ local function selects(topic)
   return false
 end
 
--- In small steps, so that a few large alerts are enough to end it.
+-- In small steps, so that a few large alerts reach the limit of bytes early.
 local STEP = 50
 for _ = 1, MAX_SCANNED / STEP do
   local list = entries(LOG, STEP)

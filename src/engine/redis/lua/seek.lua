@@ -1,8 +1,8 @@
--- What a stream needs to know to begin; changes nothing.
+-- Finds where a stream begins; changes nothing.
 --
--- ARGV: time, the cursor or empty, the newest id of interest, when a `latest` alert must have come in at the earliest or
--- empty for none, level, and the patterns. Answers the newest visible id, the newest one that is missing for these
--- patterns, the oldest one or empty, `1` where the cursor is known; then the `latest` alerts by five fields each.
+-- ARGV: time, the cursor or empty, the newest id of interest, the earliest time of a `latest` alert or empty without them,
+-- level, and the patterns. Returns the newest visible id, the newest removed id for these patterns, the oldest id or empty,
+-- `1` if the cursor is known; then the `latest` alerts with five parts each.
 
 local cursor, untill, since, level = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local asked = patterns(6)

@@ -1,21 +1,22 @@
 -- Stores groups of alerts, each whole or not at all.
 --
 -- ARGV: time, epoch, `1` to announce at once, age, count, bytes and topic_count of retention, number of groups; for each
--- group its deadline and size; for each alert of it topic, level, the JSON between id and time, and its idempotency key
--- and fingerprint, or two empty ones. A fingerprint that begins with `=` is of a state: another one takes over the key.
+-- group its deadline and size; for each of its alerts topic, level, the JSON between id and time, idempotency key and
+-- fingerprint, the last two empty without a key. A fingerprint that begins with `=` is the fingerprint of a state: a
+-- different state takes over the key.
 --
--- Answers `ok` (or `epoch`, where the log is not the one that the node knows), the server's time and the newest id; for
--- each group `ok`, `late` or `conflict`; for each alert of an `ok` one its id, when it came in, and `1` where it was there
--- before.
+-- Returns `ok`, the server's time and the newest id; for each group `ok`, `late` or `conflict`; for each alert of a group
+-- that is `ok` its id, the time it was received, and `1` if it had been stored before. Returns only `epoch` if the log is
+-- not the one that the node knows.
 
 if get('epoch', '') ~= ARGV[2] then return { 'epoch' } end
 
 local function two(number) return string.format('%02d', number) end
 
--- The time as it is written in an alert.
+-- The time in the format of an alert, RFC 3339.
 local function written(ms)
   local days, rest = math.floor(ms / 86400000), ms % 86400000
-  -- Days of a calendar whose years begin in March, in eras of 400 years.
+  -- Computed in a calendar whose years begin in March, in eras of 400 years.
   local shifted = days + 719468
   local era = math.floor(shifted / 146097)
   local of_era = shifted - era * 146097
@@ -37,12 +38,12 @@ local touched, stored = {}, 0
 local function known_key(key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   if not known then return nil end
-  local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)$')
+  local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)')
   if not ms or tonumber(ms) + IDEMPOTENCY_AGE_MS < now then return nil end
   return { fingerprint = fingerprint, id = id, ms = ms }
 end
 
--- Whether none of a group's keys stands for another alert; looked at before anything is written.
+-- Whether none of a group's keys was used for another alert; checked before anything is written.
 local function fits(first, size)
   local own = {}
   for i = 0, size - 1 do
@@ -66,7 +67,7 @@ local function store(at)
   redis.call('XADD', index_of(topic), head, 'l', level)
   local row = row_of(topic)
   if not row then
-    row = { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0' }
+    row = { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0', others = '' }
   end
   redis.call('ZADD', TOPICS, 0, topic)
   row[tonumber(level)] = head
@@ -101,11 +102,11 @@ for _ = 1, tonumber(ARGV[8]) do
   at = at + 5 * size
 end
 answer[3] = head
--- Replicas are waited for by the last write of this connection, and a repeated alert writes nothing.
+-- WAIT waits for the last write of this connection, and a repeated alert writes nothing.
 if ARGV[3] ~= '1' then set('head', head) end
 if stored > 0 then
   if ARGV[3] == '1' then announce(head) end
-  -- What is stored stays stored: a slot that is being moved may refuse the rest, which another call catches up on.
+  -- The alerts are stored by now: a slot that is being moved may refuse the rest, which a later call makes up for.
   pcall(function()
     for topic in pairs(touched) do retain_topic(topic, tonumber(ARGV[7])) end
     retain(tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), 2 * stored)

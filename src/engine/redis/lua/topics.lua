@@ -1,6 +1,7 @@
--- Names of topics that have alerts; changes nothing.
+-- Lists topics that have alerts; changes nothing.
 --
--- ARGV: time, the most of each run, and the runs: each its kind (`=` this one, `<` all that begin so) and its text.
+-- ARGV: time, the limit for each run, and the runs: each has a kind (`=` one name, `<` all names with this prefix) and a
+-- text. Returns the names.
 
 local names = {}
 for i = 3, #ARGV do

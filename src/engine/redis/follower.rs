@@ -1,8 +1,8 @@
 //! The one task of a node that follows the log and feeds the hub.
 //!
-//! Announcements are the fast road, and nothing is believed of them but what they say of themselves: one that does not
-//! join on to what this node has seen makes it read the log instead. Once a second it compares itself with the log, and
-//! sends a probe through Redis to itself: a subscription that says nothing is not taken for a quiet one.
+//! Announcements are only a hint: each one names the id before it, and on any mismatch the node reads the log instead. Once
+//! a second the node compares itself with the log and sends a probe through Redis to itself, so that a dead subscription is
+//! told from a quiet one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,22 +13,22 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::codec::{self, News, Ticked};
+use super::codec::{self, Announcement, TickAnswer, Unreadable};
 use super::shared::KeysHeard;
 use super::{Shared, jittered, script, server_warnings};
 use crate::alert::{Filter, Id, Level, Pattern, Record};
 use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
 use crate::log::Event;
 
-/// Between two looks.
+/// Between two comparisons with the log.
 const PERIOD: Duration = Duration::from_secs(1);
-/// For all that it takes to be connected.
+/// For both connections together.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Between two tries to connect, growing from one to the other.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// Probes that may be on their way before the subscription counts as dead.
-const PROBES: u64 = 3;
-/// Alerts, and bytes, of one read while catching up.
+/// Between two attempts to connect: the first pause and the longest one.
+const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Probes that may be outstanding before the subscription counts as dead.
+const MAX_PROBES: u64 = 3;
+/// Alerts and bytes of one read while catching up.
 const CATCH_UP_PAGE: (usize, usize) = (500, 1 << 20);
 
 /// The connections of one session.
@@ -42,12 +42,13 @@ struct Session {
 pub(super) struct Follower {
     shared: Arc<Shared>,
     feed: mpsc::Sender<Feed>,
-    /// Everything up to here was fed.
+    /// The hub was fed with everything up to this id.
     at: Id,
     epoch: Option<String>,
     ticked: Instant,
-    /// The probe that was sent last, and the one that came back last.
+    /// The probe that was sent last.
     probe: u64,
+    /// The probe that came back last.
     probed: u64,
     /// The warnings that were logged last.
     server_warnings: Vec<String>,
@@ -60,11 +61,11 @@ impl Follower {
     }
 
     pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {
-        let mut pause = PAUSES.0;
+        let mut pause = RECONNECT_PAUSES.0;
         while !self.shared.stopping.load(Ordering::Acquire) {
             let reason = match timeout(CONNECT, self.connect()).await {
                 Ok(Ok(session)) => {
-                    pause = PAUSES.0;
+                    pause = RECONNECT_PAUSES.0;
                     self.follow(session, &mut markers).await
                 }
                 Ok(Err(reason)) => reason,
@@ -74,18 +75,14 @@ impl Follower {
             if self.shared.stopping.load(Ordering::Acquire) {
                 return;
             }
-            let detail = format!(
-                "{}: publishing is refused and streams wait until it is back; check the server, the network and [engine.redis]",
-                reason.detail
-            );
-            self.shared.set_trouble(Some(Unavailable { detail, ..reason }));
+            self.shared.set_trouble(Some(with_remedy(reason)));
             let waiting = tokio::time::sleep(jittered(pause));
-            pause = PAUSES.1.min(pause * 2);
+            pause = RECONNECT_PAUSES.1.min(pause * 2);
             tokio::pin!(waiting);
             loop {
                 tokio::select! {
                     () = &mut waiting => break,
-                    () = self.shared.kick.notified() => break,
+                    () = self.shared.compare_now.notified() => break,
                     marker = next(&mut markers) => self.pass(Feed::Marker(marker)).await,
                 }
             }
@@ -108,7 +105,7 @@ impl Follower {
         Ok(Session { _live: live, pushes, data })
     }
 
-    /// Follows until something is wrong; returns what.
+    /// Follows until something fails; returns what.
     async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
         if let Err(reason) = self.look(&mut session.data).await {
             return reason;
@@ -120,19 +117,19 @@ impl Follower {
             let look = tokio::select! {
                 push = session.pushes.recv() => match push {
                     None => return self.closed(),
-                    // Too much at once: the log has it.
+                    // Announcements were dropped; the log has the alerts.
                     Some(None) => true,
-                    Some(Some(push)) => match self.news(push).await {
+                    Some(Some(push)) => match self.announced(push).await {
                         Ok(look) => look,
                         Err(reason) => return reason,
                     },
                 },
                 _ = period.tick() => {
-                    // By the clock alone: announcements that make it look come in bursts, before the probes among them.
+                    // Only here: announcements that cause a comparison come in bursts, ahead of the probes among them.
                     self.probe += 1;
                     true
                 }
-                () = shared.kick.notified() => true,
+                () = shared.compare_now.notified() => true,
                 marker = next(markers) => {
                     self.pass(Feed::Marker(marker)).await;
                     false
@@ -145,7 +142,7 @@ impl Follower {
                 if let Err(reason) = self.look(&mut session.data).await {
                     return reason;
                 }
-                if self.probe.saturating_sub(self.probed) > PROBES {
+                if self.probe.saturating_sub(self.probed) > MAX_PROBES {
                     let detail = format!("the subscription to {} has gone silent", shared.link.topology());
                     return Unavailable::new(Cause::TimedOut, detail);
                 }
@@ -153,22 +150,22 @@ impl Follower {
         }
     }
 
-    /// Takes what came on the channel; true where the log must be looked at instead.
-    async fn news(&mut self, push: PushInfo) -> Result<bool, Unavailable> {
+    /// Handles an announcement; true if the log must be compared instead.
+    async fn announced(&mut self, push: PushInfo) -> Result<bool, Unavailable> {
         match push.kind {
             PushKind::Message => {}
             PushKind::Disconnection => return Err(self.closed()),
             _ => return Ok(false),
         }
         let Some(Value::BulkString(payload)) = push.data.get(1) else { return Ok(true) };
-        match News::parse(payload) {
-            Some(News::Probe { node, probe }) => {
+        match Announcement::parse(payload) {
+            Some(Announcement::Probe { node, probe }) => {
                 if node == self.shared.node {
                     self.probed = self.probed.max(probe);
                 }
                 Ok(false)
             }
-            Some(News::Alerts { epoch, before, records }) => {
+            Some(Announcement::Alerts { epoch, before, records }) => {
                 if self.epoch.as_deref() != Some(epoch.as_str()) || before > self.at {
                     return Ok(true);
                 }
@@ -183,19 +180,20 @@ impl Follower {
         Unavailable::new(Cause::NotReached, format!("{} closed the subscription", self.shared.link.topology()))
     }
 
-    /// Compares this node with the log, and tells what it found.
+    /// Compares this node with the log and publishes the result to the rest of the node.
     async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
-        let trouble = self.room(data).await?;
+        // Before anything is written: it refuses a log of an unknown schema.
         let keys = self.compare(data).await?;
         self.shared.state(|state| state.connection = Some(data.clone()));
-        // Not before they can be read, or whoever follows them would have to wait for the next look.
+        let trouble = self.check_memory(data).await?;
+        // After the connection: a follower of the keys reads them at once.
         self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(trouble);
         Ok(())
     }
 
-    /// What is wrong where Redis has no memory for another alert. The tick does not notice: its writes are let through.
-    async fn room(&self, data: &mut MultiplexedConnection) -> Result<Option<Unavailable>, Unavailable> {
+    /// Trouble if Redis has no memory for another alert. The tick does not notice, because its writes are let through.
+    async fn check_memory(&self, data: &mut MultiplexedConnection) -> Result<Option<Unavailable>, Unavailable> {
         let mut write = redis::cmd("HSET");
         write.arg(self.shared.link.key("state")).arg("room").arg(&self.shared.node);
         match write.query_async::<()>(data).await {
@@ -211,7 +209,7 @@ impl Follower {
         }
     }
 
-    /// Compares this node with the log, and takes up what it lacks. Returns what it heard of the keys.
+    /// Compares this node with the log and feeds what is missing. Returns the state of the keys.
     async fn compare(&mut self, data: &mut MultiplexedConnection) -> Result<KeysHeard, Unavailable> {
         let shared = Arc::clone(&self.shared);
         let elapsed = self.ticked.elapsed();
@@ -230,7 +228,7 @@ impl Follower {
         };
         let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
         let answer = answer.map_err(|error| shared.failed(&error))?;
-        let ticked = Ticked::parse(&answer).ok_or_else(|| shared.damaged())?;
+        let ticked = TickAnswer::parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
         shared.heard_time(ticked.server_ms);
         let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
@@ -238,15 +236,15 @@ impl Follower {
             if self.epoch.is_some() {
                 tracing::warn!(
                     message_id = %Event::EngineGap,
-                    "a part of the log is gone before this node had it: its streams read on from the log, and are told of a gap where they miss something"
+                    "a part of the log was lost before this node had read it: its streams continue from the log and are told of a gap if they missed something"
                 );
             }
-            // The log is the other one from here on, and its ids go on above all that were seen.
-            self.at = self.at.max(ticked.shown);
+            // From here on the node follows the other log, whose ids are above all that were seen.
+            self.at = self.at.max(ticked.visible);
             shared.saw(self.at);
             self.pass(Feed::Reset(self.at)).await;
         } else {
-            self.catch_up(ticked.shown, data).await?;
+            self.catch_up(ticked.visible, data).await?;
         }
         if is_other {
             self.epoch = Some(ticked.epoch.clone());
@@ -262,7 +260,7 @@ impl Follower {
             let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
             let answer = answer.map_err(|error| shared.failed(&error))?;
-            let page = codec::page(&answer).ok_or_else(|| shared.damaged())?;
+            let page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
             self.deliver(page.records).await;
             self.at = self.at.max(page.next.unwrap_or(until));
             shared.saw(self.at);
@@ -270,7 +268,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Feeds what is new of these.
+    /// Feeds the records that are new.
     async fn deliver(&mut self, mut records: Vec<Record>) {
         records.retain(|record| record.id > self.at);
         let Some(last) = records.last() else { return };
@@ -280,14 +278,26 @@ impl Follower {
     }
 
     async fn pass(&self, fed: Feed) {
-        // Nobody listens any more only where the daemon is ending.
+        // The receiver is gone only when the daemon is ending.
         let _ = self.feed.send(fed).await;
     }
 }
 
+/// Adds what the trouble means and what to check, unless the reason already says what to do.
+fn with_remedy(reason: Unavailable) -> Unavailable {
+    if reason.cause == Cause::UnknownFormat {
+        return reason;
+    }
+    let detail = format!(
+        "{}: publishing is refused and streams wait until the server is reached again; check the server, the network and [engine.redis]",
+        reason.detail
+    );
+    Unavailable { detail, ..reason }
+}
+
 async fn next(markers: &mut watch::Receiver<u64>) -> u64 {
     if markers.changed().await.is_err() {
-        // The writer has ended, and so will this.
+        // The writer has ended; this task is about to.
         std::future::pending::<()>().await;
     }
     *markers.borrow_and_update()
