@@ -27,13 +27,13 @@ impl SharedStore for RedisKeys {
     }
 
     fn load(&self) -> Result<Snapshot, String> {
-        let loaded = self.runtime.block_on(self.fleet.load_keys()).map_err(|error| error.to_string())?;
+        let loaded = self.runtime.block_on(self.fleet.load_keys()).map_err(|error| error.detail)?;
         Ok(Snapshot { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })
     }
 
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
         let saved = self.fleet.save_keys(expected, floor, &change.put, &change.gone);
-        self.runtime.block_on(saved).map_err(|error| error.to_string())
+        self.runtime.block_on(saved).map_err(|error| error.detail)
     }
 }
 
