@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     pub stage: String,
     /// How old a `latest` alert may be.
     pub latest_ttl: Duration,
-    /// Silence on a stream before a sign of life.
+    /// Silence on a stream after which it gets a heartbeat.
     pub heartbeat: Duration,
     /// Span from which each stream's reconnect delay is drawn.
     pub retry: (Duration, Duration),

@@ -1,4 +1,4 @@
-//! Byte for byte the same stream, whichever transport it takes.
+//! The bytes of a stream are the same over every transport.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,12 +12,12 @@ over_both_transports! {
     ndjson_is_the_same_to_the_byte_over_every_transport,
 }
 
-/// A reader, and all that came so far.
+/// A client, and everything that it has received.
 struct Reader {
     name: &'static str,
     source: Box<dyn Read>,
     got: Vec<u8>,
-    /// Ends with the reader.
+    /// Ends with the client.
     _client: Option<Client>,
 }
 

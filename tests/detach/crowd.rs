@@ -1,4 +1,4 @@
-//! Hundreds of streams at once: keys that go, age, signs of life, the end, and more subscriptions than rings.
+//! Hundreds of streams at once: revoked keys, maximum age, heartbeats, shutdown, and more subscriptions than rings.
 
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ fn hundreds_of_idle_streams_get_cursors_that_move_and_never_go_back(transport: T
     let daemon = Daemon::on(transport, "[http]\nheartbeat = \"1s\"\n[engine]\ndurability = \"none\"\n");
     let key = daemon.key("alice");
     let mut crowd = crowd(&daemon, std::slice::from_ref(&key), 100);
-    // All the while something happens elsewhere, and now and then here.
+    // Alerts arrive on another topic all the time, and now and then on this one.
     for turn in 0..200 {
         daemon.publish(&key, "elsewhere", "x");
         if turn % 50 == 0 {

@@ -1,4 +1,4 @@
-//! Streams on sockets taken over from hyper: the details that bite.
+//! Streams that leave hyper for a broadcast loop: pipelined requests, disconnects, slow readers, partly written frames.
 
 mod bytes;
 mod crowd;
@@ -14,7 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::harness::{Answer, Daemon, Key, PATIENCE, Request, Stream};
 
-/// No sign of life helps: what is found out is found out by itself.
+/// No heartbeats, so that a disconnect has to be noticed without a write.
 const SILENT: &str = "[http]\nheartbeat = \"10m\"\n";
 
 /// A connection whose kernel holds only a few kilobytes for a reader that does not read.
@@ -32,14 +32,14 @@ fn memory(daemon: &Daemon) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Hundredths of a second on a processor.
+/// Processor time, in hundredths of a second.
 fn work(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Reads one answer with a length, and nothing behind it.
+/// Reads one response with a length, and not a byte more.
 fn answer(socket: &mut impl Read) -> Answer {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -140,7 +140,7 @@ fn what_a_client_sends_on_an_open_stream_costs_nothing_and_disturbs_nothing() {
                 .unwrap();
             let mut stream = Stream::answered(socket.try_clone().unwrap()).unwrap();
             stream.until("cursor");
-            // Until the kernel on the other side is full.
+            // Until the receive buffer of the daemon is full.
             socket.set_nonblocking(true).unwrap();
             let refused = loop {
                 if let Err(error) = socket.write_all(&garbage) {
@@ -157,7 +157,7 @@ fn what_a_client_sends_on_an_open_stream_costs_nothing_and_disturbs_nothing() {
         quiet.until("cursor");
     }
     let spent = work(&daemon) - began;
-    assert!(spent < 50, "{spent} hundredths of a second for nothing");
+    assert!(spent < 50, "{spent} hundredths of a second spent on ignored bytes");
     assert!(memory(&daemon) < before + (6 << 10), "{} kB after {before} kB", memory(&daemon));
     daemon.publish(&key, "default", "for all");
     for stream in noisy.iter_mut().chain([&mut quiet]) {
@@ -213,11 +213,11 @@ fn a_reader_that_stops_within_a_frame_goes_on_with_its_rest_when_the_ring_has_pa
     streams.iter_mut().for_each(|stream| drop(stream.until("cursor")));
     let (round, mut next) = (300, 0);
     for _ in 0..3 {
-        // Over a megabyte, where the ring has a quarter of one and the sockets some kilobytes.
+        // Over a megabyte, while the ring holds a quarter of that and the sockets a few kilobytes.
         publish_all(&daemon, &key, "default", next..next + round, 3900);
         assert!(daemon.status()["hub"]["bytes"].as_u64().unwrap() <= 256 << 10);
         for stream in &mut streams {
-            // Not to the end: the next round meets it within a frame again.
+            // Not to the end, so that the next round meets it within a frame again.
             let seen: Vec<_> = (next..next + round - 40).map(|_| number(stream)).collect();
             assert_eq!(seen, (next..next + round - 40).collect::<Vec<_>>());
         }

@@ -1,4 +1,4 @@
-//! nginx in front, as operators have it: nothing is configured but where alertd is.
+//! nginx in front of alertd, with nothing configured but the upstream.
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::{self, Daemon, Request, Running, Stream, eventually};
 
-/// A running nginx on a socket of its own.
+/// A running nginx with its own socket.
 struct Nginx {
     _running: Running,
     directory: TempDir,

@@ -1,5 +1,5 @@
-//! The two ways that streams reach a client: over plain HTTP/1.1 a broadcast loop writes them, over TLS hyper does. A reader must
-//! not see which, so what holds for one is tested over both.
+//! The two transports of a stream: over plain HTTP/1.1 a broadcast loop writes it, over TLS hyper does. A client must not see
+//! the difference, so tests of streams run over both.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,14 +15,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::PATIENCE;
 
-/// How the clients of a daemon come in.
+/// How the clients of a daemon connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Plain,
     Tls,
 }
 
-/// Makes two tests, `name::plain` and `name::tls`, of each function of this name that takes a [`Transport`].
+/// Makes two tests, `name::plain` and `name::tls`, from each of these functions, which take a [`Transport`].
 macro_rules! over_both_transports {
     ($($name:ident,)*) => {$(
         mod $name {
@@ -60,12 +60,12 @@ impl From<UnixStream> for Wire {
 }
 
 impl Wire {
-    /// A connection in clear text, or with TLS where there is a certificate to trust. None where nobody answers.
+    /// Connects in clear text, or with TLS if there is a certificate to trust. None if nobody answers.
     pub fn connect(address: SocketAddr, trusted: Option<&Path>) -> Option<Self> {
         Some(Self::over(TcpStream::connect(address).ok()?, trusted))
     }
 
-    /// The same over this socket.
+    /// Like [`connect`](Self::connect), over this socket.
     pub fn over(socket: TcpStream, trusted: Option<&Path>) -> Self {
         let Some(certificate) = trusted else { return Self::Tcp(socket) };
         let mut roots = RootCertStore::empty();
@@ -79,7 +79,7 @@ impl Wire {
         Self::Tls(Box::new(StreamOwned::new(session, socket)))
     }
 
-    /// So long a read waits.
+    /// The timeout of a read.
     pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_read_timeout(Some(patience)),
@@ -88,7 +88,7 @@ impl Wire {
         }
     }
 
-    /// Ready for a request.
+    /// With the harness's timeout.
     pub fn patient(self) -> io::Result<Self> {
         self.set_patience(PATIENCE)?;
         Ok(self)
@@ -123,7 +123,7 @@ impl Write for Wire {
     }
 }
 
-/// Makes a certificate for this machine, and its key; returns where they are.
+/// Makes a certificate for this machine and its key, and returns their paths.
 pub fn certificate(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     let made = Command::new("openssl")

@@ -13,7 +13,7 @@
 //! | [`subscribers`] | the streams of a loop, and the lists they are in |
 //! | [`ring_queues`] | their rings and keys |
 //! | [`batch`] | what goes out in one write |
-//! | [`write`] | writes of news, and of what a socket left over |
+//! | [`mod@write`] | writes of news, and of what a socket left over |
 //! | [`timers`], [`sweep`] | heartbeats and time limits, without a timer for each stream |
 //! | [`leave`] | how a stream leaves its loop |
 //! | [`ids`], [`invariant`] | typed ids, and access to what must be there |
