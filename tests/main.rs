@@ -12,6 +12,7 @@ mod completions;
 mod crash;
 mod ctl;
 mod detach;
+mod details;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
 mod hooks;

@@ -9,12 +9,12 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValu
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::auth::{self, Access};
-use super::error::HttpError;
+use super::error::{Audience, HttpError};
 use super::handlers::Context;
 use super::request::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Found};
-use super::{Peer, Settings, cors};
+use super::{Door, Peer, Settings, cors};
 use crate::service::Service;
 
 /// Answers one request; every error becomes an answer.
@@ -30,10 +30,16 @@ pub(crate) async fn answer(
     // Never the query: it may hold a key.
     let logged =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let audience = if peer.door == Door::Control { Audience::Operator } else { Audience::Client };
     let cors_settings = Arc::clone(&settings);
     let mut response = match dispatch(service, settings, peer, request).await {
         Ok(response) => response,
-        Err(error) => error.response(&request_id),
+        Err(error) => {
+            if let Some(detail) = error.detail() {
+                tracing::debug!(request_id, "{error}: {detail}");
+            }
+            error.response(&request_id, audience)
+        }
     };
     if let Some((method, path)) = logged {
         tracing::debug!(request_id, %method, path, status = response.status().as_u16(), "answered");

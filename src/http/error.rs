@@ -18,6 +18,15 @@ pub(crate) struct BodyLimit {
     pub set_by: &'static str,
 }
 
+/// Who reads an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Anybody: no path, host or text of a library.
+    Client,
+    /// Whoever may use the control socket.
+    Operator,
+}
+
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
@@ -109,7 +118,7 @@ impl HttpError {
             Self::Refused(Refusal::TooMany { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
-            Self::Refused(Refusal::Unavailable(_)) => {
+            Self::Refused(Refusal::Unavailable { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
             }
         }
@@ -130,14 +139,25 @@ impl HttpError {
         }
     }
 
+    /// What only the operator may see.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.detail(),
+            _ => None,
+        }
+    }
+
     #[must_use]
-    pub(crate) fn response(&self, request_id: &str) -> Response<Body> {
+    pub(crate) fn response(&self, request_id: &str, audience: Audience) -> Response<Body> {
         let (status, kind, title) = self.kind();
         let problem = Problem {
             kind: format!("/problems/{kind}"),
             title: title.to_owned(),
             status: status.as_u16(),
-            detail: self.to_string(),
+            detail: match self.detail().filter(|_| audience == Audience::Operator) {
+                Some(detail) => format!("{self}: {detail}"),
+                None => self.to_string(),
+            },
             request_id: request_id.to_owned(),
             about: self.about(),
         };
@@ -154,7 +174,7 @@ impl HttpError {
             Self::Refused(Refusal::TooMany { retry_after, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs_f64().ceil().max(1.0) as u64));
             }
-            Self::Refused(Refusal::Unavailable(_)) => {
+            Self::Refused(Refusal::Unavailable { .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

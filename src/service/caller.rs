@@ -117,11 +117,11 @@ impl Service {
             }
             Err(busy @ VerifyError::Busy) => {
                 self.counters.attempt(Attempt::Refused(busy));
-                Err(Refusal::Unavailable("too many keys wait to be verified: try again".into()))
+                Err(Refusal::unavailable("too many keys wait to be verified: try again"))
             }
-            Err(VerifyError::Away) => Err(Refusal::Unavailable(
-                "this node cannot reach the keys of its fleet: try again, or another node".into(),
-            )),
+            Err(VerifyError::Away) => {
+                Err(Refusal::unavailable("this node cannot reach the keys of its fleet: try again, or another node"))
+            }
             Err(reason) => {
                 self.refused_key(peer, Attempt::Refused(reason), &reason.to_string());
                 Err(Refusal::Unauthorized)

@@ -44,7 +44,7 @@ impl Default for PayloadSlots {
 
 impl PayloadSlots {
     async fn acquire(slots: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
-        let busy = || Refusal::Unavailable("too many hooks send at once: try again".into());
+        let busy = || Refusal::unavailable("too many hooks send at once: try again");
         timeout(SLOT_TIMEOUT, slots.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 }

@@ -82,6 +82,13 @@ impl Service {
         caller.require(Scope::Admin)?;
         let (keyring, now_ms) = (Arc::clone(&self.keyring), self.now_ms());
         let done = tokio::task::spawn_blocking(move || change(&keyring, now_ms)).await;
-        Ok(done.map_err(|_| Refusal::Unavailable("alertd is stopping".into()))??)
+        let refused = match done.map_err(|_| Refusal::unavailable("alertd is stopping"))? {
+            Ok(changed) => return Ok(changed),
+            Err(error) => Refusal::from(error),
+        };
+        if let Some(detail) = refused.detail() {
+            tracing::error!(by = caller.name(), "the keys were not changed: {detail}");
+        }
+        Err(refused)
     }
 }

@@ -215,7 +215,7 @@ impl Service {
     pub(crate) async fn reload(&self, caller: &Caller) -> Result<Reloaded, Refusal> {
         caller.require_control()?;
         let (answer, answered) = oneshot::channel();
-        let gone = || Refusal::Unavailable("alertd is stopping".into());
+        let gone = || Refusal::unavailable("alertd is stopping");
         self.reload.send(answer).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?.map_err(|problems| Refusal::invalid("configuration", problems.join("\n")))
     }

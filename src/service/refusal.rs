@@ -1,4 +1,7 @@
 //! Why the service does not do what was asked; the HTTP layer gives each its status in one place.
+//!
+//! Its `Display` is for whoever asked and never contains a path, a host or the text of a library. What only the operator
+//! may see is the [`detail`](Refusal::detail).
 
 use std::time::Duration;
 
@@ -59,8 +62,13 @@ pub(crate) enum Refusal {
         retry_after: Duration,
     },
     /// Not now; for a publish the outcome is unknown.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error("{reason}")]
+    Unavailable {
+        /// For whoever asked.
+        reason: String,
+        /// For the operator: which file or server, what it answered, and the remedy.
+        detail: Option<String>,
+    },
 }
 
 fn words(patterns: &[Pattern]) -> String {
@@ -68,6 +76,18 @@ fn words(patterns: &[Pattern]) -> String {
 }
 
 impl Refusal {
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { reason: reason.into(), detail: None }
+    }
+
+    /// What the operator sees beside the reason: in the log, and in answers on the control socket.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { detail, .. } => detail.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(super) fn invalid(field: &str, reason: impl ToString) -> Self {
         Self::Invalid { field: field.into(), reason: reason.to_string() }
     }
@@ -77,14 +97,16 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => Self::Conflict(error.to_string()),
-            AppendError::NotStored(_) | AppendError::Unknown(_) => Self::Unavailable(error.to_string()),
+            AppendError::NotStored(ref unavailable) | AppendError::Unknown(ref unavailable) => {
+                Self::Unavailable { reason: error.to_string(), detail: Some(unavailable.detail.clone()) }
+            }
         }
     }
 }
 
 impl From<Unavailable> for Refusal {
     fn from(error: Unavailable) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable { reason: error.to_string(), detail: Some(error.detail) }
     }
 }
 
@@ -93,7 +115,10 @@ impl From<KeyringError> for Refusal {
         match error {
             KeyringError::NotFound(_) => Self::NotFound(error.to_string()),
             KeyringError::Invalid { field, reason } => Self::Invalid { field, reason },
-            other => Self::Unavailable(other.to_string()),
+            other => {
+                let reason = "the keys cannot be read or changed now: the journal of alertd has the reason".into();
+                Self::Unavailable { reason, detail: Some(other.to_string()) }
+            }
         }
     }
 }

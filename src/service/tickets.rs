@@ -47,7 +47,10 @@ impl From<TicketError> for Refusal {
     fn from(error: TicketError) -> Self {
         match error {
             TicketError::TooMany(_, retry_after) => Self::TooMany { what: error.to_string(), retry_after },
-            TicketError::Random(_) => Self::Unavailable(error.to_string()),
+            TicketError::Random(_) => Self::Unavailable {
+                reason: "no ticket can be made now: try again".into(),
+                detail: Some(error.to_string()),
+            },
         }
     }
 }

@@ -92,7 +92,7 @@ fn header<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
 /// Alertmanager retries after a 5xx and drops the alerts after a 429.
 fn retried(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::TooMany { what, .. } => Refusal::Unavailable(what),
+        Refusal::TooMany { what, .. } => Refusal::unavailable(what),
         other => other,
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::alert::{Draft, Id, Level, Topic};
-use crate::http::error::HttpError;
+use crate::http::error::{Audience, HttpError};
 use crate::http::response::Body;
 use crate::key::Scope;
 use crate::service::Refusal;
@@ -34,11 +34,11 @@ fn each_kind_of_error_is_described_as_it_is_answered() {
         Refusal::NotFound(String::new()).into(),
         Refusal::Conflict(String::new()).into(),
         Refusal::TooMany { what: String::new(), retry_after: Duration::ZERO }.into(),
-        Refusal::Unavailable(String::new()).into(),
+        Refusal::unavailable(String::new()).into(),
     ];
     let known: BTreeSet<_> = problems::PROBLEMS.iter().map(|(status, name, _)| (*status, (*name).to_owned())).collect();
     let answered = errors.iter().map(|error| {
-        let response = error.response("x");
+        let response = error.response("x", Audience::Client);
         let Body::Whole(Some(body)) = response.body() else { panic!("no body: {error}") };
         let problem: api::Problem = serde_json::from_slice(body).unwrap();
         for (name, needed) in
