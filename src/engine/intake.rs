@@ -7,10 +7,14 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::{AppendError, Cause, Publish, Stored, Unavailable};
+
+/// The shortest time between two log lines about publishes that fail for the same cause.
+const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The alerts of a group with their ids, or why there are none.
 pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
@@ -72,15 +76,43 @@ pub(super) struct Intake {
     pub(super) take_within: Duration,
     /// How long a publisher waits; longer than `take_within` where the store enforces that.
     pub(super) answer_within: Duration,
+    /// The cause of the failure that was logged last, and when.
+    logged: Mutex<Option<(Cause, Instant)>>,
 }
 
 impl Intake {
-    /// Puts a group into the queue with `send`, which must not wait, and waits for its outcome.
+    pub(super) const fn new(store: String, take_within: Duration, answer_within: Duration) -> Self {
+        Self { store, take_within, answer_within, logged: Mutex::new(None) }
+    }
+
+    /// Puts a group into the queue with `send`, which must not wait, and waits for its outcome. A failure is logged with its
+    /// detail, which the publisher does not get.
     pub(super) async fn submit<E: Into<Refused>>(
         &self,
         alerts: Vec<Publish>,
         send: impl FnOnce(Job) -> Result<(), E>,
     ) -> Outcome {
+        let outcome = self.wait(alerts, send).await;
+        if let Err(error) = &outcome
+            && let Some(unavailable) = error.unavailable()
+            && self.is_due(unavailable.cause)
+        {
+            tracing::warn!("publishing fails: {}", unavailable.detail);
+        }
+        outcome
+    }
+
+    fn is_due(&self, cause: Cause) -> bool {
+        let mut logged = self.logged.lock();
+        let is_recent = |(last, at): (Cause, Instant)| last == cause && at.elapsed() < FAILURE_LOG_INTERVAL;
+        let is_due = cause != Cause::Stopping && !logged.is_some_and(is_recent);
+        if is_due {
+            *logged = Some((cause, Instant::now()));
+        }
+        is_due
+    }
+
+    async fn wait<E: Into<Refused>>(&self, alerts: Vec<Publish>, send: impl FnOnce(Job) -> Result<(), E>) -> Outcome {
         let begun = Instant::now();
         let (answer, answered) = oneshot::channel();
         let group = Group { alerts, deadline: begun + self.take_within, answer };
@@ -160,7 +192,7 @@ mod tests {
     }
 
     fn intake(within: Duration) -> Intake {
-        Intake { store: "the store in /secret".into(), take_within: within, answer_within: within }
+        Intake::new("the store in /secret".into(), within, within)
     }
 
     #[tokio::test]
@@ -182,6 +214,13 @@ mod tests {
         assert!(matches!(&ended, AppendError::Unknown(reason) if reason.cause == Cause::Stopping), "{ended}");
         let closed = intake.submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
         assert!(matches!(&closed, AppendError::NotStored(reason) if reason.cause == Cause::Stopping), "{closed}");
+    }
+
+    #[test]
+    fn failures_of_one_cause_are_logged_once_in_a_while() {
+        let intake = intake(Duration::ZERO);
+        assert!(intake.is_due(Cause::QueueFull) && !intake.is_due(Cause::QueueFull));
+        assert!(intake.is_due(Cause::NotSafe) && !intake.is_due(Cause::Stopping));
     }
 
     fn queue_of(sizes: &[usize]) -> Receiver<Job> {

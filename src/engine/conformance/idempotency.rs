@@ -76,7 +76,7 @@ async fn group(backend: Backend) {
         ["c"]
     );
 
-    // The last one contradicts what is stored, or one of its own: none is stored, and no key is taken.
+    // The last alert conflicts with a stored one, or with one of its own group: none is stored, and no key is used up.
     let head = log.engine.head().unwrap();
     for wrong in [publish("a", "else", "1"), publish("a", "else", "5")] {
         let conflict = log.engine.append_all(vec![publish("a", "five", "5"), publish("a", "six", "6"), wrong]).await;

@@ -142,7 +142,7 @@ impl Embedded {
         let spawned = supervisor::essential_thread("alertd-writer", move || writer.run(&queued));
         let thread = spawned.map_err(|source| OpenError::Io { path: shared.directory.clone(), source })?;
         let store = format!("the store in {}", shared.directory.display());
-        let intake = Intake { store, take_within: DEADLINE, answer_within: DEADLINE };
+        let intake = Intake::new(store, DEADLINE, DEADLINE);
         let (readers, thread) = (Semaphore::new(READERS), Mutex::new(Some(thread)));
         Ok((Self(Arc::new(Inner { shared, jobs, intake, readers, thread, durability })), fed))
     }

@@ -116,7 +116,7 @@ impl Redis {
         let link = Link::new(&settings);
         let store = link.topology().to_string();
         let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} has not been reached yet")));
-        let intake = Intake { store, take_within: TAKE_WITHIN, answer_within: ANSWER_WITHIN };
+        let intake = Intake::new(store, TAKE_WITHIN, ANSWER_WITHIN);
         let shared = Arc::new(Shared {
             link,
             durability: settings.durability,
