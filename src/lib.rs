@@ -23,6 +23,7 @@
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
 //! | | [`histogram`] | durations, counted without a lock |
+//! | | [`net`] | networks of addresses |
 //! | | [`random`] | random spread of times |
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
 //! | | [`text`] | cutting texts, and hexadecimal digits |
@@ -45,6 +46,7 @@ pub mod key;
 mod keyring;
 mod log;
 mod metrics;
+mod net;
 mod random;
 mod service;
 #[doc(hidden)]

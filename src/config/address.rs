@@ -5,9 +5,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::cidr::Cidr;
 use super::value::{Parsed, Raw};
 use crate::alert::Pattern;
+use crate::net::{Network, Networks};
 
 /// What a Unix socket's address holds, without its final NUL.
 const SOCKET_PATH: usize = 107;
@@ -26,8 +26,8 @@ impl Raw {
         Ok(list)
     }
 
-    pub(super) fn networks(&self) -> Parsed<Vec<Cidr>> {
-        self.each(|item| item.parse::<Cidr>().map_err(|wrong| wrong.to_string()))
+    pub(super) fn networks(&self) -> Parsed<Networks> {
+        self.each(|item| item.parse::<Network>().map_err(|wrong| wrong.to_string())).map(Networks::from)
     }
 
     /// Origins as browsers send them, or `*`.

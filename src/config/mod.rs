@@ -7,7 +7,6 @@
 
 mod address;
 pub(crate) mod args;
-mod cidr;
 mod compare;
 mod document;
 mod environment;

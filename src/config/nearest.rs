@@ -1,9 +1,9 @@
-//! What somebody meant who wrote a name that does not exist.
+//! What an unknown name in the configuration was probably meant to be.
 
 use super::keys::{KEYS, variable};
 
-/// Longer names are no slip of a known one, and comparing them would cost.
-const LONGEST: usize = 100;
+/// A longer name cannot be a slip of a known one, and comparing it would take long.
+const MAX_COMPARED_BYTES: usize = 100;
 
 /// What to do about an unknown key of the file.
 pub(super) fn remedy_for_key(name: &str) -> String {
@@ -44,24 +44,11 @@ fn remedy_for_secret(name: &str) -> Option<String> {
 }
 
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    if name.len() > LONGEST {
+    if name.len() > MAX_COMPARED_BYTES {
         return None;
     }
-    let (distance, best) = known.map(|known| (distance(name, &known), known)).min()?;
+    let (distance, best) = known.map(|known| (strsim::levenshtein(name, &known), known)).min()?;
     (distance <= 1 + name.len() / 4).then_some(best)
-}
-
-/// Insertions, deletions and replacements between two names (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let least = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], least);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::cidr::Cidr;
 use crate::alert::Pattern;
+use crate::net::Networks;
 
 /// `stage`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Http {
     pub listen: Vec<SocketAddr>,
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: Networks,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub max_body: usize,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::secret::{self, SecretError};
 use crate::config::{Config, Durability, EngineKind, Inputs, LogLevel, LogTarget, Resolved, Stage};
@@ -41,11 +40,10 @@ pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>) -> s
 }
 
 pub(super) fn http(config: &Config) -> http::Settings {
-    let proxies = config.http.trusted_proxies.clone();
     http::Settings {
         max_body: config.http.max_body,
         max_hook_body: config.hooks.max_body,
-        trusted_proxy: Arc::new(move |address| proxies.iter().any(|network| network.contains(address))),
+        trusted_proxies: config.http.trusted_proxies.clone(),
         query_token: config.auth.query_token,
         cors_origins: config.http.cors_origins.clone(),
         documentation: config.stage == Stage::Dev,

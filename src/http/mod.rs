@@ -46,10 +46,8 @@ pub(crate) mod tls;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::net::Networks;
 use error::BodyLimit;
-
-/// Tells whether an address belongs to a proxy of ours.
-pub(crate) type Trusted = std::sync::Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The settings that a reload may change.
 #[derive(Clone)]
@@ -59,7 +57,7 @@ pub(crate) struct Settings {
     /// `hooks.max_body`, in bytes.
     pub max_hook_body: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxy: Trusted,
+    pub trusted_proxies: Networks,
     /// Whether a key may be sent as `?token=`.
     pub query_token: bool,
     /// Origins whose pages may read answers; `*` stands for all.

@@ -1,68 +1,74 @@
-//! An address, or a network in CIDR form.
+//! Networks of addresses, as the configuration writes them: an address, or one in CIDR form.
+//!
+//! An IPv4 address and its IPv6-mapped form are the same here, because a listener on `[::]` sees IPv4 peers in that form.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Addresses that share their first bits. IPv4 and its IPv6-mapped form are one and the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cidr {
-    address: IpAddr,
-    bits: u32,
-}
+use ipnet::IpNet;
 
-/// A text that is no network.
+/// A network in which an address may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network(IpNet);
+
+/// Why a text is not a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CidrError {
-    /// Not of that form.
+pub(crate) enum NetworkError {
     #[error("is no address or network; write one such as \"10.0.0.0/8\" or \"::1\"")]
     Form,
-    /// More bits than an address has.
+    /// The prefix is longer than an address.
     #[error("has too many bits; write {0} at most")]
-    Bits(u32),
+    Bits(u8),
 }
 
-impl FromStr for Cidr {
-    type Err = CidrError;
+impl FromStr for Network {
+    type Err = NetworkError;
 
-    fn from_str(text: &str) -> Result<Self, CidrError> {
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: IpAddr = address.parse().map_err(|_| CidrError::Form)?;
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Form)?;
         let all = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => all,
             Some(bits) if !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()) => {
-                bits.parse().ok().filter(|bits| *bits <= all).ok_or(CidrError::Bits(all))?
+                bits.parse().ok().filter(|bits| *bits <= all).ok_or(NetworkError::Bits(all))?
             }
-            Some(_) => return Err(CidrError::Form),
+            Some(_) => return Err(NetworkError::Form),
         };
         // Peers are compared in their IPv4 form, so a network written in the mapped form would never match.
-        match address.to_canonical() {
-            mapped @ IpAddr::V4(_) if all == 128 && bits >= 96 => Ok(Self { address: mapped, bits: bits - 96 }),
-            _ => Ok(Self { address, bits }),
-        }
+        let (address, bits) = match address.to_canonical() {
+            mapped @ IpAddr::V4(_) if all == 128 && bits >= 96 => (mapped, bits - 96),
+            _ => (address, bits),
+        };
+        IpNet::new(address, bits).map(Self).map_err(|_| NetworkError::Bits(all))
     }
 }
 
-impl Cidr {
-    /// Whether the address lies in it.
-    #[must_use]
+impl Network {
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => self.shares(widen(own), widen(other), Ipv4Addr::BITS),
-            (IpAddr::V6(own), IpAddr::V6(other)) => self.shares(own.to_bits(), other.to_bits(), 128),
-            _ => false,
-        }
-    }
-
-    fn shares(&self, own: u128, other: u128, width: u32) -> bool {
-        // A shift by the whole width is the network of all addresses.
-        let shift = width - self.bits;
-        own.checked_shr(shift).unwrap_or(0) == other.checked_shr(shift).unwrap_or(0)
+        self.0.contains(&address.to_canonical())
     }
 }
 
-fn widen(address: Ipv4Addr) -> u128 {
-    address.to_bits().into()
+/// Several networks, such as those of the proxies whose word is taken for a client's address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Networks(Vec<Network>);
+
+impl Networks {
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<Network>> for Networks {
+    fn from(networks: Vec<Network>) -> Self {
+        Self(networks)
+    }
 }
 
 #[cfg(test)]
@@ -90,18 +96,18 @@ mod tests {
             ("::ffff:10.0.0.0/104", "10.1.2.3", true),
             ("::ffff:10.0.0.0/104", "11.1.2.3", false),
         ] {
-            let cidr: Cidr = network.parse().unwrap();
-            assert_eq!(cidr.contains(address.parse().unwrap()), inside, "{network} {address}");
+            let parsed: Network = network.parse().unwrap();
+            assert_eq!(parsed.contains(address.parse().unwrap()), inside, "{network} {address}");
         }
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
         for bad in ["", "x", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8", " 10.0.0.1"] {
-            assert_eq!(bad.parse::<Cidr>(), Err(CidrError::Form), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Form), "{bad}");
         }
         for (bad, most) in [("10.0.0.0/33", 32), ("::1/129", 128), ("::1/99999999999", 128)] {
-            assert_eq!(bad.parse::<Cidr>(), Err(CidrError::Bits(most)), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Bits(most)), "{bad}");
         }
     }
 }
