@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
+use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
 pub(crate) use status::{EngineStatus, HubStatus, NodeStatus, Status, TrafficStatus};
 
@@ -210,7 +211,8 @@ pub(crate) struct CreatedKey {
     /// What is known of it from now on.
     pub key: KeyInfo,
     /// The secret, to be sent as `Authorization: Bearer`.
-    pub secret: String,
+    #[schemars(with = "String")]
+    pub secret: Secret,
     /// After a rotation: when the old key ends.
     #[serde(default)]
     pub old_expires_at: Option<String>,

@@ -164,7 +164,7 @@ mod tests {
         .await;
         let store = store(server.address(), None);
         assert_eq!(store.revoke("a b/c").await.unwrap()[0].id, "k1");
-        assert_eq!(store.rotate("k1", 60).await.unwrap().secret, "s");
+        assert_eq!(&*store.rotate("k1", 60).await.unwrap().secret, "s");
         assert_eq!(store.import(Bytes::from_static(b"{}")).await.unwrap(), Imported { added: 2, skipped: 1 });
         assert_eq!(store.revoke("x").await.unwrap_err().code(), 1);
         let seen: Vec<String> =

@@ -11,6 +11,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::alert::Record;
 use crate::delivery::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
@@ -160,6 +161,18 @@ pub(crate) fn history(page: &HistoryPage) -> Response<Body> {
 fn encoded(value: &impl Serialize) -> Vec<u8> {
     // Our own plain types always serialise.
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// A JSON answer that contains a secret. Its buffer is wiped once hyper has copied it to the connection; hyper's write
+/// buffer and the kernel's are out of reach.
+#[must_use]
+pub(crate) fn secret_json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // A buffer that grows leaves copies behind. The largest grant takes about 9 KiB.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+    // Fails only for types that are not plain; these are.
+    let _ = serde_json::to_writer(&mut *bytes, body);
+    bytes.push(b'\n');
+    whole(status, "application/json", Bytes::from_owner(bytes))
 }
 
 /// A complete answer.

@@ -4,8 +4,12 @@
 //! finds the key, 192 random bits, and a checksum, so that a mistyped secret costs no hashing. Secrets of the service
 //! before, which are base64url of `user:` and 24 bytes, are told apart by their form.
 
+use std::fmt;
+use std::ops::Deref;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -35,6 +39,42 @@ pub enum Presented<'a> {
     Former,
 }
 
+/// The secret of a key. It is wiped from memory when it is dropped, and `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
 /// The public id of a key: ten characters of `a-z2-7`.
 #[must_use]
 pub fn id(random: [u8; ID_RANDOM]) -> String {
@@ -43,10 +83,10 @@ pub fn id(random: [u8; ID_RANDOM]) -> String {
 
 /// The secret of a new key.
 #[must_use]
-pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Zeroizing<String> {
+pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Secret {
     let random = Zeroizing::new(BASE64.encode(random));
     let body = Zeroizing::new(format!("{PREFIX}{user}~{id}~{}", random.as_str()));
-    Zeroizing::new(format!("{}{}", body.as_str(), checksum(&body)))
+    format!("{}{}", body.as_str(), checksum(&body)).into()
 }
 
 /// Reads a presented text. None where it cannot be a secret: cut, mistyped, or something else.
@@ -97,6 +137,12 @@ mod tests {
         for other in ["", "alertd_", "alertd_~~", "alertd_é", &"a".repeat(4096), "Bearer x"] {
             assert_eq!(parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn debug_output_does_not_show_a_secret() {
+        let secret = compose("alice", &id([7; ID_RANDOM]), &[0xa5; RANDOM]);
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
     }
 
     #[test]

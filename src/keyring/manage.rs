@@ -96,7 +96,7 @@ impl Keyring {
             records.push(record.clone());
             Ok(())
         })?;
-        Ok(CreatedKey { key, secret: secret.to_string(), old_expires_at: None })
+        Ok(CreatedKey { key, secret, old_expires_at: None })
     }
 
     /// Ends a key, or all keys of a user.

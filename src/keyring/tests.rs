@@ -35,7 +35,7 @@ async fn one_derivation_however_many_keys_and_none_for_what_cannot_be_right() {
     assert_eq!(keyring.verify(&key.secret, NOW).await.unwrap().key_id, key.key.id);
     assert_eq!(keyring.derivations(), 1);
     assert!(keyring.remembered(&key.secret, NOW).is_some());
-    let mut typo = key.secret.clone();
+    let mut typo = key.secret.to_string();
     typo.pop();
     assert_eq!(keyring.verify(&typo, NOW).await, Err(VerifyError::Malformed));
     let unknown = secret::compose("alice", "aaaaaaaaaa", &[1; 24]);

@@ -20,7 +20,7 @@ pub(in crate::http) async fn add(context: Context) -> Result<Response<Body>, Htt
     context.parameters.finish("none")?;
     let body = request::body(context.request.into_body(), context.settings.body_limit()).await?;
     let new: NewKey = request::json(&body)?;
-    Ok(response::json(StatusCode::CREATED, &context.service.add_key(&context.caller, new).await?))
+    Ok(response::secret_json(StatusCode::CREATED, &context.service.add_key(&context.caller, new).await?))
 }
 
 pub(in crate::http) async fn import(context: Context) -> Result<Response<Body>, HttpError> {
@@ -43,5 +43,5 @@ pub(in crate::http) async fn rotate(context: Context) -> Result<Response<Body>, 
     let wish: Rotate = if body.is_empty() { Rotate::default() } else { request::json(&body)? };
     let id = context.argument.unwrap_or_default();
     let created = context.service.rotate_key(&context.caller, id, wish.overlap).await?;
-    Ok(response::json(StatusCode::CREATED, &created))
+    Ok(response::secret_json(StatusCode::CREATED, &created))
 }
