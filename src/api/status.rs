@@ -52,6 +52,9 @@ pub(crate) struct EngineStatus {
     pub topics: u64,
     /// Bytes of the store: on disk, or in the memory of Redis.
     pub store_bytes: u64,
+    /// Places where the log is damaged; readers are told of gaps there.
+    #[serde(default)]
+    pub damaged: u64,
     /// What the settings of the store's server may lose, each with the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_warnings: Vec<String>,

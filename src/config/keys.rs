@@ -138,8 +138,8 @@ pub(super) static KEYS: &[Key] = &[
         "Where the log of alerts lives: \"embedded\" is this machine's disk, under state_dir; \"redis\" is a Redis or \
          Valkey that any number of alertd share."),
     key!(Restart engine.durability = "", durability(),
-        "When a publish is answered. Embedded: \"fsync\" (default), when the disk has it, or \"none\", at once, and the last \
-         second is lost in a crash. Redis: \"primary\" (default), when the primary has it, or \"replicas:N\", when N \
+        "When a publish is answered. Embedded: \"fsync\" (default), when the disk has it, or \"none\", at once; a power \
+         failure may lose the last 100 ms. Redis: \"primary\" (default), when the primary has it, or \"replicas:N\", when N \
          replicas have it too."),
     key!(Restart engine.redis.host = "\"\"", host(),
         "For the redis engine: its host, where it stands alone. One of host, sentinels and cluster is needed."),

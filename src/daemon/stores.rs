@@ -42,11 +42,13 @@ impl Stores {
         let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
         let are_shared = config.auth.store == config::Store::Engine;
         let (embedded, clock) = (settings::embedded(config, Arc::clone(clock)), Arc::clone(clock));
+        let (told, mut heard) = watch::channel(String::new());
         let mut opening = tokio::task::spawn_blocking(move || {
             let Some(fleet) = fleet else {
                 let keyring = Arc::new(Keyring::open(&keys)?);
                 let place = format!("embedded engine in {}", embedded.directory.display());
-                let (embedded, feed) = Embedded::open(embedded)?;
+                let (embedded, feed) =
+                    Embedded::open_with(embedded, &|progress| drop(told.send_replace(progress.to_owned())))?;
                 return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, clock, place });
             };
             let place = fleet.topology.to_string();
@@ -64,10 +66,12 @@ impl Stores {
             let clock = redis.fleet().clock();
             Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, place })
         });
+        let mut patience = tokio::time::interval_at(tokio::time::Instant::now() + SLOW_OPEN, SLOW_OPEN);
         loop {
             tokio::select! {
                 opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
-                () = tokio::time::sleep(SLOW_OPEN) => {
+                Ok(()) = heard.changed() => notifier.status(&heard.borrow_and_update()),
+                _ = patience.tick() => {
                     tracing::info!("the store is being opened; after a crash this takes its time");
                     notifier.extend_timeout(3 * SLOW_OPEN);
                 }

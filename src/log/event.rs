@@ -113,6 +113,10 @@ events! {
     StopIncomplete("stop-incomplete", "17", "alertd(8)"): "Something did not end in time while alertd stopped",
         "The message names it; alertd ends without it. Alerts that were answered with success are stored, and clients \
          whose connections were cut reconnect. If a worker is named that writes, check the disk or Redis.";
+    StoreDamaged("store-damaged", "18", "alertd(8)"): "The log of alerts is damaged",
+        "The message names the file and the place. Alerts there are lost; everything else is served, and subscribers who \
+         would have got them are told by an event \"gap\". Nothing is deleted. Check the disk, and bring the log back \
+         from a backup if it matters.";
 }
 
 impl Event {

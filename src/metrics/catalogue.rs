@@ -94,8 +94,10 @@ impl Catalogue {
             "Time of one write to the log: a commit of the store on disk, or a call of Redis with what it waits for";
         sheet.histogram("engine_commit", help, &it.commits)?;
         let store = it.store.as_ref();
-        let help = "Size of the store: the file with its free pages, or all the memory that Redis takes";
+        let help = "Size of the store: the segments on disk, or all the memory that Redis takes";
         sheet.gauge("store", help, Some(Unit::Bytes), store.map(|store| ([], store.store_bytes)))?;
+        let help = "Places where the log is damaged; readers are told of gaps there";
+        sheet.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
         sheet.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
         let help = "What the alerts in the log take";
         sheet.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;

@@ -5,7 +5,7 @@ use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::api::Topics;
 use crate::delivery::{LimitReached, Stream, StreamLimits, StreamRequest};
 use crate::engine::topics::Listing;
-use crate::engine::{Direction, Range};
+use crate::engine::{Direction, Page, Range};
 use crate::key::Scope;
 use crate::random::between;
 use crate::sse::{Format, Gap};
@@ -38,6 +38,12 @@ pub(crate) struct HistoryPage {
 
 /// Bytes of a page of history.
 const HISTORY_BYTES: usize = 1 << 20;
+
+/// The gap that damage of the log left in a page.
+fn damage(page: &Page, head: Option<Id>) -> Option<Gap> {
+    let head = head.unwrap_or_default();
+    page.damaged.map(|lost| Gap { requested: lost.to_string(), oldest: page.oldest, head })
+}
 
 impl Service {
     /// Opens a stream, which the HTTP layer then gives a sink. An engine that is away is not an error: the stream waits for
@@ -93,14 +99,16 @@ impl Service {
         let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read(range(Id::ZERO), Direction::Backward).await?;
-            return Ok(HistoryPage { records: page.records, next: page.next, gap: None });
+            let gap = damage(&page, self.engine.head());
+            return Ok(HistoryPage { records: page.records, next: page.next, gap });
         };
         if start == Start::Live {
             return Err(Refusal::invalid("since", "none is for streams: use all, an id, a duration or a time"));
         }
         let seek = self.engine.seek(&start, &filter, Id::MAX, self.latest_after_ms(&self.settings.load())).await?;
         let page = self.engine.read(range(seek.after), Direction::Forward).await?;
-        Ok(HistoryPage { records: page.records, next: page.next, gap: seek.gap })
+        let gap = seek.gap.or_else(|| damage(&page, self.engine.head()));
+        Ok(HistoryPage { records: page.records, next: page.next, gap })
     }
 
     /// Topics with alerts that begin so and that the caller may read.

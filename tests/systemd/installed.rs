@@ -35,7 +35,7 @@ on_each_release! {
         }
         assert_eq!((&started[1]["PRIORITY"], &started[1]["SYSLOG_IDENTIFIER"]), (&"6".into(), &"alertd".into()));
         assert_eq!(started[1]["ALERTD_HTTP"], "127.0.0.1:8080");
-        assert!(machine.sh("journalctl -q -x -u alertd --no-pager").contains("has opened its keys, its engine and its sockets"));
+        assert!(machine.sh("journalctl -q -x -u alertd --no-pager").contains("has opened its keys, its log of alerts and its sockets"));
         assert!(machine.show("alertd.service", "StatusText").contains("127.0.0.1:8080"));
 
         // No line for a request that went well, one with address and reason for a key that did not.

@@ -52,7 +52,7 @@ on_each_release! {
         assert!(!said.contains("rror") && !said.contains("arning"), "{said}");
         assert!(!machine.try_sh("curl -sS http://127.0.0.1:8080/livez").status.success());
         assert_eq!(machine.sh("systemctl list-units --no-legend 'alertd*' | grep -v 'not-found' || true"), "");
-        machine.sh("test -f /etc/alertd.toml && test -f /var/lib/alertd/alerts.redb");
+        machine.sh("test -f /etc/alertd.toml && test -d /var/lib/alertd/log");
         machine.install();
         assert!(machine.sh("alertctl history").contains("kept"), "reinstalled");
         machine.sh("apt-get remove -y -q alertd && apt-get purge -y -q alertd 2>&1");

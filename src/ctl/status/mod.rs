@@ -124,13 +124,17 @@ fn log(status: &Status) -> Rows {
         Id::ZERO => known("none yet".to_owned()),
         head => head.to_string(),
     };
-    vec![
+    let mut rows = vec![
         ("engine", format!("{}, durability {}{store}", engine.kind, engine.durability)),
         ("retained", known(retained)),
         ("newest", newest),
         ("oldest", known(engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string()))),
         ("lag", lag(engine.head, status.hub.head)),
-    ]
+    ];
+    if engine.damaged > 0 {
+        rows.push(("damage", format!("{}: journalctl -u alertd names them", many(engine.damaged, "place"))));
+    }
+    rows
 }
 
 /// The nodes that share the log.

@@ -1,6 +1,7 @@
 //! What every engine must hold, run against each of them.
 
 mod idempotency;
+mod pages;
 mod topics;
 
 use std::sync::Arc;

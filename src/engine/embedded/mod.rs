@@ -1,25 +1,60 @@
-//! The embedded engine: alerts in one file on this machine's disk.
+//! The embedded engine: alerts in a log of segments on this machine's disk.
 //!
-//! One thread writes ([`writer`]): it gathers what publishers sent while the last commit was on its way to the disk into
-//! the next commit, so many publishers share one flush. Readers work on consistent views beside it, a bounded number at
-//! once. A store that fails is closed and opened again until it works; until then publishing and reading answer why.
+//! One thread writes ([`writer`]): it gathers what publishers sent while the last batch was on its way to the disk into
+//! the next batch, so many publishers share one flush. Readers work beside it, a bounded number at once. A disk that fails
+//! is tried again until it works; until then publishing answers why.
+//!
+//! From the bottom: [`disk`] is what the log needs of a disk; [`frame`], [`codec`] and [`header`] are the stored forms;
+//! [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`] holds them;
+//! [`recover`] opens a log, [`store`] writes it, [`read`] reads it, [`keeper`] works beside them; [`convert`] takes in the
+//! store of earlier versions.
 
+mod appender;
 mod batch;
+mod catalog;
 mod codec;
+mod convert;
+#[cfg(test)]
+mod corruption;
+mod disk;
+mod erase;
+mod fetch;
+mod frame;
+mod header;
+mod index;
+mod inventory;
+mod keeper;
+mod keys;
+mod location;
+mod open_error;
+mod overwrite;
+mod postings;
+#[cfg(test)]
+mod power;
 mod read;
+mod rebuild;
+mod recover;
+mod replay;
 mod reserve;
 mod retain;
-mod tables;
+mod scan;
+mod segment;
+mod sidecar;
+mod snapshot;
+mod stage;
+mod store;
+#[cfg(test)]
+mod testing;
+mod topics;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc as queue};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use redb::Database;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::intake::{Intake, Job, Outcome};
@@ -28,10 +63,13 @@ use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
 use crate::histogram::Histogram;
+use crate::log::Event;
 use crate::supervisor;
+use disk::real::RealDisk;
+use keeper::Keeper;
+pub(crate) use open_error::OpenError;
 use read::View;
-pub(crate) use tables::OpenError;
-use tables::StoreError;
+use store::{Options, Store};
 use writer::Writer;
 
 /// Publishes that wait for the writer at the most; beyond that they are refused at once.
@@ -42,13 +80,19 @@ const FEED: usize = 256;
 const READERS: usize = 8;
 /// How long a publish waits for its commit.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// Pieces of work that wait for the keeper.
+const CHORES: usize = 64;
+/// A segment is ended when it has this size.
+const SEGMENT: u64 = 64 << 20;
+/// Between two steps of giving back space, so that the writer's sync is not held up.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// When a publish is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// When the disk has it: it survives a power cut.
     Fsync,
-    /// At once: the last second is lost with the process.
+    /// When the kernel has it: a power cut loses what came within the last 100 ms or 4 MiB, the end of the process nothing.
     None,
 }
 
@@ -71,44 +115,27 @@ pub(crate) struct Embedded(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
+    view: View,
     jobs: queue::SyncSender<Job>,
     intake: Intake,
     readers: Semaphore,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     durability: Durability,
 }
 
 /// What the writer tells the readers.
 struct Shared {
     directory: PathBuf,
-    /// None while the store is closed after an error.
-    database: RwLock<Option<Arc<Database>>>,
-    head: Mutex<Id>,
     retention: Mutex<Retention>,
     /// Why publishing would fail, if it would.
     trouble: Mutex<Option<Unavailable>>,
+    is_closed: AtomicBool,
     /// The watchdog's marker that waits; 0 is none.
     marker: AtomicU64,
     commits: Histogram,
 }
 
 impl Shared {
-    fn database(&self) -> Option<Arc<Database>> {
-        self.database.read().clone()
-    }
-
-    fn set_database(&self, database: Option<Arc<Database>>) {
-        *self.database.write() = database;
-    }
-
-    fn head(&self) -> Id {
-        *self.head.lock()
-    }
-
-    fn set_head(&self, head: Id) {
-        *self.head.lock() = head;
-    }
-
     fn trouble(&self) -> Option<Unavailable> {
         self.trouble.lock().clone()
     }
@@ -116,35 +143,66 @@ impl Shared {
     fn set_trouble(&self, trouble: Option<Unavailable>) {
         *self.trouble.lock() = trouble;
     }
+
+    fn set_closed(&self) {
+        self.set_trouble(Some(Unavailable::stopping()));
+        self.is_closed.store(true, Ordering::Release);
+    }
 }
 
 impl Embedded {
-    /// Opens the store and starts its writer. Blocks, after a crash of a large log for a while. The receiver gets all
-    /// that is stored from now on, in order; it must be read, or publishing comes to a halt.
+    /// As [`open_with`](Self::open_with), without hearing of progress.
     ///
     /// # Errors
     /// [`OpenError`] with the remedy.
+    #[cfg(test)]
     pub(crate) fn open(settings: Settings) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
-        let (database, state) = tables::open(&settings.directory)?;
+        Self::open_with(settings, &|_| ())
+    }
+
+    /// Opens the store and starts its writer. Blocks, after a crash of a large log or for a store of an earlier version for a
+    /// while, and calls `progress` with words on it. The receiver gets all that is stored from now on, in order; it must be
+    /// read, or publishing comes to a halt.
+    ///
+    /// # Errors
+    /// [`OpenError`] with the remedy.
+    pub(crate) fn open_with(
+        settings: Settings,
+        progress: &dyn Fn(&str),
+    ) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
+        let lock = location::prepare(&settings, progress)?;
+        let log = settings.directory.join(location::LOG);
+        let unreadable = |reason: String| OpenError::Unreadable { path: log.clone(), reason };
+        let options = Options { durability: settings.durability, segment_bytes: SEGMENT };
+        let disk = Arc::new(RealDisk(log.clone()));
+        let (store, damage) = Store::open(disk, options, (settings.clock)()).map_err(|e| unreadable(e.to_string()))?;
+        for damage in damage {
+            tracing::error!(message_id = %Event::StoreDamaged, "{}/{damage}", log.display());
+        }
         let shared = Arc::new(Shared {
             directory: settings.directory.clone(),
-            database: RwLock::new(Some(Arc::new(database))),
-            head: Mutex::new(state.head),
             retention: Mutex::new(settings.retention),
             trouble: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             marker: AtomicU64::new(0),
             commits: Histogram::default(),
         });
+        let view = View::new(Arc::clone(&store.catalog));
         let (jobs, queued) = queue::sync_channel(QUEUE);
+        let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
         let durability = settings.durability;
-        let writer = Writer::new(Arc::clone(&shared), settings, state, feed);
-        let spawned = supervisor::essential_thread("alertd-writer", move || writer.run(&queued));
-        let thread = spawned.map_err(|source| OpenError::Io { path: shared.directory.clone(), source })?;
-        let store = format!("the store in {}", shared.directory.display());
+        let (keeper, ending) = (store.keeper(), Arc::clone(&shared));
+        let writer = Writer::new(Arc::clone(&shared), &settings, store, feed, chores);
+        let io = |source| OpenError::Io { path: settings.directory.clone(), source };
+        let threads = vec![
+            supervisor::essential_thread("alertd-writer", move || writer.run(&queued)).map_err(io)?,
+            supervisor::essential_thread("alertd-keeper", move || keep(&keeper, &kept, &ending, lock)).map_err(io)?,
+        ];
+        let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
-        let (readers, thread) = (Semaphore::new(READERS), Mutex::new(Some(thread)));
-        Ok((Self(Arc::new(Inner { shared, jobs, intake, readers, thread, durability })), fed))
+        let (readers, threads) = (Semaphore::new(READERS), Mutex::new(threads));
+        Ok((Self(Arc::new(Inner { shared, view, jobs, intake, readers, threads, durability })), fed))
     }
 
     /// Changes how much is kept, from the next step of retention on.
@@ -158,13 +216,14 @@ impl Embedded {
 
     async fn view<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&View) -> Result<T, StoreError> + Send + 'static,
+        look: impl FnOnce(&View) -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
         let _permit = self.0.readers.acquire().await.map_err(|_| Unavailable::stopping())?;
-        let Some(database) = self.0.shared.database() else {
-            return Err(self.0.shared.trouble().unwrap_or_else(Unavailable::stopping));
-        };
-        let looked = tokio::task::spawn_blocking(move || look(&View::new(&database)?)).await;
+        if self.0.shared.is_closed.load(Ordering::Acquire) {
+            return Err(Unavailable::stopping());
+        }
+        let view = self.0.view.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&view)).await;
         looked.map_err(|_| Unavailable::stopping())?.map_err(|error| {
             let detail = format!("{} cannot be read: {error}", self.0.intake.store);
             Unavailable::new(Cause::StoreFailing, detail)
@@ -187,31 +246,31 @@ impl Embedded {
     }
 
     pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, Unavailable> {
-        self.view(move |view| view.topics(&runs, most)).await
+        self.view(move |view| Ok(view.topics(&runs, most))).await
     }
 
     pub(super) fn head(&self) -> Id {
-        self.0.shared.head()
+        self.0.view.catalog.read().head
     }
 
     pub(super) async fn stats(&self) -> EngineStatus {
-        let seen = self.view(|view| Ok((view.state.clone(), view.oldest()?))).await;
-        let counted = seen.is_ok();
-        let (state, oldest) = seen.unwrap_or_default();
-        let file = std::fs::metadata(self.0.shared.directory.join(tables::FILE));
+        let damaged = self.0.view.damaged.lock().len();
+        let catalog = self.0.view.catalog.read();
+        let lost = catalog.holes.len() + damaged;
         EngineStatus {
             kind: "embedded".into(),
             durability: match self.0.durability {
                 Durability::Fsync => "fsync".into(),
                 Durability::None => "none".into(),
             },
-            head: self.head(),
-            counted,
-            oldest,
-            alerts: state.count,
-            bytes: state.bytes,
-            topics: state.topics,
-            store_bytes: file.map_or(0, |file| file.len()),
+            head: catalog.head,
+            counted: !self.0.shared.is_closed.load(Ordering::Acquire),
+            oldest: catalog.oldest,
+            alerts: catalog.count,
+            bytes: catalog.bytes,
+            topics: catalog.topics.listed(),
+            store_bytes: catalog.segments.iter().map(|segment| segment.index.read().end).sum(),
+            damaged: lost as u64,
             server_warnings: Vec::new(),
             nodes: Vec::new(),
         }
@@ -237,11 +296,26 @@ impl Embedded {
         let inner = Arc::clone(&self.0);
         let closed = tokio::task::spawn_blocking(move || {
             let _ = inner.jobs.send(Job::Close);
-            let thread = inner.thread.lock().take();
-            if let Some(thread) = thread {
+            let threads = std::mem::take(&mut *inner.threads.lock());
+            for thread in threads {
                 let _ = thread.join();
             }
+            location::stopped(&inner.shared.directory);
         });
         let _ = closed.await;
     }
+}
+
+/// The thread of the keeper. Holds the lock of the log until its writer and its own work are done.
+fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, shared: &Shared, lock: location::Lock) {
+    while let Ok(chore) = chores.recv() {
+        if shared.is_closed.load(Ordering::Acquire) {
+            break;
+        }
+        if let Err(error) = keeper.perform(chore, &mut || std::thread::park_timeout(PAUSE)) {
+            // Nothing is lost: a start does it again, and the next segment tries it again.
+            tracing::warn!("work on the log was put off: {error}");
+        }
+    }
+    drop(lock);
 }

@@ -1,53 +1,58 @@
 //! Reading the log: where a stream begins, and pages of it in both directions.
 //!
-//! Everything here works on one read transaction, does a bounded amount of work, and costs what it scans, not what
-//! the log holds: few topics are merged from the index, many are scanned in the log.
+//! A page does a bounded amount of work. The index says which records may pass, a moment under a lock for each group of
+//! them; the records themselves are read without one and checked each time. What cannot be read is damage: it is counted,
+//! named once in the journal, and told to the reader as removed.
 
-use std::ops::RangeInclusive;
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
+use parking_lot::{Mutex, RwLock};
 
-use super::codec::{State, TopicRow, decode_head, decode_record};
-use super::tables::{BY_TOPIC, LOG, REMOVED, STATE, STATE_ROW, StoreError, TOPICS};
+use super::catalog::Catalog;
+use super::fetch::{Entry, fetch};
+use super::segment::{Found, Position, Segment};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
 use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
 use crate::engine::{Known, Page, Range, Seek};
+use crate::log::Event;
+use crate::sse::Gap;
 
-/// Entries that one page looks at.
+/// Records that one page looks at.
 const SCANNED: usize = 8192;
+/// Damaged places that are remembered, so that each is named once.
+const NAMED: usize = 10_000;
 
-/// One consistent view of the log.
+/// The log for readers; cheap to clone.
+#[derive(Clone)]
 pub(super) struct View {
-    log: ReadOnlyTable<u128, &'static [u8]>,
-    by_topic: ReadOnlyTable<(u64, u128), u8>,
-    topics: ReadOnlyTable<&'static str, &'static [u8]>,
-    removed: ReadOnlyTable<u128, ()>,
-    pub(super) state: State,
+    pub(super) catalog: Arc<RwLock<Catalog>>,
+    pub(super) damaged: Arc<Mutex<HashSet<(u32, u32)>>>,
+}
+
+/// A page that is being filled.
+struct Filling<'r> {
+    range: &'r Range,
+    records: Vec<Record>,
+    bytes: usize,
+    scanned: usize,
+    /// The record that was looked at last, and its id if it was read.
+    seen: Option<(Arc<Segment>, u32, Option<Id>)>,
+    /// The newest id that damage took.
+    lost: Id,
+}
+
+impl Filling<'_> {
+    const fn is_full(&self) -> bool {
+        self.scanned >= SCANNED || self.records.len() >= self.range.limit || self.bytes > self.range.bytes
+    }
 }
 
 impl View {
-    pub(super) fn new(database: &Database) -> Result<Self, StoreError> {
-        let transaction = database.begin_read()?;
-        let table = transaction.open_table(STATE)?;
-        let row = table.get(STATE_ROW)?;
-        let state = row.map(|row| State::decode(row.value())).transpose()?.unwrap_or_default();
-        Ok(Self {
-            log: transaction.open_table(LOG)?,
-            by_topic: transaction.open_table(BY_TOPIC)?,
-            topics: transaction.open_table(TOPICS)?,
-            removed: transaction.open_table(REMOVED)?,
-            state,
-        })
-    }
-
-    pub(super) fn oldest(&self) -> Result<Option<Id>, StoreError> {
-        Ok(self.log.first()?.map(|(id, _)| Id::from_u128(id.value())))
-    }
-
-    /// When the oldest alert came in.
-    pub(super) fn oldest_received(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.log.first()?.map(|(_, value)| decode_head(value.value()).map(|head| head.1)).transpose()?)
+    pub(super) fn new(catalog: Arc<RwLock<Catalog>>) -> Self {
+        Self { catalog, damaged: Arc::default() }
     }
 
     pub(super) fn seek(
@@ -56,237 +61,272 @@ impl View {
         filter: &Filter,
         until: Id,
         latest_after_ms: u64,
-    ) -> Result<Seek, StoreError> {
-        let known = Known {
-            head: self.state.head,
-            trimmed: self.trimmed(filter)?,
-            oldest: self.oldest()?,
-            has_cursor: match start {
-                Start::After(cursor) => self.knows(*cursor)?,
-                _ => false,
-            },
+    ) -> Result<Seek, io::Error> {
+        let has_cursor = match start {
+            Start::After(cursor) => self.knows(*cursor),
+            _ => false,
         };
-        let latest = match start {
+        let (latest, is_damaged) = match start {
             Start::Latest => self.latest(filter, until, latest_after_ms)?,
-            _ => Vec::new(),
+            _ => Default::default(),
         };
-        Ok(Seek::new(start, until, known, latest))
+        let (head, trimmed, oldest) = {
+            let catalog = self.catalog.read();
+            (catalog.head, catalog.trimmed(filter), catalog.oldest)
+        };
+        let mut seek = Seek::new(start, until, Known { head, trimmed, oldest, has_cursor }, latest);
+        if is_damaged && seek.gap.is_none() {
+            seek.gap = Some(Gap { requested: "latest".into(), oldest, head });
+        }
+        Ok(seek)
     }
 
     /// Whether this log gave the id, and nothing behind it was removed from the old end.
-    fn knows(&self, cursor: Id) -> Result<bool, StoreError> {
-        let state = &self.state;
-        if cursor == Id::ZERO {
-            return Ok(state.trim == Id::ZERO && state.topic_trim == Id::ZERO);
-        }
-        Ok(cursor == state.trim
-            || cursor == state.head
-            || self.log.get(cursor.to_u128())?.is_some()
-            || self.removed.get(cursor.to_u128())?.is_some())
+    fn knows(&self, cursor: Id) -> bool {
+        let segment = {
+            let catalog = self.catalog.read();
+            if cursor == Id::ZERO {
+                return catalog.trim == Id::ZERO && catalog.topic_trim == Id::ZERO;
+            }
+            if cursor == catalog.trim || cursor == catalog.head {
+                return true;
+            }
+            catalog.segment_behind(cursor.predecessor())
+        };
+        segment.is_some_and(|segment| segment.id(segment.behind(cursor.predecessor())) == Some(cursor))
     }
 
-    /// The newest id that was removed and may have passed the filter.
-    fn trimmed(&self, filter: &Filter) -> Result<Id, StoreError> {
-        let mut newest = self.state.trim;
-        if self.state.topic_trim > newest {
-            self.each_topic(filter, |_, row| {
-                newest = newest.max(row.trim);
+    pub(super) fn topics(&self, runs: &[Run], most: usize) -> Vec<Topic> {
+        self.catalog.read().topics.list(runs, most)
+    }
+
+    /// The newest alert of each topic, and whether damage took one.
+    fn latest(&self, filter: &Filter, until: Id, latest_after_ms: u64) -> io::Result<(Vec<Record>, bool)> {
+        let mut newest = Vec::new();
+        {
+            let catalog = self.catalog.read();
+            catalog.topics.each(filter, |number, row| {
+                let at = row.newest_from(filter.level()).filter(|_| row.count > 0);
+                newest.extend(at.filter(|at| *at >= catalog.trim_at).map(|at| (at, number)));
                 true
-            })?;
+            });
         }
-        Ok(newest)
-    }
-
-    /// Calls `take` with the topics that the filter selects until it says false.
-    fn each_topic(&self, filter: &Filter, mut take: impl FnMut(&str, TopicRow) -> bool) -> Result<(), StoreError> {
-        for pattern in filter.patterns() {
-            let rows = match pattern {
-                Pattern::All => self.topics.range::<&str>(..)?,
-                Pattern::Exact(topic) => self.topics.range(topic.as_str()..=topic.as_str())?,
-                // '/' is the character behind '.'.
-                Pattern::Below(parent) => {
-                    self.topics.range(format!("{parent}.").as_str()..format!("{parent}/").as_str())?
+        newest.sort_unstable();
+        newest.drain(..newest.len().saturating_sub(MAX_LATEST_TOPICS));
+        let (mut records, mut is_damaged) = (Vec::with_capacity(newest.len()), false);
+        for (at, number) in newest {
+            let Some(segment) = self.catalog.read().segment(at.segment).cloned() else { continue };
+            // An id is never before the time it came in, so a segment that ends too early needs no look.
+            if segment.index.read().last.ms < latest_after_ms {
+                continue;
+            }
+            let record = match segment.read(at.ordinal)? {
+                Found::Alert(alert) if alert.record.id <= until => Some(alert.record),
+                Found::Alert(_) | Found::Erased(_) => self.newest_before(number, filter.level(), until)?,
+                Found::Dropped => None,
+                Found::Damaged => {
+                    self.name(&segment, at.ordinal);
+                    is_damaged = true;
+                    None
                 }
             };
-            for entry in rows {
-                let (topic, row) = entry?;
-                if !take(topic.value(), TopicRow::decode(row.value())?) {
-                    return Ok(());
-                }
-            }
+            records.extend(record.filter(|record| {
+                record.received_ms >= latest_after_ms && self.catalog.read().is_retained(&record.topic, record.id)
+            }));
         }
-        Ok(())
-    }
-
-    /// The first `most` of each run.
-    pub(super) fn topics(&self, runs: &[Run], most: usize) -> Result<Vec<Topic>, StoreError> {
-        let mut topics = Vec::new();
-        for run in runs {
-            let (Run::One(name) | Run::From(name)) = run;
-            for entry in self.topics.range(name.as_str()..)?.take(most) {
-                let (found, _) = entry?;
-                let is_in = match run {
-                    Run::One(_) => found.value() == name,
-                    Run::From(_) => found.value().starts_with(name),
-                };
-                if !is_in {
-                    break;
-                }
-                topics.extend(found.value().parse::<Topic>());
-            }
-        }
-        Ok(topics)
-    }
-
-    fn latest(&self, filter: &Filter, until: Id, latest_after_ms: u64) -> Result<Vec<Record>, StoreError> {
-        let mut rows = Vec::new();
-        self.each_topic(filter, |_, row| {
-            // An id is never before the time it came in, so this skips without a look at the record.
-            if row.newest_from(filter.level()).ms >= latest_after_ms {
-                rows.push(row);
-            }
-            true
-        })?;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in rows {
-            let newest = row.newest_from(filter.level());
-            let id = if newest <= until { Some(newest) } else { self.newest_before(&row, filter.level(), until)? };
-            ids.extend(id);
-        }
-        ids.sort_unstable();
-        ids.drain(..ids.len().saturating_sub(MAX_LATEST_TOPICS));
-        let mut records = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(value) = self.log.get(id.to_u128())? {
-                let record = decode_record(id, value.value())?;
-                if record.received_ms >= latest_after_ms {
-                    records.push(record);
-                }
-            }
-        }
-        Ok(records)
+        records.sort_unstable_by_key(|record| record.id);
+        Ok((records, is_damaged))
     }
 
     /// For a topic that went on after the stream was registered.
-    fn newest_before(&self, row: &TopicRow, level: Level, until: Id) -> Result<Option<Id>, StoreError> {
-        let range = (row.number, 0)..=(row.number, until.to_u128());
-        for entry in self.by_topic.range(range)?.rev().take(SCANNED) {
-            let (key, found) = entry?;
-            if found.value() >= level as u8 {
-                return Ok(Some(Id::from_u128(key.value().1)));
+    fn newest_before(&self, topic: u32, level: Level, until: Id) -> io::Result<Option<Record>> {
+        let mut at = self.behind(until);
+        let mut scanned = 0;
+        while scanned < SCANNED {
+            let Some(segment) = self.catalog.read().segment_until(at.segment).cloned() else { break };
+            let end = if segment.number() == at.segment { at.ordinal } else { u32::MAX };
+            let ordinals: Vec<u32> = {
+                let index = segment.index.read();
+                let all = index.posting(topic).map_or_else(Vec::new, |posting| posting.before(end, SCANNED));
+                scanned += all.len() + 1;
+                all.into_iter().filter(|ordinal| index.level(*ordinal).is_some_and(|found| found >= level)).collect()
+            };
+            for ordinal in ordinals {
+                if let Found::Alert(alert) = segment.read(ordinal)? {
+                    return Ok(Some(alert.record));
+                }
+            }
+            match segment.number().checked_sub(1) {
+                Some(before) => at = Position { segment: before, ordinal: u32::MAX },
+                None => break,
             }
         }
         Ok(None)
     }
 
-    /// The index numbers of the topics that the filter selects, if they are few.
-    fn few_topics(&self, filter: &Filter) -> Result<Option<Vec<u64>>, StoreError> {
-        if filter.patterns().contains(&Pattern::All) {
-            return Ok(None);
-        }
-        let mut numbers = Vec::new();
-        self.each_topic(filter, |_, row| {
-            numbers.push(row.number);
-            numbers.len() <= MAX_MERGED_TOPICS
-        })?;
-        Ok((numbers.len() <= MAX_MERGED_TOPICS).then_some(numbers))
+    /// The place of the first record behind an id.
+    fn behind(&self, id: Id) -> Position {
+        let (segment, end) = {
+            let catalog = self.catalog.read();
+            (catalog.segment_behind(id), catalog.end())
+        };
+        segment.map_or(end, |segment| Position { segment: segment.number(), ordinal: segment.behind(id) })
     }
 
-    pub(super) fn read(&self, range: &Range, backward: bool) -> Result<Page, StoreError> {
-        let mut page =
-            Page { records: Vec::new(), next: None, trimmed: self.trimmed(&range.filter)?, oldest: self.oldest()? };
-        let ids = range.after.successor().to_u128()..=range.until.to_u128();
+    /// The place behind all records up to an id, and behind damaged ones that may be among them.
+    fn until(&self, id: Id) -> Position {
+        let mut at = self.behind(id);
+        while let Some(segment) = self.catalog.read().segment(at.segment).cloned()
+            && at.ordinal < segment.index.read().count
+            && segment.id(at.ordinal).is_none()
+        {
+            at.ordinal += 1;
+        }
+        at
+    }
+
+    /// The numbers of the topics that the filter selects, if they are few.
+    fn few_topics(&self, filter: &Filter) -> Option<Vec<u32>> {
+        if filter.patterns().contains(&Pattern::All) {
+            return None;
+        }
+        let mut numbers = Vec::new();
+        self.catalog.read().topics.each(filter, |number, _| {
+            numbers.push(number);
+            numbers.len() <= MAX_MERGED_TOPICS
+        });
+        (numbers.len() <= MAX_MERGED_TOPICS).then_some(numbers)
+    }
+
+    pub(super) fn read(&self, range: &Range, backward: bool) -> io::Result<Page> {
+        let trimmed = self.catalog.read().trimmed(&range.filter);
+        let (trim, oldest) = {
+            let catalog = self.catalog.read();
+            (catalog.trim, catalog.oldest)
+        };
+        let mut page = Page { records: Vec::new(), next: None, trimmed, damaged: None, oldest };
         if range.after >= range.until {
             return Ok(page);
         }
-        page.next = match self.few_topics(&range.filter)? {
-            Some(numbers) => self.merge(&numbers, ids, range, backward, &mut page.records)?,
-            None => self.scan(ids, range, backward, &mut page.records)?,
-        };
+        let from = self.behind(range.after.max(trim));
+        let to = self.until(range.until);
+        let topics = self.few_topics(&range.filter);
+        let mut filling = Filling { range, records: Vec::new(), bytes: 0, scanned: 0, seen: None, lost: Id::ZERO };
+        let is_over = self.fill(&mut filling, from, to, topics.as_deref(), backward)?;
+        if !is_over {
+            page.next = filling.seen.take().map(|(segment, ordinal, id)| match id {
+                Some(id) => id,
+                None => id_near(&segment, ordinal),
+            });
+        }
+        let damaged = filling.lost.max(self.hole(range, page.next, backward));
+        page.damaged = (damaged > Id::ZERO).then_some(damaged);
+        page.trimmed = page.trimmed.max(damaged);
+        page.records = filling.records;
         if backward {
             page.records.reverse();
         }
         Ok(page)
     }
 
-    /// All entries of the log in turn. Returns where it stopped before the end of the range.
-    fn scan(
+    /// Looks at records between two places until the page is full; returns whether there are none left.
+    fn fill(
         &self,
-        ids: RangeInclusive<u128>,
-        range: &Range,
+        filling: &mut Filling<'_>,
+        mut from: Position,
+        mut to: Position,
+        topics: Option<&[u32]>,
         backward: bool,
-        records: &mut Vec<Record>,
-    ) -> Result<Option<Id>, StoreError> {
-        let mut bytes = 0;
-        let mut entries = self.log.range(ids)?;
-        let mut seen = None;
-        for scanned in 0.. {
-            if scanned == SCANNED || records.len() == range.limit || bytes > range.bytes {
-                return Ok(seen);
+    ) -> io::Result<bool> {
+        while from < to {
+            let wanted = SCANNED - filling.scanned;
+            let (entries, behind) = self.catalog.read().entries(from, to, topics, backward, wanted);
+            let mut rest = &entries[..];
+            while !rest.is_empty() {
+                let (group, others) = rest.split_at(self.group(rest, filling));
+                rest = others;
+                let is_whole = self.take(group, filling)?;
+                if filling.is_full() {
+                    return Ok(is_whole && rest.is_empty() && if backward { from >= behind } else { behind >= to });
+                }
             }
-            let Some(entry) = (if backward { entries.next_back() } else { entries.next() }) else { break };
-            let (id, value) = entry?;
-            let id = Id::from_u128(id.value());
-            let (level, _, topic, json) = decode_head(value.value())?;
-            if level >= range.filter.level() && selects(&range.filter, topic) {
-                bytes += json.len();
-                records.push(decode_record(id, value.value())?);
-            }
-            seen = Some(id);
+            if backward { to = behind } else { from = behind }
         }
-        Ok(None)
+        Ok(true)
     }
 
-    /// The entries of a few topics, merged by id.
-    fn merge(
-        &self,
-        numbers: &[u64],
-        ids: RangeInclusive<u128>,
-        range: &Range,
-        backward: bool,
-        records: &mut Vec<Record>,
-    ) -> Result<Option<Id>, StoreError> {
-        let mut sources = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let mut entries = self.by_topic.range((*number, *ids.start())..=(*number, *ids.end()))?;
-            let mut next = move || -> Result<Option<(u128, u8)>, StoreError> {
-                let entry = if backward { entries.next_back() } else { entries.next() };
-                Ok(entry.transpose()?.map(|(key, level)| (key.value().1, level.value())))
-            };
-            if let Some(first) = next()? {
-                sources.push((first, next));
+    /// How many of the entries are read together.
+    fn group(&self, entries: &[Entry], filling: &Filling<'_>) -> usize {
+        let most = (filling.range.limit - filling.records.len()).clamp(1, 512);
+        super::fetch::group(entries, filling.range.filter.level(), most)
+    }
+
+    /// Reads a group, and takes what passes; false if the page was full before the group was over.
+    fn take(&self, group: &[Entry], filling: &mut Filling<'_>) -> io::Result<bool> {
+        let filter = &filling.range.filter;
+        let found = fetch(group, filter.level())?;
+        let topic_trim = self.catalog.read().topic_trim;
+        for (entry, found) in group.iter().zip(found) {
+            if filling.is_full() {
+                return Ok(false);
             }
+            filling.scanned += 1;
+            let mut id = None;
+            match found {
+                None | Some(Found::Dropped) => {}
+                Some(Found::Erased(erased)) => id = Some(erased),
+                Some(Found::Damaged) => {
+                    self.name(&entry.segment, entry.ordinal);
+                    let lost = id_near(&entry.segment, entry.ordinal);
+                    filling.lost = filling.lost.max(lost);
+                    id = Some(lost);
+                }
+                Some(Found::Alert(alert)) => {
+                    let record = alert.record;
+                    id = Some(record.id);
+                    let is_left = record.id > topic_trim || self.catalog.read().is_retained(&record.topic, record.id);
+                    if is_left && filter.matches(record.topic.as_str(), record.level) {
+                        filling.bytes += record.json.len();
+                        filling.records.push(record);
+                    }
+                }
+            }
+            filling.seen = Some((Arc::clone(&entry.segment), entry.ordinal, id));
         }
-        let (mut bytes, mut seen) = (0, None);
-        for scanned in 0.. {
-            if scanned == SCANNED || records.len() == range.limit || bytes > range.bytes {
-                return Ok(seen);
-            }
-            let heads = sources.iter().enumerate().map(|(i, ((id, _), _))| (*id, i));
-            let Some((id, i)) = (if backward { heads.max() } else { heads.min() }) else { break };
-            let (_, level) = sources[i].0;
-            match sources[i].1()? {
-                Some(next) => sources[i].0 = next,
-                None => drop(sources.swap_remove(i)),
-            }
-            if level >= range.filter.level() as u8
-                && let Some(value) = self.log.get(id)?
-            {
-                let record = decode_record(Id::from_u128(id), value.value())?;
-                bytes += record.json.len();
-                records.push(record);
-            }
-            seen = Some(Id::from_u128(id));
+        Ok(true)
+    }
+
+    /// The newest id in a hole that the page reached into.
+    fn hole(&self, range: &Range, next: Option<Id>, backward: bool) -> Id {
+        let (after, until) = match next {
+            Some(next) if backward => (next.predecessor(), range.until),
+            Some(next) => (range.after, next),
+            None => (range.after, range.until),
+        };
+        let catalog = self.catalog.read();
+        let holes = catalog.holes.iter().filter(|hole| hole.upto > after && hole.after < until);
+        holes.map(|hole| hole.upto).max().unwrap_or_default()
+    }
+
+    /// Names a damaged record in the journal, once.
+    fn name(&self, segment: &Segment, ordinal: u32) {
+        let mut damaged = self.damaged.lock();
+        if damaged.len() < NAMED && damaged.insert((segment.number(), ordinal)) {
+            let offset = segment.index.read().offset(ordinal).unwrap_or(0);
+            tracing::error!(
+                message_id = %Event::StoreDamaged,
+                "{}: the record at offset {offset} is damaged: its alert is lost, readers are told of a gap",
+                segment.name
+            );
         }
-        Ok(None)
     }
 }
 
-/// As [`Filter::matches`], without making a topic of each entry that is passed over.
-fn selects(filter: &Filter, topic: &str) -> bool {
-    filter.patterns().iter().any(|pattern| match pattern {
-        Pattern::All => true,
-        Pattern::Exact(own) => own.as_str() == topic,
-        Pattern::Below(parent) => topic.strip_prefix(parent.as_str()).is_some_and(|rest| rest.starts_with('.')),
-    })
+/// The id of a record whose content may be damaged, or one that is not smaller.
+fn id_near(segment: &Segment, ordinal: u32) -> Id {
+    let later = (ordinal.saturating_add(1)..ordinal.saturating_add(17)).find_map(|later| {
+        let offset = segment.index.read().offset(later)?;
+        Some(segment.head(offset).ok()??.before)
+    });
+    segment.id(ordinal).or(later).unwrap_or_else(|| segment.index.read().last)
 }

@@ -1,120 +1,266 @@
-//! Retention: what is too old, too much, or too many of one topic goes, in small steps within other commits.
+//! Retention: what is too old, too much, or too many of one topic is removed, in small steps within other batches.
 //!
-//! Called by the writer. Everything that is removed leaves a mark (`trim` of the log or of its topic), so that a reader
-//! who asks for it learns of the gap.
+//! Removal is logical: an id up to which everything is gone (`trim`), for the log and for each topic with a limit of its
+//! own. Readers respect it at once; a segment of which nothing is left is dropped as a whole.
 
-use redb::ReadableTable;
+use std::collections::HashMap;
 
-use super::batch::Batch;
-use super::codec::{Damaged, State, decode_head};
-use super::tables::StoreError;
-use crate::alert::Id;
+use parking_lot::RwLock;
+
+use super::catalog::Catalog;
+use super::segment::{Found, Position};
+use crate::alert::{Id, Topic};
 use crate::engine::Retention;
-use crate::engine::limits::{CATCH_UP_SPEED, MAX_REMOVED_IDS};
-
-impl Retention {
-    /// Whether the log as a whole holds more than it may.
-    pub(super) const fn is_exceeded(&self, state: &State) -> bool {
-        (self.count != 0 && state.count > self.count) || (self.bytes != 0 && state.bytes > self.bytes)
-    }
-
-    /// Alerts that came in before this time are too old; 0 where none is.
-    pub(super) const fn horizon(&self, state: &State) -> u64 {
-        if self.age_ms == 0 { 0 } else { state.clock_ms.saturating_sub(self.age_ms) }
-    }
-}
+use crate::engine::limits::CATCH_UP_SPEED;
 
 /// Moves the time of retention on. `elapsed_ms` is real, monotonic time since the last call.
-pub(super) fn advance(state: &mut State, now_ms: u64, elapsed_ms: u64) {
-    let is_new = state.clock_ms == 0;
-    let reachable = state.clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP_SPEED));
-    state.clock_ms = if is_new { now_ms } else { now_ms.min(reachable) };
+pub(super) fn advance(clock_ms: u64, now_ms: u64, elapsed_ms: u64) -> u64 {
+    let reachable = clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP_SPEED));
+    if clock_ms == 0 { now_ms } else { now_ms.min(reachable) }
 }
 
-impl Batch<'_> {
-    /// Removes at most `limit` alerts.
-    pub(super) fn retain(&mut self, retention: &Retention, limit: usize) -> Result<(), StoreError> {
-        let mut left = limit;
-        self.retain_topics(retention, &mut left)?;
-        let horizon = retention.horizon(&self.state);
-        while left > 0 {
-            let too_much = retention.is_exceeded(&self.state);
-            if !self.remove_oldest(if too_much { u64::MAX } else { horizon })? {
-                break;
-            }
-            left -= 1;
-        }
-        Ok(())
+/// The oldest alert that is retained.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Oldest {
+    pub(super) at: Position,
+    pub(super) id: Id,
+    received_ms: u64,
+    topic: Option<u32>,
+    size: u32,
+}
+
+impl Oldest {
+    pub(super) const fn received_ms(&self) -> u64 {
+        self.received_ms
+    }
+}
+
+/// What the limit of one topic removes.
+#[derive(Clone, Debug)]
+pub(super) struct TopicTrim {
+    pub(super) topic: Topic,
+    /// Up to this id.
+    pub(super) trim: Id,
+    removed: u64,
+    bytes: u64,
+    /// No alert of the topic before this is retained.
+    next: Position,
+}
+
+impl TopicTrim {
+    /// What was removed before, of which only the id is known.
+    pub(super) fn at(topic: Topic, trim: Id) -> Self {
+        Self { topic, trim, removed: 0, bytes: 0, next: Position::default() }
+    }
+}
+
+/// What a batch removes.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) topics: HashMap<u32, TopicTrim>,
+    /// The new trim of the log, and the place behind it.
+    pub(super) trim: Option<(Id, Position)>,
+    removed: Vec<(Option<u32>, u32)>,
+    /// Alerts that damage took, passed on the way.
+    passed: Vec<Position>,
+    /// The oldest alert that is left.
+    pub(super) oldest: Option<Oldest>,
+}
+
+impl Plan {
+    /// Adds what the limit of a topic removed.
+    pub(super) fn add_topic(&mut self, number: u32, trim: TopicTrim) {
+        self.topics.insert(number, trim);
     }
 
-    /// Removes the oldest alert if it came in before `horizon`.
-    fn remove_oldest(&mut self, horizon: u64) -> Result<bool, StoreError> {
-        let Some((id, topic, size)) = ({
-            let first = self.log.first()?;
-            match first {
-                Some((id, value)) => {
-                    let (_, received_ms, topic, _) = decode_head(value.value())?;
-                    (received_ms < horizon).then(|| (id.value(), topic.to_owned(), value.value().len()))
-                }
-                None => None,
-            }
-        }) else {
-            return Ok(false);
+    pub(super) fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.trim.is_none()
+    }
+}
+
+/// What a batch adds, as far as limits go.
+pub(super) struct Added<'a> {
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) topics: HashMap<&'a Topic, u64>,
+}
+
+/// Plans at most `left` removals. `oldest` is what the last plan found, if it is still true.
+pub(super) fn plan(
+    catalog: &RwLock<Catalog>,
+    retention: &Retention,
+    added: &Added<'_>,
+    oldest: Option<Oldest>,
+    segment_bytes: u64,
+    mut left: usize,
+) -> Plan {
+    let mut plan = Plan::default();
+    if retention.topic_count > 0 {
+        for (topic, alerts) in &added.topics {
+            topic_limit(&catalog.read(), topic, *alerts, retention.topic_count, &mut left, &mut plan);
+        }
+    }
+    let (mut count, mut bytes, clock_ms, trim_at, over_disk) = {
+        let catalog = catalog.read();
+        let on_disk: u64 = catalog.segments.iter().map(|segment| segment.index.read().end).sum();
+        let is_over = retention.bytes != 0 && on_disk > retention.bytes.saturating_add(segment_bytes);
+        let first = catalog.segments.first().map(|segment| segment.number());
+        let over_disk = first.filter(|_| is_over && catalog.segments.len() > 1);
+        (catalog.count + added.count, catalog.bytes + added.bytes, catalog.clock_ms, catalog.trim_at, over_disk)
+    };
+    for trim in plan.topics.values() {
+        count = count.saturating_sub(trim.removed);
+        bytes = bytes.saturating_sub(trim.bytes);
+    }
+    let horizon = if retention.age_ms == 0 { 0 } else { clock_ms.saturating_sub(retention.age_ms) };
+    let is_true = |oldest: &Oldest, plan: &Plan| {
+        oldest.topic.and_then(|topic| plan.topics.get(&topic)).is_none_or(|trim| oldest.id > trim.trim)
+    };
+    let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(catalog, trim_at, &mut plan));
+    while left > 0
+        && let Some(next) = oldest
+    {
+        let too_much = (retention.count != 0 && count > retention.count)
+            || (retention.bytes != 0 && bytes > retention.bytes)
+            || over_disk == Some(next.at.segment);
+        if !too_much && next.received_ms >= horizon {
+            break;
+        }
+        let behind = Position { ordinal: next.at.ordinal + 1, ..next.at };
+        plan.removed.push((next.topic, next.size));
+        plan.trim = Some((next.id, behind));
+        count = count.saturating_sub(1);
+        bytes = bytes.saturating_sub(next.size.into());
+        left -= 1;
+        oldest = find(catalog, behind, &mut plan);
+    }
+    plan.oldest = oldest;
+    plan
+}
+
+/// A plan that removes nothing and knows the oldest alert.
+pub(super) fn find_oldest(catalog: &RwLock<Catalog>, at: Position) -> Plan {
+    let mut plan = Plan::default();
+    plan.oldest = find(catalog, at, &mut plan);
+    plan
+}
+
+/// The first alert from `at` on that is retained; those that damage took are noted.
+fn find(catalog: &RwLock<Catalog>, mut at: Position, plan: &mut Plan) -> Option<Oldest> {
+    loop {
+        let (segment, is_last) = {
+            let catalog = catalog.read();
+            let segment = catalog.segment_from(at.segment)?.clone();
+            let is_last = catalog.segments.last().is_some_and(|last| last.number() == segment.number());
+            (segment, is_last)
         };
-        self.remove(id, &topic, size)?;
-        self.state.trim = Id::from_u128(id);
-        // At the old end no older alert is left, so only the newest removed id need be known, and `trim` is it.
-        loop {
-            let known = self.removed.first()?.map(|(known, _)| known.value());
-            let Some(known) = known.filter(|known| *known <= id) else { break };
-            self.removed.remove(known)?;
-            self.state.removed = self.state.removed.saturating_sub(1);
+        if segment.number() != at.segment {
+            at = Position { segment: segment.number(), ordinal: 0 };
         }
-        Ok(true)
+        let (count, is_alert) = {
+            let index = segment.index.read();
+            (index.count, index.level(at.ordinal).is_some())
+        };
+        if at.ordinal >= count {
+            if is_last {
+                return None;
+            }
+            at = Position { segment: at.segment + 1, ordinal: 0 };
+            continue;
+        }
+        if is_alert {
+            match segment.read(at.ordinal) {
+                Ok(Found::Alert(alert)) => {
+                    let (record, catalog) = (&alert.record, catalog.read());
+                    let topic = catalog.topics.number(record.topic.as_str());
+                    let planned = topic.and_then(|topic| plan.topics.get(&topic));
+                    let is_left = planned.is_none_or(|trim| record.id > trim.trim);
+                    if is_left && catalog.is_retained(&record.topic, record.id) {
+                        let (received_ms, size) = (record.received_ms, alert.size);
+                        return Some(Oldest { at, id: record.id, received_ms, topic, size });
+                    }
+                }
+                Ok(Found::Erased(_) | Found::Dropped) => {}
+                Ok(Found::Damaged) | Err(_) => plan.passed.push(at),
+            }
+        }
+        at.ordinal += 1;
     }
+}
 
-    /// Topics that this transaction added to give up their oldest.
-    fn retain_topics(&mut self, retention: &Retention, left: &mut usize) -> Result<(), StoreError> {
-        if retention.topic_count == 0 {
-            return Ok(());
-        }
-        for topic in self.touched() {
-            while *left > 0
-                && let Some(row) = self.row(&topic)?
-                && row.count > retention.topic_count
-            {
-                let range = (row.number, 0)..=(row.number, u128::MAX);
-                let oldest = self.by_topic.range(range)?.next().transpose()?.map(|(key, _)| key.value().1);
-                let id = oldest.ok_or(Damaged)?;
-                let size = self.log.get(id)?.map_or(0, |value| value.value().len());
-                self.remove(id, &topic, size)?;
-                if let Some(mut row) = self.row(&topic)? {
-                    row.trim = Id::from_u128(id);
-                    self.set_row(&topic, row);
-                }
-                self.state.topic_trim = self.state.topic_trim.max(Id::from_u128(id));
-                self.removed.insert(id, ())?;
-                self.state.removed += 1;
-                if self.state.removed > MAX_REMOVED_IDS {
-                    // The cursor on it becomes an unknown one: a gap is reported where none is. Rare, and safe.
-                    self.removed.pop_first()?;
-                    self.state.removed -= 1;
-                }
+/// The oldest alerts of a topic that has more than `limit` with those that are added.
+fn topic_limit(catalog: &Catalog, topic: &Topic, added: u64, limit: u64, left: &mut usize, plan: &mut Plan) {
+    let Some((number, row)) = catalog.topics.number(topic.as_str()).and_then(|n| Some((n, catalog.topics.row(n)?)))
+    else {
+        return;
+    };
+    let excess = (row.count + added).saturating_sub(limit).min(row.count);
+    let mut wanted = usize::try_from(excess).unwrap_or(usize::MAX).min(*left);
+    let mut at = row.oldest.max(catalog.trim_at);
+    let mut trim = TopicTrim { topic: topic.clone(), trim: row.trim, removed: 0, bytes: 0, next: at };
+    while wanted > 0
+        && let Some(segment) = catalog.segment_from(at.segment)
+    {
+        let from = if segment.number() == at.segment { at.ordinal } else { 0 };
+        let index = segment.index.read();
+        let ordinals = index.posting(number).map_or_else(Vec::new, |posting| posting.from(from, wanted));
+        let spans: Vec<_> = ordinals
+            .iter()
+            .filter_map(|ordinal| Some((*ordinal, index.span(*ordinal)?, index.level(*ordinal).is_some())))
+            .collect();
+        drop(index);
+        for (ordinal, (from, to), is_alert) in spans {
+            let head = segment.head(from).ok().flatten();
+            trim.trim = head.map_or(trim.trim, |head| head.id.max(trim.trim));
+            trim.next = Position { segment: segment.number(), ordinal: ordinal + 1 };
+            if is_alert {
+                trim.removed += 1;
+                trim.bytes += head.map_or(to - from, |head| head.size() as u64);
+                wanted -= 1;
                 *left -= 1;
             }
         }
-        Ok(())
+        if wanted > 0 {
+            at = Position { segment: segment.number() + 1, ordinal: 0 };
+        }
     }
+    if trim.removed > 0 {
+        plan.topics.insert(number, trim);
+    }
+}
 
-    fn remove(&mut self, id: u128, topic: &str, size: usize) -> Result<(), StoreError> {
-        let mut row = self.row(topic)?.ok_or(Damaged)?;
-        self.log.remove(id)?;
-        self.by_topic.remove((row.number, id))?;
-        row.count = row.count.saturating_sub(1);
-        self.set_row(topic, row);
-        self.state.count = self.state.count.saturating_sub(1);
-        self.state.bytes = self.state.bytes.saturating_sub(size as u64);
-        Ok(())
+impl Catalog {
+    /// What was planned is written: it becomes true.
+    pub(super) fn apply(&mut self, plan: &Plan) {
+        for (number, trim) in &plan.topics {
+            self.topics.remove(*number, trim.removed);
+            if let Some(row) = self.topics.row_mut(*number) {
+                row.trim = row.trim.max(trim.trim);
+                row.oldest = row.oldest.max(trim.next);
+            }
+            self.topic_trim = self.topic_trim.max(trim.trim);
+            self.count = self.count.saturating_sub(trim.removed);
+            self.bytes = self.bytes.saturating_sub(trim.bytes);
+        }
+        for (topic, size) in &plan.removed {
+            if let Some(topic) = topic {
+                self.topics.remove(*topic, 1);
+            }
+            self.count = self.count.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(u64::from(*size));
+        }
+        for at in &plan.passed {
+            let topic = self.segment(at.segment).and_then(|segment| segment.index.read().topic_of(at.ordinal));
+            if let Some(topic) = topic {
+                self.topics.remove(topic, 1);
+            }
+            self.count = self.count.saturating_sub(1);
+        }
+        if let Some((trim, at)) = plan.trim {
+            self.trim = self.trim.max(trim);
+            self.trim_at = self.trim_at.max(at);
+        }
+        self.oldest = plan.oldest.map(|oldest| oldest.id);
     }
 }
 
@@ -125,14 +271,12 @@ mod tests {
     #[test]
     fn a_leap_of_the_clock_is_followed_slowly_and_taken_back_at_once() {
         let year = 365 * 86_400_000;
-        let mut state = State::default();
-        advance(&mut state, 1_000_000, 0);
-        assert_eq!(state.clock_ms, 1_000_000);
-        advance(&mut state, 1_001_000, 1000);
-        assert_eq!(state.clock_ms, 1_001_000);
-        advance(&mut state, year, 1000);
-        assert_eq!(state.clock_ms, 1_001_000 + 24_000);
-        advance(&mut state, 1_003_000, 1000);
-        assert_eq!(state.clock_ms, 1_003_000);
+        let mut clock = advance(0, 1_000_000, 0);
+        assert_eq!(clock, 1_000_000);
+        clock = advance(clock, 1_001_000, 1000);
+        assert_eq!(clock, 1_001_000);
+        clock = advance(clock, year, 1000);
+        assert_eq!(clock, 1_001_000 + 24_000);
+        assert_eq!(advance(clock, 1_003_000, 1000), 1_003_000);
     }
 }

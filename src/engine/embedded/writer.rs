@@ -1,75 +1,71 @@
 //! The one thread that writes.
 //!
-//! It takes what waits, stores it in one transaction, answers after the commit, and feeds the hub in the same order.
-//! Its state in memory is that of the last commit; a transaction that fails leaves no trace of itself.
+//! It takes what waits, stores it in one batch, answers once the batch is as durable as configured, and feeds the hub in the
+//! same order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::batch::Batch;
-use super::codec::State;
+use super::disk;
+use super::keeper::Chore;
 use super::reserve::Reserve;
-use super::retain::advance;
-use super::tables::{self, StoreError};
-use super::{Durability, Settings, Shared};
-use crate::alert::Id;
+use super::store::Store;
+use super::{Settings, Shared};
 use crate::engine::intake::{Gathered, Group, Job, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
-/// What one commit takes.
-const COMMIT: WriteLimits = WriteLimits { alerts: 1024, bytes: 4 << 20 };
-/// The longest silence between two looks at what time does: retention, a broken store, durability `none`.
+/// What one batch takes.
+const BATCH: WriteLimits = WriteLimits { alerts: 1024, bytes: 4 << 20 };
+/// The longest silence between two looks at what time does: retention, a broken store.
 const TICK: Duration = Duration::from_secs(1);
-/// Removals of one step without publishes, and the least within a commit.
+/// With durability `none`: the longest time, and the most bytes, that the kernel alone has what was answered.
+const SYNC: Duration = Duration::from_millis(100);
+const SYNC_BYTES: usize = 4 << 20;
+/// Removals of one step without publishes, and the least within a batch.
 const STEP: usize = 512;
-/// With durability `none`: how far ahead of the clock ids are reserved on disk, milliseconds.
-const AHEAD: u64 = 10_000;
 /// A held-back clock is worth a warning from here on, milliseconds.
 const HELD_BACK: u64 = 3_600_000;
 
 /// The writer's own state.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    durability: Durability,
+    store: Store,
     clock: Clock,
     feed: mpsc::Sender<Feed>,
+    chores: SyncSender<Chore>,
     reserve: Reserve,
-    /// As of the last commit.
-    state: State,
-    /// Ids go on above this one.
-    base: Id,
     /// When time was last looked at.
     looked: Instant,
-    /// When all was last flushed, with durability `none`.
-    flushed: Instant,
+    /// Since when the kernel alone has something.
+    unsynced: Option<Instant>,
     warned: bool,
-    closing: bool,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, settings: Settings, state: State, feed: mpsc::Sender<Feed>) -> Self {
-        let reserve = Reserve::new(&settings.directory);
-        let base = state.head.max(state.floor);
-        let now = Instant::now();
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: &Settings,
+        store: Store,
+        feed: mpsc::Sender<Feed>,
+        chores: SyncSender<Chore>,
+    ) -> Self {
         let mut writer = Self {
             shared,
-            durability: settings.durability,
-            clock: settings.clock,
+            store,
+            clock: Arc::clone(&settings.clock),
             feed,
-            reserve,
-            state,
-            base,
-            looked: now,
-            flushed: now,
+            chores,
+            reserve: Reserve::new(&settings.directory),
+            looked: Instant::now(),
+            unsynced: None,
             warned: false,
-            closing: false,
         };
-        advance(&mut writer.state, (writer.clock)(), 0);
+        writer.store.advance((writer.clock)(), 0);
         if let Err(error) = writer.reserve.hold() {
             writer.report(true, &format!("no space can be held in reserve: {error}"));
         }
@@ -78,18 +74,20 @@ impl Writer {
 
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let first = match jobs.recv_timeout(TICK.saturating_sub(self.looked.elapsed())) {
+            let first = match jobs.recv_timeout(self.patience()) {
                 Ok(job) => job,
                 Err(RecvTimeoutError::Timeout) => Job::Wake,
                 Err(RecvTimeoutError::Disconnected) => Job::Close,
             };
-            let gathered = Gathered::gather(first, COMMIT, || jobs.try_recv().ok());
+            let gathered = Gathered::gather(first, BATCH, || jobs.try_recv().ok());
             if !gathered.groups.is_empty() {
-                self.store(gathered.groups, gathered.alerts);
+                self.append(gathered.groups, gathered.alerts);
             }
+            self.sync_if_due();
             if self.looked.elapsed() >= TICK {
                 self.tick();
             }
+            self.hand_over();
             let marker = self.shared.marker.swap(0, Ordering::AcqRel);
             if marker != 0 {
                 let _ = self.feed.blocking_send(Feed::Marker(marker));
@@ -100,89 +98,79 @@ impl Writer {
         }
     }
 
-    fn store(&mut self, groups: Vec<Group>, alerts: usize) {
+    /// How long the writer may wait for work.
+    fn patience(&self) -> Duration {
+        let tick = TICK.saturating_sub(self.looked.elapsed());
+        if self.shared.trouble().is_some() {
+            return tick;
+        }
+        self.unsynced.map_or(tick, |since| tick.min(SYNC.saturating_sub(since.elapsed())))
+    }
+
+    fn append(&mut self, groups: Vec<Group>, alerts: usize) {
         if let Some(trouble) = self.shared.trouble() {
             for group in groups {
                 group.answer(Err(AppendError::NotStored(trouble.clone())));
             }
             return;
         }
-        let now_ms = (self.clock)();
-        let base = self.base;
-        let limit = STEP.max(2 * alerts);
-        let done = self.commit(limit, |batch| {
-            groups.iter().map(|group| batch.append_all(&group.alerts, base, now_ms)).collect::<Result<Vec<_>, _>>()
-        });
-        match done {
+        let (now_ms, limit, retention) = ((self.clock)(), STEP.max(2 * alerts), *self.shared.retention.lock());
+        let began = Instant::now();
+        match self.store.append(groups.iter().map(|group| &group.alerts[..]), now_ms, &retention, limit) {
             Ok(outcomes) => {
+                self.shared.commits.observe(began.elapsed(), 1);
                 let fresh = outcomes.iter().flatten().flatten().filter(|stored| !stored.repeated);
                 let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
-                self.shared.set_head(self.state.head);
                 for (group, outcome) in groups.into_iter().zip(outcomes) {
                     group.answer(outcome);
                 }
                 if !records.is_empty() {
                     let _ = self.feed.blocking_send(Feed::Alerts(records));
                 }
+                // More than the limits allow may have come in one batch.
+                if self.store.is_due(&retention) {
+                    self.retain();
+                }
             }
             Err(error) => {
                 self.fail(&error);
                 let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
                 for group in groups {
+                    // It is not in the log, unless the process ends before it can write again.
                     group.answer(Err(AppendError::Unknown(trouble.clone())));
                 }
             }
         }
     }
 
-    /// One transaction: `work`, then at most `limit` removals. Returns what `work` did.
-    fn commit<T>(
-        &mut self,
-        limit: usize,
-        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let began = Instant::now();
-        let database = self.shared.database().ok_or(StoreError::Closed)?;
-        let mut transaction = database.begin_write()?;
-        let mut batch = Batch::new(&transaction, self.state.clone())?;
-        let done = work(&mut batch)?;
-        batch.retain(&self.shared.retention.lock(), limit)?;
-        batch.forget_keys(limit)?;
-        let flush = match self.durability {
-            _ if self.closing => {
-                // All ids that were given are on disk with this commit.
-                batch.state.floor = Id::ZERO;
-                true
-            }
-            Durability::Fsync => true,
-            Durability::None => {
-                let due = self.flushed.elapsed() >= TICK || batch.state.head >= batch.state.floor;
-                if due {
-                    // Ids up to here may be given before the next flush; after a crash they are not given again.
-                    let ms = (self.clock)().max(batch.state.head.ms) + AHEAD;
-                    batch.state.floor = batch.state.floor.max(Id::at(ms));
-                }
-                due
-            }
-        };
-        let state = batch.finish()?;
-        transaction.set_durability(if flush { redb::Durability::Immediate } else { redb::Durability::None })?;
-        transaction.commit()?;
-        self.shared.commits.observe(began.elapsed(), 1);
-        if flush {
-            self.flushed = Instant::now();
+    fn retain(&mut self) {
+        let (now_ms, retention) = ((self.clock)(), *self.shared.retention.lock());
+        if let Err(error) = self.store.append(std::iter::empty(), now_ms, &retention, STEP) {
+            self.fail(&error);
         }
-        self.state = state;
-        Ok(done)
     }
 
-    /// What time asks for: retention, the next try of a broken store, the flush of durability `none`.
+    fn sync_if_due(&mut self) {
+        let Some(bytes) = self.store.appender.pending() else {
+            self.unsynced = None;
+            return;
+        };
+        let since = *self.unsynced.get_or_insert_with(Instant::now);
+        if (since.elapsed() >= SYNC || bytes >= SYNC_BYTES) && self.shared.trouble().is_none() {
+            self.unsynced = None;
+            if let Err(error) = self.store.appender.sync() {
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// What time asks for: retention, the next try of a broken store.
     fn tick(&mut self) {
         let now_ms = (self.clock)();
         let elapsed = u64::try_from(self.looked.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.looked = Instant::now();
-        advance(&mut self.state, now_ms, elapsed);
-        let behind = now_ms.saturating_sub(self.state.clock_ms);
+        self.store.advance(now_ms, elapsed);
+        let behind = now_ms.saturating_sub(self.store.catalog.read().clock_ms);
         if behind > HELD_BACK && !self.warned {
             tracing::warn!(
                 held_back_s = behind / 1000,
@@ -192,43 +180,29 @@ impl Writer {
         }
         self.warned = behind > HELD_BACK;
         if self.shared.trouble().is_some() {
-            return self.recover();
-        }
-        let flush = self.durability == Durability::None && self.flushed.elapsed() >= TICK;
-        if (flush || self.is_due())
-            && let Err(error) = self.commit(STEP, |_| Ok(()))
-        {
-            self.fail(&error);
+            self.recover();
+        } else if self.store.is_due(&self.shared.retention.lock()) {
+            self.retain();
         }
     }
 
-    /// Whether retention has something to do; looked up without a write.
-    fn is_due(&self) -> bool {
-        let retention = *self.shared.retention.lock();
-        if retention.is_exceeded(&self.state) {
-            return true;
+    /// Gives the keeper its work; what it has no room for waits.
+    fn hand_over(&mut self) {
+        let mut chores = self.store.take_chores().into_iter();
+        for chore in chores.by_ref() {
+            if let Err(TrySendError::Full(chore)) = self.chores.try_send(chore) {
+                self.store.chores.push(chore);
+                break;
+            }
         }
-        let horizon = retention.horizon(&self.state);
-        if horizon == 0 {
-            return false;
-        }
-        let Some(database) = self.shared.database() else { return false };
-        let oldest = super::read::View::new(&database).and_then(|view| view.oldest_received());
-        oldest.is_ok_and(|oldest| oldest.is_some_and(|ms| ms < horizon))
+        self.store.chores.extend(chores);
     }
 
-    /// After an error the library refuses to go on with an open store; it is opened again by [`Writer::recover`].
-    fn fail(&mut self, error: &StoreError) {
-        self.let_go(error);
-        self.report(error.is_full(), &error.to_string());
-    }
-
-    /// Closes the store; where the disk is full, the reserve makes room for the next try.
-    fn let_go(&self, error: &StoreError) {
-        if error.is_full() {
+    fn fail(&mut self, error: &std::io::Error) {
+        if disk::is_full(error) {
             self.reserve.release();
         }
-        self.shared.set_database(None);
+        self.report(disk::is_full(error), &error.to_string());
     }
 
     fn report(&mut self, is_full: bool, reason: &str) {
@@ -245,38 +219,30 @@ impl Writer {
         self.shared.set_trouble(Some(Unavailable::new(cause, trouble)));
     }
 
-    /// Opens the store if it is closed, lets retention make room, and takes publishes again once the reserve is held.
+    /// Goes on in a new segment, lets retention make room, and takes publishes again once the reserve is held.
     fn recover(&mut self) {
-        if self.shared.database().is_none() {
-            match tables::open(&self.shared.directory) {
-                Ok((database, state)) => {
-                    // What was answered is in the store; what is not there was never answered, but its ids stay used.
-                    self.base = self.base.max(self.state.head).max(state.floor);
-                    self.state = State { clock_ms: self.state.clock_ms, ..state };
-                    self.shared.set_database(Some(Arc::new(database)));
-                }
-                Err(_) => return,
-            }
-        }
-        let made_room = self.commit(STEP, |_| Ok(()));
-        match made_room {
+        let (now_ms, retention) = ((self.clock)(), *self.shared.retention.lock());
+        let written =
+            self.store.appender.go_on().and_then(|()| self.store.append(std::iter::empty(), now_ms, &retention, STEP));
+        match written {
             Ok(_) if self.reserve.hold().is_ok() => {
                 tracing::info!(message_id = %Event::StoreRecovered, "the store takes alerts again");
                 self.shared.set_trouble(None);
             }
             Ok(_) => {}
-            Err(error) => self.let_go(&error),
+            Err(error) if disk::is_full(&error) => self.reserve.release(),
+            Err(_) => {}
         }
     }
 
     fn close(mut self) {
-        if self.shared.trouble().is_none() {
-            self.closing = true;
-            if let Err(error) = self.commit(0, |_| Ok(())) {
-                self.fail(&error);
-            }
+        let keeper = self.store.keeper();
+        if self.shared.trouble().is_none()
+            && let Err(error) = self.store.stop(&keeper)
+        {
+            self.fail(&error);
         }
-        self.shared.set_trouble(Some(Unavailable::stopping()));
-        self.shared.set_database(None);
+        self.hand_over();
+        self.shared.set_closed();
     }
 }

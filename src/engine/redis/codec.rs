@@ -88,7 +88,7 @@ pub(super) fn page(answer: &[Vec<u8>]) -> Result<Page, Unreadable> {
     let [next, trimmed, oldest, alerts @ ..] = answer else { return Err(Unreadable::Malformed) };
     let ids = || Some((optional_id(next)?, id(trimmed)?, optional_id(oldest)?));
     let (next, trimmed, oldest) = ids().ok_or(Unreadable::Malformed)?;
-    Ok(Page { records: records(alerts)?, next, trimmed, oldest })
+    Ok(Page { records: records(alerts)?, next, trimmed, damaged: None, oldest })
 }
 
 /// The answer of `topics.lua`.

@@ -220,6 +220,7 @@ impl Redis {
             bytes: counted.bytes,
             topics: counted.topics,
             store_bytes: counted.memory,
+            damaged: 0,
             server_warnings: shared.state(|state| state.server_warnings.clone()),
             nodes: counted.nodes,
         }

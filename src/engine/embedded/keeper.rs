@@ -1,0 +1,130 @@
+//! Work beside the writer: sidecars of sealed segments, the snapshot, and giving back the space of dropped segments.
+//!
+//! Runs in a thread of its own; nothing here is needed before the next start, and all of it is done again then if it was
+//! cut off.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use super::catalog::Catalog;
+use super::disk::{self, Disk};
+use super::header::sidecar_name;
+use super::inventory::DROPPED;
+use super::replay::replay;
+use super::segment::Segment;
+use super::sidecar;
+use super::snapshot::{self, Place};
+
+/// A dropped file is shortened in steps of this size: freeing 64 MiB at once stalls the writer's sync for 50 ms.
+const STEP: u64 = 1 << 20;
+
+pub(super) enum Chore {
+    /// Makes the index of a sealed segment small and stores it.
+    Seal(Arc<Segment>),
+    /// Brings the snapshot up to the last sealed segment.
+    Snapshot,
+    /// Removes the files of a segment.
+    Drop(Arc<Segment>),
+    /// Removes a file that was dropped before.
+    Shorten(String),
+}
+
+pub(super) struct Keeper {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) catalog: Arc<RwLock<Catalog>>,
+    pub(super) snapshotted: Arc<AtomicU32>,
+}
+
+impl Keeper {
+    /// Does one piece of work. `pause` is called between the steps of what would hold up the disk.
+    pub(super) fn perform(&self, chore: Chore, pause: &mut dyn FnMut()) -> io::Result<()> {
+        match chore {
+            Chore::Seal(segment) => {
+                segment.index.write().freeze();
+                self.write_sidecar(&segment)
+            }
+            Chore::Snapshot => self.write_snapshot(),
+            Chore::Drop(segment) => self.drop_segment(&segment, pause),
+            Chore::Shorten(name) => self.shorten(&name, pause),
+        }
+    }
+
+    pub(super) fn write_sidecar(&self, segment: &Segment) -> io::Result<()> {
+        let encoded = {
+            let catalog = self.catalog.read();
+            let index = segment.index.read();
+            sidecar::encode(&segment.header, &index, |topic| Some(catalog.topics.row(topic)?.name.clone()))
+        };
+        // A topic that is gone meanwhile means that the segment was dropped.
+        encoded.map_or(Ok(()), |bytes| disk::replace(&*self.disk, &sidecar_name(&segment.name), &bytes))
+    }
+
+    /// From the snapshot before and the records behind it, so that the writer need not stop for it.
+    fn write_snapshot(&self) -> io::Result<()> {
+        let (mut segments, trim, clock_ms) = {
+            let catalog = self.catalog.read();
+            (catalog.segments.clone(), catalog.trim, catalog.clock_ms)
+        };
+        // The last one is still being written.
+        segments.pop();
+        let Some(last) = segments.last().cloned() else { return Ok(()) };
+        if last.number() <= self.snapshotted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (place, mut state) = self.snapshot(last.header.identity).unzip();
+        let mut state = state.take().unwrap_or_default();
+        replay(&segments, place, &mut state)?;
+        state.keys.expire(clock_ms, usize::MAX);
+        state.topic_trims.retain(|_, removed| *removed > trim);
+        state.erasures.retain(|(number, _)| segments.iter().any(|segment| segment.number() == *number));
+        let (offset, head) = {
+            let index = last.index.read();
+            (index.end, index.last)
+        };
+        // Of the trim, what was true at that place is not known; what is true now comes from the marks.
+        let place = Place {
+            identity: last.header.identity,
+            segment: last.number(),
+            offset,
+            head,
+            trim: Default::default(),
+            clock_ms,
+        };
+        disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
+        self.snapshotted.store(last.number(), Ordering::Release);
+        Ok(())
+    }
+
+    fn snapshot(&self, identity: [u8; 16]) -> Option<(Place, snapshot::State)> {
+        let file = self.disk.open(snapshot::FILE).ok()?;
+        let length = usize::try_from(file.length().ok()?).ok()?;
+        let snapshot = snapshot::decode(&disk::read(&*file, 0, length).ok()?).ok()?;
+        Some(snapshot).filter(|(place, _)| place.identity == identity)
+    }
+
+    fn drop_segment(&self, segment: &Segment, pause: &mut dyn FnMut()) -> io::Result<()> {
+        match self.disk.unlink(&sidecar_name(&segment.name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let dropped = format!("{}{DROPPED}", segment.name);
+        self.disk.rename(&segment.name, &dropped)?;
+        self.disk.sync_directory()?;
+        self.shorten(&dropped, pause)
+    }
+
+    fn shorten(&self, name: &str, pause: &mut dyn FnMut()) -> io::Result<()> {
+        let file = self.disk.open(name)?;
+        let mut length = file.length()?;
+        while length > STEP {
+            length = length.saturating_sub(STEP);
+            file.truncate(length)?;
+            file.sync()?;
+            pause();
+        }
+        self.disk.unlink(name)
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the log lies, who may use it, and what an earlier version left there.
+//!
+//! Nothing that was stored is ever ignored: a store of the earlier format is converted, and everything that is not known is
+//! refused by name. In the place of the earlier format's file stays a text, which earlier versions refuse, so that none of
+//! them begins an empty store beside the log.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::Settings;
+use super::convert;
+use super::open_error::OpenError;
+
+/// The directory of the log.
+pub(super) const LOG: &str = "log";
+/// The log while a store is being converted.
+const UNFINISHED: &str = "log.tmp";
+/// The file of the earlier format.
+const EARLIER: &str = "alerts.redb";
+/// The same, once it is converted, until the first clean stop.
+const CONVERTED: &str = "alerts.redb.converted";
+/// In the log: it is the whole of what [`EARLIER`] holds, which is still in its place.
+const MARKER: &str = "converted";
+const MAGIC: &[u8] = b"redb";
+const TEXT: &[u8] =
+    b"alertd: the alerts are in the directory log; this file keeps earlier versions from starting beside it\n";
+
+/// Keeps other processes from the log as long as it lives.
+pub(super) struct Lock(#[expect(dead_code, reason = "dropping it is what it is for")] File);
+
+/// What lies at [`EARLIER`].
+enum Earlier {
+    Nothing,
+    Text,
+    Store,
+}
+
+/// Makes the directory of the log, or finds it, or converts what an earlier version left.
+pub(super) fn prepare(settings: &Settings, progress: &dyn Fn(&str)) -> Result<Lock, OpenError> {
+    let directory = &settings.directory;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| OpenError::Directory { path: directory.clone(), source })?;
+    let lock = lock(directory)?;
+    let (log, earlier) = (directory.join(LOG), directory.join(EARLIER));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { path, source }
+    };
+    let unreadable = |path: &Path, reason: &str| OpenError::Unreadable { path: path.to_owned(), reason: reason.into() };
+    let is_there = log.try_exists().map_err(io(&log))?;
+    match (look(&earlier)?, is_there) {
+        (Earlier::Nothing, false) if directory.join(CONVERTED).exists() => {
+            return Err(unreadable(&log, "it is missing, although a store was converted into it"));
+        }
+        (Earlier::Text, false) => {
+            let reason = format!(
+                "it is missing, although {EARLIER} says that the alerts are there (remove both for an empty log)"
+            );
+            return Err(unreadable(&log, &reason));
+        }
+        (Earlier::Nothing, false) => {
+            make(&log).and_then(|()| sync(directory)).map_err(io(&log))?;
+            write_text(directory).map_err(io(&earlier))?;
+        }
+        (Earlier::Nothing, true) => write_text(directory).map_err(io(&earlier))?,
+        (Earlier::Text, true) => {}
+        (Earlier::Store, false) => {
+            let unfinished = directory.join(UNFINISHED);
+            match fs::remove_dir_all(&unfinished) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&unfinished)(error)),
+                _ => {}
+            }
+            make(&unfinished).map_err(io(&unfinished))?;
+            convert::convert(&earlier, &unfinished, settings, progress)?;
+            write(&unfinished.join(MARKER), b"").and_then(|()| sync(&unfinished)).map_err(io(&unfinished))?;
+            fs::rename(&unfinished, &log).and_then(|()| sync(directory)).map_err(io(&log))?;
+            set_aside(directory).map_err(io(&earlier))?;
+        }
+        (Earlier::Store, true) if log.join(MARKER).exists() => set_aside(directory).map_err(io(&earlier))?,
+        (Earlier::Store, true) => {
+            return Err(unreadable(
+                &earlier,
+                "it is a store of an earlier version, and the directory log beside it is in use; keep one of them",
+            ));
+        }
+    }
+    Ok(lock)
+}
+
+/// The first clean stop: the converted store is not needed any more.
+pub(super) fn stopped(directory: &Path) {
+    // If it cannot be removed, the next stop tries again.
+    if fs::remove_file(directory.join(CONVERTED)).is_ok() {
+        let _ = sync(directory);
+    }
+}
+
+fn lock(directory: &Path) -> Result<Lock, OpenError> {
+    let path = directory.join("log.lock");
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.join(LOG))),
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+    }
+}
+
+fn look(path: &Path) -> Result<Earlier, OpenError> {
+    let mut start = Vec::new();
+    match File::open(path).and_then(|file| file.take(TEXT.len() as u64).read_to_end(&mut start)) {
+        Ok(_) if start == TEXT => Ok(Earlier::Text),
+        Ok(_) if start.starts_with(MAGIC) => Ok(Earlier::Store),
+        Ok(_) => {
+            let reason = "it is neither a store of an earlier version nor what this one leaves in its place".into();
+            Err(OpenError::Unreadable { path: path.to_owned(), reason })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Earlier::Nothing),
+        Err(source) => Err(OpenError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn write_text(directory: &Path) -> io::Result<()> {
+    let temporary = directory.join(format!("{EARLIER}.tmp"));
+    write(&temporary, TEXT)?;
+    fs::rename(&temporary, directory.join(EARLIER))?;
+    sync(directory)
+}
+
+/// Keeps the converted store under another name and puts the text in its place; at no moment is nothing there.
+fn set_aside(directory: &Path) -> io::Result<()> {
+    match fs::hard_link(directory.join(EARLIER), directory.join(CONVERTED)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    write_text(directory)?;
+    match fs::remove_file(directory.join(LOG).join(MARKER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

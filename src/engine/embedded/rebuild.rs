@@ -1,0 +1,64 @@
+//! The index of a segment: from its sidecar, or else made anew from the records.
+
+use std::io;
+
+use super::codec::StoredAlert;
+use super::disk::{self, Disk, DiskFile};
+use super::frame::{KEYED, Kind};
+use super::header::{RECORDS, sidecar_name};
+use super::index::{Hole, Index};
+use super::inventory::File;
+use super::scan::{Accepted, Outcome, accept};
+use super::segment::Segment;
+use super::sidecar;
+use super::topics::Topics;
+use crate::alert::Id;
+
+/// The index in the sidecar, if it is that of the segment up to `end`.
+pub(super) fn from_sidecar(disk: &dyn Disk, file: &File, end: u64, topics: &mut Topics) -> Option<Index> {
+    let sidecar = disk.open(&sidecar_name(&file.name)).ok()?;
+    let length = usize::try_from(sidecar.length().ok()?).ok()?;
+    let bytes = disk::read(&*sidecar, 0, length).ok()?;
+    let index = sidecar::decode(&bytes, &file.header, |topic| topics.intern(topic)).ok()?;
+    // A file that is shorter than its index lost its end.
+    (index.end == end && file.file.length().is_ok_and(|length| length >= end)).then_some(index)
+}
+
+/// The bytes of a segment's records.
+pub(super) fn records(file: &dyn DiskFile, end: u64) -> io::Result<Vec<u8>> {
+    disk::read(file, RECORDS, usize::try_from(end.saturating_sub(RECORDS)).unwrap_or(0))
+}
+
+/// A segment that was gone through.
+pub(super) struct Scanned {
+    pub(super) segment: Segment,
+    pub(super) outcome: Outcome,
+    /// Alerts whose content is damaged, or erased in part: segment, offset, and the id.
+    pub(super) contents: Vec<(u32, u64, Hole)>,
+    /// Other damage, in words.
+    pub(super) damage: Vec<String>,
+}
+
+/// Goes through the records of a segment, whose first ones follow `last`, and makes its index.
+pub(super) fn scan(file: File, bytes: &[u8], vouched: u64, last: Id, topics: &mut Topics) -> Scanned {
+    let (number, mut index, mut contents) = (file.header.number, Index::new(last), Vec::new());
+    let outcome = accept(bytes, file.header.salt, vouched, last, |Accepted { offset, head, content }| {
+        if !head.kind.has_id() {
+            return;
+        }
+        let stored = content.filter(|_| head.kind == Kind::Alert && !head.is_erased()).and_then(|(_, content)| {
+            let stored = StoredAlert::read(content, head.flags & KEYED != 0).ok()?;
+            Some((topics.intern(&stored.topic.parse().ok()?), stored.level))
+        });
+        if content.is_none() {
+            contents.push((number, offset, Hole { after: head.id.predecessor(), upto: head.id }));
+        }
+        index.push(head.id, offset, head.size(), stored);
+    });
+    let is_content = |offset: &u64| contents.iter().any(|(_, at, _)| at == offset);
+    let others = outcome.damage.iter().filter(|offset| !is_content(offset));
+    let damage = others.map(|offset| format!("{}: damaged at offset {offset}", file.name)).collect();
+    index.holes.clone_from(&outcome.holes);
+    index.end = outcome.end;
+    Scanned { segment: Segment::new(file.header, file.name, file.file, index), outcome, contents, damage }
+}

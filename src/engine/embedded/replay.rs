@@ -1,0 +1,63 @@
+//! The state beside the alerts, out of records: idempotency keys, limits of topics, erasures.
+//!
+//! A start goes on from the snapshot with the records behind it; the keeper makes the next snapshot the same way.
+
+use std::io;
+use std::sync::Arc;
+
+use super::codec::{Reader, StoredAlert};
+use super::disk;
+use super::frame::{Head, KEYED, Kind};
+use super::header::RECORDS;
+use super::keys::KeyRow;
+use super::scan::{Item, walk};
+use super::segment::Segment;
+use super::snapshot::{Place, State};
+
+/// Applies all records of these segments that are behind `place`.
+pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<()> {
+    for segment in segments {
+        let from = match place {
+            Some(place) if place.segment > segment.number() => continue,
+            Some(place) if place.segment == segment.number() => place.offset.max(RECORDS),
+            _ => RECORDS,
+        };
+        let end = segment.index.read().end;
+        if from >= end {
+            continue;
+        }
+        let bytes = disk::read(&*segment.file, from, usize::try_from(end - from).unwrap_or(0))?;
+        walk(&bytes, from, segment.header.salt, |item| {
+            if let Item::Record { head, content: Some((_, content)), .. } = item {
+                apply(state, &head, content);
+            }
+        });
+    }
+    Ok(())
+}
+
+fn apply(state: &mut State, head: &Head, content: &[u8]) {
+    let mut reader = Reader(content);
+    match head.kind {
+        Kind::Alert if head.flags & KEYED != 0 && !head.is_erased() => {
+            if let Ok(StoredAlert { key: Some(key), received_ms, .. }) = StoredAlert::read(content, true) {
+                state.keys.insert(key.hash, KeyRow { fingerprint: key.fingerprint, id: head.id, received_ms });
+            }
+        }
+        Kind::TopicTrim => {
+            if let Ok(topic) = reader.topic() {
+                let trim = state.topic_trims.entry(topic).or_default();
+                *trim = head.id.max(*trim);
+            }
+        }
+        Kind::Erase => {
+            if let (Ok(segment), Ok(offset)) = (reader.u32(), reader.u64()) {
+                state.keys.erase(head.id);
+                if !state.erasures.contains(&(segment, offset)) {
+                    state.erasures.push((segment, offset));
+                }
+            }
+        }
+        Kind::Alert | Kind::Mark | Kind::Retired => {}
+    }
+}

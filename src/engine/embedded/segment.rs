@@ -1,0 +1,133 @@
+//! One segment: its file, its header and its index, and reading a record of it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+
+use super::codec::StoredAlert;
+use super::disk::{self, DiskFile};
+use super::frame::{Head, KEYED};
+use super::header::Header;
+use super::index::Index;
+use crate::alert::{Id, Level, Record};
+
+/// A segment of the log.
+pub(super) struct Segment {
+    pub(super) header: Header,
+    pub(super) name: String,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) index: RwLock<Index>,
+    /// Retention took it away: what cannot be read is removed, not damaged.
+    is_dropped: AtomicBool,
+}
+
+/// A place in the log: a segment and an ordinal within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) segment: u32,
+    pub(super) ordinal: u32,
+}
+
+/// What a record that was looked for turned out to be.
+pub(super) enum Found {
+    Alert(Box<Alert>),
+    /// Its id is a valid cursor, its content is gone.
+    Erased(Id),
+    Damaged,
+    /// Its segment was dropped meanwhile.
+    Dropped,
+}
+
+pub(super) struct Alert {
+    pub(super) record: Record,
+    /// Bytes of the record in the log.
+    pub(super) size: u32,
+}
+
+impl Segment {
+    pub(super) fn new(header: Header, name: String, file: Arc<dyn DiskFile>, index: Index) -> Self {
+        Self { header, name, file, index: RwLock::new(index), is_dropped: AtomicBool::new(false) }
+    }
+
+    pub(super) const fn number(&self) -> u32 {
+        self.header.number
+    }
+
+    pub(super) fn set_dropped(&self) {
+        self.is_dropped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.is_dropped.load(Ordering::Acquire)
+    }
+
+    /// The head at an offset.
+    pub(super) fn head(&self, offset: u64) -> io::Result<Option<Head>> {
+        let bytes = disk::read(&*self.file, offset, super::frame::HEAD)?;
+        Ok(Head::read(&bytes, offset, self.header.salt))
+    }
+
+    /// The id of a record, if its head is intact.
+    pub(super) fn id(&self, ordinal: u32) -> Option<Id> {
+        let offset = self.index.read().offset(ordinal)?;
+        self.head(offset).ok()?.map(|head| head.id)
+    }
+
+    /// Reads one record.
+    pub(super) fn read(&self, ordinal: u32) -> io::Result<Found> {
+        let (span, level) = {
+            let index = self.index.read();
+            (index.span(ordinal), index.level(ordinal))
+        };
+        let Some((from, to)) = span else { return Ok(Found::Damaged) };
+        let bytes = disk::read(&*self.file, from, usize::try_from(to - from).unwrap_or(0))?;
+        Ok(self.decode(&bytes, from, level))
+    }
+
+    /// The record with which `bytes` begin, which lie at `offset`; the index says it is an alert of this level.
+    pub(super) fn decode(&self, bytes: &[u8], offset: u64, level: Option<Level>) -> Found {
+        let salt = self.header.salt;
+        let Some(head) = Head::read(bytes, offset, salt) else { return self.lost() };
+        if head.is_erased() || level.is_none() {
+            return Found::Erased(head.id);
+        }
+        let alert = head.content(bytes, offset, salt).and_then(|(_, content)| {
+            let stored = StoredAlert::read(content, head.flags & KEYED != 0).ok()?;
+            stored.record(head.id).ok()
+        });
+        match alert {
+            // The index said another level: it is not of this segment.
+            Some(record) if Some(record.level) == level => {
+                Found::Alert(Box::new(Alert { record, size: u32::try_from(head.size()).unwrap_or(u32::MAX) }))
+            }
+            _ => self.lost(),
+        }
+    }
+
+    fn lost(&self) -> Found {
+        if self.is_dropped() { Found::Dropped } else { Found::Damaged }
+    }
+
+    /// The first ordinal whose id is greater than `after`; `count` where none is.
+    pub(super) fn behind(&self, after: Id) -> u32 {
+        let (mut from, mut to) = {
+            let index = self.index.read();
+            if index.last <= after {
+                return index.count;
+            }
+            index.block_behind(after)
+        };
+        while from < to {
+            let middle = u32::midpoint(from, to);
+            // Behind a damaged head the search goes on with its neighbours.
+            let Some((at, id)) = (middle..to).find_map(|ordinal| Some((ordinal, self.id(ordinal)?))) else {
+                to = middle;
+                continue;
+            };
+            if id <= after { from = at + 1 } else { to = middle }
+        }
+        from
+    }
+}

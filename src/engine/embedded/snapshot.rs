@@ -1,0 +1,138 @@
+//! What the log knows beside its alerts, as of one place in it: idempotency keys, and what limits of topics removed.
+//!
+//! A start reads the snapshot and goes on with the records behind it. It also remembers the highest id and how far the
+//! log reached, so that a missing segment is noticed.
+
+use super::codec::{Damaged, Reader, Writer};
+use super::header::{Unreadable, seal, unseal};
+use super::keys::{KeyRow, Keys};
+use crate::alert::{Id, Topic};
+use std::collections::HashMap;
+
+const KIND: [u8; 16] = *b"alertd state\n\0\0\0";
+const VERSION: u32 = 1;
+/// The file of the snapshot.
+pub(super) const FILE: &str = "state";
+
+/// State beside the alerts.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) keys: Keys,
+    /// The newest id that the limit of each topic removed.
+    pub(super) topic_trims: HashMap<Topic, Id>,
+    /// Alerts whose content is to be erased: their segments and offsets. Kept as long as the segment.
+    pub(super) erasures: Vec<(u32, u64)>,
+}
+
+/// A place in the log, and what was true there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) identity: [u8; 16],
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    pub(super) head: Id,
+    pub(super) trim: Id,
+    pub(super) clock_ms: u64,
+}
+
+impl Place {
+    fn put(&self, out: &mut Writer) {
+        out.bytes(&self.identity);
+        out.u32(self.segment);
+        out.u64(self.offset);
+        out.id(self.head);
+        out.id(self.trim);
+        out.u64(self.clock_ms);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let identity = reader.array()?;
+        let (segment, offset, head, trim) = (reader.u32()?, reader.u64()?, reader.id()?, reader.id()?);
+        Ok(Self { identity, segment, offset, head, trim, clock_ms: reader.u64()? })
+    }
+}
+
+pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
+    let mut out = Writer(Vec::with_capacity(128 + 88 * state.keys.len()));
+    place.put(&mut out);
+    out.u32(u32::try_from(state.topic_trims.len()).unwrap_or(u32::MAX));
+    for (topic, trim) in &state.topic_trims {
+        out.topic(topic);
+        out.id(*trim);
+    }
+    out.u32(u32::try_from(state.erasures.len()).unwrap_or(u32::MAX));
+    for (segment, offset) in &state.erasures {
+        out.u32(*segment);
+        out.u64(*offset);
+    }
+    out.u32(u32::try_from(state.keys.len()).unwrap_or(u32::MAX));
+    for (hash, row) in state.keys.iter() {
+        out.bytes(hash);
+        out.bytes(&row.fingerprint);
+        out.id(row.id);
+        out.u64(row.received_ms);
+    }
+    seal(KIND, VERSION, &out.0)
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
+    let mut reader = Reader(unseal(KIND, VERSION, bytes)?);
+    let place = Place::take(&mut reader)?;
+    let mut state = State::default();
+    for _ in 0..reader.u32()? {
+        state.topic_trims.insert(reader.topic()?, reader.id()?);
+    }
+    for _ in 0..reader.u32()? {
+        state.erasures.push((reader.u32()?, reader.u64()?));
+    }
+    for _ in 0..reader.u32()? {
+        let (hash, fingerprint) = (reader.array()?, reader.array()?);
+        state.keys.insert(hash, KeyRow { fingerprint, id: reader.id()?, received_ms: reader.u64()? });
+    }
+    Ok((place, state))
+}
+
+/// Where the log ended at a clean stop; a file of its own.
+pub(super) mod stop {
+    use super::{Place, Reader, Unreadable, Writer, seal, unseal};
+
+    const KIND: [u8; 16] = *b"alertd stop\n\0\0\0\0";
+    const VERSION: u32 = 1;
+    pub(in super::super) const FILE: &str = "stop";
+
+    pub(in super::super) fn encode(place: &Place) -> Vec<u8> {
+        let mut out = Writer::default();
+        place.put(&mut out);
+        seal(KIND, VERSION, &out.0)
+    }
+
+    pub(in super::super) fn decode(bytes: &[u8]) -> Result<Place, Unreadable> {
+        Ok(Place::take(&mut Reader(unseal(KIND, VERSION, bytes)?))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_reads_back_whole_or_not_at_all() {
+        let mut state = State::default();
+        state.keys.insert([1; 32], KeyRow { fingerprint: [2; 32], id: Id::at(3), received_ms: 4 });
+        state.topic_trims.insert("ops.db".parse().unwrap(), Id::at(9));
+        state.erasures.push((5, 4096));
+        let place = Place { identity: [7; 16], segment: 5, offset: 6, head: Id::at(7), trim: Id::at(8), clock_ms: 9 };
+        let bytes = encode(&place, &state);
+        let (at, back) = decode(&bytes).unwrap();
+        assert_eq!((at, back.topic_trims, back.erasures), (place, state.topic_trims, state.erasures));
+        assert_eq!(back.keys.get(&[1; 32], 0), state.keys.get(&[1; 32], 0));
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(decode(&bad).is_err(), "{at}");
+            assert!(decode(&bytes[..at]).is_err(), "{at}");
+        }
+        assert_eq!(stop::decode(&stop::encode(&place)), Ok(place));
+        assert!(stop::decode(&bytes).is_err());
+    }
+}

@@ -1,0 +1,312 @@
+//! The log as its one writer sees it: batches in, with everything that has to happen beside them.
+//!
+//! Owned by the writer thread; knows no thread and no clock, so that tests drive it over a simulated disk. The order is
+//! always the same: stage, plan removals, write (and sync), and only then change what readers see.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use super::Durability;
+use super::appender::{Appender, Tail};
+use super::batch::{Entry, encode};
+use super::catalog::Catalog;
+use super::disk::{self, Disk};
+use super::frame::size;
+use super::inventory::{DROPPED, RecoverError};
+use super::keeper::{Chore, Keeper};
+use super::keys::Keys;
+use super::recover::{Recovered, recover};
+use super::retain::{self, Added, Oldest, Plan};
+use super::snapshot::{self, Place, State, stop};
+use super::stage::{Stage, Staged};
+use crate::alert::{Id, Record, Topic};
+use crate::engine::intake::Outcome;
+use crate::engine::limits::IDEMPOTENCY_AGE_MS;
+use crate::engine::{Publish, Retention};
+
+/// With durability `none`: how far ahead of the clock ids are reserved on disk, milliseconds.
+const AHEAD: u64 = 10_000;
+/// Idempotency keys that one batch forgets at most.
+const FORGOTTEN: usize = 2048;
+
+/// What a store goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) durability: Durability,
+    /// A segment that has reached this size is the last of its batch's.
+    pub(super) segment_bytes: u64,
+}
+
+pub(super) struct Store {
+    disk: Arc<dyn Disk>,
+    options: Options,
+    pub(super) catalog: Arc<RwLock<Catalog>>,
+    pub(super) appender: Appender,
+    pub(super) keys: Keys,
+    /// Ids go on above this one.
+    base: Id,
+    oldest: Option<Oldest>,
+    /// Segments up to this number are in the snapshot.
+    pub(super) snapshotted: Arc<AtomicU32>,
+    /// Work for the keeper.
+    pub(super) chores: Vec<Chore>,
+    /// Alerts whose content is erased, while their segments are there.
+    pub(super) erasures: Vec<(u32, u64)>,
+}
+
+impl Store {
+    /// Opens the log in a directory. Returns what is wrong with it, in words, as well.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        now_ms: u64,
+    ) -> Result<(Self, Vec<String>), RecoverError> {
+        let Recovered { catalog, state, identity, tail, previous, highest, base, snapshotted, without_sidecar, damage } =
+            recover(&*disk, now_ms)?;
+        let identity = match identity {
+            Some(identity) => identity,
+            None => {
+                let mut identity = [0; 16];
+                getrandom::fill(&mut identity).map_err(io::Error::other)?;
+                identity
+            }
+        };
+        let catalog = Arc::new(RwLock::new(catalog));
+        let appender = Appender {
+            disk: Arc::clone(&disk),
+            catalog: Arc::clone(&catalog),
+            segment_bytes: options.segment_bytes,
+            identity,
+            tail: tail.map(Tail::new),
+            failed: None,
+            previous,
+            number: highest,
+            reserved_ms: 0,
+            sealed: Vec::new(),
+            buffer: Vec::new(),
+        };
+        let dropped = disk.list().map_err(RecoverError::Io)?.into_iter().filter(|name| name.ends_with(DROPPED));
+        let seal = without_sidecar.into_iter().map(Chore::Seal);
+        let mut store = Self {
+            chores: seal.chain(dropped.map(Chore::Shorten)).chain([Chore::Snapshot]).collect(),
+            disk,
+            options,
+            catalog,
+            appender,
+            keys: state.keys,
+            base,
+            oldest: None,
+            snapshotted: Arc::new(AtomicU32::new(snapshotted)),
+            erasures: state.erasures,
+        };
+        store.find_oldest();
+        Ok((store, damage))
+    }
+
+    /// Stores groups of alerts, each whole or not at all, and removes at most `limit` alerts. After an error nothing of it
+    /// is in the log as long as this process runs; a crash may still bring it to light.
+    pub(super) fn append<'a>(
+        &mut self,
+        groups: impl Iterator<Item = &'a [Publish]>,
+        now_ms: u64,
+        retention: &Retention,
+        limit: usize,
+    ) -> io::Result<Vec<Outcome>> {
+        let (clock_ms, head) = {
+            let catalog = self.catalog.read();
+            (catalog.clock_ms, catalog.head)
+        };
+        let mut stage = Stage::new(&self.keys, clock_ms, now_ms, head.max(self.base));
+        let outcomes = groups.map(|group| stage.add(group)).collect();
+        let (alerts, own_keys) = (stage.alerts, stage.own_keys);
+        let plan = self.plan(&alerts, retention, limit);
+        if !alerts.is_empty() || !plan.is_empty() {
+            let entries: Vec<_> = alerts.iter().map(Entry::Alert).collect();
+            if let Err(error) = self.write_batch(&entries, &plan, false) {
+                // Ids that were refused are not given again.
+                self.base = self.base.max(entries.last().map_or(Id::ZERO, Entry::id));
+                return Err(error);
+            }
+        }
+        self.apply_plan(&plan);
+        self.find_oldest();
+        own_keys.into_iter().for_each(|(hash, row)| self.keys.insert(hash, row));
+        self.keys.expire(clock_ms, FORGOTTEN);
+        self.drop_segments();
+        Ok(outcomes)
+    }
+
+    /// Looks for the oldest alert, if it is not known: in a log that was empty, or was just opened.
+    fn find_oldest(&mut self) {
+        let at = self.catalog.read().trim_at;
+        if self.oldest.is_none() && self.catalog.read().count > 0 {
+            let plan = retain::find_oldest(&self.catalog, at);
+            self.apply_plan(&plan);
+        }
+    }
+
+    fn plan(&self, alerts: &[Staged], retention: &Retention, limit: usize) -> Plan {
+        let mut topics: HashMap<&Topic, u64> = HashMap::new();
+        if retention.topic_count > 0 {
+            alerts.iter().for_each(|alert| *topics.entry(&alert.record.topic).or_default() += 1);
+        }
+        let bytes = alerts.iter().map(|alert| size(alert_size(&alert.record)) as u64).sum();
+        let added = Added { count: alerts.len() as u64, bytes, topics };
+        retain::plan(&self.catalog, retention, &added, self.oldest, self.options.segment_bytes, limit)
+    }
+
+    pub(super) fn apply_plan(&mut self, plan: &Plan) {
+        self.oldest = plan.oldest;
+        self.catalog.write().apply(plan);
+    }
+
+    /// Writes records and removals as one batch, and lets readers see the records.
+    pub(super) fn write_batch(&mut self, entries: &[Entry<'_>], plan: &Plan, force_sync: bool) -> io::Result<()> {
+        let last = entries.last().map_or(Id::ZERO, Entry::id);
+        let is_none = self.options.durability == Durability::None;
+        let reserve = is_none && last.ms >= self.appender.reserved_ms;
+        let before = self.appender.reserved_ms;
+        if reserve {
+            self.appender.reserved_ms = last.ms.saturating_add(AHEAD);
+        }
+        let sync = !is_none || reserve || force_sync;
+        let first = entries.first().map_or(Id::ZERO, Entry::id);
+        let written =
+            self.appender.write(first, sync, |appender, tail, out| encode(entries, plan, appender, tail, out));
+        if written.is_err() {
+            self.appender.reserved_ms = before;
+        }
+        let written = written?;
+        if let Some(tail) = &self.appender.tail {
+            let mut catalog = self.catalog.write();
+            for (entry, (offset, size)) in entries.iter().zip(written) {
+                match entry {
+                    Entry::Alert(Staged { record, .. }) => {
+                        catalog.push(&tail.segment, offset, size, record.id, (&record.topic, record.level));
+                    }
+                    Entry::Retired(id) => {
+                        tail.segment.index.write().push(*id, offset, size, None);
+                        catalog.head = *id;
+                    }
+                }
+            }
+        }
+        self.appender.settle(sync);
+        Ok(())
+    }
+
+    /// The work that waits for the keeper. A segment that is whole gets a small index and a file for it, and the snapshot
+    /// goes up to its end.
+    pub(super) fn take_chores(&mut self) -> Vec<Chore> {
+        let mut chores = std::mem::take(&mut self.chores);
+        for segment in self.appender.sealed.drain(..) {
+            chores.push(Chore::Seal(segment));
+            chores.push(Chore::Snapshot);
+        }
+        chores
+    }
+
+    /// Drops the segments of which nothing is retained, once nothing else depends on them.
+    pub(super) fn drop_segments(&mut self) {
+        loop {
+            let catalog = self.catalog.read();
+            let Some(first) = catalog.segments.first().cloned() else { return };
+            let last = first.index.read().last;
+            let is_tail = self.appender.tail.as_ref().is_some_and(|tail| tail.number() == first.number());
+            let is_dead = first.number() < catalog.trim_at.segment && !is_tail && last <= catalog.trim;
+            // Its idempotency keys must be elsewhere, or too old.
+            let is_covered = first.number() <= self.snapshotted.load(Ordering::Acquire)
+                || last.ms.saturating_add(IDEMPOTENCY_AGE_MS) < catalog.clock_ms;
+            drop(catalog);
+            // The trim must be on the disk before what it removes goes.
+            if !is_dead || !is_covered || self.appender.failed.is_some() || self.appender.sync().is_err() {
+                return;
+            }
+            let Some(dropped) = self.catalog.write().drop_oldest() else { return };
+            self.erasures.retain(|(segment, _)| *segment != dropped.number());
+            self.chores.push(Chore::Drop(dropped));
+        }
+    }
+
+    /// Makes everything durable and writes down where the log ends, so that the next start need not look for it.
+    pub(super) fn stop(&mut self, keeper: &Keeper) -> io::Result<()> {
+        self.appender.sync()?;
+        let Some(tail) = &self.appender.tail else { return Ok(()) };
+        let segment = Arc::clone(&tail.segment);
+        let place = {
+            let catalog = self.catalog.read();
+            let (trim, clock_ms) = (catalog.trim, catalog.clock_ms);
+            Place {
+                identity: self.appender.identity,
+                segment: tail.number(),
+                offset: tail.end,
+                head: catalog.head,
+                trim,
+                clock_ms,
+            }
+        };
+        let state = State {
+            keys: std::mem::take(&mut self.keys),
+            topic_trims: self.topic_trims(),
+            erasures: self.erasures.clone(),
+        };
+        keeper.write_sidecar(&segment)?;
+        disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
+        disk::replace(&*self.disk, stop::FILE, &stop::encode(&place))
+    }
+
+    fn topic_trims(&self) -> HashMap<Topic, Id> {
+        let catalog = self.catalog.read();
+        let rows = catalog.topics.rows().filter(|(_, row)| row.trim > catalog.trim);
+        rows.map(|(_, row)| (row.name.clone(), row.trim)).collect()
+    }
+
+    /// What does the work beside this store.
+    pub(super) fn keeper(&self) -> Keeper {
+        let (disk, catalog) = (Arc::clone(&self.disk), Arc::clone(&self.catalog));
+        Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted) }
+    }
+
+    /// Moves the time of retention on.
+    pub(super) fn advance(&mut self, now_ms: u64, elapsed_ms: u64) {
+        let mut catalog = self.catalog.write();
+        catalog.clock_ms = retain::advance(catalog.clock_ms, now_ms, elapsed_ms);
+    }
+
+    /// Whether retention holds more than it should, as far as can be said without a look at the disk.
+    pub(super) fn is_due(&self, retention: &Retention) -> bool {
+        let catalog = self.catalog.read();
+        let is_exceeded = (retention.count != 0 && catalog.count > retention.count)
+            || (retention.bytes != 0 && catalog.bytes > retention.bytes);
+        let horizon = if retention.age_ms == 0 { 0 } else { catalog.clock_ms.saturating_sub(retention.age_ms) };
+        let dead = catalog.segments.first().is_some_and(|first| first.number() < catalog.trim_at.segment);
+        is_exceeded || dead || self.oldest.is_some_and(|oldest| oldest.received_ms() < horizon)
+    }
+
+    /// An empty log begins behind `trim`, to be filled with what another store holds.
+    pub(super) fn begin_import(&mut self, trim: Id, clock_ms: u64) {
+        let mut catalog = self.catalog.write();
+        (catalog.trim, catalog.head, catalog.clock_ms) = (trim, trim, clock_ms);
+        self.appender.previous.last = trim;
+    }
+
+    /// The oldest alert is looked for anew if it is this one.
+    pub(super) fn forget_oldest(&mut self, id: Id) {
+        if self.oldest.is_some_and(|oldest| oldest.id == id) {
+            self.oldest = None;
+        }
+    }
+
+    pub(super) fn head(&self) -> Id {
+        self.catalog.read().head
+    }
+}
+
+/// Bytes of an alert's content, nearly: without user and key.
+fn alert_size(record: &Record) -> usize {
+    10 + record.topic.as_str().len() + record.json.len()
+}
