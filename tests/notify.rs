@@ -92,16 +92,24 @@ fn inherited_sockets_are_told_apart_by_their_names() {
 }
 
 #[test]
-fn a_socket_with_an_unknown_name_is_refused_with_the_remedy() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new("systemd-socket-activate");
-    command.args(["--fdname=metrics", "-l", &format!("127.0.0.1:{port}"), env!("CARGO_BIN_EXE_alertd")]);
+fn a_descriptor_with_an_unknown_name_is_closed_and_named_and_the_daemon_serves() {
+    let manager = Manager::new();
+    let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = passed.local_addr().unwrap();
+    let mut command = Command::new("sh");
+    let pass = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=streams exec \"$@\"";
+    command.args(["-c", pass, "sh", env!("CARGO_BIN_EXE_alertd")]).stdin(std::os::fd::OwnedFd::from(passed));
+    manager.prepare(&mut command);
     let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
-    eventually("the socket", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-    assert_eq!(daemon.wait().unwrap().code(), Some(78));
+    // The harness's own handle ends with the command.
+    drop(command);
+    manager.hears("READY=1");
+    assert!(std::net::TcpStream::connect(address).is_err(), "the passed socket is still open");
+    assert!(Command::new("kill").arg(daemon.id().to_string()).status().unwrap().success());
+    assert!(daemon.wait().unwrap().success());
     let mut said = String::new();
     daemon.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(said.contains("named \"metrics\"") && said.contains("FileDescriptorName="), "{said}");
+    assert!(said.contains("named \"streams\"") && said.contains("message_id=descriptor-unknown"), "{said}");
 }
 
 #[test]

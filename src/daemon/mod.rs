@@ -32,7 +32,7 @@ use crate::engine::{Clock, redis};
 use crate::http::listen::ListenError;
 use crate::http::tls::{Tls, TlsError};
 use crate::keyring::KeyringError;
-use crate::log::{self, LogError};
+use crate::log::{self, Event, LogError};
 use crate::service::GitHub;
 use crate::supervisor;
 use crate::systemd::{Inherited, InheritedError};
@@ -109,6 +109,13 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let log = log::start(log_settings, |write| supervisor::essential_thread(LOG, write).map(drop))?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
+    }
+    for name in &inherited.unknown {
+        tracing::warn!(
+            message_id = %Event::DescriptorUnknown,
+            name,
+            "systemd passed a descriptor named {name:?}, which alertd does not know and has closed"
+        );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
     let setup = Setup { inputs, resolved, inherited, tls, fleet, github };

@@ -117,6 +117,9 @@ events! {
         "The message names the file and the place. Alerts there are lost; everything else is served, and subscribers who \
          would have got them are told by an event \"gap\". Nothing is deleted. Check the disk, and bring the log back \
          from a backup if it matters.";
+    DescriptorUnknown("descriptor-unknown", "19", "alertd(8)"): "systemd passed a descriptor that alertd does not know",
+        "It was closed. After a downgrade this is harmless: a newer version stored it. Otherwise correct \
+         FileDescriptorName= in the .socket unit: alertd knows http, control and publish.";
 }
 
 impl Event {

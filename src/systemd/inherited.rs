@@ -1,4 +1,7 @@
 //! Listening sockets that systemd opened and passed.
+//!
+//! A descriptor with an unknown name is closed, because a newer version may have stored it before a downgrade. A known name
+//! on an unsuitable socket is a mistake in a unit, and refused.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,18 +13,15 @@ use socket2::SockRef;
 
 const NAMES: &str = "set FileDescriptorName= in its .socket unit to http, control or publish";
 
-/// Sockets that alertd does not take. It is better not to start than to leave one of them without an answer.
+/// Sockets that cannot be used. The daemon does not start, since clients of such a socket would never get an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
-    /// None of our names. systemd uses the unit's name where the unit does not set one.
-    #[error("systemd passed a socket named {0:?}, which alertd does not know: {NAMES}")]
-    Unknown(String),
-    /// More than one socket, and no telling which is which.
+    /// More than one socket, so that a missing name is ambiguous.
     #[error("systemd passed {count} sockets, and number {number} has no name: {NAMES}")]
     Unnamed {
-        /// How many there are.
+        /// How many were passed.
         count: usize,
-        /// Which one, from 1.
+        /// Its position, from 1.
         number: usize,
     },
     /// TCP instead of Unix, a datagram socket, or no socket at all.
@@ -31,17 +31,17 @@ pub enum InheritedError {
     Kind {
         /// The socket's name.
         name: String,
-        /// What goes by that name.
+        /// What has to have that name.
         expected: &'static str,
-        /// The system's word.
+        /// The cause.
         source: io::Error,
     },
-    /// A single connection.
+    /// A connection, not a listening socket.
     #[error(
         "the socket that systemd passed as {0:?} is one connection and accepts none: set Accept=no in its .socket unit (and FileDescriptorName=)"
     )]
     NotListening(String),
-    /// The name stands for one socket.
+    /// A name that only one socket may have.
     #[error(
         "systemd passed more than one socket named {0:?}: only http may have several; look for a second ListenStream= or .socket unit"
     )]
@@ -51,7 +51,7 @@ pub enum InheritedError {
     Unusable {
         /// The socket's name.
         name: String,
-        /// The system's word.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -59,24 +59,26 @@ pub enum InheritedError {
 /// The sockets, each non-blocking and closed on exec. All empty without socket activation.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    /// TCP, behind keys; in the order of the units.
+    /// TCP sockets for requests with keys, in the order of the units.
     pub http: Vec<TcpListener>,
-    /// The same over Unix sockets, for a proxy on this machine.
+    /// Unix sockets for requests with keys, for a proxy on this machine.
     pub http_unix: Vec<UnixListener>,
     /// The control socket.
     pub control: Option<UnixListener>,
     /// The publish socket.
     pub publish: Option<UnixListener>,
+    /// Names of descriptors that were closed because nothing here has that name.
+    pub unknown: Vec<String>,
 }
 
 impl Inherited {
-    /// Whether systemd holds the door for requests with keys.
+    /// Whether systemd holds the sockets for requests with keys.
     #[must_use]
     pub(crate) fn has_http(&self) -> bool {
         !self.http.is_empty() || !self.http_unix.is_empty()
     }
 
-    /// Takes all sockets that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A lone TCP
+    /// Takes all descriptors that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A single TCP
     /// socket without a name counts as `http`.
     ///
     /// Call it first in `main`, before any other thread runs: the crate below takes `LISTEN_FDS` and `LISTEN_PID` out
@@ -100,14 +102,23 @@ impl Inherited {
                 "publish" => take_unix(&mut passed, index, "publish", &mut taken.publish)?,
                 // The name that Accept=yes gives, whatever the unit says.
                 "connection" => return Err(InheritedError::NotListening("connection".into())),
-                other => return Err(InheritedError::Unknown(other.to_owned())),
+                other => taken.close(&mut passed, index, other)?,
             }
         }
         Ok(taken)
     }
 
+    fn close(&mut self, passed: &mut ListenFd, index: usize, name: &str) -> Result<(), InheritedError> {
+        let unusable = |source| InheritedError::Unusable { name: name.to_owned(), source };
+        if let Some(descriptor) = passed.take_raw_fd(index).map_err(unusable)? {
+            nix::unistd::close(descriptor).map_err(|error| unusable(error.into()))?;
+        }
+        self.unknown.push(name.to_owned());
+        Ok(())
+    }
+
     fn take_http(&mut self, passed: &mut ListenFd, index: usize) -> Result<(), InheritedError> {
-        // A socket of another family stays where it is, to be asked for by its right name.
+        // A socket of another family is left in place, and taken as TCP below.
         if let Ok(listener) = passed.take_unix_listener(index) {
             if let Some(listener) = &listener {
                 check("http", listener, |l| l.set_nonblocking(true))?;
@@ -193,7 +204,12 @@ mod tests {
                 };
                 let proxied: Vec<_> =
                     taken.http_unix.drain(..).map(|l| format!(" and {:?}", path(Some(l)).unwrap())).collect();
-                format!("{http:?} {:?} {:?}{}", path(taken.control), path(taken.publish), proxied.concat())
+                let (control, publish) = (path(taken.control), path(taken.publish));
+                let unknown: Vec<_> = taken.unknown.iter().map(|name| format!(" not {name}")).collect();
+                // The descriptors that were passed are 3 to 5.
+                let is_open = |number: &usize| std::path::Path::new(&format!("/proc/self/fd/{number}")).exists();
+                assert!(unknown.is_empty() || (3..3 + unknown.len()).all(|number| !is_open(&number)));
+                format!("{http:?} {control:?} {publish:?}{}{}", proxied.concat(), unknown.concat())
             }
         };
         std::fs::write(report, text).unwrap();
@@ -246,9 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_with_the_remedy() {
-        let error = take(Some("alertd.socket"), vec![tcp().0]);
-        assert!(error.contains("\"alertd.socket\"") && error.contains("FileDescriptorName="), "{error}");
+    fn descriptors_with_unknown_names_are_closed_whatever_they_are() {
+        let (file, (http, address)) = (std::fs::File::open("/dev/null").unwrap(), tcp());
+        let sockets = vec![tcp().0, file.into(), http];
+        assert_eq!(
+            take(Some("metrics:streams:http"), sockets),
+            format!("[{address:?}] None None not metrics not streams")
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The watchdog restarts what only a restart mends.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::machine::Machine;
@@ -77,6 +78,25 @@ on_each_release! {
         let pid = machine.show("alertd.service", "MainPID");
         let strace = hang(machine, "alertd-fan-0", "epoll_wait,epoll_pwait,epoll_pwait2");
         is_restarted(machine, &pid, strace);
+        machine.sh("alertctl publish after");
+    }
+
+    fn a_worker_that_panics_is_named_and_the_service_restarted(machine: &Machine) {
+        machine.install();
+        // Only a debug build takes orders to panic.
+        machine.put(Path::new(env!("CARGO_BIN_EXE_alertd")), "/usr/bin/alertd.debug");
+        machine.sh("chmod 755 /usr/bin/alertd.debug");
+        machine.write(
+            "/etc/systemd/system/alertd.service.d/fault.conf",
+            "[Service]\nEnvironment=TEST_WORKER_FAULT=panic:alertd-writer\nExecStart=\nExecStart=/usr/bin/alertd.debug\n",
+        );
+        machine.sh("systemctl daemon-reload; systemctl restart --no-block alertd");
+        eventually("two restarts", || {
+            (machine.show("alertd.service", "NRestarts").parse::<u32>().unwrap() >= 2).then_some(())
+        });
+        let failed = machine.journal("_SYSTEMD_UNIT=alertd.service MESSAGE_ID=6ad1f4a7b6f04c2f9a4e0d7c6a3f1e16");
+        assert_eq!(failed[0]["ALERTD_WORKER"], "alertd-writer");
+        machine.sh("rm /etc/systemd/system/alertd.service.d/fault.conf; systemctl daemon-reload; systemctl restart alertd");
         machine.sh("alertctl publish after");
     }
 
