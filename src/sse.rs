@@ -100,7 +100,7 @@ impl Format {
     }
 
     /// The stream has delivered or filtered out all up to `head`. Before the replay is done there is no such id:
-    /// `None` is a sign of life only.
+    /// `None` is only a heartbeat.
     #[must_use]
     pub fn cursor(self, head: Option<Id>) -> Bytes {
         let data = serde_json::json!({ "id": head });

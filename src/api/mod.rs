@@ -108,7 +108,7 @@ pub(crate) struct History {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum StreamEvent {
-    /// The seam between replay and live, and a sign of life.
+    /// The seam between replay and live, and a heartbeat.
     Cursor {
         /// The newest id that the stream has passed; none before the replay is done.
         id: Option<Id>,
@@ -201,7 +201,7 @@ pub(crate) struct KeyInfo {
     pub created_at: String,
     /// When it ends by itself.
     pub expires_at: Option<String>,
-    /// True for a key taken over from the service before.
+    /// True for a key taken over from the former service.
     pub imported: bool,
 }
 

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::Failure;
 use crate::config::{Resolved, Source};
-use crate::http::Door;
+use crate::http::ListenerKind;
 use crate::http::listen;
 use crate::http::serve::Server;
 use crate::systemd::Inherited;
@@ -80,8 +80,8 @@ impl Listeners {
         for listener in self.http_unix {
             server.serve_proxy(listener);
         }
-        server.serve_unix(self.control, Door::Control);
-        server.serve_unix(self.publish, Door::Publish);
+        server.serve_unix(self.control, ListenerKind::Control);
+        server.serve_unix(self.publish, ListenerKind::Publish);
         self.bound
     }
 }

@@ -9,7 +9,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::error::HttpError;
 use super::request::Parameters;
-use super::{Door, Peer, Settings};
+use super::{ListenerKind, Peer, Settings};
 use crate::key::Scope;
 use crate::service::{Caller, Refusal, Service};
 
@@ -57,11 +57,11 @@ pub(crate) async fn authorize(
     parameters: &mut Parameters,
     access: Access,
 ) -> Result<Caller, HttpError> {
-    let caller = match (peer.door, access) {
-        (_, Access::Open) | (Door::Http, Access::Signature) => Caller::Anonymous,
-        (Door::Control, _) => Caller::Control,
-        (Door::Publish, _) => Caller::Publisher,
-        (Door::Http, _) => authenticate(service, settings, peer, headers, parameters, access).await?,
+    let caller = match (peer.listener, access) {
+        (_, Access::Open) | (ListenerKind::Http, Access::Signature) => Caller::Anonymous,
+        (ListenerKind::Control, _) => Caller::Control,
+        (ListenerKind::Publish, _) => Caller::Publisher,
+        (ListenerKind::Http, _) => authenticate(service, settings, peer, headers, parameters, access).await?,
     };
     access.check(&caller)?;
     Ok(caller)

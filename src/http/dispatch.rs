@@ -14,7 +14,7 @@ use super::handlers::Context;
 use super::request::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Found};
-use super::{Door, Peer, Settings, cors};
+use super::{ListenerKind, Peer, Settings, cors};
 use crate::service::Service;
 
 /// Answers one request; every error becomes an answer.
@@ -30,7 +30,7 @@ pub(crate) async fn answer(
     // Never the query: it may hold a key.
     let logged =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let audience = if peer.door == Door::Control { Audience::Operator } else { Audience::Client };
+    let audience = if peer.listener == ListenerKind::Control { Audience::Operator } else { Audience::Client };
     let cors_settings = Arc::clone(&settings);
     let mut response = match dispatch(service, settings, peer, request).await {
         Ok(response) => response,

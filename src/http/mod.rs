@@ -82,9 +82,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// By which door a connection came in; it decides what a request needs.
+/// The kind of listener that accepted a connection; it decides what a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum ListenerKind {
     /// TCP, or a Unix socket behind a proxy of this machine: with keys.
     Http,
     /// The control socket: file permissions are the credential.
@@ -96,8 +96,8 @@ pub(crate) enum Door {
 /// The connection that a request came over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
-    /// Which door.
-    pub door: Door,
+    /// What accepted it.
+    pub listener: ListenerKind,
     /// The peer's address; none on a local socket.
     pub address: Option<IpAddr>,
 }

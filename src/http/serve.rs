@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::tls::Tls;
-use super::{Door, Peer, Settings};
+use super::{ListenerKind, Peer, Settings};
 use crate::service::Service;
 use crate::supervisor;
 
@@ -52,7 +52,7 @@ impl Server {
                 let server = Arc::clone(&server);
                 let ((stream, permit), address) = (stream, address.ip().to_canonical());
                 server.tasks.clone().spawn(async move {
-                    let peer = Peer { door: Door::Http, address: Some(address) };
+                    let peer = Peer { listener: ListenerKind::Http, address: Some(address) };
                     match &server.tls {
                         None => server.drive(stream, permit, peer).await,
                         // Boxed, because a task is as large as its largest branch and lives as long as its connection.
@@ -67,27 +67,27 @@ impl Server {
     /// connections share the limit of those over TCP.
     pub(crate) fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
         let permits = Arc::clone(&self.permits);
-        self.serve_local(listener, Door::Http, permits);
+        self.serve_local(listener, ListenerKind::Http, permits);
     }
 
     /// Accepts on a local socket until [`stop`](Self::stop). It has a limit of its own, so that an operator gets in when the
     /// other one is reached.
-    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, door: Door) {
-        self.serve_local(listener, door, Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)));
+    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
+        self.serve_local(listener, kind, Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)));
     }
 
-    fn serve_local(self: &Arc<Self>, listener: UnixListener, door: Door, permits: Arc<Semaphore>) {
+    fn serve_local(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind, permits: Arc<Semaphore>) {
         let server = Arc::clone(self);
-        let name = match door {
-            Door::Http => "accept-http-unix",
-            Door::Control => "accept-control",
-            Door::Publish => "accept-publish",
+        let name = match kind {
+            ListenerKind::Http => "accept-http-unix",
+            ListenerKind::Control => "accept-control",
+            ListenerKind::Publish => "accept-publish",
         };
         self.tasks.spawn(supervisor::supervise(name, async move {
             while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
                 server.tasks.clone().spawn(async move {
-                    server.drive(stream, permit, Peer { door, address: None }).await;
+                    server.drive(stream, permit, Peer { listener: kind, address: None }).await;
                 });
             }
         }));

@@ -35,7 +35,7 @@ pub enum Presented<'a> {
         /// Which key it claims to be.
         id: &'a str,
     },
-    /// The form of the service before; the user is in the returned text of [`former_user`].
+    /// The form of the former service; the user is in the returned text of [`former_user`].
     Former,
 }
 
@@ -105,7 +105,7 @@ pub fn parse(text: &str) -> Option<Presented<'_>> {
     (whole && checksum(body) == given).then_some(Presented::Own { user, id })
 }
 
-/// The user in a secret of the service before.
+/// The user in a secret of the former service.
 #[must_use]
 pub fn former_user(text: &str) -> Option<String> {
     let bytes = Zeroizing::new(BASE64.decode(text).ok()?);

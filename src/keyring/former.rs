@@ -1,4 +1,4 @@
-//! The key file of the service before: TinyDB's JSON, table `users`.
+//! The key file of the former service: TinyDB's JSON, table `users`.
 
 use std::collections::BTreeMap;
 

@@ -175,7 +175,7 @@ impl Keyring {
         Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
     }
 
-    /// Takes over the keys of the service before, or those of another alertd's `auth.json`; those that are there already
+    /// Takes over the keys of the former service, or those of another alertd's `auth.json`; those that are there already
     /// are skipped.
     ///
     /// # Errors

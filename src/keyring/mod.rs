@@ -121,7 +121,7 @@ pub(crate) struct Keyring {
     fingerprint_key: Zeroizing<[u8; 32]>,
     /// A known id of our own form.
     own: VerifyPool,
-    /// The form of the service before, whose secrets do not name their key.
+    /// The form of the former service, whose secrets do not name their key.
     former: VerifyPool,
     /// Shared with derivations whose caller is gone.
     derivations: Arc<AtomicU64>,

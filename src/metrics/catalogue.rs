@@ -55,7 +55,7 @@ impl Catalogue {
         });
         sheet.counter(
             "alerts_accepted",
-            "Alerts stored and answered here, by the first label of their topic, of which 32 are told apart, and by level",
+            "Alerts stored and answered by this node, by the first label of their topic (32 are told apart) and by level",
             alerts,
         )?;
         let help = "Publishes answered 503: the log did not take them, or not in time";
@@ -67,13 +67,13 @@ impl Catalogue {
         let streams = it.streams.iter();
         let streams = streams
             .map(|(format, transport, open)| ([("format", format.as_str()), ("transport", transport.as_str())], *open));
-        sheet.gauge("streams", "Open streams, by format and by what carries them", None, streams)?;
+        sheet.gauge("streams", "Open streams, by format and transport", None, streams)?;
         let help = "Streams that may be open (http.max_streams); 0 is no limit";
         sheet.lone("streams_limit", help, None, it.max_streams)?;
         sheet.lone("subscriptions", "Distinct subscriptions that have a ring of their own", None, it.subscriptions)?;
         sheet.counter("deliveries", "Alerts handed to subscribers' connections", [([], it.deliveries)])?;
         let help =
-            "From an alert's received_at to its hand-over to a subscriber's connection; live ones alone, no replays";
+            "From an alert's received_at to the write to a subscriber's connection; live deliveries only, no replays";
         sheet.histogram("delivery_latency", help, &it.latency)?;
         let help = "Age of the oldest alert that is in the log and has not reached the fan-out";
         sheet.gauge("lag", help, Some(Unit::Seconds), it.lag.map(|lag| ([], lag.as_secs_f64())))?;
@@ -99,7 +99,7 @@ impl Catalogue {
         let help = "Places where the log is damaged; readers are told of gaps there";
         sheet.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
         sheet.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
-        let help = "What the alerts in the log take";
+        let help = "Bytes that the alerts in the log take";
         sheet.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;
         sheet.gauge(
             "retained_topics",
@@ -116,7 +116,7 @@ impl Catalogue {
         let it = &self.0;
         sheet.lone("keys", "Keys in the store", None, it.keys)?;
         let attempts = it.attempts.iter().map(|(result, count)| ([("result", *result)], *count));
-        sheet.counter("authentications", "Attempts to prove who one is, by what became of them", attempts)?;
+        sheet.counter("authentications", "Attempts to authenticate, by result", attempts)?;
         let waiting = [([("pool", "own")], it.waiting_own), ([("pool", "imported")], it.waiting_imported)];
         let help = "Distinct keys that are being verified or wait for it; at 1024 further ones are answered 503";
         sheet.gauge("pbkdf2_queue", help, None, waiting)?;

@@ -63,7 +63,7 @@ impl Service {
         Ok(created)
     }
 
-    /// Takes over the keys of the service before.
+    /// Takes over the keys of the former service.
     ///
     /// # Errors
     /// As [`add_key`](Self::add_key).

@@ -45,7 +45,7 @@ impl Notifier {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
-    /// A sign of life. Send it twice in each [`watchdog_interval`](Self::watchdog_interval).
+    /// A heartbeat for the manager. Send it twice in each [`watchdog_interval`](Self::watchdog_interval).
     pub(crate) fn watchdog(&self) {
         self.send(&[NotifyState::Watchdog]);
     }
@@ -55,7 +55,7 @@ impl Notifier {
         self.send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
     }
 
-    /// Within which time the manager wants a sign of life from this process, if at all (`WatchdogSec=`).
+    /// Within which time the manager wants a heartbeat from this process, if it wants one (`WatchdogSec=`).
     #[must_use]
     pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())

@@ -58,7 +58,7 @@ pub(crate) enum Key {
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = values::duration)]
         overlap: Duration,
     },
-    /// Take over the keys of the service before alertd, so that they go on working
+    /// Take over the keys of the former alert server, so that they go on working
     Import {
         /// Its JSON file with the table of users; - is standard input
         #[arg(value_name = "FILE|-", value_hint = clap::ValueHint::FilePath)]

@@ -9,7 +9,7 @@
 //! | [`cursor`] | how far the journal was read, kept in a file |
 //!
 //! The journal is read through `journalctl`, whose output format is stable and which opens every kind of journal file.
-//! Nothing here needs a key: the publish socket is the door.
+//! Nothing here needs a key: the publish socket suffices.
 
 pub(crate) mod cursor;
 pub(crate) mod entry;

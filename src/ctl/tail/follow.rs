@@ -16,9 +16,9 @@ use crate::ctl::output::note;
 use crate::ctl::text::escaped;
 use crate::sse::{Event, Gap, Parser};
 
-/// Three signs of life that a daemon sends by default: a server that is silent for longer is gone.
+/// Three heartbeats at the default interval of a daemon: a server that is silent for longer is gone.
 const DEFAULT_SILENCE: Duration = Duration::from_secs(45);
-/// A daemon may be set to fewer signs of life: after each silence the next one may be twice as long, up to this.
+/// A daemon may be set to fewer heartbeats: after each silence the next one may be twice as long, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 
 /// What came.
