@@ -116,7 +116,10 @@ pub(super) fn plan(
     let is_true = |oldest: &Oldest, plan: &Plan| {
         oldest.topic.and_then(|topic| plan.topics.get(&topic)).is_none_or(|trim| oldest.id > trim.trim)
     };
-    let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(catalog, trim_at, &mut plan));
+    // Nothing before the last oldest alert is retained. Limits of topics do not move the trim of the log, so a search from
+    // there would read again, at each commit, all that they have removed so far.
+    let from = oldest.map_or(trim_at, |oldest| oldest.at.max(trim_at));
+    let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(catalog, from, &mut plan));
     while left > 0
         && let Some(next) = oldest
     {
