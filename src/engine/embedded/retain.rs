@@ -270,6 +270,32 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Level;
+    use crate::engine::embedded::Durability;
+    use crate::engine::embedded::disk::simulated::SimulatedDisk;
+    use crate::engine::embedded::testing::{Log, UNLIMITED, publish};
+
+    #[test]
+    fn a_commit_reads_no_more_however_much_limits_have_removed() {
+        for retention in [Retention { topic_count: 5, ..UNLIMITED }, Retention { count: 5, ..UNLIMITED }] {
+            let disk = SimulatedDisk::default();
+            let mut log = Log::open(&disk, Durability::None, retention).unwrap();
+            let mut reads_of_100 = || {
+                let before = disk.reads();
+                for _ in 0..100 {
+                    log.append(&[vec![publish("ops", "one of many", Level::Info, None)]]).unwrap();
+                }
+                disk.reads() - before
+            };
+            reads_of_100();
+            let early = reads_of_100();
+            for _ in 0..10 {
+                reads_of_100();
+            }
+            let late = reads_of_100();
+            assert!(late <= 2 * early, "{early} reads for 100 commits at first, {late} at last: {retention:?}");
+        }
+    }
 
     #[test]
     fn a_leap_of_the_clock_is_followed_slowly_and_taken_back_at_once() {

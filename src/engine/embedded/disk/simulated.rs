@@ -72,6 +72,7 @@ struct State {
     space: Option<u64>,
     /// How many of the next syncs fail.
     failing_syncs: u64,
+    reads: u64,
 }
 
 impl State {
@@ -103,6 +104,10 @@ impl SimulatedDisk {
 
     pub(in super::super) fn fail_syncs(&self, count: u64) {
         self.0.lock().failing_syncs = count;
+    }
+
+    pub(in super::super) fn reads(&self) -> u64 {
+        self.0.lock().reads
     }
 
     /// How often a file was synced again after a sync of it had failed.
@@ -295,7 +300,8 @@ impl DiskFile for SimulatedFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.0.0.lock();
+        let mut state = self.0.0.lock();
+        state.reads += 1;
         let content = &state.files[&self.1].current;
         let start = usize::try_from(offset).unwrap().min(content.len());
         let length = bytes.len().min(content.len() - start);
