@@ -58,6 +58,11 @@ impl Catalog {
         self.segments.get(at).cloned()
     }
 
+    /// Bytes of all segments.
+    pub(super) fn on_disk(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.index.read().end).sum()
+    }
+
     /// The place behind the last record.
     pub(super) fn end(&self) -> Position {
         self.segments.last().map_or(Position::default(), |segment| Position {
@@ -81,6 +86,18 @@ impl Catalog {
     /// Whether the alert of this topic and id is retained.
     pub(super) fn is_retained(&self, topic: &Topic, id: Id) -> bool {
         id > self.trim && self.topics.named(topic.as_str()).is_none_or(|row| id > row.trim)
+    }
+
+    /// Whether limits have removed all alerts of a segment. One that lost alerts to damage is not: damage never leads to
+    /// data being deleted.
+    pub(super) fn is_emptied(&self, segment: &Segment) -> bool {
+        let index = segment.index.read();
+        index.holes.is_empty()
+            && index.topics().into_iter().all(|topic| {
+                let newest = index.posting(topic).and_then(|posting| posting.before(u32::MAX, 1).pop());
+                let start = self.topics.row(topic).map(|row| row.oldest.max(self.trim_at));
+                newest.is_none_or(|ordinal| start > Some(Position { segment: segment.number(), ordinal }))
+            })
     }
 
     /// Takes in a segment whose index is complete: the topics' counts and newest alerts. `starts` has, for topics with a

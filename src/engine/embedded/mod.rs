@@ -26,6 +26,7 @@ mod inventory;
 mod keeper;
 mod keys;
 mod location;
+mod oldest;
 mod open_error;
 mod overwrite;
 mod postings;
@@ -269,7 +270,7 @@ impl Embedded {
             alerts: catalog.count,
             bytes: catalog.bytes,
             topics: catalog.topics.listed(),
-            store_bytes: catalog.segments.iter().map(|segment| segment.index.read().end).sum(),
+            store_bytes: catalog.on_disk(),
             damaged: lost as u64,
             server_warnings: Vec::new(),
             nodes: Vec::new(),

@@ -8,31 +8,28 @@ use std::collections::HashMap;
 use parking_lot::RwLock;
 
 use super::catalog::Catalog;
-use super::segment::{Found, Position};
+use super::oldest::{self, Oldest};
+use super::segment::Position;
 use crate::alert::{Id, Topic};
 use crate::engine::Retention;
 use crate::engine::limits::CATCH_UP_SPEED;
+
+impl Retention {
+    /// Whether the log as a whole holds more than it may.
+    pub(super) const fn is_exceeded(&self, count: u64, bytes: u64) -> bool {
+        (self.count != 0 && count > self.count) || (self.bytes != 0 && bytes > self.bytes)
+    }
+
+    /// Alerts that came in before this time are too old; 0 if none is.
+    pub(super) const fn horizon(&self, clock_ms: u64) -> u64 {
+        if self.age_ms == 0 { 0 } else { clock_ms.saturating_sub(self.age_ms) }
+    }
+}
 
 /// Moves the time of retention on. `elapsed_ms` is real, monotonic time since the last call.
 pub(super) fn advance(clock_ms: u64, now_ms: u64, elapsed_ms: u64) -> u64 {
     let reachable = clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP_SPEED));
     if clock_ms == 0 { now_ms } else { now_ms.min(reachable) }
-}
-
-/// The oldest alert that is retained.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Oldest {
-    pub(super) at: Position,
-    pub(super) id: Id,
-    received_ms: u64,
-    topic: Option<u32>,
-    size: u32,
-}
-
-impl Oldest {
-    pub(super) const fn received_ms(&self) -> u64 {
-        self.received_ms
-    }
 }
 
 /// What the limit of one topic removes.
@@ -76,6 +73,24 @@ impl Plan {
     pub(super) fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.trim.is_none()
     }
+
+    /// Moves the trim of the log behind the segments that limits have emptied, and behind one that has to go for the disk.
+    /// The limits of topics do not move it otherwise, and a segment is given back only once the trim has passed it.
+    fn pass_emptied_segments(&mut self, catalog: &Catalog, over_disk: Option<u32>) {
+        let Some(oldest) = self.oldest else { return };
+        let from = self.trim.map_or(catalog.trim_at, |(_, at)| at).segment;
+        let passed = catalog
+            .segments
+            .iter()
+            .skip_while(|segment| segment.number() < from)
+            .take_while(|segment| segment.number() < oldest.at.segment)
+            .take_while(|segment| over_disk == Some(segment.number()) || catalog.is_emptied(segment))
+            .last();
+        if let Some(segment) = passed {
+            let at = Position { segment: segment.number() + 1, ordinal: 0 };
+            self.trim = Some((segment.index.read().last, at));
+        }
+    }
 }
 
 /// What a batch adds, as far as limits go.
@@ -102,8 +117,7 @@ pub(super) fn plan(
     }
     let (mut count, mut bytes, clock_ms, trim_at, over_disk) = {
         let catalog = catalog.read();
-        let on_disk: u64 = catalog.segments.iter().map(|segment| segment.index.read().end).sum();
-        let is_over = retention.bytes != 0 && on_disk > retention.bytes.saturating_add(segment_bytes);
+        let is_over = retention.bytes != 0 && catalog.on_disk() > retention.bytes.saturating_add(segment_bytes);
         let first = catalog.segments.first().map(|segment| segment.number());
         let over_disk = first.filter(|_| is_over && catalog.segments.len() > 1);
         (catalog.count + added.count, catalog.bytes + added.bytes, catalog.clock_ms, catalog.trim_at, over_disk)
@@ -112,7 +126,7 @@ pub(super) fn plan(
         count = count.saturating_sub(trim.removed);
         bytes = bytes.saturating_sub(trim.bytes);
     }
-    let horizon = if retention.age_ms == 0 { 0 } else { clock_ms.saturating_sub(retention.age_ms) };
+    let horizon = retention.horizon(clock_ms);
     let is_true = |oldest: &Oldest, plan: &Plan| {
         oldest.topic.and_then(|topic| plan.topics.get(&topic)).is_none_or(|trim| oldest.id > trim.trim)
     };
@@ -123,9 +137,7 @@ pub(super) fn plan(
     while left > 0
         && let Some(next) = oldest
     {
-        let too_much = (retention.count != 0 && count > retention.count)
-            || (retention.bytes != 0 && bytes > retention.bytes)
-            || over_disk == Some(next.at.segment);
+        let too_much = retention.is_exceeded(count, bytes) || over_disk == Some(next.at.segment);
         if !too_much && next.received_ms >= horizon {
             break;
         }
@@ -138,7 +150,14 @@ pub(super) fn plan(
         oldest = find(catalog, behind, &mut plan);
     }
     plan.oldest = oldest;
+    plan.pass_emptied_segments(&catalog.read(), over_disk);
     plan
+}
+
+/// Looks for the oldest alert that the plan leaves.
+fn find(catalog: &RwLock<Catalog>, at: Position, plan: &mut Plan) -> Option<Oldest> {
+    let Plan { topics, passed, .. } = plan;
+    oldest::find(catalog, at, |topic, id| topics.get(&topic).is_none_or(|trim| id > trim.trim), passed)
 }
 
 /// A plan that removes nothing and knows the oldest alert.
@@ -146,49 +165,6 @@ pub(super) fn find_oldest(catalog: &RwLock<Catalog>, at: Position) -> Plan {
     let mut plan = Plan::default();
     plan.oldest = find(catalog, at, &mut plan);
     plan
-}
-
-/// The first alert from `at` on that is retained; those that damage took are noted.
-fn find(catalog: &RwLock<Catalog>, mut at: Position, plan: &mut Plan) -> Option<Oldest> {
-    loop {
-        let (segment, is_last) = {
-            let catalog = catalog.read();
-            let segment = catalog.segment_from(at.segment)?.clone();
-            let is_last = catalog.segments.last().is_some_and(|last| last.number() == segment.number());
-            (segment, is_last)
-        };
-        if segment.number() != at.segment {
-            at = Position { segment: segment.number(), ordinal: 0 };
-        }
-        let (count, is_alert) = {
-            let index = segment.index.read();
-            (index.count, index.level(at.ordinal).is_some())
-        };
-        if at.ordinal >= count {
-            if is_last {
-                return None;
-            }
-            at = Position { segment: at.segment + 1, ordinal: 0 };
-            continue;
-        }
-        if is_alert {
-            match segment.read(at.ordinal) {
-                Ok(Found::Alert(alert)) => {
-                    let (record, catalog) = (&alert.record, catalog.read());
-                    let topic = catalog.topics.number(record.topic.as_str());
-                    let planned = topic.and_then(|topic| plan.topics.get(&topic));
-                    let is_left = planned.is_none_or(|trim| record.id > trim.trim);
-                    if is_left && catalog.is_retained(&record.topic, record.id) {
-                        let (received_ms, size) = (record.received_ms, alert.size);
-                        return Some(Oldest { at, id: record.id, received_ms, topic, size });
-                    }
-                }
-                Ok(Found::Erased(_) | Found::Dropped) => {}
-                Ok(Found::Damaged) | Err(_) => plan.passed.push(at),
-            }
-        }
-        at.ordinal += 1;
-    }
 }
 
 /// The oldest alerts of a topic that has more than `limit` with those that are added.
@@ -272,6 +248,7 @@ mod tests {
     use super::*;
     use crate::alert::Level;
     use crate::engine::embedded::Durability;
+    use crate::engine::embedded::disk::Disk;
     use crate::engine::embedded::disk::simulated::SimulatedDisk;
     use crate::engine::embedded::testing::{Log, UNLIMITED, publish};
 
@@ -295,6 +272,39 @@ mod tests {
             let late = reads_of_100();
             assert!(late <= 2 * early, "{early} reads for 100 commits at first, {late} at last: {retention:?}");
         }
+    }
+
+    #[test]
+    fn segments_that_limits_have_emptied_are_given_back() {
+        for retention in [Retention { topic_count: 5, ..UNLIMITED }, Retention { count: 5, ..UNLIMITED }] {
+            let mut log = Log::open(&SimulatedDisk::default(), Durability::None, retention).unwrap();
+            for number in 0..1000 {
+                let topic = ["ops", "web"][number % 2];
+                log.append(&[vec![publish(topic, "one of many", Level::Info, None)]]).unwrap();
+            }
+            let catalog = log.store.catalog.read();
+            let made = catalog.segments.last().unwrap().number();
+            assert!(made > 5, "the segments of this test are too large: {made}");
+            assert!(catalog.segments.len() <= 2, "{} of {made} segments: {retention:?}", catalog.segments.len());
+        }
+    }
+
+    #[test]
+    fn a_damaged_segment_is_not_given_back_for_the_limit_of_a_topic() {
+        let disk = SimulatedDisk::default();
+        let fill = |log: &mut Log| {
+            for _ in 0..200 {
+                log.append(&[vec![publish("ops", "one of many", Level::Info, None)]]).unwrap();
+            }
+        };
+        let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+        fill(&mut log);
+        log.stop().unwrap();
+        let damaged = disk.list().unwrap().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+        disk.alter(&damaged, |bytes| bytes.truncate(5000));
+        let mut log = Log::open(&disk, Durability::Fsync, Retention { topic_count: 5, ..UNLIMITED }).unwrap();
+        fill(&mut log);
+        assert!(disk.list().unwrap().contains(&damaged), "{:?}", disk.list());
     }
 
     #[test]

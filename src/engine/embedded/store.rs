@@ -19,8 +19,9 @@ use super::frame::size;
 use super::inventory::{DROPPED, RecoverError};
 use super::keeper::{Chore, Keeper};
 use super::keys::Keys;
+use super::oldest::Oldest;
 use super::recover::{Recovered, recover};
-use super::retain::{self, Added, Oldest, Plan};
+use super::retain::{self, Added, Plan};
 use super::snapshot::{self, Place, State, stop};
 use super::stage::{Stage, Staged};
 use crate::alert::{Id, Record, Topic};
@@ -280,11 +281,11 @@ impl Store {
     /// Whether retention holds more than it should, as far as can be said without a look at the disk.
     pub(super) fn is_due(&self, retention: &Retention) -> bool {
         let catalog = self.catalog.read();
-        let is_exceeded = (retention.count != 0 && catalog.count > retention.count)
-            || (retention.bytes != 0 && catalog.bytes > retention.bytes);
-        let horizon = if retention.age_ms == 0 { 0 } else { catalog.clock_ms.saturating_sub(retention.age_ms) };
+        let horizon = retention.horizon(catalog.clock_ms);
         let dead = catalog.segments.first().is_some_and(|first| first.number() < catalog.trim_at.segment);
-        is_exceeded || dead || self.oldest.is_some_and(|oldest| oldest.received_ms() < horizon)
+        retention.is_exceeded(catalog.count, catalog.bytes)
+            || dead
+            || self.oldest.is_some_and(|oldest| oldest.received_ms < horizon)
     }
 
     /// An empty log begins behind `trim`, to be filled with what another store holds.
