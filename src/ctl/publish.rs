@@ -13,9 +13,10 @@ use super::client::address::Address;
 use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, note};
-use super::tail::backoff::{Backoff, chance};
+use super::tail::backoff::Backoff;
 use crate::alert::Draft;
 use crate::api::Published;
+use crate::random;
 
 /// How long one try may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -143,7 +144,7 @@ pub(super) async fn send(
         if !error.passes() {
             return Err(Undelivered::Refused(error));
         }
-        let pause = backoff.next(error.retry_after(), chance());
+        let pause = backoff.next(error.retry_after(), random::fraction());
         if Instant::now() + pause >= deadline {
             return Err(Undelivered::GivenUp { error, key: key.to_owned() });
         }

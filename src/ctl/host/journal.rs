@@ -21,7 +21,8 @@ use crate::ctl::client::{Client, ClientError};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::ctl::publish::{Undelivered, send};
-use crate::ctl::tail::backoff::{Backoff, chance};
+use crate::ctl::tail::backoff::Backoff;
+use crate::random;
 use crate::text::{hex, truncate};
 
 /// "Suppressed … messages from …", from the journal itself.
@@ -101,7 +102,7 @@ impl Follower<'_> {
             }
             let ended = reader.end().await;
             note(&ended.err().map_or_else(|| "journalctl has ended; reading on".to_owned(), |e| e.to_string()));
-            sleep(backoff.next(None, chance())).await;
+            sleep(backoff.next(None, random::fraction())).await;
         }
     }
 

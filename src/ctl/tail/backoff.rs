@@ -41,15 +41,6 @@ impl Backoff {
     }
 }
 
-/// A number from 0 to 1 by chance.
-#[must_use]
-pub(crate) fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    // Without randomness the pauses are only less spread.
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use hyper::header::{ACCEPT, HeaderName};
 use tokio::time::{sleep, timeout};
 
-use super::backoff::{Backoff, chance};
+use super::backoff::Backoff;
 use crate::alert::Id;
 use crate::ctl::client::{Client, ClientError, Request, Response, target};
 use crate::ctl::output::note;
 use crate::ctl::text::escaped;
+use crate::random;
 use crate::sse::{Event, Gap, Parser};
 
 /// Three heartbeats at the default interval of a daemon: a server that is silent for longer is gone.
@@ -111,7 +112,7 @@ impl<'a> Follower<'a> {
             if !error.passes() && !proxy {
                 return Err(error);
             }
-            let pause = self.timing.backoff.next(error.retry_after(), chance());
+            let pause = self.timing.backoff.next(error.retry_after(), random::fraction());
             self.report(&error, pause);
             sleep(pause).await;
         }

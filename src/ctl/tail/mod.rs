@@ -22,8 +22,9 @@ use super::client::{Client, ClientError};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
+use crate::random;
 use crate::sse::Gap;
-use backoff::{Backoff, chance};
+use backoff::Backoff;
 use cursor::Cursor;
 use exec::Outcome;
 use follow::{Follower, Item, Timing};
@@ -132,7 +133,7 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
             }
             Outcome::Failed(reason) => reason,
         };
-        let pause = retries.next(None, chance());
+        let pause = retries.next(None, random::fraction());
         note(&format!("the command for {} {reason}; running it again in {:.1} s", alert.id, pause.as_secs_f64()));
         tokio::select! {
             () = stop.cancelled() => return false,

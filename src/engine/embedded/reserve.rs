@@ -1,4 +1,4 @@
-//! A file that holds some space back: a copy-on-write store needs space even to delete.
+//! A file that holds some space back: even a removal needs space, since it is a record of the log.
 //!
 //! Owned by the writer. While the file is there, giving it up makes room for a few commits.
 
@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Enough for the pages that some hundred removals touch.
+/// Enough for many removals, and for a snapshot beside the old one.
 const SIZE: usize = 8 << 20;
 
 /// The file.
