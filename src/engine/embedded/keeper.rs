@@ -74,8 +74,8 @@ impl Keeper {
         if last.number() <= self.snapshotted.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (place, mut state) = self.snapshot(last.header.identity).unzip();
-        let mut state = state.take().unwrap_or_default();
+        let (place, state) = self.snapshot(last.header.identity).unzip();
+        let mut state = state.unwrap_or_default();
         replay(&segments, place, &mut state)?;
         state.keys.expire(clock_ms, usize::MAX);
         state.topic_trims.retain(|_, removed| *removed > trim);
