@@ -82,7 +82,7 @@ pub(crate) struct NodeStatus {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HubStatus {
     /// Open streams.
-    pub subscribers: u64,
+    pub streams: u64,
     /// Distinct subscriptions with a ring of their own.
     pub subscriptions: u64,
     /// Bytes in all rings.

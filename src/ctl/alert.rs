@@ -1,4 +1,4 @@
-//! An alert as the daemon sends it, and its row for people.
+//! An alert as the daemon sends it, and its form for people.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,13 @@ use serde_json::value::RawValue;
 use super::output::{Output, Paint};
 use super::text::{columns, cut, escaped, local, padded, wrapped};
 
-/// The fields that people and commands get. A level or a field that a newer daemon knows is no error.
+/// The fields that are shown to people and passed to commands. Levels and fields that only a newer daemon knows are
+/// accepted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Alert {
-    /// Its place in the log.
     pub id: String,
-    /// Where it was published.
     pub topic: String,
-    /// What it says.
     pub message: String,
-    /// How serious it is.
     pub level: String,
     /// A JSON object.
     pub metadata: Box<RawValue>,
@@ -25,36 +22,35 @@ pub(crate) struct Alert {
     pub received_at: String,
 }
 
-/// Alerts below each other: time, level, topic, message and metadata, aligned as far as the rows so far allow.
+/// Formats alerts as rows of time, level, topic, message and metadata. The topic column grows with the topics so far.
 ///
-/// Where the output is no terminal, a row is one line and nothing is left out. On a terminal a message keeps its line
-/// breaks and is wrapped; every further line is indented, so that none can pass for an alert.
+/// If the output is not a terminal, a row is a single line with the whole alert. On a terminal, a message keeps its line
+/// breaks and is wrapped; continuation lines are indented, so none of them can be mistaken for an alert.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// Columns of the topics.
-    topic: usize,
+    topic_width: usize,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { topic: 8 }
+        Self { topic_width: 8 }
     }
 }
 
 impl Rows {
-    /// Longer topics push their own row aside.
-    const WIDEST_TOPIC: usize = 24;
-    /// `2026-11-23 17:33:10`, and the longest level.
-    const TIME_AND_LEVEL: usize = 19 + 2 + 5 + 2;
-    /// Less than this is no column for messages: they go below the topic then.
-    const NARROWEST: usize = 24;
-    /// Lines of metadata on a terminal; `--json` has all of it.
-    const METADATA_LINES: usize = 2;
+    /// A longer topic shifts the rest of its own row only.
+    const MAX_TOPIC_WIDTH: usize = 24;
+    /// `2026-11-23 17:33:10` and the longest level, each with its separator.
+    const TIME_AND_LEVEL_WIDTH: usize = 19 + 2 + 5 + 2;
+    /// With less space than this, the message starts on a line below the topic.
+    const MIN_MESSAGE_WIDTH: usize = 24;
+    /// Lines of metadata on a terminal; `--json` prints all of it.
+    const MAX_METADATA_LINES: usize = 2;
 
     /// The alert's row, without a line break at its end.
     pub(crate) fn row(&mut self, alert: &Alert, output: &Output) -> String {
         let topic = escaped(&alert.topic);
-        self.topic = self.topic.max(columns(&topic).min(Self::WIDEST_TOPIC));
+        self.topic_width = self.topic_width.max(columns(&topic).min(Self::MAX_TOPIC_WIDTH));
         let time = output.paint(&local(&alert.received_at), Paint::Dim);
         let paint = match alert.level.as_str() {
             "info" => Paint::Green,
@@ -62,58 +58,60 @@ impl Rows {
             _ => Paint::Red,
         };
         let level = output.paint(&padded(&escaped(&alert.level), 5), paint);
-        let topic = output.paint(&padded(&topic, self.topic), Paint::Bold);
+        let topic = output.paint(&padded(&topic, self.topic_width), Paint::Bold);
         let head = format!("{time}  {level}  {topic}");
         let metadata = escaped(&compact(&alert.metadata));
         match output.size() {
-            Some((width, _)) => self.shown(&head, alert, &metadata, width, output),
+            Some((width, _)) => self.terminal_row(&head, alert, &metadata, width, output),
             None if metadata.is_empty() => format!("{head}  {}", escaped(&alert.message)),
             None => format!("{head}  {}  {metadata}", escaped(&alert.message)),
         }
     }
 
-    fn shown(&self, head: &str, alert: &Alert, metadata: &str, width: usize, output: &Output) -> String {
-        let before = Self::TIME_AND_LEVEL + self.topic.max(columns(&escaped(&alert.topic))) + 2;
-        let (before, is_beside) = if before + Self::NARROWEST <= width { (before, true) } else { (4, false) };
-        let room = width.saturating_sub(before).max(1);
-        let mut lines: Vec<String> = alert.message.lines().flat_map(|line| wrapped(&escaped(line), room)).collect();
+    fn terminal_row(&self, head: &str, alert: &Alert, metadata: &str, width: usize, output: &Output) -> String {
+        let head_width = Self::TIME_AND_LEVEL_WIDTH + self.topic_width.max(columns(&escaped(&alert.topic))) + 2;
+        let is_beside = head_width + Self::MIN_MESSAGE_WIDTH <= width;
+        let indent = if is_beside { head_width } else { 4 };
+        let available = width.saturating_sub(indent).max(1);
+        let mut lines: Vec<String> =
+            alert.message.lines().flat_map(|line| wrapped(&escaped(line), available)).collect();
         let used = lines.last().map_or(0, |line| columns(line));
         match lines.last_mut() {
             _ if metadata.is_empty() => {}
-            Some(last) if used + 2 + columns(metadata) <= room => {
+            Some(last) if used + 2 + columns(metadata) <= available => {
                 last.push_str("  ");
                 last.push_str(&output.paint(metadata, Paint::Dim));
             }
             _ => {
-                let all = wrapped(metadata, room);
-                let mut some = all[..all.len().min(Self::METADATA_LINES)].to_vec();
-                if let Some(last) = some.last_mut().filter(|_| all.len() > Self::METADATA_LINES) {
-                    *last = cut(&format!("{last} …"), room);
+                let all = wrapped(metadata, available);
+                let mut shown = all[..all.len().min(Self::MAX_METADATA_LINES)].to_vec();
+                if let Some(last) = shown.last_mut().filter(|_| all.len() > Self::MAX_METADATA_LINES) {
+                    *last = cut(&format!("{last} …"), available);
                 }
-                lines.extend(some.iter().map(|line| output.paint(line, Paint::Dim)));
+                lines.extend(shown.iter().map(|line| output.paint(line, Paint::Dim)));
             }
         }
-        let indent = " ".repeat(before);
+        let indent = " ".repeat(indent);
         let message = lines.join(&format!("\n{indent}"));
         if is_beside { format!("{head}  {message}") } else { format!("{head}\n{indent}{message}") }
     }
 }
 
-/// `host=db1 note="two words" disk={"free":3}`: the members by name, text bare where that is clear.
+/// `host=db1 note="two words" disk={"free":3}`: the members sorted by name, text without quotes if that is unambiguous.
 fn compact(metadata: &RawValue) -> String {
     let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(metadata.get()) else {
         return metadata.get().to_owned();
     };
-    let is_clear =
+    let is_plain =
         |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "\"={}[]".contains(c));
-    let name = |name: String| if is_clear(&name) { name } else { serde_json::Value::from(name).to_string() };
+    let name = |name: String| if is_plain(&name) { name } else { serde_json::Value::from(name).to_string() };
     let value = |value: &RawValue| match serde_json::from_str::<String>(value.get()) {
-        // Text that looks like a number stays in quotes, or nobody could tell them apart.
-        Ok(text) if is_clear(&text) && serde_json::from_str::<serde_json::Value>(&text).is_err() => text,
+        // Text that looks like a number keeps its quotes, which tell it from a number.
+        Ok(text) if is_plain(&text) && serde_json::from_str::<serde_json::Value>(&text).is_err() => text,
         _ => value.get().to_owned(),
     };
     let members: Vec<String> =
-        members.into_iter().map(|(own, buffer)| format!("{}={}", name(own), value(buffer))).collect();
+        members.into_iter().map(|(key, member)| format!("{}={}", name(key), value(member))).collect();
     members.join(" ")
 }
 
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn off_a_terminal_a_row_is_one_harmless_line_with_everything_in_it() {
+    fn off_a_terminal_a_row_is_one_escaped_line_with_the_whole_alert() {
         let json = r#"{"id":"1-0","topic":"ops.db","message":"a\n\u001b[31mb","level":"warn","metadata":{"k":"v\u202e"},"received_at":"2026-11-23T17:33:10.123Z","new":1}"#;
         let alert: Alert = serde_json::from_str(json).unwrap();
         let row = Rows::default().row(&alert, &Output::to(tokio::io::sink()));
@@ -143,21 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn levels_topics_and_messages_stand_below_each_other() {
+    fn levels_topics_and_messages_are_aligned() {
         let (mut rows, output) = (Rows::default(), Output::to(tokio::io::sink()));
-        let place = |row: String| row.find("message").unwrap();
-        let wide = place(rows.row(&alert("services.frontend", "info", "message", "{}"), &output));
+        let column = |row: String| row.find("message").unwrap();
+        let wide = column(rows.row(&alert("services.frontend", "info", "message", "{}"), &output));
         for (topic, level) in [("a", "error"), ("東京", "warn")] {
             let row = rows.row(&alert(topic, level, "message", "{}"), &output);
-            assert_eq!(columns(&row[..place(row.clone())]), wide, "{row}");
+            assert_eq!(columns(&row[..column(row.clone())]), wide, "{row}");
         }
         let long = "x".repeat(100);
         rows.row(&alert(&long, "info", "message", "{}"), &output);
-        assert!(place(rows.row(&alert("a", "info", "message", "{}"), &output)) < 60);
+        assert!(column(rows.row(&alert("a", "info", "message", "{}"), &output)) < 60);
     }
 
     #[test]
-    fn on_a_terminal_lines_are_wrapped_and_none_can_pass_for_an_alert() {
+    fn on_a_terminal_lines_are_wrapped_and_none_can_be_mistaken_for_an_alert() {
         let output = shown(Captured::default(), || (64, 24), false);
         let fake = "disk is full on the database host\n2026-11-23 17:33:10  info   ops";
         let row = Rows::default().row(&alert("ops.db", "error", fake, r#"{"host":"db1"}"#), &output);
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_those_of_the_level() {
+    fn the_colour_shows_the_level() {
         let output = shown(Captured::default(), || (100, 24), true);
         for (level, colour) in [("info", "32"), ("warn", "33"), ("error", "1;31"), ("panic", "1;31")] {
             let row = Rows::default().row(&alert("a", level, "m", "{}"), &output);
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_short_and_keeps_its_types() {
+    fn compact_metadata_keeps_its_types() {
         let metadata = r#"{"b":"two words","a":"x","n":1.50,"t":"1.50","o":{"k":[1]},"e":"","two words":true}"#;
         let shown = compact(&RawValue::from_string(metadata.into()).unwrap());
         assert_eq!(shown, r#"a=x b="two words" e="" n=1.50 o={"k":[1]} t="1.50" "two words"=true"#);

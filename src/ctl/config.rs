@@ -11,13 +11,13 @@ use super::output::{Output, note};
 use super::settings;
 use crate::api::Reloaded;
 
-/// A reload reads certificates and keys as well, from disks that may be slow.
+/// Long, because a reload also reads certificates and keys, possibly from a slow disk.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Checks or shows the configuration, without a daemon.
+/// Checks or shows the configuration without contacting the daemon.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with all errors.
+/// [`Failure::Configuration`] with all errors of the configuration.
 pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut Output) -> Result<(), Failure> {
     let resolved = settings::load(daemon)?;
     for warning in &resolved.warnings {
@@ -25,7 +25,7 @@ pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut O
     }
     if resolved.file.is_none() {
         let file = settings::default_file().display();
-        note(&format!("{file} is not there: defaults and the environment apply; --config names another file"));
+        note(&format!("{file} does not exist: using defaults and the environment; --config selects another file"));
     }
     match command {
         Config::Check => {
@@ -40,16 +40,16 @@ pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut O
     }
 }
 
-/// Has the daemon read everything again, and waits for the outcome.
+/// Makes the daemon reload its configuration and waits for the result.
 ///
 /// # Errors
-/// [`Failure::Configuration`] where the new configuration was refused.
+/// [`Failure::Configuration`] if the new configuration is invalid.
 pub(crate) async fn reload(client: &Client) -> Result<(), Failure> {
     let reloaded: Reloaded = match client.send(Request::new(Method::POST, "/reload").timeout(RELOAD_TIMEOUT)).await {
         Ok(response) => response.json().await?,
         Err(ClientError::Refused { status: 422, detail, .. }) => {
-            let remedy = "the running configuration stays in force; correct it and reload again";
-            return Err(Failure::Configuration(format!("the new configuration is refused: {detail}\n{remedy}")));
+            let remedy = "the daemon keeps its current configuration; correct the new one and reload again";
+            return Err(Failure::Configuration(format!("the new configuration is invalid: {detail}\n{remedy}")));
         }
         Err(error) => return Err(error.into()),
     };
@@ -58,7 +58,7 @@ pub(crate) async fn reload(client: &Client) -> Result<(), Failure> {
     }
     if !reloaded.needs_restart.is_empty() {
         let names = reloaded.needs_restart.join(", ");
-        note(&format!("needs a restart to take effect: {names} (systemctl restart alertd)"));
+        note(&format!("restart alertd to apply {names} (systemctl restart alertd)"));
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ mod tests {
     use crate::ctl::testing::{Reply, Server};
 
     #[tokio::test]
-    async fn a_refused_configuration_is_78_with_every_reason() {
+    async fn an_invalid_configuration_exits_with_78_and_every_reason() {
         let server = Server::always(Reply::problem(422, "configuration: line 3\nline 9")).await;
         let failure = reload(&Client::new(server.address(), None)).await.unwrap_err();
         assert!(failure.code() == 78 && failure.to_string().contains("line 3\nline 9"), "{failure}");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_accepted_one_is_0() {
+    async fn a_valid_configuration_is_a_success() {
         let server = Server::always(Reply::json(200, r#"{"needs_restart":["engine.kind"],"warnings":[]}"#)).await;
         reload(&Client::new(server.address(), None)).await.unwrap();
         let request = server.requests().remove(0);

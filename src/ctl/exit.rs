@@ -1,35 +1,34 @@
-//! Why a command ends without having done its work, and with which exit code.
+//! Failures of commands and their exit codes.
 //!
-//! Every command returns a [`Failure`]; `main` alone prints it and turns it into the code. The text says what is wrong
-//! and, behind a semicolon, what to do.
+//! Every command returns a [`Failure`]; only `main` prints it and exits with its code. The text says what is wrong and,
+//! after a semicolon, what to do about it.
 
 use std::process::ExitCode;
 
-/// The end of a command that did not succeed.
+/// Why a command did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// Nobody reads standard output any more, such as behind `| head`: no failure, there is just nothing left to do.
+    /// The reader closed standard output, as `| head` does. Exits with 0, because the reader has what it wanted.
     #[error("standard output was closed")]
     ReaderGone,
-    /// Anything else: 1.
+    /// Any other failure: 1.
     #[error("{0}")]
     Failed(String),
-    /// The command line is wrong: 2.
+    /// The command line is invalid: 2.
     #[error("{0}")]
     Usage(String),
-    /// The daemon does not answer, or cannot do it now: 69.
+    /// The daemon does not answer, or is temporarily unable to do this: 69.
     #[error("{0}")]
     Unavailable(String),
-    /// The key or the user may not do this: 77.
+    /// The key or user does not have permission: 77.
     #[error("{0}")]
     NotPermitted(String),
-    /// The configuration is wrong: 78.
+    /// The configuration is invalid: 78.
     #[error("{0}")]
     Configuration(String),
 }
 
 impl Failure {
-    /// The exit code of the process.
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {

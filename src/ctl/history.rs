@@ -1,4 +1,4 @@
-//! `alertctl history`: alerts that are retained, page by page.
+//! `alertctl history`: prints stored alerts, page by page.
 
 use hyper::header::ACCEPT;
 use serde_json::value::RawValue;
@@ -9,22 +9,22 @@ use super::client::{Client, Request, target};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::progress::Progress;
-use super::tail::missing;
+use super::tail::gap_message;
 use crate::alert::Id;
 use crate::api::History;
 
-/// What one page holds at the most.
+/// The daemon's limit for the alerts on one page.
 const MAX_PAGE: u32 = 1000;
-/// How many there are where nobody says.
+/// Number of alerts without `--since` and `-n`.
 const DEFAULT_COUNT: u32 = 100;
 
-/// Prints them, oldest first.
+/// Prints the alerts, oldest first.
 ///
 /// # Errors
-/// What the daemon said, or that it did not answer.
+/// The daemon's refusal, or that it did not answer.
 pub(crate) async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let pages = Pages { client, query: args.select.query() };
-    // None for JSON as it came.
+    // `None` prints the JSON unchanged.
     let rows = (!args.json).then(Rows::default);
     match args.since {
         Some(since) => pages.forward(since, args.count, rows, output).await,
@@ -45,12 +45,12 @@ impl Pages<'_> {
             self.client.send(Request::get(target("/alerts", &query)).header(ACCEPT, "application/json")).await?;
         let page: History = response.json().await?;
         if let Some(gap) = &page.gap {
-            note(&missing(gap));
+            note(&gap_message(gap));
         }
         Ok(page)
     }
 
-    /// From a place on, each page printed as it comes.
+    /// Prints the alerts from `since` on, each page as it arrives.
     async fn forward(
         &self,
         since: String,
@@ -59,16 +59,16 @@ impl Pages<'_> {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let (mut since, mut left) = (since, count);
-        let mut progress = Progress::begin(count.map(u64::from), output.is_seen());
+        let mut progress = Progress::begin(count.map(u64::from), output.is_visible());
         loop {
             let page = self.page(Some(("since", since)), left.unwrap_or(MAX_PAGE)).await?;
             for alert in &page.alerts {
                 print(alert, &mut rows, output).await?;
             }
-            saw(&mut progress, &page);
+            count_page(&mut progress, &page);
             left = left.map(|left| left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX)));
             match page.next {
-                // An empty page with a place to go on is no end: the daemon bounds how much it scans for one.
+                // An empty page with `next` is not the end: the daemon limits how much it scans for one page.
                 Some(next) if left != Some(0) => since = next.to_string(),
                 _ => return Ok(()),
             }
@@ -76,13 +76,13 @@ impl Pages<'_> {
         }
     }
 
-    /// The newest, which have to be collected from their end.
+    /// Prints the newest alerts. Their pages come newest first, so all are collected before the first is printed.
     async fn newest(&self, count: u32, mut rows: Option<Rows>, output: &mut Output) -> Result<(), Failure> {
         let (mut pages, mut left, mut from) = (Vec::new(), count, None);
         let mut progress = Progress::begin(Some(count.into()), false);
         loop {
             let page = self.page(from, left).await?;
-            saw(&mut progress, &page);
+            count_page(&mut progress, &page);
             left = left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX));
             pages.push(page.alerts);
             match page.next {
@@ -98,21 +98,21 @@ impl Pages<'_> {
     }
 }
 
-fn saw(progress: &mut Progress, page: &History) {
+fn count_page(progress: &mut Progress, page: &History) {
     #[derive(serde::Deserialize)]
     struct WithId {
         id: Id,
     }
     let last = page.alerts.last().and_then(|alert| serde_json::from_str::<WithId>(alert.get()).ok());
     if let Some(WithId { id }) = last {
-        progress.saw(page.alerts.len() as u64, id);
+        progress.add(page.alerts.len() as u64, id);
     }
 }
 
 async fn print(alert: &RawValue, rows: &mut Option<Rows>, output: &mut Output) -> Result<(), Failure> {
     let Some(rows) = rows else { return output.line(alert.get()).await };
     let alert: Alert = serde_json::from_str(alert.get())
-        .map_err(|e| Failure::Failed(format!("an alert is not readable ({e}); update alertctl, or use --json")))?;
+        .map_err(|e| Failure::Failed(format!("cannot parse an alert ({e}); update alertctl, or use --json")))?;
     output.line(&rows.row(&alert, output)).await
 }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_daemons_words_come_with_the_refusal() {
+    async fn a_refusal_includes_the_daemons_detail() {
         let server = Server::always(Reply::problem(403, "this key may not use the topic *")).await;
         let failure = history(&[], &server).await.unwrap_err();
         assert!(failure.code() == 77 && failure.to_string().contains("may not use the topic"), "{failure}");

@@ -1,35 +1,33 @@
-//! One of several daemons on this machine, run by `alertd@NAME.service`: what the unit gives it, said once more for a
-//! program that systemd does not start.
+//! An instance `alertd@NAME.service` on this machine: the paths and variables that its unit sets, for alertctl, which
+//! systemd does not start. A test compares both.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The name of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instance(String);
 
 impl FromStr for Instance {
     type Err = String;
 
-    /// Names that stand in the name of a unit as they are, and cannot leave their directory.
+    /// Accepts names that need no escaping in a unit's name and that cannot lead out of a directory.
     fn from_str(name: &str) -> Result<Self, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err("is no instance name; take letters, digits, - and _".to_owned());
+            return Err("is not an instance name; use letters, digits, - and _".to_owned());
         }
         Ok(Self(name.to_owned()))
     }
 }
 
 impl Instance {
-    /// Its configuration file.
     #[must_use]
     pub(crate) fn config(&self) -> PathBuf {
         format!("/etc/alertd/{}.toml", self.0).into()
     }
 
-    /// One of its sockets, `control.sock` or `publish.sock`.
+    /// The path of `control.sock` or `publish.sock`.
     #[must_use]
     pub(crate) fn socket(&self, file: &str) -> PathBuf {
         format!("/run/alertd/{}/{file}", self.0).into()
@@ -53,7 +51,7 @@ mod tests {
     const SERVICE: &str = include_str!("../../systemd/alertd@.service");
 
     #[test]
-    fn the_unit_sets_the_same() {
+    fn the_unit_sets_the_same_paths_and_variables() {
         let instance: Instance = "blue".parse().unwrap();
         let unit = SERVICE.replace("%i", "blue");
         for (name, value) in instance.environment() {
@@ -74,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stays_in_its_directory() {
+    fn a_name_cannot_lead_out_of_its_directory() {
         for name in ["", "../x", "a/b", ".", ".hidden", "a b", "ä"] {
             assert!(name.parse::<Instance>().is_err(), "{name}");
         }

@@ -1,4 +1,4 @@
-//! `alertctl key`: the secret alone on standard output, everything else for people.
+//! `alertctl key`: prints only the secret on standard output, and everything else on standard error.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,13 +13,11 @@ use super::output::{Output, note};
 use super::text::{escaped, local, table};
 use crate::api::{CreatedKey, KeyInfo, NewKey};
 
-/// A file of keys has at most so many bytes; the daemon takes no more.
+/// The daemon's limit for the file to import.
 const MAX_IMPORT_FILE: u64 = 16 << 20;
 
-/// Does it, at whichever place the keys are.
-///
 /// # Errors
-/// As the daemon or the keyring has it.
+/// The refusal of the daemon, or of the keyring if no daemon runs.
 pub(crate) async fn run(
     command: Key,
     store: &Store,
@@ -36,8 +34,8 @@ pub(crate) async fn run(
             let created = store.rotate(&id, whole_seconds(overlap)).await?;
             show(&created, output).await?;
             match &created.old_expires_at {
-                Some(time) => note(&format!("the key {id} goes on working until {}", local(time))),
-                None => note(&format!("the key {id} works no more")),
+                Some(time) => note(&format!("the key {id} remains valid until {}", local(time))),
+                None => note(&format!("the key {id} is no longer valid")),
             }
             Ok(())
         }
@@ -50,13 +48,13 @@ pub(crate) async fn run(
         Key::List { json } => list(&store.list().await?, json, output).await,
         Key::Import { file } => {
             let imported = store.import(read(&file, input).await?).await?;
-            note(&format!("{} keys taken over, {} were there already", imported.added, imported.skipped));
+            note(&format!("imported {} keys; {} existed already", imported.added, imported.skipped));
             Ok(())
         }
     }
 }
 
-/// Rounded up: a key must not end before the time that was asked for.
+/// Rounded up: a key must not expire before the time that the user asked for.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -68,29 +66,31 @@ async fn show(created: &CreatedKey, output: &mut Output) -> Result<(), Failure> 
         output.flush().await
     };
     if written.await.is_err() {
-        // Nobody will ever see it again.
+        // The secret cannot be shown again.
         return Err(Failure::Failed(format!(
-            "the key {} was made, but its secret could not be written; revoke it: alertctl key revoke {0}",
+            "created the key {}, but could not write its secret; revoke the key: alertctl key revoke {0}",
             key.id
         )));
     }
-    let ends =
-        key.expires_at.as_deref().map_or_else(|| "does not expire".to_owned(), |time| format!("until {}", local(time)));
-    note(&format!("key {} of {}: {} on {}, {ends}", key.id, key.user, words(&key.scopes), words(&key.topics)));
-    note("this is the only time that the secret is shown");
+    let expiry = match key.expires_at.as_deref() {
+        Some(time) => format!("expires {}", local(time)),
+        None => "does not expire".to_owned(),
+    };
+    note(&format!("key {} of {}: {} on {}, {expiry}", key.id, key.user, joined(&key.scopes), joined(&key.topics)));
+    note("the secret is not shown again");
     Ok(())
 }
 
 async fn list(keys: &[KeyInfo], json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
         for key in keys {
-            let line = serde_json::to_string(key).map_err(|e| Failure::Failed(format!("cannot show a key: {e}")))?;
+            let line = serde_json::to_string(key).map_err(|e| Failure::Failed(format!("cannot print a key: {e}")))?;
             output.line(&line).await?;
         }
         return Ok(());
     }
     if keys.is_empty() {
-        note("there are no keys; make one with: alertctl key add USER");
+        note("there are no keys; create one with: alertctl key add USER");
         return Ok(());
     }
     let heading = ["ID", "USER", "SCOPES", "TOPICS", "CREATED", "EXPIRES", "LABEL"].map(str::to_owned).to_vec();
@@ -100,8 +100,8 @@ async fn list(keys: &[KeyInfo], json: bool, output: &mut Output) -> Result<(), F
         vec![
             escaped(&key.id),
             escaped(&key.user),
-            words(&key.scopes),
-            words(&key.topics),
+            joined(&key.scopes),
+            joined(&key.topics),
             local(&key.created_at),
             expires,
             escaped(label),
@@ -114,7 +114,7 @@ async fn list(keys: &[KeyInfo], json: bool, output: &mut Output) -> Result<(), F
     Ok(())
 }
 
-fn words(values: &[impl ToString]) -> String {
+fn joined(values: &[impl ToString]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
@@ -129,7 +129,7 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
     };
     read.await.map_err(|e| Failure::Failed(format!("cannot read {}: {e}; check its name and mode", file.display())))?;
     if bytes.len() as u64 > MAX_IMPORT_FILE {
-        return Err(Failure::Failed(format!("{} has over 16 MiB; it is no file of keys", file.display())));
+        return Err(Failure::Failed(format!("{} is larger than 16 MiB and cannot be a file of keys", file.display())));
     }
     Ok(bytes.into())
 }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_secret_is_alone_on_standard_output_and_never_in_a_list() {
+    async fn only_the_secret_is_on_standard_output_and_no_list_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path());
         let line = ["add", "alice", "--scope", "publish", "--topic", "ops.*", "--expires", "90d", "--label", "nightly"];
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_that_nobody_saw_is_a_failure() {
+    async fn a_secret_that_cannot_be_written_is_a_failure() {
         let dir = tempfile::tempdir().unwrap();
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

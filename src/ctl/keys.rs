@@ -103,7 +103,7 @@ fn json(method: Method, path: &str, body: &impl Serialize) -> Result<Request, Fa
     Ok(Request::new(method, path).body("application/json", text))
 }
 
-/// The edge at which time comes in.
+/// The current time. The keyring itself has no clock.
 fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }

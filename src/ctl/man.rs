@@ -1,7 +1,7 @@
-//! Man pages from the definitions of the command lines.
+//! Generates the man pages from the definitions of the command lines.
 //!
-//! The help's closing text becomes sections: a line at the margin that ends with a colon is a heading, indented lines
-//! stay as they are, and what comes before any heading are notes.
+//! The text at the end of the help becomes sections: a line that is not indented and ends with a colon is a heading,
+//! indented lines are printed verbatim, and text before the first heading becomes the section NOTES.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::config;
 /// Writes `alertctl.1` and a page for each subcommand, `alertd.8` and `alertd.toml.5`.
 ///
 /// # Errors
-/// [`Failure::Failed`] with the file.
+/// [`Failure::Failed`] if a file cannot be written.
 pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
     let mut ctl = Ctl::command().disable_help_subcommand(true);
     ctl.build();
@@ -34,7 +34,7 @@ fn tree(command: &Command, dir: &Path) -> Result<(), Failure> {
 
 fn save(path: &Path, page: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, page)
-        .map_err(|e| Failure::Failed(format!("cannot write {}: {e}; make the directory first", path.display())))
+        .map_err(|e| Failure::Failed(format!("cannot write {}: {e}; create the directory first", path.display())))
 }
 
 fn page(command: &Command, section: &str) -> String {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_a_page_and_the_hidden_one_has_none() {
+    fn every_command_has_a_page_unless_it_is_hidden() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path()).unwrap();
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();

@@ -1,23 +1,23 @@
-//! `alertctl`: everything that a person or a script does with alertd from a shell.
+//! `alertctl`, the command line client of alertd.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`args`] | the command line; help, man pages and completions come from it |
-//! | [`values`] | durations, patterns and pairs on it |
-//! | [`mod@client`] | requests to the daemon, over socket, TCP or TLS |
+//! | [`args`] | the command line, and with it help, man pages and completions |
+//! | [`values`] | parsers of durations, patterns and pairs on the command line |
+//! | [`mod@client`] | requests to the daemon over a Unix socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
-//! | [`keys`] | the keys, at the daemon or in their file |
+//! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
 //! | [`instance`] | one of several daemons on this machine |
-//! | [`host`] | what the host has to say: failed units, the journal |
-//! | [`state`] | a line in a file that outlives the program |
-//! | [`alert`] | an alert and its row for people |
+//! | [`host`] | alerts about the host: failed units, journal entries |
+//! | [`state`] | a position, kept in a file |
+//! | [`alert`] | an alert and its form for people |
 //! | [`output`] | standard output and notes |
-//! | [`progress`] | how far a long replay is |
-//! | [`text`] | text as a terminal shows it: harmless, aligned, wrapped |
-//! | [`terminal`] | the terminal: its size, its colours |
+//! | [`progress`] | the progress line of a long replay |
+//! | [`text`] | text on a terminal: escaped, aligned, wrapped |
+//! | [`terminal`] | size and colours of the terminal |
 //! | [`man`] | man pages |
-//! | [`completions`] | completions of shells, with what the daemon knows |
+//! | [`completions`] | shell completion, with data from the daemon |
 //! | [`exit`] | failures and exit codes |
 
 pub(crate) mod alert;
@@ -61,17 +61,17 @@ use exit::Failure;
 use output::{Output, note};
 use terminal::Colour;
 
-/// A key's file holds one line; anything longer is another file.
+/// Bytes to read of a key file, far more than a key has.
 const MAX_KEY_FILE: u64 = 4096;
 
-/// The whole program.
+/// Runs `alertctl` with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Ctl::command().color(Colour::asked(std::env::args_os()).into());
+    let command = Ctl::command().color(Colour::from_command_line(std::env::args_os()).into());
     let ctl = match command.try_get_matches().and_then(|matches| Ctl::from_arg_matches(&matches)) {
         Ok(ctl) => ctl,
         Err(help) => {
-            // Nobody is left to tell where even this cannot be written.
+            // If this cannot be written, no error message can be written either.
             let _ = help.print();
             return ExitCode::from(u8::try_from(help.exit_code()).unwrap_or(2));
         }
@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = runtime.block_on(run(ctl));
-    // A write to a reader that stands still, or a read from an idle terminal, must not keep the process.
+    // Does not wait for a write to a reader that has stopped reading, or for a read from an idle terminal.
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,7 +102,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
     match ctl.command {
         Command::Completions { shell } => output.text(&completions::script(shell)).await?,
         Command::Complete { what, line } => {
-            let daemon = completions::meant(ctl.daemon, &line);
+            let daemon = completions::daemon_options(ctl.daemon, &line);
             completions::run(what, &line, &client(&daemon)?.0, &mut output).await?;
         }
         Command::Man { dir } => man::write(&dir)?,
@@ -114,10 +114,10 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             key::run(command, &store, tokio::io::stdin(), &mut output).await?;
         }
         Command::Publish(args) => {
-            let (client, usual) = client(&ctl.daemon)?;
-            // Who may not use the control socket may still publish.
-            let second = usual.then(|| publish_socket(&ctl.daemon));
-            publish::run(args, client, second, tokio::io::stdin(), &mut output).await?;
+            let (client, is_local) = client(&ctl.daemon)?;
+            // A user without access to the control socket may have access to the publish socket.
+            let fallback = is_local.then(|| publish_socket(&ctl.daemon));
+            publish::run(args, client, fallback, tokio::io::stdin(), &mut output).await?;
         }
         Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.daemon)?).await?,
         Command::Journal(args) => {
@@ -128,7 +128,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             let (client, _) = client(&ctl.daemon)?;
             let stop = stop(args.exec.is_none())?;
             tail::run(args, &client, &mut output, &stop, tail::follow::Timing::default()).await?;
-            // It has written what counts as seen; for the rest nobody may be reading.
+            // `tail` flushes what counts as handled. Flushing the rest could block if nobody reads any more.
             return Ok(());
         }
         Command::History(args) => history::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
@@ -138,22 +138,22 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
     output.flush().await
 }
 
-/// The client of the daemon that is meant, and whether it is one of this machine at its usual place.
+/// A client of the selected daemon, and whether that is the daemon of this machine or one of its instances.
 fn client(daemon: &DaemonOptions) -> Result<(Client, bool), Failure> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let text = |name: &str| {
-        let not_text = |_| Failure::Usage(format!("{name} is not UTF-8; set it anew"));
+        let not_text = |_| Failure::Usage(format!("{name} is not UTF-8; correct it"));
         variable(name).map(|value| value.into_string().map_err(not_text)).transpose()
     };
     let environment =
         Environment { url: text("ALERTCTL_URL")?, socket: variable("ALERTCTL_SOCKET").map(PathBuf::from) };
     let chosen =
         Address::chosen(daemon.url.as_deref(), daemon.socket.as_deref(), daemon.instance.as_ref(), &environment)?;
-    let usual = chosen.is_none() || daemon.instance.is_some();
+    let is_local = chosen.is_none() || daemon.instance.is_some();
     let address = chosen
         .unwrap_or_else(|| Address::local("control.sock", settings::control_socket(daemon), runtime_dir().as_deref()));
     let key = match (&address, &daemon.key_file) {
-        // A socket asks for no key, and none is shown to it.
+        // A socket requires no key, so none is sent.
         (Address::Socket(_), _) => None,
         (Address::Remote(_), Some(file)) => {
             Some(Credential { key: key_file(file)?, source: KeySource::File(file.clone()) })
@@ -161,16 +161,17 @@ fn client(daemon: &DaemonOptions) -> Result<(Client, bool), Failure> {
         (Address::Remote(_), None) => text("ALERTCTL_KEY")?
             .map(|key| Credential { key: Zeroizing::new(key.trim().to_owned()), source: KeySource::Variable }),
     };
-    Ok((Client::new(address, key), usual))
+    Ok((Client::new(address, key), is_local))
 }
 
-/// The client of commands that do nothing but publish, and may be kept out of all else.
+/// The client for commands that only publish. Locally it uses the publish socket, because the user who runs such a command
+/// may have access to no other.
 fn publisher(daemon: &DaemonOptions) -> Result<Client, Failure> {
-    let (client, usual) = client(daemon)?;
-    Ok(if usual { Client::new(publish_socket(daemon), None) } else { client })
+    let (client, is_local) = client(daemon)?;
+    Ok(if is_local { Client::new(publish_socket(daemon), None) } else { client })
 }
 
-/// The socket that only publishes, of the daemon at its usual place or of an instance.
+/// The publish socket of the daemon of this machine or of an instance.
 fn publish_socket(daemon: &DaemonOptions) -> Address {
     match &daemon.instance {
         Some(instance) => Address::Socket(instance.socket("publish.sock")),
@@ -190,17 +191,17 @@ fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
     })?;
     let key = text.trim();
     if key.is_empty() || key.contains(char::is_whitespace) {
-        return Err(Failure::Failed(format!("the key file {} must hold the key alone, on one line", path.display())));
+        return Err(Failure::Failed(format!("the key file {} must contain only the key, on one line", path.display())));
     }
     Ok(Zeroizing::new(key.to_owned()))
 }
 
-/// Fires at SIGINT and SIGTERM, and where asked once nobody reads standard output.
+/// A token that is cancelled by SIGINT and SIGTERM and, with `watch_output`, when standard output is closed.
 fn stop(watch_output: bool) -> Result<CancellationToken, Failure> {
     let listen = |kind| signal(kind).map_err(|e| Failure::Failed(format!("cannot listen for signals: {e}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let stop = CancellationToken::new();
-    let fires = stop.clone();
+    let token = stop.clone();
     tokio::spawn(async move {
         let closed =
             async { if watch_output { output::closed(std::io::stdout()).await } else { std::future::pending().await } };
@@ -209,7 +210,7 @@ fn stop(watch_output: bool) -> Result<CancellationToken, Failure> {
             _ = terminate.recv() => {}
             () = closed => {}
         }
-        fires.cancel();
+        token.cancel();
     });
     Ok(stop)
 }

@@ -1,7 +1,7 @@
-//! What people and programs see: lines on standard output, notes on standard error.
+//! The output of commands: lines on standard output, notes on standard error.
 //!
-//! Everything that came from elsewhere is escaped (see [`text`](super::text)) before it gets here. Standard output is written off the
-//! runtime's thread, so a reader that stands still does not keep a signal from ending the program.
+//! Callers escape text that comes from elsewhere (see [`text`](super::text)). Standard output is written outside the
+//! runtime's thread, so that a signal ends the program even if the reader has stopped reading.
 
 use std::os::fd::AsFd;
 
@@ -16,31 +16,30 @@ use super::text::escaped;
 /// Standard output.
 pub(crate) struct Output {
     to: Box<dyn AsyncWrite + Unpin + Send>,
-    /// Lines that are not written yet.
+    /// Text that is not written yet.
     buffer: String,
     colours: bool,
-    /// Columns and rows, where a person looks at it.
+    /// Columns and rows, if the output is a terminal.
     size: Option<fn() -> (usize, usize)>,
-    is_seen: bool,
+    is_visible: bool,
 }
 
-/// How a piece of a line is emphasised where colours are in use.
+/// How a part of a line is emphasised if colours are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
     /// Less important.
     Dim,
     /// A heading.
     Bold,
-    /// All is well.
+    /// Normal.
     Green,
-    /// Somebody should look.
+    /// A warning.
     Yellow,
-    /// Somebody must act.
+    /// An error.
     Red,
 }
 
 impl Output {
-    /// The process's standard output.
     #[must_use]
     pub(crate) fn stdout(colour: Colour) -> Self {
         let terminal = terminal::shows_output();
@@ -49,30 +48,30 @@ impl Output {
             buffer: String::new(),
             colours: colour.is_on(terminal, |name| std::env::var_os(name)),
             size: terminal.then_some(|| terminal::size(std::io::stdout())),
-            is_seen: terminal || terminal::pipes_output(),
+            is_visible: terminal || terminal::pipes_output(),
         }
     }
 
+    /// An output to any writer, without colours.
     #[cfg(test)]
-    /// Writes to anything else, without colours.
     #[must_use]
     pub(crate) fn to(writer: impl AsyncWrite + Unpin + Send + 'static) -> Self {
-        Self { to: Box::new(writer), buffer: String::new(), colours: false, size: None, is_seen: true }
+        Self { to: Box::new(writer), buffer: String::new(), colours: false, size: None, is_visible: true }
     }
 
-    /// Columns and rows, where a person looks at it.
+    /// Columns and rows, if the output is a terminal.
     #[must_use]
     pub(crate) fn size(&self) -> Option<(usize, usize)> {
         self.size.map(|size| size())
     }
 
-    /// Whether a person may see it while it is written: on a terminal, or behind a pipe that ends on one.
+    /// Whether the user may see the output as it is written: it is a terminal, or a pipe that may end in one.
     #[must_use]
-    pub(crate) const fn is_seen(&self) -> bool {
-        self.is_seen
+    pub(crate) const fn is_visible(&self) -> bool {
+        self.is_visible
     }
 
-    /// The text, emphasised where colours are in use.
+    /// The text, emphasised if colours are on.
     #[must_use]
     pub(crate) fn paint(&self, text: &str, paint: Paint) -> String {
         if !self.colours {
@@ -88,28 +87,28 @@ impl Output {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Takes a line, to be written together with others; see [`flush`](Self::flush).
+    /// Adds a line to the buffer, which is written when it is large enough.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// Those of [`flush`](Self::flush).
     pub(crate) async fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.text(&format!("{text}\n")).await
     }
 
-    /// Takes text as it is.
+    /// Adds text to the buffer, which is written when it is large enough.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// Those of [`flush`](Self::flush).
     pub(crate) async fn text(&mut self, text: &str) -> Result<(), Failure> {
-        const ENOUGH: usize = 64 << 10;
+        const MAX_BUFFER: usize = 64 << 10;
         self.buffer.push_str(text);
-        if self.buffer.len() >= ENOUGH { self.flush().await } else { Ok(()) }
+        if self.buffer.len() >= MAX_BUFFER { self.flush().await } else { Ok(()) }
     }
 
-    /// Hands everything to the reader.
+    /// Writes the buffer.
     ///
     /// # Errors
-    /// [`Failure::ReaderGone`] where the pipe was closed, [`Failure::Failed`] for any other reason, such as a full disk.
+    /// [`Failure::ReaderGone`] if the pipe was closed, [`Failure::Failed`] for any other reason, such as a full disk.
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
         let buffer = std::mem::take(&mut self.buffer);
         let done = async {
@@ -123,10 +122,10 @@ impl Output {
     }
 }
 
-/// Waits until nobody reads this pipe or terminal any more; for a file, which has no reader, for ever.
+/// Waits until the reader of a pipe or terminal has closed it. Never returns for a file, which has no reader.
 pub(crate) async fn closed(pipe: impl AsFd) {
     let copy = pipe.as_fd().try_clone_to_owned().ok();
-    // Nothing is written through it, so it does not matter whether it would block.
+    // Nothing is written through the copy, so it need not be in non-blocking mode.
     let watched = copy.and_then(|copy| Sender::from_owned_fd_unchecked(copy).ok());
     match watched {
         Some(watched) if watched.ready(Interest::ERROR).await.is_ok() => {}
@@ -134,7 +133,7 @@ pub(crate) async fn closed(pipe: impl AsFd) {
     }
 }
 
-/// A note for the person at the terminal, on standard error.
+/// Writes a note for the user on standard error.
 #[expect(clippy::print_stderr, reason = "the one place where notes are written")]
 pub(crate) fn note(text: &str) {
     let lines: Vec<String> = text.lines().map(escaped).collect();
@@ -147,12 +146,12 @@ pub(super) mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
-    /// A terminal of this size.
+    /// An output that is a terminal of this size.
     pub(crate) fn shown(captured: Captured, size: fn() -> (usize, usize), colours: bool) -> Output {
         Output { colours, size: Some(size), ..Output::to(captured) }
     }
 
-    /// Keeps what was written.
+    /// Records everything written to it.
     #[derive(Clone, Default)]
     pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -186,7 +185,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_pipe_without_a_reader_is_noticed_without_writing() {
+    async fn a_closed_pipe_is_noticed_without_writing() {
         let (reader, writer) = std::io::pipe().unwrap();
         let watching = tokio::spawn(closed(writer));
         drop(reader);
@@ -194,7 +193,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_pipe_is_no_failure() {
+    async fn a_closed_pipe_exits_with_success() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut output = Output::to(tokio::fs::File::from_std(std::os::fd::OwnedFd::from(writer).into()));

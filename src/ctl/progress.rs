@@ -1,7 +1,7 @@
-//! How far a long replay is: a line of standard error that replaces itself, where a person looks at it.
+//! A progress line for a long replay, on standard error if that is a terminal.
 //!
-//! Used by `tail` and `history` while they print nothing that this person would see. [`note`](super::output::note)
-//! clears the line away before it writes.
+//! `tail` and `history` show it while the user does not see the alerts themselves. [`note`](super::output::note) erases
+//! the line before it writes.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,35 +11,33 @@ use super::terminal;
 use super::text::{cut, local};
 use crate::alert::{Id, rfc3339};
 
-/// What is done by then needs no words.
+/// A shorter replay needs no progress line.
 const SHOW_AFTER: Duration = Duration::from_millis(500);
-/// Faster than this nobody reads.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether such a line stands there.
+/// Whether the terminal shows a progress line.
 static IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// How far it is.
+/// The progress of one replay.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    /// None where nobody looks, or it is over.
+    /// The time of the next redraw; `None` if the line is not shown.
     next: Option<Instant>,
     count: u64,
-    most: Option<u64>,
+    total: Option<u64>,
 }
 
 impl Progress {
-    /// Of a replay that begins now; of `most` alerts, if that is known. There is none where the alerts themselves are
-    /// seen to come, or standard error is no terminal.
+    /// Starts a progress line. It is not shown if the output itself `is_visible`, or if standard error is not a terminal.
     #[must_use]
-    pub(crate) fn begin(most: Option<u64>, is_seen: bool) -> Self {
-        let visible = !is_seen && terminal::shows_notes();
-        Self { next: visible.then(|| Instant::now() + SHOW_AFTER), count: 0, most }
+    pub(crate) fn begin(total: Option<u64>, is_visible: bool) -> Self {
+        let is_shown = !is_visible && terminal::shows_notes();
+        Self { next: is_shown.then(|| Instant::now() + SHOW_AFTER), count: 0, total }
     }
 
-    /// So many more have come, the last of them this one.
-    pub(crate) fn saw(&mut self, more: u64, last: Id) {
-        self.count += more;
+    /// Counts `count` more alerts, the last of which is `last`.
+    pub(crate) fn add(&mut self, count: u64, last: Id) {
+        self.count += count;
         let now = Instant::now();
         if self.next.is_some_and(|next| next <= now) {
             self.next = Some(now + REDRAW_INTERVAL);
@@ -49,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// It is over; nothing stays on the screen.
+    /// Erases the line for good.
     pub(crate) fn end(&mut self) {
         if self.next.take().is_some() {
             erase();
@@ -57,7 +55,7 @@ impl Progress {
     }
 
     fn text(&self, last: Id) -> String {
-        let of = self.most.map_or_else(String::new, |most| format!(" of {most}"));
+        let of = self.total.map_or_else(String::new, |total| format!(" of {total}"));
         format!("alertctl: {}{of} alerts, the last of {}", self.count, local(&rfc3339(last.ms)))
     }
 }
@@ -68,7 +66,7 @@ impl Drop for Progress {
     }
 }
 
-/// Takes the line away, if there is one.
+/// Erases the line, if one is shown.
 pub(crate) fn erase() {
     if IS_SHOWN.swap(false, Ordering::Relaxed) {
         write("\r\x1b[K");
@@ -76,7 +74,7 @@ pub(crate) fn erase() {
 }
 
 fn write(text: &str) {
-    // Where it cannot be written nobody misses it.
+    // A progress line that cannot be written is no reason to fail.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
@@ -85,10 +83,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_says_how_many_and_how_far() {
-        let mut progress = Progress { next: None, count: 0, most: Some(5000) };
-        progress.saw(1000, Id::at(1_795_455_190_123));
-        progress.saw(1000, Id::at(1_795_455_190_123));
+    fn the_line_has_the_count_the_total_and_the_time() {
+        let mut progress = Progress { next: None, count: 0, total: Some(5000) };
+        progress.add(1000, Id::at(1_795_455_190_123));
+        progress.add(1000, Id::at(1_795_455_190_123));
         assert!(
             progress
                 .text(Id::at(1_795_455_190_123))

@@ -1,4 +1,4 @@
-//! `alertctl publish`: sends one alert until its fate is known.
+//! `alertctl publish`: sends one alert and retries until the outcome is known.
 
 use std::time::Duration;
 
@@ -18,44 +18,44 @@ use crate::alert::Draft;
 use crate::api::Published;
 use crate::random;
 
-/// How long one try may take.
+/// Time limit of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Publishes, and prints the id.
+/// Publishes an alert and prints its id.
 ///
-/// `second` is a socket that also takes alerts, for a user whom the first one keeps out.
+/// `fallback` is the publish socket, for a user who has no access to the control socket.
 ///
 /// # Errors
-/// [`Failure::Usage`] for what is no alert, [`Failure::Unavailable`] where the outcome stays unknown, else what the daemon
-/// said.
+/// [`Failure::Usage`] for an invalid alert, [`Failure::Unavailable`] if the outcome remains unknown, otherwise the daemon's
+/// refusal.
 pub(crate) async fn run(
     args: Publish,
     client: Client,
-    second: Option<Address>,
+    fallback: Option<Address>,
     input: impl AsyncRead + Unpin,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let message = if args.message == "-" { read(input).await? } else { args.message.clone() };
     let body = body(&args, message)?;
     let key = args.idempotency_key.clone().map_or_else(random_key, Ok)?;
-    let second = second.map(|address| Client::new(address, None));
-    let published = send(&client, second.as_ref(), &body, &key, args.retry_for).await?;
+    let fallback = fallback.map(|address| Client::new(address, None));
+    let published = send(&client, fallback.as_ref(), &body, &key, args.retry_for).await?;
     let json = published.alert.get();
     if args.json {
         return output.line(json).await;
     }
     let alert: Alert = serde_json::from_str(json).map_err(|e| {
-        Failure::Failed(format!("the alert was stored, but the answer is not readable ({e}); update alertctl"))
+        Failure::Failed(format!("the alert was stored, but its answer cannot be parsed ({e}); update alertctl"))
     })?;
     output.line(&super::text::escaped(&alert.id)).await
 }
 
 async fn read(input: impl AsyncRead + Unpin) -> Result<String, Failure> {
-    // One byte more than is allowed, and one for the line break: enough to see that it is too long.
-    let most = Draft::MAX_MESSAGE as u64 + 2;
+    // One byte more than a message may have, to detect one that is too long, and one for the line break.
+    let limit = Draft::MAX_MESSAGE as u64 + 2;
     let mut bytes = Vec::new();
     input
-        .take(most)
+        .take(limit)
         .read_to_end(&mut bytes)
         .await
         .map_err(|e| Failure::Failed(format!("cannot read standard input: {e}; check where it comes from")))?;
@@ -64,11 +64,11 @@ async fn read(input: impl AsyncRead + Unpin) -> Result<String, Failure> {
     }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        Failure::Usage(format!("standard input is not UTF-8: bad byte at offset {at}; convert it first"))
+        Failure::Usage(format!("standard input is not UTF-8: invalid byte at offset {at}; convert it first"))
     })
 }
 
-/// Checked here as the daemon does it, so that what is wrong is said without a daemon.
+/// The body of the request. It is validated like the daemon does, so that errors are reported without a request.
 fn body(args: &Publish, message: String) -> Result<String, Failure> {
     let mut members = serde_json::Map::new();
     for (name, value) in &args.metadata {
@@ -77,8 +77,10 @@ fn body(args: &Publish, message: String) -> Result<String, Failure> {
         }
     }
     if message.len() > Draft::MAX_MESSAGE {
-        let most = Draft::MAX_MESSAGE;
-        return Err(Failure::Usage(format!("the message has more than {most} bytes; shorten it, or put a link in it")));
+        let limit = Draft::MAX_MESSAGE;
+        return Err(Failure::Usage(format!(
+            "the message has more than {limit} bytes; shorten it, or put a link in it"
+        )));
     }
     let body = serde_json::json!({ "topic": args.topic, "message": message, "level": args.level, "metadata": members });
     let body = body.to_string();
@@ -91,37 +93,37 @@ fn body(args: &Publish, message: String) -> Result<String, Failure> {
 pub(super) fn random_key() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|e| Failure::Failed(format!("no random numbers from the system: {e}; give --idempotency-key")))?;
+        .map_err(|e| Failure::Failed(format!("cannot get random numbers: {e}; give --idempotency-key")))?;
     Ok(format!("alertctl-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// An alert that was not stored, or of which that is unknown.
+/// An alert that was not stored, or may not have been.
 #[derive(Debug)]
 pub(super) enum Undelivered {
-    /// Another try would end in the same way.
+    /// Every further attempt would fail in the same way.
     Refused(ClientError),
-    /// The time is up.
+    /// The time for retries is over.
     GivenUp {
-        /// The last reason.
+        /// The error of the last attempt.
         error: ClientError,
-        /// The idempotency key under which it may be tried again.
+        /// The idempotency key for a later attempt.
         key: String,
     },
 }
 
-/// Sends an alert until its fate is known, `retry_for` at the most. `second` is another address for a user whom the
-/// socket of the first keeps out.
+/// Sends an alert and retries for `retry_for` until the outcome is known. `fallback` is another socket of the same daemon,
+/// for a user who has no access to that of `client`.
 pub(super) async fn send(
     client: &Client,
-    second: Option<&Client>,
+    fallback: Option<&Client>,
     body: &str,
     key: &str,
     retry_for: Duration,
 ) -> Result<Published, Undelivered> {
-    let (mut client, mut second) = (client, second);
+    let (mut client, mut fallback) = (client, fallback);
     let deadline = Instant::now() + retry_for;
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-    let mut said = false;
+    let mut is_reported = false;
     loop {
         let request = Request::new(Method::POST, "/alerts")
             .header(HeaderName::from_static("idempotency-key"), key)
@@ -136,21 +138,21 @@ pub(super) async fn send(
             Err(error) => error,
         };
         if matches!(error, ClientError::Forbidden { .. })
-            && let Some(other) = second.take()
+            && let Some(other) = fallback.take()
         {
             client = other;
             continue;
         }
-        if !error.passes() {
+        if !error.is_transient() {
             return Err(Undelivered::Refused(error));
         }
         let pause = backoff.next(error.retry_after(), random::fraction());
         if Instant::now() + pause >= deadline {
             return Err(Undelivered::GivenUp { error, key: key.to_owned() });
         }
-        if !said {
-            note(&format!("{error}; trying again for {} s", retry_for.as_secs()));
-            said = true;
+        if !is_reported {
+            note(&format!("{error}; retrying for {} s", retry_for.as_secs()));
+            is_reported = true;
         }
         sleep(pause).await;
     }
@@ -159,11 +161,11 @@ pub(super) async fn send(
 impl From<Undelivered> for Failure {
     fn from(undelivered: Undelivered) -> Self {
         match undelivered {
-            // It never left this machine.
+            // The alert never left this machine, so it is certainly not stored.
             Undelivered::Refused(error)
             | Undelivered::GivenUp { error: error @ ClientError::Unreachable { .. }, .. } => error.into(),
             Undelivered::GivenUp { error, key } => Self::Unavailable(format!(
-                "{error}; whether the alert is stored is unknown: repeat with --idempotency-key {key}"
+                "{error}; the alert may or may not be stored: repeat the command with --idempotency-key {key}"
             )),
         }
     }
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_id_is_printed_and_the_alert_is_as_it_was_given() {
+    async fn the_id_is_printed_and_the_alert_is_sent_as_given() {
         let server = Server::start([Reply::json(200, STORED)]).await;
         let (done, printed) = publish(&["-t", "ops.db", "-l", "warn", "-m", "k=v=w", "it's \"x\""], &server, b"").await;
         assert_eq!((done, printed.as_str()), (Ok(()), "7-0\n"));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_sent_again_under_one_idempotency_key_until_it_is_stored() {
+    async fn retries_use_one_idempotency_key_until_the_alert_is_stored() {
         let busy = Reply::problem(503, "the store is away").header("Retry-After: 1");
         let server = Server::start([busy, Reply::Close, Reply::problem(429, "slower"), Reply::json(200, STORED)]).await;
         let (done, printed) = publish(&["x", "--json"], &server, b"").await;
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_gives_up_in_time_and_says_that_the_outcome_is_unknown() {
+    async fn retries_end_in_time_with_an_unknown_outcome() {
         let server = Server::always(Reply::problem(503, "the store is away")).await;
         let (done, _) = publish(&["x", "--retry-for", "1s", "--idempotency-key", "mine"], &server, b"").await;
         let Err(Failure::Unavailable(text)) = done else { panic!("{done:?}") };
@@ -231,12 +233,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_succeed_is_not_sent_again() {
+    async fn a_permanent_refusal_is_not_retried() {
         for (status, code) in [(401, 77), (403, 77), (409, 1), (413, 1), (422, 2)] {
             let server = Server::always(Reply::problem(status, "because")).await;
             let failure = publish(&["x"], &server, b"").await.0.unwrap_err();
             assert_eq!((failure.code(), server.requests().len()), (code, 1), "{failure}");
-            assert!(failure.to_string().contains(if status == 401 { "asks for a key" } else { "because" }));
+            assert!(failure.to_string().contains(if status == 401 { "requires a key" } else { "because" }));
         }
     }
 

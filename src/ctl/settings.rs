@@ -1,4 +1,4 @@
-//! What `alertctl` takes from the daemon's configuration. The only file here that knows how it is loaded.
+//! The settings that `alertctl` takes from the daemon's configuration. No other file of `ctl` loads it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
 use crate::keyring;
 
-/// Reads the configuration as the daemon would that is meant.
+/// Loads the configuration like the selected daemon does.
 ///
 /// # Errors
-/// [`Failure::Configuration`] with all its errors, a line each.
+/// [`Failure::Configuration`] with all errors of the configuration, one per line.
 pub(crate) fn load(daemon: &DaemonOptions) -> Result<Resolved, Failure> {
     let mut inputs = Inputs::from_process(daemon.config.clone());
     if let Some(instance) = &daemon.instance {
@@ -20,48 +20,48 @@ pub(crate) fn load(daemon: &DaemonOptions) -> Result<Resolved, Failure> {
     config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
 }
 
-/// The file that is read where none is named; it may be missing.
+/// The file that is read if none is named. It may be missing.
 #[must_use]
 pub(crate) fn default_file() -> &'static Path {
     config::default_file()
 }
 
-/// Every value with its source.
+/// Every setting with its source.
 #[must_use]
 pub(crate) fn show(resolved: &Resolved) -> String {
     config::show(resolved)
 }
 
-/// The control socket, and whether somebody chose it; none where the configuration cannot be read, which must not keep
-/// anybody from speaking to the daemon.
+/// The control socket, and whether it is configured rather than the default. `None` if the configuration cannot be loaded,
+/// because a daemon must be reachable even then.
 #[must_use]
 pub(crate) fn control_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> {
     let resolved = load(daemon).ok()?;
-    let chosen = is_chosen(&resolved, "control_socket");
-    Some((resolved.config.control_socket, chosen))
+    let is_configured = is_configured(&resolved, "control_socket");
+    Some((resolved.config.control_socket, is_configured))
 }
 
-/// The publish socket, likewise.
+/// The publish socket, like [`control_socket`].
 #[must_use]
 pub(crate) fn publish_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> {
     let resolved = load(daemon).ok()?;
-    let chosen = is_chosen(&resolved, "publish_socket");
-    Some((resolved.config.publish_socket, chosen))
+    let is_configured = is_configured(&resolved, "publish_socket");
+    Some((resolved.config.publish_socket, is_configured))
 }
 
-fn is_chosen(resolved: &Resolved, name: &str) -> bool {
+fn is_configured(resolved: &Resolved, name: &str) -> bool {
     resolved.source(name).is_some_and(|source| *source != Source::Default)
 }
 
-/// Where the keys lie and how they are hashed.
+/// Where the keys are stored and how they are hashed.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`], and [`Failure::Unavailable`] if the keys are not in a file.
 pub(crate) fn key_store(daemon: &DaemonOptions) -> Result<keyring::Settings, Failure> {
     let auth = load(daemon)?.config.auth;
     if auth.store == config::Store::Engine {
         return Err(Failure::Unavailable(
-            "no alertd runs here, and its keys are in the Redis of its fleet (auth.store): start it, or ask another node with --url".into(),
+            "no alertd runs here, and its keys are in the Redis of its fleet (auth.store); start it, or use another node with --url".into(),
         ));
     }
     Ok(keyring::Settings { directory: auth.store_dir, iterations: auth.iterations, workers: 1 })

@@ -1,4 +1,4 @@
-//! A short line in a file that outlives the program: replaced as a whole, so never half written.
+//! One line of state in a file, kept between runs. The file is replaced atomically, so it is never half written.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 
-/// More than any state of ours has: what is longer is another file.
+/// Bytes to read of the file, far more than a state has.
 const MAX_STATE_FILE: u64 = 1024;
 
-/// Reads the line; none where the file is missing or empty.
+/// Reads the line; `None` if the file is missing or empty.
 ///
 /// # Errors
-/// [`Failure::Failed`] where it cannot be read, or is no text.
+/// [`Failure::Failed`] if the file cannot be read, or is not text.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(MAX_STATE_FILE).read_to_string(&mut text)) {
@@ -26,17 +26,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
-/// What to say of a file that holds something else.
+/// The failure for a file that holds anything but a state.
 #[must_use]
 pub(crate) fn foreign(path: &Path) -> Failure {
     let path = path.display();
-    Failure::Failed(format!("{path} holds no state of this command; name another file, or remove it to begin anew"))
+    Failure::Failed(format!(
+        "{path} is not a state file of this command; name another file, or delete it to start over"
+    ))
 }
 
 /// Replaces the line. It is on disk when this returns.
 ///
 /// # Errors
-/// [`Failure::Failed`] with the file.
+/// [`Failure::Failed`] if the file cannot be written.
 pub(crate) fn write(path: &Path, line: &str) -> Result<(), Failure> {
     let mut name = path.to_owned().into_os_string();
     name.push(".tmp");
@@ -44,7 +46,7 @@ pub(crate) fn write(path: &Path, line: &str) -> Result<(), Failure> {
     let write = || {
         let mut file = File::create(&temporary)?;
         writeln!(file, "{line}")?;
-        // Without it a power cut may leave the new name with nothing behind it.
+        // Without this, the renamed file may be empty after a power failure.
         file.sync_data()?;
         std::fs::rename(&temporary, path)
     };

@@ -1,7 +1,6 @@
-//! The terminal that a person looks at: whether there is one, how wide it is, and whether it gets colours.
+//! The terminal: whether there is one, its size, and whether to use colours.
 //!
-//! Asked by [`output`](super::output) and [`progress`](super::progress). Who pipes the output away gets plain lines,
-//! whatever is said here of the terminal.
+//! Called by [`output`](super::output) and [`progress`](super::progress).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,48 +10,48 @@ use std::os::unix::fs::FileTypeExt;
 
 use clap::ValueEnum;
 
-/// What a terminal that does not say its size is taken for.
+/// The size assumed of a terminal that does not report one.
 const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
-/// When there are colours.
+/// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
-    /// On a terminal that shows them, unless NO_COLOR is set and not empty
+    /// On a terminal that supports them, unless NO_COLOR is set and not empty
     #[default]
     Auto,
-    /// Wherever the output goes
+    /// On every output
     Always,
-    /// Nowhere
+    /// On no output
     Never,
 }
 
 impl Colour {
-    /// Whether there are, for an output that goes to a terminal or not.
+    /// Whether to use colours; `terminal` says whether the output is one.
     #[must_use]
     pub fn is_on(self, terminal: bool, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
-        let refused = || variable("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let shown = || variable("TERM").is_some_and(|value| !value.is_empty() && value != "dumb");
+        let is_refused = || variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_supported = || variable("TERM").is_some_and(|value| !value.is_empty() && value != "dumb");
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Auto => terminal && shown() && !refused(),
+            Self::Auto => terminal && is_supported() && !is_refused(),
         }
     }
 
-    /// What a command line asks for that is not parsed yet, or cannot be: help and usage errors are coloured too.
+    /// The value of `--color` on a command line before it is parsed, because help and usage errors are coloured too.
     #[must_use]
-    pub fn asked(line: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+    pub fn from_command_line(line: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let mut words = line.into_iter().map(|word| word.as_ref().to_string_lossy().into_owned());
-        let mut asked = Self::Auto;
+        let mut colour = Self::Auto;
         while let Some(word) = words.next() {
             let value = match word.strip_prefix("--color") {
                 Some("") => words.next(),
                 Some(rest) => rest.strip_prefix('=').map(ToOwned::to_owned),
                 None => None,
             };
-            asked = value.and_then(|value| Self::from_str(&value, false).ok()).unwrap_or(asked);
+            colour = value.and_then(|value| Self::from_str(&value, false).ok()).unwrap_or(colour);
         }
-        asked
+        colour
     }
 }
 
@@ -66,7 +65,7 @@ impl From<Colour> for clap::ColorChoice {
     }
 }
 
-/// Columns and rows of the terminal behind this descriptor; asked anew each time, because windows change.
+/// Columns and rows of the terminal. Not cached, because a window may be resized.
 #[must_use]
 pub(crate) fn size(terminal: impl AsFd) -> (usize, usize) {
     match rustix::termios::tcgetwinsize(terminal) {
@@ -75,20 +74,20 @@ pub(crate) fn size(terminal: impl AsFd) -> (usize, usize) {
     }
 }
 
-/// Whether a person looks at standard output.
+/// Whether standard output is a terminal.
 #[must_use]
 pub(crate) fn shows_output() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Whether another program takes standard output, and may show what it makes of it.
+/// Whether standard output is a pipe to another program, which may show it on a terminal.
 #[must_use]
 pub(crate) fn pipes_output() -> bool {
     let kind = std::io::stdout().as_fd().try_clone_to_owned().and_then(|own| File::from(own).metadata());
     kind.is_ok_and(|kind| kind.file_type().is_fifo() || kind.file_type().is_socket())
 }
 
-/// Whether a person looks at standard error, on a terminal where a line can be replaced.
+/// Whether standard error is a terminal on which a line can be erased.
 #[must_use]
 pub(crate) fn shows_notes() -> bool {
     std::io::stderr().is_terminal()
@@ -101,7 +100,7 @@ mod tests {
     use std::ffi::OsString;
 
     #[test]
-    fn the_flag_wins_over_no_color_and_no_color_over_the_terminal() {
+    fn the_flag_overrides_no_color_which_overrides_the_terminal() {
         let on = |colour: Colour, terminal, set: &[(&str, &str)]| {
             colour.is_on(terminal, |name| {
                 set.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value))
@@ -115,16 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_understood_before_it_is_parsed() {
-        assert_eq!(Colour::asked(["alertctl", "--color", "never", "--help"]), Colour::Never);
-        assert_eq!(Colour::asked(["alertctl", "tail", "--color=always"]), Colour::Always);
+    fn the_flag_is_found_before_the_command_line_is_parsed() {
+        assert_eq!(Colour::from_command_line(["alertctl", "--color", "never", "--help"]), Colour::Never);
+        assert_eq!(Colour::from_command_line(["alertctl", "tail", "--color=always"]), Colour::Always);
         for line in [&["alertctl", "--color"][..], &["--color", "loud"], &["--colors=never"], &[]] {
-            assert_eq!(Colour::asked(line), Colour::Auto, "{line:?}");
+            assert_eq!(Colour::from_command_line(line), Colour::Auto, "{line:?}");
         }
     }
 
     #[test]
-    fn what_is_no_terminal_has_the_usual_size() {
+    fn an_output_that_is_not_a_terminal_has_the_default_size() {
         let (reader, _writer) = std::io::pipe().unwrap();
         assert_eq!(size(reader), DEFAULT_SIZE);
     }

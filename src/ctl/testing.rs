@@ -1,4 +1,4 @@
-//! A listener that answers as it is told, for the tests of the commands.
+//! A server with prepared answers, for the tests of the commands.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,20 +9,20 @@ use tokio::task::JoinHandle;
 
 use super::client::address::Address;
 
-/// What is done with one connection.
+/// What the server does on one connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Sends this and closes.
     Whole(String),
     /// Sends this as the body of a stream and closes.
     Ended(String),
-    /// The same, and keeps the connection open.
+    /// Sends this as the body of a stream and keeps the connection open.
     Held(String),
-    /// Closes without a word.
+    /// Closes without an answer.
     Close,
 }
 
-/// A request as it came in.
+/// A request as the server received it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -31,7 +31,7 @@ pub(crate) struct Seen {
     pub(crate) body: String,
 }
 
-/// Listens on a socket in a directory of its own.
+/// A server on a socket in a temporary directory.
 pub(crate) struct Server {
     dir: tempfile::TempDir,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -73,13 +73,13 @@ impl Seen {
 }
 
 impl Server {
-    /// Answers each connection with the next reply, and closes those beyond the last.
+    /// Answers each connection with the next reply, and closes further connections.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let mut replies: VecDeque<Reply> = replies.into_iter().collect();
         Self::serve(move || replies.pop_front().unwrap_or(Reply::Close))
     }
 
-    /// Answers every connection with this.
+    /// Answers every connection with the same reply.
     pub(crate) async fn always(reply: Reply) -> Self {
         Self::serve(move || reply.clone())
     }
@@ -138,7 +138,7 @@ async fn answer(stream: UnixStream, reply: Reply, notes: Arc<Mutex<Vec<Seen>>>) 
         Reply::Held(text) => (format!("{stream_head}{}", chunk(text)), true),
         Reply::Close => return,
     };
-    // The client may be gone already, which is one of the things that are tested.
+    // The client may have disconnected, which some tests do on purpose.
     let _ = stream.write_all(text.as_bytes()).await;
     if hold {
         let _ = stream.read_u8().await;

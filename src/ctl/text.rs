@@ -1,17 +1,17 @@
-//! Text as a terminal shows it: harmless, as wide as it looks, and broken where it does not fit.
+//! Text for a terminal: escaping, width in columns, cutting and wrapping.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The text on one line, without anything that drives a terminal or turns the direction of writing.
+/// The text on one line, with control characters and changes of the writing direction escaped.
 #[must_use]
 pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(
+        let changes_direction = matches!(
             c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
         );
-        if c.is_control() || turns {
+        if c.is_control() || changes_direction {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -20,7 +20,7 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// An RFC 3339 time in local time, `2026-11-23 17:33:10`; what is no time stays as it is, escaped.
+/// An RFC 3339 time in local time, `2026-11-23 17:33:10`. Any other text is only escaped.
 #[must_use]
 pub(crate) fn local(time: &str) -> String {
     match time.parse::<jiff::Timestamp>() {
@@ -29,19 +29,19 @@ pub(crate) fn local(time: &str) -> String {
     }
 }
 
-/// How many columns it takes.
+/// The width of the text in columns.
 #[must_use]
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// With spaces behind it up to so many columns.
+/// The text, padded with spaces to this width in columns.
 #[must_use]
 pub(crate) fn padded(text: &str, width: usize) -> String {
     format!("{text}{:1$}", "", width.saturating_sub(columns(text)))
 }
 
-/// No wider than this; what was cut off is an ellipsis.
+/// The text, cut to this width in columns. If it was cut, it ends with an ellipsis.
 #[must_use]
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if columns(text) <= width {
@@ -55,17 +55,17 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     text.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// Lines no wider than this, broken at spaces where there are some.
+/// The text as lines of at most this width in columns, broken at spaces if possible.
 #[must_use]
 pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line, mut used) = (Vec::new(), String::new(), 0);
-    // What is before this may stand on a line of its own.
-    let mut space = 0;
+    // The byte after the last space at which the line can be broken; 0 if there is none.
+    let mut break_at = 0;
     for c in text.chars() {
         while used + wide(c) > width && !line.is_empty() {
-            let rest = if c == ' ' || space == 0 { String::new() } else { line.split_off(space) };
+            let rest = if c == ' ' || break_at == 0 { String::new() } else { line.split_off(break_at) };
             lines.push(line.trim_end().to_owned());
-            (line, used, space) = (rest, 0, 0);
+            (line, used, break_at) = (rest, 0, 0);
             used += columns(&line);
         }
         let is_break = c == ' ' && !line.trim_start().is_empty();
@@ -75,7 +75,7 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
         line.push(c);
         used += wide(c);
         if is_break {
-            space = line.len();
+            break_at = line.len();
         }
     }
     lines.push(line);
@@ -86,7 +86,7 @@ fn wide(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// Columns wide enough for their longest cell, two spaces apart. The first row is the heading.
+/// The rows as lines of aligned columns, two spaces apart.
 #[must_use]
 pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn no_text_drives_the_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(escaped("a\x1b[2Jb\r\nc\u{9b}d\x07\0"), r"a\u{1b}[2Jb\r\nc\u{9b}d\u{7}\u{0}");
         assert_eq!(escaped("evil\u{202e}gpj\u{61c}"), r"evil\u{202e}gpj\u{61c}");
         assert_eq!(escaped("Zürich 東京 🚨 'x' \\"), "Zürich 東京 🚨 'x' \\");
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_and_else_at_the_edge() {
+    fn lines_break_at_spaces_or_otherwise_at_the_width() {
         assert_eq!(wrapped("disk is full again", 9), ["disk is", "full", "again"]);
         assert_eq!(wrapped("disk is full", 7), ["disk is", "full"]);
         assert_eq!(wrapped("東京東京 x", 5), ["東京", "東京", "x"]);
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wrapping_loses_nothing_but_spaces_and_keeps_to_the_width(text in "[ab 東é-]{0,60}", width in 2..20_usize) {
+        fn wrapping_loses_only_spaces_and_respects_the_width(text in "[ab 東é-]{0,60}", width in 2..20_usize) {
             let lines = wrapped(&text, width);
             prop_assert!(lines.iter().all(|line| columns(line) <= width), "{lines:?}");
             let bare = |text: &str| text.replace(' ', "");

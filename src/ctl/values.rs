@@ -1,34 +1,36 @@
-//! Values on the command line that clap has no parser for.
+//! Parsers of values on the command line.
 
 use std::time::Duration;
 
 use crate::alert::{Level, Pattern};
 use crate::key::Scope;
 
-/// A duration of the same form as in the configuration and in queries, at most a thousand years.
+/// A duration in the same format as in the configuration and in queries, at most a thousand years.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    // Far beyond any use, and far below what can be added to a time.
+    // Adding a longer one to a time could overflow.
     const MAX: Duration = Duration::from_secs(1000 * 366 * 86_400);
     match crate::alert::duration::parse(text) {
         Some(time) if time <= MAX => Ok(time),
         Some(_) => Err("is longer than a thousand years".to_owned()),
-        None => Err("takes numbers with a unit of ms, s, m, h, d or w, such as 90d or 1h30m".to_owned()),
+        None => {
+            Err("is not a duration; use numbers with the units ms, s, m, h, d or w, such as 90d or 1h30m".to_owned())
+        }
     }
 }
 
 /// A duration that is not zero.
-pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn nonzero_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than 0".to_owned()),
         time => Ok(time),
     }
 }
 
-/// `KEY=VALUE`; the value may be empty and may hold further `=`.
+/// `KEY=VALUE`. The value may be empty and may contain further `=`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("takes KEY=VALUE".to_owned()),
+        _ => Err("must have the form KEY=VALUE".to_owned()),
     }
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     text.parse::<Pattern>().map_err(|e| format!("{e}; a pattern is a topic, ops.* or *"))
 }
 
-/// A priority of syslog, by name or number.
+/// A syslog priority, by name or number.
 pub(crate) fn priority(text: &str) -> Result<u8, String> {
     const NAMES: [&[&str]; 8] = [
         &["emerg", "panic"],
@@ -51,17 +53,17 @@ pub(crate) fn priority(text: &str) -> Result<u8, String> {
     ];
     let by_name = NAMES.iter().position(|names| names.contains(&text));
     let found = by_name.and_then(|number| u8::try_from(number).ok()).or_else(|| text.parse().ok().filter(|n| *n <= 7));
-    found.ok_or_else(|| "takes emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7".to_owned())
+    found.ok_or_else(|| "must be emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7".to_owned())
 }
 
-/// The levels, known to help and completions.
+/// A level. Help and completions list the values.
 #[must_use]
 pub(crate) fn level() -> impl clap::builder::TypedValueParser<Value = Level> {
     use clap::builder::TypedValueParser;
     clap::builder::PossibleValuesParser::new(Level::ALL.map(Level::as_str)).try_map(|text| text.parse::<Level>())
 }
 
-/// The scopes, known to help and completions.
+/// A scope. Help and completions list the values.
 #[must_use]
 pub(crate) fn scope() -> impl clap::builder::TypedValueParser<Value = Scope> {
     use clap::builder::TypedValueParser;
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_the_form_of_the_configuration() {
+    fn durations_have_the_format_of_the_configuration() {
         for (text, seconds) in
             [("90d", 7_776_000), ("1h30m", 5400), ("5m", 300), ("0s", 0), ("0", 0), ("2w", 1_209_600)]
         {
@@ -83,11 +85,11 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
-        assert!(some_time("0s").is_err() && some_time("1s").is_ok());
+        assert!(nonzero_duration("0s").is_err() && nonzero_duration("1s").is_ok());
     }
 
     #[test]
-    fn a_priority_has_a_name_and_a_number() {
+    fn a_priority_is_a_name_or_a_number() {
         assert_eq!(["emerg", "err", "error", "3", "7"].map(priority), [Ok(0), Ok(3), Ok(3), Ok(3), Ok(7)]);
         for text in ["", "8", "-1", "fatal", "ERR"] {
             assert!(priority(text).is_err(), "{text}");

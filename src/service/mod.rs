@@ -169,7 +169,7 @@ impl Service {
             stage: settings.stage.clone(),
             engine: self.engine.stats().await,
             hub: HubStatus {
-                subscribers: self.streams(),
+                streams: self.streams(),
                 subscriptions,
                 bytes,
                 head: self.hub.head(),

@@ -232,7 +232,7 @@ impl Daemon {
 
     /// Waits until so many streams are open.
     pub fn has_streams(&self, number: u64) {
-        eventually(&format!("{number} streams"), || (self.status()["hub"]["subscribers"] == number).then_some(()));
+        eventually(&format!("{number} streams"), || (self.status()["hub"]["streams"] == number).then_some(()));
     }
 
     pub fn signal(&self, name: &str) {

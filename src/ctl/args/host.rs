@@ -1,4 +1,4 @@
-//! The command lines of what speaks for the host: `alertctl unit-failed` and `alertctl journal`.
+//! Arguments of `alertctl unit-failed` and `alertctl journal`, which publish alerts about the host.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use crate::ctl::values;
 /// `alertctl unit-failed`.
 #[derive(Debug, Args)]
 pub(crate) struct UnitFailed {
-    /// The unit, with its ending
+    /// Name of the unit with its suffix, such as nginx.service
     pub unit: String,
-    /// Where the alert goes
+    /// Topic to publish to
     #[arg(short, long, default_value = "host.units")]
     pub topic: Topic,
-    /// How many of its journal lines go with it
+    /// Number of the unit's journal lines to include
     #[arg(long, value_name = "COUNT", default_value_t = 10, env = "ALERTCTL_UNIT_LINES", value_parser = clap::value_parser!(u16).range(0..=100))]
     pub lines: u16,
-    /// How long to watch for more failures before one alert is made of them; 0 means not at all
+    /// How long to watch for further failures, which are reported in one alert; 0 turns this off
     #[arg(long, value_name = "DURATION", default_value = "1m", env = "ALERTCTL_UNIT_QUIET", value_parser = values::duration)]
     pub quiet: Duration,
-    /// How long to go on trying while the daemon is away
+    /// How long to retry while the daemon is unavailable
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = values::duration)]
     pub retry_for: Duration,
 }
@@ -34,16 +34,16 @@ Examples:
   alertctl journal -p warning -u nginx -u postgresql --state ~/.journal-alerts
   systemctl enable --now alertd-journal.service")]
 pub(crate) struct Journal {
-    /// This priority and what is more urgent: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
+    /// Report this priority and more urgent ones: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
     #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priority)]
     pub priority: u8,
-    /// Only entries of this unit and about it
+    /// Only entries that this unit wrote or that are about it
     #[arg(short, long = "unit", value_name = "UNIT", env = "ALERTCTL_JOURNAL_UNITS", value_delimiter = ' ')]
     pub units: Vec<String>,
-    /// Where the alerts go
+    /// Topic to publish to
     #[arg(short, long, default_value = "host.journal", env = "ALERTCTL_JOURNAL_TOPIC")]
     pub topic: Topic,
-    /// Keep the place in this file [default: cursor, in systemd's state directory]
+    /// File that keeps the position in the journal [default: cursor, in systemd's state directory]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub state: Option<PathBuf>,
 }

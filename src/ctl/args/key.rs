@@ -1,4 +1,4 @@
-//! The command line of `alertctl key`.
+//! Arguments of `alertctl key`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,55 +12,55 @@ use crate::key::Scope;
 /// `alertctl key`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
-    /// Make a key; its secret is shown once
+    /// Create a key and print its secret, which is shown only once
     ///
-    /// The secret goes to standard output, alone on a line; everything else goes to standard error. A user may have
+    /// The secret goes to standard output, on a line by itself; everything else goes to standard error. A user may have
     /// several keys.
     #[command(
         after_long_help = "Examples:\n  alertctl key add alice\n  alertctl key add backup --scope publish --topic 'host.*' --expires 90d --label nightly > backup.key"
     )]
     Add {
-        /// Whose key it is: letters, digits, dot, _ and -, 1 to 64
+        /// User who owns the key: 1 to 64 letters, digits, dots, _ and -
         user: String,
-        /// What it may do; publish and subscribe where none is given
+        /// What the key permits [default: publish,subscribe]
         #[arg(long = "scope", value_name = "SCOPE", value_parser = values::scope(), value_delimiter = ',')]
         scopes: Vec<Scope>,
-        /// Where it may do it: a topic, ops.* or *; * where none is given
+        /// Topics that the key is for: a topic, ops.* or * [default: *]
         #[arg(long = "topic", value_name = "PATTERN", value_parser = values::pattern, value_delimiter = ',')]
         topics: Vec<Pattern>,
-        /// When it ends by itself, such as 90d
-        #[arg(long, value_name = "DURATION", value_parser = values::some_time)]
+        /// Time until the key expires, such as 90d [default: never]
+        #[arg(long, value_name = "DURATION", value_parser = values::nonzero_duration)]
         expires: Option<Duration>,
-        /// Words that help to tell keys apart
+        /// Description that helps to tell keys apart
         #[arg(long)]
         label: Option<String>,
     },
-    /// List the keys; never their secrets
+    /// List the keys, without their secrets
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// End a key, or all keys of a user, and the streams that they opened
+    /// Revoke a key, or all keys of a user, and end the streams that they opened
     Revoke {
-        /// A key's id, or a user name
+        /// Id of a key, or name of a user
         #[arg(value_name = "ID|USER")]
         id_or_user: String,
     },
-    /// Make a new key like this one, which goes on working for a while
+    /// Replace a key: create a new one with the same rights, and let the old one expire
     ///
-    /// The new secret goes to standard output, alone on a line.
+    /// The new secret goes to standard output, on a line by itself.
     #[command(after_long_help = "Examples:\n  alertctl key rotate k7Qm2x --overlap 7d > new.key")]
     Rotate {
-        /// The id of the key to replace
+        /// Id of the key to replace
         id: String,
-        /// How long the old key goes on working
+        /// How long the old key remains valid
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = values::duration)]
         overlap: Duration,
     },
-    /// Take over the keys of the former alert server, so that they go on working
+    /// Import the keys of the former alert server, which remain valid
     Import {
-        /// Its JSON file with the table of users; - is standard input
+        /// JSON file with that server's table of users; - reads standard input
         #[arg(value_name = "FILE|-", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },

@@ -1,4 +1,4 @@
-//! The command line of `alertctl`. Help, man pages and completions come from here and from nowhere else.
+//! The command line of `alertctl`: the only source of its help, man pages and completions.
 
 mod host;
 mod key;
@@ -17,20 +17,18 @@ pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
 pub(crate) use read::{History, Status, Tail};
 
-/// Speaks to alertd: sends and reads alerts, manages keys
+/// Publishes and reads alerts, and manages keys of alertd
 ///
-/// Without --url it uses the control socket of the daemon on this machine, where file permissions are the credential.
-/// A remote daemon is named by --url or ALERTCTL_URL and asks for a key, in ALERTCTL_KEY or --key-file.
+/// By default, alertctl talks to the daemon on this machine through its control socket, and file permissions decide who
+/// may use it. To use a remote daemon, give --url or ALERTCTL_URL, and a key in ALERTCTL_KEY or --key-file.
 #[derive(Debug, Parser)]
 #[command(name = "alertctl", version, arg_required_else_help = true, after_long_help = AFTER)]
 pub(crate) struct Ctl {
-    /// Which daemon.
     #[command(flatten)]
     pub daemon: DaemonOptions,
-    /// Colours: where a terminal shows them, always, or never
+    /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub color: Colour,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -43,37 +41,37 @@ Examples:
   alertctl --url https://alerts.example.org --key-file ~/.alertkey history -n 20
 
 Environment:
-  ALERTCTL_URL     the daemon's URL, where --url is not given
-  ALERTCTL_KEY     the key for it, where --key-file is not given
-  ALERTCTL_SOCKET  the control socket, where neither is given
-  SSL_CERT_FILE    certificate authorities to trust, instead of the system's
-  NO_COLOR         no colours, if it is set and not empty, unless --color says otherwise
+  ALERTCTL_URL     URL of a remote daemon, unless --url is given
+  ALERTCTL_KEY     key for the remote daemon, unless --key-file is given
+  ALERTCTL_SOCKET  control socket of a local daemon, unless --socket or --url is given
+  SSL_CERT_FILE    file of trusted certificate authorities, used instead of the system's
+  NO_COLOR         if set and not empty, no colours, unless --color says otherwise
 
 Exit status:
-  0   done
-  1   failed
-  2   the command line, or a value that it sent, is wrong
-  69  the daemon does not answer, or cannot do it now
-  77  the key or the user may not do this
-  78  the configuration is wrong";
+  0   success
+  1   failure
+  2   invalid command line, or a value on it was refused
+  69  the daemon does not answer, or is temporarily unable to do this
+  77  the key or user does not have permission
+  78  invalid configuration";
 
-/// Which daemon is meant.
+/// The daemon to talk to.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Which daemon")]
+#[command(next_help_heading = "Daemon")]
 pub(crate) struct DaemonOptions {
-    /// A remote daemon, http://host:port or https://host [env: ALERTCTL_URL]
+    /// URL of a remote daemon, http://host:port or https://host [env: ALERTCTL_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
-    /// A file whose only line is the key for the remote daemon [env: ALERTCTL_KEY, the key itself]
+    /// File that holds the key for the remote daemon [env: ALERTCTL_KEY, the key itself]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub key_file: Option<PathBuf>,
-    /// The socket of a local daemon [env: ALERTCTL_SOCKET]
+    /// Socket of a local daemon [env: ALERTCTL_SOCKET]
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
-    /// One of several local daemons, alertd@NAME.service
+    /// Name of a local instance, alertd@NAME.service
     #[arg(long, global = true, value_name = "NAME")]
     pub instance: Option<Instance>,
-    /// The configuration file that names socket and key store [default: as for the daemon]
+    /// Configuration file, for the paths of sockets and keys [default: the daemon's]
     #[arg(
         long,
         global = true,
@@ -84,78 +82,79 @@ pub(crate) struct DaemonOptions {
     pub config: Option<PathBuf>,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make, list and end keys
+    /// Create, list and revoke keys
     #[command(subcommand, arg_required_else_help = true)]
     Key(Key),
-    /// Send an alert and wait until it is stored
+    /// Publish an alert and wait until it is stored
     ///
-    /// Prints the alert's id. Where the daemon is away, answers late or is too busy, the alert is sent again under the same
-    /// idempotency key: it is stored once, however often it was sent.
+    /// Prints the id of the alert. While the daemon is unavailable, slow or overloaded, the alert is sent again with the same
+    /// idempotency key, so it is stored only once.
     Publish(Publish),
-    /// Make an alert of a unit that failed; for OnFailure=alertd-unit-failed@%n.service
+    /// Publish an alert about a failed unit; for OnFailure=alertd-unit-failed@%n.service
     ///
-    /// The alert goes to the topic host.units with level error: which unit, how it ended, and its last journal lines. Then
-    /// the command stays a while and watches: what fails again in that time makes one alert together, and the time doubles
-    /// with each, up to an hour, so that a unit which crashes for ever is heard of but floods nobody.
+    /// The alert has level error and says which unit failed, how, and with which last journal lines. The command then keeps
+    /// watching the unit for a while and reports further failures together in one alert. The time it watches doubles with
+    /// each such alert, up to an hour, so a unit that crashes again and again is reported without flooding subscribers.
     ///
     /// Needs no key: it uses the publish socket.
     UnitFailed(UnitFailed),
-    /// Make alerts of journal entries, as they are written
+    /// Publish journal entries as alerts, as they are written
     ///
-    /// Each entry becomes one alert, none is lost and none comes twice, whatever restarts in between: the place in the
-    /// journal is kept, and its cursor is the idempotency key. The first time it begins with what is written from then on.
-    /// Entries that the journal has dropped before they could be read, or never took up because a service wrote too much,
-    /// are said in an alert. Entries of alertd's own units are passed over.
+    /// Each entry becomes exactly one alert, across restarts of alertctl and of the daemon: the position in the journal is
+    /// saved, and the journal's cursor is the idempotency key. The first run begins with the entries written from then on.
+    /// If the journal dropped entries before they were read, or suppressed them because a service wrote too many, an alert
+    /// says so. Entries of alertd's own units are skipped.
     ///
-    /// Needs no key: it uses the publish socket. Priorities 0 to 3 become level error, 4 warn, all others info.
+    /// Needs no key: it uses the publish socket. Priorities 0 to 3 become level error, 4 becomes warn, all others info.
     Journal(Journal),
-    /// Follow alerts as they come
+    /// Print alerts as they arrive
     ///
-    /// Comes back after every break, for ever, and goes on behind the last alert. Without --since it begins with the newest
-    /// alert of each topic that is not too old. Where alerts may be missing, standard error says so.
+    /// Reconnects after every interruption, without limit, and continues after the last alert. Without --since, it begins
+    /// with the newest alert of each topic, unless that is too old. If alerts may have been missed, a message on standard
+    /// error says so.
     ///
-    /// With --exec each alert runs a command, one after another; a command that fails is run again after a while, for ever.
-    /// With --state the place is kept over the end of alertctl itself. It moves on after an alert was printed or its command
-    /// succeeded, so each alert is handled at least once, and again only if alertctl was killed in between.
+    /// With --exec, a command runs for each alert, one at a time; if it fails, it is run again until it succeeds.
+    /// With --state, the position in the log is saved, so that the next run continues there. It is saved after the alert was
+    /// printed or its command succeeded: each alert is handled at least once, and twice only if alertctl was killed in
+    /// between.
     Tail(Tail),
-    /// Read alerts that are retained
+    /// Print stored alerts
     ///
-    /// Oldest first: the newest COUNT, or with --since the first COUNT from there on, all of them where no COUNT is given.
+    /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from there on, the oldest first.
     History(History),
-    /// Show how the daemon is
+    /// Show the state of the daemon
     Status(Status),
     /// Check and show the configuration
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
-    /// Have the daemon read its configuration, keys and certificates again
+    /// Make the daemon reload its configuration, keys and certificates
     ///
-    /// Waits for the outcome. A configuration that is refused leaves the one in force as it is; the reasons are said and
-    /// the exit status is 78. Works on the control socket only.
+    /// Waits for the result. If the new configuration is invalid, the daemon keeps the current one, and alertctl prints the
+    /// reasons and exits with status 78. Works on the control socket only.
     Reload,
-    /// Write the completions of a shell to standard output
+    /// Print the completion script of a shell
     #[command(
         after_long_help = "Examples:\n  alertctl completions bash > ~/.local/share/bash-completion/completions/alertctl"
     )]
     Completions {
-        /// For which shell
+        /// Shell to complete for
         shell: clap_complete::Shell,
     },
-    /// Write what a shell may complete, a line each
+    /// Print completion candidates, one per line
     #[command(hide = true)]
     Complete {
-        /// What it is
+        /// Kind of candidates
         what: Candidates,
-        /// The words of the line behind the program, up to the one that is completed
+        /// Words of the command line after the program's name, up to the one to complete
         #[arg(last = true)]
         line: Vec<String>,
     },
-    /// Write the man pages into a directory
+    /// Write the man pages to a directory
     #[command(hide = true)]
     Man {
-        /// The directory, which must exist
+        /// Directory, which must exist
         dir: PathBuf,
     },
 }
@@ -169,7 +168,7 @@ pub(crate) enum Candidates {
     Users,
     /// Ids of keys
     Keys,
-    /// Whatever the last word of the given command line can be
+    /// Everything that the last word of the given command line may be
     Line,
 }
 
@@ -181,25 +180,25 @@ Examples:
   alertctl publish -t ops.db -l error 'disk is full'
   journalctl -u backup -n 5 | alertctl publish -t backup -")]
 pub(crate) struct Publish {
-    /// Where it goes
+    /// Topic to publish to
     #[arg(short, long, default_value = "default")]
     pub topic: Topic,
-    /// How serious it is
+    /// Severity of the alert
     #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
-    /// A member of the metadata; the value is text
+    /// Metadata member, always of type text; may be repeated
     #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::pair)]
     pub metadata: Vec<(String, String)>,
-    /// The idempotency key; drawn at random where none is given
+    /// Idempotency key [default: random]
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// How long to go on trying; 0 means once
+    /// How long to retry; 0 means a single attempt
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub retry_for: Duration,
-    /// Print the whole alert, one JSON object
+    /// Print the stored alert as a JSON object instead of its id
     #[arg(long)]
     pub json: bool,
-    /// The message, 1 to 4096 bytes; - reads it from standard input, without the line break at its end
+    /// Message of 1 to 4096 bytes; - reads it from standard input and removes the final line break
     #[arg(value_name = "MESSAGE|-")]
     pub message: String,
 }
@@ -207,9 +206,9 @@ pub(crate) struct Publish {
 /// `alertctl config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Check the configuration without touching the daemon: all errors at once, exit status 78
+    /// Check the configuration without contacting the daemon; reports all errors and exits with status 78
     Check,
-    /// Show every value with its source
+    /// Show every setting with its source
     Show,
 }
 
@@ -219,7 +218,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         Ctl::command().debug_assert();
     }
 
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_long_help_explains_what_is_kept() {
+    fn the_long_help_of_tail_states_its_guarantee() {
         let mut ctl = Ctl::command();
         let help = ctl.find_subcommand_mut("tail").unwrap().render_long_help().to_string();
         assert!(help.contains("at least once") && help.contains("ALERT_METADATA"), "{help}");

@@ -1,4 +1,4 @@
-//! The command lines of what reads: `alertctl tail`, `alertctl history` and `alertctl status`.
+//! Arguments of the commands that read: `alertctl tail`, `alertctl history` and `alertctl status`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::ctl::values;
 /// Which alerts are read.
 #[derive(Debug, Args)]
 pub(crate) struct Select {
-    /// A topic, ops.* or *; all where none is given
+    /// Topics to read: a topic, ops.* or * [default: *]
     #[arg(value_name = "TOPIC", value_parser = values::pattern)]
     pub topics: Vec<Pattern>,
-    /// This level and above
+    /// Lowest level to read
     #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
 }
 
 impl Select {
-    /// As a query; no topic means all.
+    /// The parameters of a request. No topic means all topics.
     pub(in crate::ctl) fn query(&self) -> Vec<(&'static str, String)> {
         let all = [Pattern::All];
         let topics = if self.topics.is_empty() { &all[..] } else { &self.topics };
@@ -42,26 +42,26 @@ Environment of the command:
   ALERT_ID           the id
   ALERT_TOPIC        the topic
   ALERT_LEVEL        info, warn or error
-  ALERT_MESSAGE      the message; a NUL in it, which no variable can hold, is replaced by U+FFFD
-  ALERT_RECEIVED_AT  when it came in, 2026-11-23T17:33:10.123Z
-  ALERT_METADATA     the metadata as JSON; empty where it has over 64 KiB
-  Standard input is the whole alert, one JSON object, as it was received. What the command prints is not touched.")]
+  ALERT_MESSAGE      the message; NUL, which a variable cannot hold, is replaced by U+FFFD
+  ALERT_RECEIVED_AT  when alertd received it, such as 2026-11-23T17:33:10.123Z
+  ALERT_METADATA     the metadata as JSON; empty if it is larger than 64 KiB
+  Standard input is the whole alert as one JSON object, unchanged. The output of the command is passed through.")]
 pub(crate) struct Tail {
     #[command(flatten)]
     pub select: Select,
-    /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; a state that exists wins
+    /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; ignored if --state holds a position
     #[arg(long)]
     pub since: Option<String>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
     /// Run this shell command for each alert instead of printing it
     #[arg(long, value_name = "COMMAND", conflicts_with = "json", value_hint = clap::ValueHint::CommandString)]
     pub exec: Option<String>,
-    /// Keep the place in this file
+    /// File that keeps the position in the log between runs
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub state: Option<PathBuf>,
-    /// End after so many alerts
+    /// Exit after this many alerts
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }
@@ -79,10 +79,10 @@ pub(crate) struct History {
     /// Where to begin: all, an id, a duration such as 10m, or a time
     #[arg(long)]
     pub since: Option<String>,
-    /// How many; without --since 100 where none is given
+    /// Number of alerts [default: 100, or all with --since]
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub count: Option<u32>,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -95,17 +95,17 @@ Examples:
   alertctl status --watch
   alertctl status --watch=10s --json >> status.ndjson")]
 pub(crate) struct Status {
-    /// One JSON object
+    /// Print the status as one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Again and again, every 2 seconds or every so often, until Ctrl-C
+    /// Repeat until Ctrl-C, every 2 seconds or at the given interval
     #[arg(
         long,
         value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "2s",
-        value_parser = values::some_time
+        value_parser = values::nonzero_duration
     )]
     pub watch: Option<Duration>,
 }

@@ -1,6 +1,6 @@
-//! Where the daemon is: a local socket, or a URL.
+//! The address of the daemon: a local socket or a URL.
 //!
-//! A flag wins over the environment, the environment over the configuration. A secret in a URL is refused, because URLs
+//! Flags override environment variables, which override the configuration. A secret in a URL is refused, because URLs
 //! end up in process lists and logs.
 
 use std::fmt;
@@ -11,7 +11,6 @@ use hyper::Uri;
 use crate::ctl::exit::Failure;
 use crate::ctl::instance::Instance;
 
-/// Where the daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A Unix socket; file permissions are the credential.
@@ -27,15 +26,15 @@ pub(crate) struct Remote {
     pub tls: bool,
     /// Name or address, an IPv6 address without brackets.
     pub host: String,
-    /// The port; 80 or 443 where the URL has none.
+    /// The port; 80 or 443 if the URL has none.
     pub port: u16,
-    /// As the `Host` header has it.
+    /// Host and port as sent in the `Host` header.
     pub authority: String,
-    /// What goes before each path; empty, or `/` and more without a `/` at the end.
+    /// Prepended to each path; empty, or begins with `/` and does not end with one.
     pub prefix: String,
 }
 
-/// What the user said about the address, besides flags.
+/// Environment variables that select a daemon.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     /// `ALERTCTL_URL`.
@@ -45,10 +44,10 @@ pub(crate) struct Environment {
 }
 
 impl Address {
-    /// What flags and environment say; none means the local default.
+    /// The address from flags and environment; `None` if they name none.
     ///
     /// # Errors
-    /// [`Failure::Usage`] where two of them contradict each other, or the URL is not one that can be used.
+    /// [`Failure::Usage`] if two of them contradict each other, or if the URL is invalid.
     pub(crate) fn chosen(
         url: Option<&str>,
         socket: Option<&Path>,
@@ -62,7 +61,7 @@ impl Address {
             (None, None, Some(instance)) => return Ok(Some(Self::Socket(instance.socket("control.sock")))),
             _ => {
                 return Err(Failure::Usage(
-                    "--url, --socket and --instance each name a daemon; give one of them".into(),
+                    "--url, --socket and --instance each name a daemon; give only one of them".into(),
                 ));
             }
         }
@@ -74,9 +73,10 @@ impl Address {
         }
     }
 
-    /// The local daemon's socket `file` where neither flag nor environment says so. One that somebody `chose` in the
-    /// configuration is taken as it is; else it is the first of the usual places that exists, or else the first, which is
-    /// the one to name in an error.
+    /// The local daemon's socket `file`, if flags and environment name none.
+    ///
+    /// A path that is set in the configuration (`configured`, with true) is used unchanged. Otherwise it is the first of
+    /// the default paths that exists; if none does, the first, which the error message then names.
     #[must_use]
     pub(crate) fn local(file: &str, configured: Option<(PathBuf, bool)>, runtime_dir: Option<&Path>) -> Self {
         let configured = match configured {
@@ -85,34 +85,34 @@ impl Address {
         };
         let usual = Path::new("/run/alertd").join(file);
         let own = runtime_dir.map(|dir| dir.join("alertd").join(file));
-        let places: Vec<PathBuf> = configured.into_iter().chain([usual]).chain(own).collect();
-        let found = places.iter().find(|path| path.exists()).or(places.first()).cloned();
+        let candidates: Vec<PathBuf> = configured.into_iter().chain([usual]).chain(own).collect();
+        let found = candidates.iter().find(|path| path.exists()).or(candidates.first()).cloned();
         Self::Socket(found.unwrap_or_default())
     }
 
     fn url(text: &str) -> Result<Self, Failure> {
-        // Never with the text itself: it may hold what must not be shown.
-        let refused = |why: &str| Failure::Usage(format!("the URL {why}; it has the form https://host[:port]"));
+        // Without the URL itself, which may hold a secret.
+        let refused = |why: &str| Failure::Usage(format!("the URL {why}; it must have the form https://host[:port]"));
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
-            return Err(refused("holds a user or password, which others can see: use ALERTCTL_KEY or --key-file"));
+            return Err(refused("contains a user or password, which others can see: use ALERTCTL_KEY or --key-file"));
         }
         if rest.contains(['?', '#']) {
-            return Err(refused("has a query or fragment, where a key would be seen: use ALERTCTL_KEY or --key-file"));
+            return Err(refused("has a query or fragment, which would expose a key: use ALERTCTL_KEY or --key-file"));
         }
-        let uri: Uri = text.parse().map_err(|e| refused(&format!("is not readable ({e})")))?;
+        let uri: Uri = text.parse().map_err(|e| refused(&format!("is invalid ({e})")))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            _ => return Err(refused("begins with neither http:// nor https://")),
+            _ => return Err(refused("does not begin with http:// or https://")),
         };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| refused("names no host"))?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| refused("has no host"))?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = match uri.port() {
             Some(port) => port.as_u16(),
             None if authority.ends_with(':') || !authority.ends_with(host) => {
-                return Err(refused("has a port that is no number up to 65535"));
+                return Err(refused("has a port that is not a number up to 65535"));
             }
             None if tls => 443,
             None => 80,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn urls_are_split_into_their_parts() {
         let remote = url("https://alerts.example.org/base/").unwrap();
         assert!(remote.tls);
         assert_eq!((remote.host.as_str(), remote.port, remote.prefix.as_str()), ("alerts.example.org", 443, "/base"));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_the_environment_and_contradictions_are_said() {
+    fn flags_override_the_environment_and_contradictions_are_errors() {
         let socket = |path: &str| Some(Address::Socket(path.into()));
         let environment = Environment { url: Some("http://h:1".into()), socket: None };
         let chosen = |url, path: Option<&str>, instance: Option<&Instance>, environment: &Environment| {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_socket_is_kept_and_else_the_first_that_exists_is_taken() {
+    fn a_configured_socket_is_used_unchanged_and_otherwise_the_first_that_exists() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("alertd")).unwrap();
         std::fs::write(dir.path().join("alertd/control.sock"), "").unwrap();

@@ -1,9 +1,8 @@
-//! What can go wrong with a request, and whether waiting cures it; how the command ends if not is in [`remedy`](super::remedy).
+//! Errors of a request, and whether a retry may help. [`remedy`](super::remedy) turns them into the failure of a command.
 
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
-use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::RETRY_AFTER;
 use tokio::time::timeout;
@@ -11,89 +10,68 @@ use tokio::time::timeout;
 use super::KeySource;
 use crate::api::{About, Problem};
 
-/// The explanation of an error is at most so large.
+/// Maximum size of the body that explains an error.
 const MAX_PROBLEM: usize = 64 << 10;
 
-/// Why there is no answer, or none that helps.
+/// Why a request got no answer, or no success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// No connection came about.
+    /// No connection could be made.
     #[error("cannot reach alertd at {address}: {reason}")]
-    Unreachable {
-        /// DaemonOptions.
-        address: String,
-        /// Why not.
-        reason: String,
-        /// What that points to.
-        cause: Cause,
-    },
-    /// The file permissions of the socket keep this user out.
-    #[error("may not use the socket {address}")]
-    Forbidden {
-        /// The socket.
-        address: String,
-    },
-    /// The connection stood but broke, or the answer did not come in time: what became of the request is unknown.
+    Unreachable { address: String, reason: String, cause: Cause },
+    /// The file permissions of the socket exclude this user.
+    #[error("permission denied on the socket {address}")]
+    Forbidden { address: String },
+    /// The request cannot be written, because of the key or of a header.
+    #[error("cannot send the request: {reason}")]
+    Unsendable { reason: String },
+    /// The connection broke, or the answer was late: the outcome of the request is unknown.
     #[error("{address} {reason}")]
-    Broken {
-        /// DaemonOptions.
-        address: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The daemon said no.
+    Broken { address: String, reason: String },
+    /// The daemon answered with an error.
     #[error("{detail} ({address}, status {status})")]
     Refused {
-        /// DaemonOptions.
         address: String,
         /// The HTTP status.
         status: u16,
-        /// The daemon's own words.
         detail: String,
-        /// When to come back, if it said so.
         retry_after: Option<Duration>,
-        /// What it named.
         about: Box<About>,
-        /// Where the key came from that it was shown, if it was shown one.
+        /// Source of the key that was sent; `None` if none was sent.
         key: Option<KeySource>,
     },
-    /// What answers there is not alertd, or not a version that this program knows.
-    #[error("{address} does not answer as alertd does: {reason}")]
-    Foreign {
-        /// DaemonOptions.
-        address: String,
-        /// What is strange.
-        reason: String,
-    },
+    /// The peer is not alertd, or a version that this program does not understand.
+    #[error("{address} does not answer like alertd: {reason}")]
+    Foreign { address: String, reason: String },
 }
 
-/// Why no connection came about.
+/// Why no connection could be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no socket, or no process behind it: no daemon runs there.
+    /// The socket does not exist, or no process listens on it: no daemon runs there.
     NoDaemon,
-    /// The host refused the connection: nobody listens on the port.
+    /// The host refused the connection: no process listens on the port.
     NoListener,
-    /// The name of the host means nothing.
+    /// The host name cannot be resolved.
     NoHost,
-    /// Its certificate, or what else TLS asks for.
+    /// The certificate, or another part of the TLS handshake.
     Tls,
-    /// Anything else on the way.
+    /// Any other network error.
     Network,
 }
 
 impl ClientError {
-    /// Whether the same request may succeed later without anybody changing anything.
+    /// Whether the same request may succeed later, without any change by a person.
     #[must_use]
-    pub const fn passes(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
-            Self::Forbidden { .. } | Self::Foreign { .. } => false,
+            Self::Forbidden { .. } | Self::Foreign { .. } | Self::Unsendable { .. } => false,
             Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
         }
     }
 
-    /// When the daemon asked to come back.
+    /// The pause that the daemon asked for.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -102,14 +80,14 @@ impl ClientError {
         }
     }
 
-    /// Whether no daemon runs there at all.
+    /// Whether no daemon runs at a local address.
     #[must_use]
     pub const fn is_absent(&self) -> bool {
         matches!(self, Self::Unreachable { cause: Cause::NoDaemon, .. })
     }
 }
 
-/// Takes an answer apart that is no success.
+/// The error for an answer with a status other than 2xx.
 pub(super) async fn refusal(
     address: String,
     key: Option<KeySource>,
@@ -122,13 +100,9 @@ pub(super) async fn refusal(
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let (detail, about) = match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => (problem.detail, problem.about),
-        Err(_) => (words(status).to_owned(), About::default()),
+        // A proxy's answer has no problem document.
+        Err(_) => (status.canonical_reason().unwrap_or("refused without a reason").to_owned(), About::default()),
     };
     let retry_after = seconds.map(Duration::from_secs);
     ClientError::Refused { address, status: status.as_u16(), detail, retry_after, about: Box::new(about), key }
-}
-
-/// For an answer that has no explanation, as a proxy in between gives it.
-fn words(status: StatusCode) -> &'static str {
-    status.canonical_reason().unwrap_or("refused without a reason")
 }

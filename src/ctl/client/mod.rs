@@ -1,8 +1,8 @@
-//! Requests to the daemon and what can go wrong with them.
+//! Requests to the daemon and their errors.
 //!
-//! Called by every command. One connection for each request: a command makes few of them, and none can then wait behind
-//! another one. Each step has a time limit, so that a command always ends; only [`Response::piece`] is left to its caller,
-//! who knows how long a stream may be silent. The key is sent in a header and shown nowhere.
+//! Called by every command. Each request has its own connection: a command makes few requests, and none waits behind
+//! another. Each step has a time limit, so a command always ends. The exception is [`Response::piece`]: its caller decides
+//! how long a stream may be silent. The key is sent in a header and never shown.
 
 pub(crate) mod address;
 pub(crate) mod error;
@@ -31,12 +31,12 @@ use address::Address;
 use error::Cause;
 pub(crate) use error::ClientError;
 
-/// A connection must stand within this time, a TLS handshake included.
+/// Time limit for a connection, including the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A whole answer is at most so large; a page of history is the largest.
+/// Maximum size of a body. The largest is a page of history.
 const MAX_BODY: usize = 128 << 20;
 
-/// What is asked of the daemon.
+/// A request to the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: Method,
@@ -46,7 +46,7 @@ pub(crate) struct Request {
     timeout: Duration,
 }
 
-/// Where a key came from, for errors that name what to correct.
+/// Where a key came from. Error messages say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// `ALERTCTL_KEY`.
@@ -66,19 +66,17 @@ impl fmt::Display for KeySource {
 
 /// A key that is sent with each request.
 pub(crate) struct Credential {
-    /// The secret.
     pub key: Zeroizing<String>,
-    /// Where it came from.
     pub source: KeySource,
 }
 
-/// Speaks to one daemon.
+/// A client of one daemon.
 pub(crate) struct Client {
     address: Address,
     key: Option<Credential>,
 }
 
-/// An answer that is a success, its body still to come.
+/// A successful answer whose body is not read yet.
 pub(crate) struct Response {
     response: hyper::Response<Incoming>,
     address: String,
@@ -96,27 +94,24 @@ impl Request {
         Self { method, target: target.into(), headers: Vec::new(), body: Bytes::new(), timeout: Self::DEFAULT_TIMEOUT }
     }
 
-    /// A `GET`.
     #[must_use]
     pub(crate) fn get(target: impl Into<String>) -> Self {
         Self::new(Method::GET, target)
     }
 
-    /// With this header.
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// With this body.
     #[must_use]
-    pub(crate) fn body(mut self, kind: &str, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn body(mut self, media_type: &str, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
-        self.header(CONTENT_TYPE, kind)
+        self.header(CONTENT_TYPE, media_type)
     }
 
-    /// How long the head of the answer may take, and then the whole of its body.
+    /// Time limit for the head of the answer, and again for its whole body.
     #[must_use]
     pub(crate) const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -125,22 +120,21 @@ impl Request {
 }
 
 impl Client {
-    /// A client of this daemon, which sends the key where there is one. Connects to nothing yet.
+    /// Does not connect yet.
     #[must_use]
     pub(crate) const fn new(address: Address, key: Option<Credential>) -> Self {
         Self { address, key }
     }
 
-    /// Where requests go.
     #[must_use]
     pub(crate) const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Asks, and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer.
     ///
     /// # Errors
-    /// [`ClientError`], also for every answer that is no success.
+    /// [`ClientError`], also for an answer with a status other than 2xx.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, ClientError> {
         let address = self.address.to_string();
         let encoded = self.encode(&request)?;
@@ -172,16 +166,15 @@ impl Client {
             .header("user-agent", concat!("alertctl/", env!("CARGO_PKG_VERSION")));
         if let Some(Credential { key, .. }) = &self.key {
             let bearer = HeaderValue::try_from(format!("Bearer {}", key.as_str()));
-            let mut bearer = bearer.map_err(|_| self.foreign("the key holds characters that no key has"))?;
+            let invalid = |_| ClientError::Unsendable { reason: "the key contains characters that no key has".into() };
+            let mut bearer = bearer.map_err(invalid)?;
             bearer.set_sensitive(true);
             builder = builder.header(AUTHORIZATION, bearer);
         }
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        builder
-            .body(Full::new(request.body.clone()))
-            .map_err(|e| self.foreign(&format!("no request can be made of this: {e}")))
+        builder.body(Full::new(request.body.clone())).map_err(|e| ClientError::Unsendable { reason: e.to_string() })
     }
 
     async fn connect(&self) -> Result<(Sender, AbortOnDropHandle<()>), ClientError> {
@@ -194,7 +187,7 @@ impl Client {
                 let found = lookup_host((remote.host.as_str(), remote.port)).await;
                 let found: Vec<_> = found.map_err(|e| self.unreachable(&e.to_string(), Cause::NoHost))?.collect();
                 let tcp = TcpStream::connect(&found[..]).await.map_err(|e| self.io(&e))?;
-                // A request is one small write; waiting for more to send with it only costs time.
+                // A request is one small write, which Nagle's algorithm would only delay.
                 let _ = tcp.set_nodelay(true);
                 if !remote.tls {
                     return self.speak(tcp).await;
@@ -213,7 +206,7 @@ impl Client {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|e| self.unreachable(&e.to_string(), Cause::Network))?;
-        // How it ends is seen at the answer.
+        // An error of the connection shows up in the answer.
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok((sender, AbortOnDropHandle::new(driver)))
     }
@@ -223,12 +216,12 @@ impl Client {
             (ErrorKind::PermissionDenied, Address::Socket(_)) => {
                 ClientError::Forbidden { address: self.address.to_string() }
             }
-            (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("there is no such socket", Cause::NoDaemon),
+            (ErrorKind::NotFound, Address::Socket(_)) => self.unreachable("no such socket", Cause::NoDaemon),
             (ErrorKind::ConnectionRefused, Address::Socket(_)) => {
-                self.unreachable("nobody listens on the socket", Cause::NoDaemon)
+                self.unreachable("no process listens on the socket", Cause::NoDaemon)
             }
             (ErrorKind::ConnectionRefused, Address::Remote(_)) => {
-                self.unreachable("nobody listens on that port", Cause::NoListener)
+                self.unreachable("no process listens on that port", Cause::NoListener)
             }
             _ => self.unreachable(&error.to_string(), Cause::Network),
         }
@@ -236,10 +229,6 @@ impl Client {
 
     fn unreachable(&self, reason: &str, cause: Cause) -> ClientError {
         ClientError::Unreachable { address: self.address.to_string(), reason: reason.to_owned(), cause }
-    }
-
-    fn foreign(&self, reason: &str) -> ClientError {
-        ClientError::Foreign { address: self.address.to_string(), reason: reason.to_owned() }
     }
 }
 
@@ -256,20 +245,20 @@ impl Response {
     /// The whole body.
     ///
     /// # Errors
-    /// [`ClientError::Broken`] where it does not come whole and in time.
+    /// [`ClientError::Broken`] if the body is incomplete or late.
     pub(crate) async fn bytes(self) -> Result<Bytes, ClientError> {
         let broken = |reason: String| ClientError::Broken { address: self.address.clone(), reason };
         match timeout(self.timeout, Limited::new(self.response.into_body(), MAX_BODY).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(e)) => Err(broken(format!("broke off in the middle of its answer ({e})"))),
-            Err(_) => Err(broken(format!("took over {} s for its answer", self.timeout.as_secs_f64()))),
+            Ok(Err(e)) => Err(broken(format!("closed the connection in the middle of its answer ({e})"))),
+            Err(_) => Err(broken(format!("took more than {} s for its answer", self.timeout.as_secs_f64()))),
         }
     }
 
-    /// The whole body as a value.
+    /// The whole body, parsed as JSON.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes), and [`ClientError::Foreign`] where it is something else.
+    /// Those of [`bytes`](Self::bytes), and [`ClientError::Foreign`] if it is not the expected JSON.
     pub(crate) async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let address = self.address.clone();
         let body = self.bytes().await?;
@@ -277,10 +266,10 @@ impl Response {
             .map_err(|e| ClientError::Foreign { address, reason: format!("its answer is not the expected JSON ({e})") })
     }
 
-    /// The next piece of a stream; none at its end. Waits without a limit.
+    /// The next piece of a stream; `None` at its end. Has no time limit.
     ///
     /// # Errors
-    /// [`ClientError::Broken`].
+    /// [`ClientError::Broken`] if the connection breaks.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
         loop {
             match self.response.body_mut().frame().await {
@@ -292,7 +281,7 @@ impl Response {
                 Some(Err(e)) => {
                     return Err(ClientError::Broken {
                         address: self.address.clone(),
-                        reason: format!("broke off ({e})"),
+                        reason: format!("closed the connection ({e})"),
                     });
                 }
             }
@@ -300,14 +289,14 @@ impl Response {
     }
 }
 
-/// Percent-encodes a path segment or the value of a parameter. `*` stays, for readable patterns.
+/// Percent-encodes a path segment or the value of a parameter. `*` is kept, so that patterns remain readable.
 #[must_use]
 pub(crate) fn encoded(text: &str) -> String {
     const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// A path with a query; pairs without a value are left out by the caller.
+/// A path with its query.
 #[must_use]
 pub(crate) fn target(path: &str, query: &[(&str, String)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();

@@ -1,7 +1,6 @@
-//! How a command ends that has met a [`ClientError`]: what is wrong, and what the person at the shell does about it.
+//! Turns a [`ClientError`] into the [`Failure`] of a command, and says what the user can do about it.
 //!
-//! The daemon's words are for whoever speaks HTTP; here they become those of `alertctl`: its options, its files, its
-//! commands.
+//! The daemon's own messages are about HTTP. These name the options, files and commands of `alertctl`.
 
 use super::KeySource;
 use super::error::{Cause, ClientError};
@@ -16,13 +15,14 @@ impl From<ClientError> for Failure {
             ClientError::Forbidden { address } => {
                 let group = if address.ends_with("publish.sock") { "alertd-publish" } else { "alertd" };
                 Self::NotPermitted(format!(
-                    "{text}; become a member of its group (usermod -aG {group} USER, then log in anew), or use sudo"
+                    "{text}; join its group (usermod -aG {group} USER, then log in again), or use sudo"
                 ))
             }
             ClientError::Broken { .. } => Self::Unavailable(format!("{text}; try again")),
             ClientError::Foreign { .. } => {
-                Self::Failed(format!("{text}; check the URL (--url, ALERTCTL_URL) and what proxies make of it"))
+                Self::Failed(format!("{text}; check the URL (--url, ALERTCTL_URL) and any proxy in between"))
             }
+            ClientError::Unsendable { .. } => Self::Failed(text),
             ClientError::Refused { status: 401, address, key, .. } => Self::NotPermitted(unauthorized(&address, key)),
             ClientError::Refused { status: 403, address, detail, about, key, .. } => {
                 Self::NotPermitted(not_permitted(&address, &detail, *about, key))
@@ -44,26 +44,26 @@ fn unreachable(cause: Cause) -> &'static str {
         Cause::NoDaemon => "start it (systemctl start alertd), or name another with --socket, --instance or --url",
         Cause::NoListener => {
             "start alertd there, or correct the port in --url or ALERTCTL_URL; http.listen and alertd.socket on that \
-             machine say where it listens, by default for the machine itself only"
+             machine set the address, which by default is reachable from the machine itself only"
         }
         Cause::NoHost => "correct the host in --url or ALERTCTL_URL",
         Cause::Tls => {
-            "use the name that the certificate is for, and where its authority is your own, name that one's file in \
-             SSL_CERT_FILE"
+            "use a host name that the certificate is valid for; if your own authority issued it, set SSL_CERT_FILE to \
+             the file of that authority"
         }
-        Cause::Network => "check --url or ALERTCTL_URL, and the network and firewalls on the way",
+        Cause::Network => "check --url or ALERTCTL_URL, the network and firewalls",
     }
 }
 
 fn unauthorized(address: &str, key: Option<KeySource>) -> String {
     match key {
         None => format!(
-            "{address} asks for a key, and there is none; put it into a file for --key-file, or into ALERTCTL_KEY \
-             (alertctl key add USER, on the daemon's machine, makes one)"
+            "{address} requires a key; give one with --key-file or ALERTCTL_KEY (to create one, run alertctl key add \
+             USER on the daemon's machine)"
         ),
         Some(source) => format!(
-            "{address} does not take the key in {source}: it is mistyped, revoked or expired; ask for a new one \
-             (alertctl key list and alertctl key add USER, on the daemon's machine)"
+            "{address} rejects the key in {source}: it is mistyped, revoked or expired; ask for a new one (see alertctl \
+             key list and alertctl key add USER on the daemon's machine)"
         ),
     }
 }
@@ -72,19 +72,19 @@ fn not_permitted(address: &str, detail: &str, about: About, key: Option<KeySourc
     let key = key.map_or_else(|| "this user".to_owned(), |source| format!("the key in {source}"));
     match about {
         About { scope: Some(scope), .. } => format!(
-            "{key} has no scope {scope} at {address}; use one that has it (alertctl key add USER --scope {scope}, on \
-             the daemon's machine)"
+            "{key} does not have the scope {scope} at {address}; use a key that has it (to create one, run alertctl key \
+             add USER --scope {scope} on the daemon's machine)"
         ),
-        About { topic: Some(topic), topics: Some(own), .. } => format!(
-            "{key} may not use the topic {topic} at {address}, only {}; name one of these, or use a key for it \
-             (alertctl key add USER --topic '{topic}', on the daemon's machine)",
-            own.join(", ")
+        About { topic: Some(topic), topics: Some(permitted), .. } => format!(
+            "{key} may not use the topic {topic} at {address}, only {}; use one of these, or a key for {topic} (to \
+             create one, run alertctl key add USER --topic '{topic}' on the daemon's machine)",
+            permitted.join(", ")
         ),
         _ => format!("{detail} ({address})"),
     }
 }
 
-/// The option that holds a field or parameter of a request.
+/// The option of `alertctl` from which a field or parameter of a request comes.
 fn option(field: &str) -> Option<&'static str> {
     Some(match field {
         "topic" => "the topic",
@@ -109,5 +109,5 @@ fn invalid(address: &str, detail: &str, field: Option<String>) -> String {
         return format!("{detail} ({address})");
     };
     let reason = detail.strip_prefix(&format!("{field}: ")).unwrap_or(detail);
-    format!("{address} does not take {option}: {reason}; correct it (--help says what it takes)")
+    format!("{address} rejects {option}: {reason}; see --help")
 }

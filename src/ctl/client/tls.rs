@@ -1,4 +1,4 @@
-//! TLS towards a remote daemon, with the system's trust store.
+//! TLS to a remote daemon, with the system's trust store.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The certificates that this machine trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+/// The certificates that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 ///
 /// # Errors
-/// Why none could be read, for a person.
+/// A message for the user, if there are none.
 pub(super) fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // One unreadable file of many is no reason to give up; if its authority was needed, the handshake says so.
+    // Unreadable files are ignored as long as others can be read. If one was needed, the handshake fails.
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added > 0 {
         return Ok(roots);
@@ -27,10 +27,10 @@ pub(super) fn system_roots() -> Result<RootCertStore, String> {
     ))
 }
 
-/// Shakes hands over a connection.
+/// Performs the TLS handshake on a connection.
 ///
 /// # Errors
-/// What the peer's certificate or the handshake lacks, for a person.
+/// A message for the user, if the handshake fails or the peer's certificate is not valid.
 pub(super) async fn handshake(
     roots: RootCertStore,
     host: &str,
@@ -50,7 +50,7 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-    /// For localhost and 127.0.0.1, signed by itself; trusted by nobody but these tests.
+    /// A self-signed certificate for localhost and 127.0.0.1.
     const CERTIFICATE: &[u8] = b"\
 -----BEGIN CERTIFICATE-----
 MIIBjTCCATSgAwIBAgIUC76x9AYKsAXUC/SB0r6pz4rnoycwCgYIKoZIzj0EAwIw
@@ -85,7 +85,7 @@ dhfs3KtgYE3H+SDJG+6FqP07naXr73QPBNFv7ZOUNxgQjUz8/3ASsbJA
             .unwrap();
         let server = tokio::spawn(async move {
             let (tcp, _) = listener.accept().await.unwrap();
-            // A client that does not trust it goes away, which is what is tested.
+            // Fails if the client does not trust the certificate, which the test expects.
             drop(tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await);
         });
         let mut roots = RootCertStore::empty();
@@ -98,7 +98,7 @@ dhfs3KtgYE3H+SDJG+6FqP07naXr73QPBNFv7ZOUNxgQjUz8/3ASsbJA
     }
 
     #[tokio::test]
-    async fn only_a_trusted_certificate_of_the_right_name_is_taken() {
+    async fn only_a_trusted_certificate_for_the_host_name_is_accepted() {
         assert_eq!(connect("localhost", true).await, Ok(()));
         assert_eq!(connect("127.0.0.1", true).await, Ok(()));
         assert!(connect("example.org", true).await.unwrap_err().contains("not valid for name"));

@@ -1,6 +1,6 @@
 
 # shellcheck shell=bash
-# Topics, users and keys come from the daemon that the line means; where there are none, what was generated above.
+# Topics, users and keys come from the daemon that the command line selects. Without any, use the script generated above.
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
     _alertctl_known() {
         local before=${COMP_LINE:0:COMP_POINT} words known

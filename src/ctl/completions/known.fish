@@ -1,5 +1,5 @@
 
-# Topics, users and keys come from the daemon that the line means.
+# Topics, users and keys come from the daemon that the command line selects.
 function __alertctl_known
     set -l words (commandline -opc)
     set -l current (commandline -ct)

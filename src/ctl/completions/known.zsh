@@ -1,4 +1,4 @@
-# Topics, users and keys come from the daemon that the line means; where there are none, what was generated below.
+# Topics, users and keys come from the daemon that the command line selects. Without any, use the script generated below.
 _alertctl() {
     local -a known
     known=(${(f)"$("${(Q)words[1]}" complete line -- "${(@Q)words[2,CURRENT-1]}" "$PREFIX" 2>/dev/null)"})

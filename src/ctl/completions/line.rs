@@ -1,55 +1,54 @@
-//! What belongs at the end of a command line that is not finished, by the definition of the command line.
+//! Determines from the definition of the command line what may complete an unfinished one.
 
 use clap::{Arg, ArgAction, Command};
 
 use crate::ctl::args::{Candidates, DaemonOptions};
 
-/// What the last of the words may be, and how much of it is there.
-pub(super) fn wanted<'a>(definition: &mut Command, words: &'a [String]) -> (Vec<Candidates>, &'a str) {
+/// The kinds of candidates for the last word, and the part of it that is typed already.
+pub(super) fn expected<'a>(definition: &mut Command, words: &'a [String]) -> (Vec<Candidates>, &'a str) {
     definition.build();
     let Some((last, before)) = words.split_last() else { return (Vec::new(), "") };
-    let (mut command, mut place, mut option, mut literal) = (&*definition, 0, None, false);
+    let (mut command, mut position, mut option, mut literal) = (&*definition, 0, None, false);
     for word in before {
         if option.take().is_some() {
             continue;
         }
         if literal || !word.starts_with('-') || word == "-" {
             match command.find_subcommand(word).filter(|_| !literal) {
-                Some(sub) => (command, place) = (sub, 0),
-                None => place += 1,
+                Some(sub) => (command, position) = (sub, 0),
+                None => position += 1,
             }
         } else if word == "--" {
             literal = true;
         } else {
-            option = awaiting(command, word);
+            option = option_with_value(command, word);
         }
     }
     let (argument, prefix) = match (option, last.split_once('=')) {
         (Some(option), _) => (Some(option), last.as_str()),
-        (None, Some((name, value))) if !literal && name.starts_with("--") => (awaiting(command, name), value),
+        (None, Some((name, value))) if !literal && name.starts_with("--") => (option_with_value(command, name), value),
         (None, _) if !literal && last.starts_with('-') => (None, last.as_str()),
-        (None, _) => (positional(command, place), last.as_str()),
+        (None, _) => (positional(command, position), last.as_str()),
     };
     (argument.map(kinds).unwrap_or_default(), prefix)
 }
 
-/// The option whose value comes next.
-fn awaiting<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
+/// The option that `word` names, if its value is the next word.
+fn option_with_value<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
     let takes = |argument: &&Arg| matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
     let find = |is: &dyn Fn(&Arg) -> bool| command.get_arguments().find(|argument| is(argument)).filter(takes);
     match word.strip_prefix("--") {
         Some(name) => find(&|argument| argument.get_long() == Some(name)),
-        // Of letters in a row the last one may wait for a value.
+        // Of several short options in one word, only the last may take the next word as its value.
         None => find(&|argument| argument.get_short().is_some() && argument.get_short() == word.chars().last()),
     }
     .filter(|argument| !argument.is_require_equals_set())
 }
 
-/// The argument at this place; the last one may take many.
-fn positional(command: &Command, place: usize) -> Option<&Arg> {
-    let mut places = command.get_positionals();
-    let many = |argument: &&Arg| matches!(argument.get_action(), ArgAction::Append);
-    places.nth(place).or_else(|| command.get_positionals().last().filter(many))
+/// The positional argument with this index. The last one may be repeated.
+fn positional(command: &Command, index: usize) -> Option<&Arg> {
+    let repeats = |argument: &&Arg| matches!(argument.get_action(), ArgAction::Append);
+    command.get_positionals().nth(index).or_else(|| command.get_positionals().last().filter(repeats))
 }
 
 fn kinds(argument: &Arg) -> Vec<Candidates> {
@@ -66,14 +65,14 @@ fn kinds(argument: &Arg) -> Vec<Candidates> {
     }
 }
 
-/// The daemon that the words name, else `at`.
-pub(super) fn meant(mut daemon: DaemonOptions, words: &[String]) -> DaemonOptions {
+/// The options that select a daemon: those on the unfinished command line override those in `daemon`.
+pub(super) fn daemon_options(mut daemon: DaemonOptions, words: &[String]) -> DaemonOptions {
     let value = |option: &str| {
         let mut pairs = words.iter().zip(words.iter().skip(1));
-        let apart = pairs.find(|(word, _)| *word == option).map(|(_, value)| value.as_str());
-        apart.or_else(|| words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=')))
+        let separate = pairs.find(|(word, _)| *word == option).map(|(_, value)| value.as_str());
+        separate.or_else(|| words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=')))
     };
-    // The shell has not expanded it.
+    // The shell does not expand `~` in the words of a completion.
     let path = |option: &str| {
         let text = value(option)?;
         let home = std::env::var_os("HOME").filter(|_| text.starts_with("~/"));
@@ -82,7 +81,7 @@ pub(super) fn meant(mut daemon: DaemonOptions, words: &[String]) -> DaemonOption
     let url = value("--url").map(ToOwned::to_owned);
     let instance = value("--instance").and_then(|name| name.parse().ok());
     let socket = path("--socket");
-    // Each names a daemon, and the line's wins.
+    // These three exclude each other, so one of them replaces all.
     if url.is_some() || instance.is_some() || socket.is_some() {
         (daemon.url, daemon.instance, daemon.socket) = (url, instance, socket);
     }
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_says_what_belongs_there() {
+    fn the_candidates_follow_from_the_definition() {
         for (line, kinds, prefix) in [
             ("publish -t ", &[Candidates::Topics][..], ""),
             ("publish -l warn --topic op", &[Candidates::Topics], "op"),
@@ -125,15 +124,15 @@ mod tests {
             ("key rev", &[], "rev"),
             ("", &[], ""),
         ] {
-            assert_eq!(wanted(&mut Ctl::command(), &words(line)), (kinds.to_vec(), prefix), "{line}");
+            assert_eq!(expected(&mut Ctl::command(), &words(line)), (kinds.to_vec(), prefix), "{line}");
         }
     }
 
     #[test]
-    fn the_line_says_which_daemon() {
-        let daemon = DaemonOptions { socket: Some("/told".into()), ..DaemonOptions::default() };
-        assert_eq!(meant(daemon.clone(), &words("publish -t ")).socket, Some("/told".into()));
-        let other = meant(daemon, &words("--url http://h --key-file=/k publish -t "));
+    fn the_command_line_selects_the_daemon() {
+        let daemon = DaemonOptions { socket: Some("/given".into()), ..DaemonOptions::default() };
+        assert_eq!(daemon_options(daemon.clone(), &words("publish -t ")).socket, Some("/given".into()));
+        let other = daemon_options(daemon, &words("--url http://h --key-file=/k publish -t "));
         assert_eq!((other.url.as_deref(), other.key_file), (Some("http://h"), Some("/k".into())));
         assert_eq!(other.socket, None);
     }

@@ -1,7 +1,7 @@
-//! Completions of shells: what the command line's definition says, and the topics, users and keys of the daemon.
+//! Shell completion of commands and options, and of the daemon's topics, users and keys.
 //!
-//! The scripts come from the definition; for what only the daemon knows they run `alertctl complete line` with the words
-//! so far. Where there is nothing to say, or nobody to ask in time, they fall back on the definition.
+//! The scripts are generated from the definition of the command line. For topics, users and keys they run
+//! `alertctl complete line` with the words so far. If that prints nothing, they complete from the definition alone.
 
 mod line;
 
@@ -17,12 +17,12 @@ use super::exit::Failure;
 use super::output::Output;
 use crate::api::{Keys, Topics};
 
-/// A person has pressed a key and waits.
+/// Short, because the user waits after pressing the Tab key.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
-/// More than this nobody reads.
+/// A longer list is of no use on a terminal.
 const MAX_CANDIDATES: usize = 1000;
 
-/// The script of a shell.
+/// The completion script of a shell.
 #[must_use]
 pub(crate) fn script(shell: Shell) -> String {
     let mut script = Vec::new();
@@ -31,7 +31,7 @@ pub(crate) fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => script + include_str!("known.bash"),
         Shell::Zsh => {
-            // Takes the name of the function that zsh calls.
+            // The wrapper takes the name of the function that zsh calls.
             let known = format!("{}_alertctl_generated() {{", include_str!("known.zsh"));
             script.replacen("_alertctl() {", &known, 1)
         }
@@ -46,7 +46,7 @@ pub(crate) fn script(shell: Shell) -> String {
     }
 }
 
-/// The definition without what is not for people, which the generators would offer.
+/// The definition without hidden commands, which the generators would include.
 fn visible() -> Command {
     let whole = Ctl::command();
     let commands = whole.get_subcommands().filter(|command| !command.is_hide_set());
@@ -56,16 +56,16 @@ fn visible() -> Command {
         .subcommands(commands.cloned())
 }
 
-/// The daemon that the words of a line mean, else the one that this program was told.
+/// The options that select a daemon: those on the unfinished command line override those in `daemon`.
 #[must_use]
-pub(crate) fn meant(daemon: DaemonOptions, line: &[String]) -> DaemonOptions {
-    line::meant(daemon, line)
+pub(crate) fn daemon_options(daemon: DaemonOptions, line: &[String]) -> DaemonOptions {
+    line::daemon_options(daemon, line)
 }
 
-/// Prints candidates, a line each.
+/// Prints candidates, one per line.
 ///
 /// # Errors
-/// As the daemon has it; the shell does not show it.
+/// Any failure of the requests. The shell does not show it.
 pub(crate) async fn run(
     what: Candidates,
     line: &[String],
@@ -73,12 +73,12 @@ pub(crate) async fn run(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let (kinds, prefix) = match what {
-        Candidates::Line => line::wanted(&mut Ctl::command(), line),
+        Candidates::Line => line::expected(&mut Ctl::command(), line),
         what => (vec![what], line.last().map_or("", String::as_str)),
     };
     let late = |_| Failure::Unavailable(format!("{} did not answer in time", client.address()));
     let mut found = timeout(QUERY_TIMEOUT, query(&kinds, prefix, client)).await.map_err(late)??;
-    // What stands in a command line as it is; a peer that sends anything else is no alertd.
+    // Words that need no quoting in a shell. Anything else does not come from alertd.
     let is_plain = |word: &String| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     found.retain(|word| word.starts_with(prefix) && is_plain(word));
     found.sort_unstable();
@@ -113,20 +113,21 @@ mod tests {
     use crate::ctl::testing::{Reply, Server};
 
     #[test]
-    fn every_script_knows_the_definition_and_asks_the_daemon() {
-        for (shell, asks) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 5)] {
+    fn every_script_has_the_definition_and_queries_the_daemon() {
+        for (shell, queries) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 5)] {
             let script = script(shell);
             assert!(script.contains("rotate") && script.contains("key-file"), "{shell}");
-            assert!(!script.contains("may complete") && !script.contains("complete man"), "{shell}");
+            assert!(!script.contains("completion candidates") && !script.contains("complete man"), "{shell}");
             assert_eq!(script.matches("complete line --").count(), 1, "{shell}");
-            assert_eq!(script.matches("\"(__alertctl_known)\"").count(), if shell == Shell::Fish { asks } else { 0 });
+            let fish = if shell == Shell::Fish { queries } else { 0 };
+            assert_eq!(script.matches("\"(__alertctl_known)\"").count(), fish);
         }
         let zsh = script(Shell::Zsh);
         assert_eq!((zsh.matches("\n_alertctl() {").count(), zsh.matches("\n_alertctl_generated() {").count()), (1, 1));
     }
 
     #[tokio::test]
-    async fn nothing_but_plain_words_reaches_the_shell() {
+    async fn only_words_that_need_no_quoting_reach_the_shell() {
         let body = r#"{"topics":["a","ops.db"],"more":false}"#;
         let keys = r#"{"keys":[{"id":"k2","user":"$(reboot)","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false},
             {"id":"k1","user":"alice","scopes":[],"topics":[],"label":null,"created_at":"","expires_at":null,"imported":false}]}"#;

@@ -1,4 +1,4 @@
-//! How far the journal was read, kept in a file.
+//! The position in the journal up to which entries were published, kept in a file.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ pub(crate) struct JournalCursor {
 }
 
 impl JournalCursor {
-    /// Reads the file; one that is missing or empty holds no cursor yet.
+    /// Reads the file. If it is missing or empty, there is no cursor yet.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where it cannot be read, or holds something else.
+    /// [`Failure::Failed`] if the file cannot be read, or holds anything but a cursor.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let cursor = state::read(path)?;
         let is_cursor = |text: &String| text.starts_with("s=") && text.bytes().all(|b| b.is_ascii_graphic());
@@ -26,16 +26,16 @@ impl JournalCursor {
         Ok(Self { path: path.to_owned(), cursor })
     }
 
-    /// The last entry that is done with.
+    /// The last entry that was published or skipped.
     #[must_use]
     pub(crate) fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    /// Everything up to this entry is done with. On disk when this returns.
+    /// Records that everything up to this entry was published or skipped. It is on disk when this returns.
     ///
     /// # Errors
-    /// [`Failure::Failed`] with the file.
+    /// [`Failure::Failed`] if the file cannot be written.
     pub(crate) fn save(&mut self, cursor: String) -> Result<(), Failure> {
         state::write(&self.path, &cursor)?;
         self.cursor = Some(cursor);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cursor_survives_and_a_file_that_is_not_ours_is_left_alone() {
+    fn the_cursor_is_kept_and_a_foreign_file_is_not_changed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cursor");
         let mut cursor = JournalCursor::open(&path).unwrap();

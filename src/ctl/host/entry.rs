@@ -1,7 +1,7 @@
 //! One entry of the journal, as `journalctl -o json` writes it.
 //!
-//! A field is text, or a list of bytes where it holds anything else, or nothing where it is too large, or a list of all
-//! that where it is there more than once. Here it is always text, with what is no text made visible.
+//! `journalctl` writes a field as a string, as a list of bytes if it is not text, as null if it is too large, or as a list
+//! of these if the entry has it several times. This module always returns text, with control characters replaced.
 
 use serde_json::{Map, Value};
 
@@ -10,30 +10,30 @@ use serde_json::{Map, Value};
 pub(crate) struct Entry(Map<String, Value>);
 
 impl Entry {
-    /// Reads a line of `journalctl -o json`; none where it is not one.
+    /// Parses a line of `journalctl -o json`.
     #[must_use]
     pub(crate) fn parse(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().map(Self)
     }
 
-    /// A field as text; none where it is absent.
+    /// A field as text.
     #[must_use]
     pub(crate) fn text(&self, field: &str) -> Option<String> {
         text(self.0.get(field)?)
     }
 
-    /// Whether there is a message that journalctl found too long to write.
+    /// Whether the entry has a message that journalctl left out because of its length.
     #[must_use]
     pub(crate) fn message_left_out(&self) -> bool {
         self.0.get("MESSAGE").is_some_and(Value::is_null)
     }
 
-    /// Puts a message in the place of one that was left out.
+    /// Sets the message that journalctl left out.
     pub(crate) fn set_message(&mut self, bytes: &[u8]) {
         self.0.insert("MESSAGE".to_owned(), String::from_utf8_lossy(bytes).into_owned().into());
     }
 
-    /// Where it stands in the journal.
+    /// The entry's position in the journal.
     #[must_use]
     pub(crate) fn cursor(&self) -> Option<String> {
         self.text("__CURSOR")
@@ -46,13 +46,13 @@ impl Entry {
         jiff::Timestamp::from_microsecond(micros).ok().map(|time| format!("{time:.3}"))
     }
 
-    /// Its severity, 0 to 7; 6 where it has none, as journalctl does it.
+    /// The priority, 0 to 7. Like journalctl, takes 6 if the entry has none.
     #[must_use]
     pub(crate) fn priority(&self) -> u8 {
         self.text("PRIORITY").and_then(|text| text.parse().ok()).unwrap_or(6)
     }
 
-    /// The unit that it is about: for what the service manager says, that unit and not its own.
+    /// The unit that the entry is about: for messages of the service manager, the unit named in the message.
     #[must_use]
     pub(crate) fn unit(&self) -> Option<String> {
         self.text("UNIT").or_else(|| self.text("_SYSTEMD_UNIT"))
@@ -66,19 +66,19 @@ fn text(value: &Value) -> Option<String> {
             let bytes: Vec<u8> = items.iter().filter_map(|item| u8::try_from(item.as_u64()?).ok()).collect();
             Some(visible(&String::from_utf8_lossy(&bytes)))
         }
-        // There more than once: the last one counts, as in a configuration file.
+        // The entry has the field several times. The last value counts, as in a configuration file.
         Value::Array(items) => items.iter().rev().find_map(text),
         _ => None,
     }
 }
 
-/// Without what drives a terminal; line breaks and tabs stay.
+/// Replaces control characters other than line breaks and tabs.
 fn visible(text: &str) -> String {
-    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(hidden) {
+    let is_hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(is_hidden) {
         return text.to_owned();
     }
-    text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! `alertctl journal`: entries of the journal become alerts, each once.
+//! `alertctl journal`: publishes each journal entry as one alert.
 //!
-//! What always holds: the place is saved behind an entry only when its alert is stored, and an entry that is read again
-//! carries the same idempotency key. So a restart of either side loses nothing and repeats nothing.
+//! The position in the journal is saved only after the alert of the entry is stored, and an entry that is read again has
+//! the same idempotency key. So a restart of alertctl or of the daemon neither loses nor repeats an entry.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,39 +25,40 @@ use crate::ctl::tail::backoff::Backoff;
 use crate::random;
 use crate::text::{hex, truncate};
 
-/// "Suppressed … messages from …", from the journal itself.
+/// MESSAGE_ID of "Suppressed … messages from …", which journald writes.
 const SUPPRESSED: &str = "a596d6fe7bfa4994828e72309e95d61e";
-/// The daemon is waited for as long as it takes.
+/// Retries without a limit, because no entry may be lost.
 const NO_TIME_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// After so long without an entry the place moves on to the journal's end, so that it does not fall out of it.
+/// After this time without an entry, the position moves to the end of the journal. Otherwise journald might delete the
+/// entry at the position, which would look like a loss.
 const IDLE_INTERVAL: Duration = Duration::from_secs(300);
-/// Bytes of a field in the metadata.
+/// Maximum bytes of a field in the metadata.
 const MAX_FIELD: usize = 400;
 
-/// Follows the journal until it is told to stop.
+/// Follows the journal until `stop`.
 ///
 /// # Errors
-/// [`Failure`] where the journal cannot be read, the place cannot be kept, or the daemon refuses the alerts.
+/// [`Failure`] if the journal cannot be read, the position cannot be saved, or the daemon refuses the alerts.
 pub(crate) async fn run(args: Journal, client: &Client, stop: &CancellationToken) -> Result<(), Failure> {
-    let path = args.state.clone().or_else(usual_state).ok_or_else(|| {
-        Failure::Usage("where the place in the journal is to be kept is not known; name a file with --state".to_owned())
+    let path = args.state.clone().or_else(default_state).ok_or_else(|| {
+        Failure::Usage("no file to keep the position in the journal; name one with --state".to_owned())
     })?;
     let mut follower =
         Follower { matches: matches(&args), topic: args.topic, cursor: JournalCursor::open(&path)?, client };
     tokio::select! {
         done = follower.run() => done,
-        // The alert under way is sent again under its key by the next run.
+        // The next run sends an alert in flight again, with the same idempotency key.
         () = stop.cancelled() => Ok(()),
     }
 }
 
-fn usual_state() -> Option<PathBuf> {
+fn default_state() -> Option<PathBuf> {
     let directory = std::env::var_os("STATE_DIRECTORY").filter(|value| !value.is_empty())?;
     Some(PathBuf::from(directory).join("cursor"))
 }
 
-/// Which entries are wanted, in the words of journalctl: fields of one name are alternatives, fields of several names must
-/// all hold, and a plus stands between alternatives of all that.
+/// The entries to follow, as matches of journalctl: matches of the same field are alternatives, matches of different
+/// fields must all hold, and `+` separates groups of which one must hold.
 fn matches(args: &Journal) -> Vec<String> {
     let urgent = || (0..=args.priority).map(|priority| format!("PRIORITY={priority}"));
     let suppressed = || format!("MESSAGE_ID={SUPPRESSED}");
@@ -85,7 +86,7 @@ impl Follower<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
         match self.cursor.cursor().map(str::to_owned) {
             None => self.begin().await?,
-            Some(cursor) => self.tell_gap(&cursor).await?,
+            Some(cursor) => self.report_gap(&cursor).await?,
         }
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         loop {
@@ -97,38 +98,38 @@ impl Follower<'_> {
                         self.take(&entry).await?;
                     }
                     Ok(None) => break,
-                    Err(_) => self.move_on().await?,
+                    Err(_) => self.advance_to_end().await?,
                 }
             }
             let ended = reader.end().await;
-            note(&ended.err().map_or_else(|| "journalctl has ended; reading on".to_owned(), |e| e.to_string()));
+            note(&ended.err().map_or_else(|| "journalctl ended; starting it again".to_owned(), |e| e.to_string()));
             sleep(backoff.next(None, random::fraction())).await;
         }
     }
 
-    /// From the place on, that entry included: behind a cursor journalctl would pass over the first match where the entry
-    /// at the cursor is none itself.
-    fn arguments(&self, how: &str) -> Vec<String> {
+    /// Arguments to read from the cursor on, including its entry. With `--after-cursor`, journalctl would skip the first
+    /// match if the entry at the cursor is not a match itself.
+    fn arguments(&self, mode: &str) -> Vec<String> {
         let from = self.cursor.cursor().map(|cursor| format!("--cursor={cursor}"));
-        [how.to_owned(), "--no-tail".to_owned()].into_iter().chain(from).chain(self.matches.iter().cloned()).collect()
+        [mode.to_owned(), "--no-tail".to_owned()].into_iter().chain(from).chain(self.matches.iter().cloned()).collect()
     }
 
-    /// The first time: at the journal's end, which an empty journal does not have.
+    /// The first run begins at the end of the journal. An empty journal has none.
     async fn begin(&mut self) -> Result<(), Failure> {
-        match end().await? {
+        match newest_cursor().await? {
             Some(cursor) => self.cursor.save(cursor),
             None => Ok(()),
         }
     }
 
-    /// Says so where the journal no longer has the place.
-    async fn tell_gap(&self, cursor: &str) -> Result<(), Failure> {
+    /// Publishes a warning if the journal no longer has the entry at the cursor.
+    async fn report_gap(&self, cursor: &str) -> Result<(), Failure> {
         let arguments = [format!("--cursor={cursor}"), "--lines=1".to_owned()];
         let next = reader::read(&arguments, 1).await?.into_iter().next();
         if next.as_ref().and_then(Entry::cursor).as_deref() == Some(cursor) {
             return Ok(());
         }
-        let message = "journal entries may be missing: the journal has dropped them before they became alerts";
+        let message = "journal entries may be missing: the journal dropped them before they were published";
         let mut metadata = Map::new();
         metadata.insert("host".to_owned(), host().into());
         if let Some(time) = time_of(cursor) {
@@ -153,26 +154,26 @@ impl Follower<'_> {
 
     async fn send(&self, body: &str, key: &str) -> Result<(), Failure> {
         match send(self.client, None, body, key, NO_TIME_LIMIT).await {
-            // It would be refused for ever, and all that follows with it.
+            // It would be refused again and again, and keep all later entries from being published.
             Err(Undelivered::Refused(error @ ClientError::Refused { status: 409 | 413, .. })) => {
-                note(&format!("an entry is passed over: {error}"));
+                note(&format!("skipped a journal entry: {error}"));
                 Ok(())
             }
             other => other.map(drop).map_err(Failure::from),
         }
     }
 
-    /// Nothing came for long. Once it is known that nothing of interest lies before the end, the place may be there.
-    async fn move_on(&mut self) -> Result<(), Failure> {
-        let Some(end) = end().await? else { return Ok(()) };
-        let waiting = reader::read(&self.arguments("--lines=all"), 2).await?;
+    /// Saves the end of the journal as the position, unless there are matching entries before it.
+    async fn advance_to_end(&mut self) -> Result<(), Failure> {
+        let Some(end) = newest_cursor().await? else { return Ok(()) };
+        let pending = reader::read(&self.arguments("--lines=all"), 2).await?;
         let is_done = |entry: &Entry| entry.cursor().as_deref() == self.cursor.cursor();
-        if waiting.iter().all(is_done) { self.cursor.save(end) } else { Ok(()) }
+        if pending.iter().all(is_done) { self.cursor.save(end) } else { Ok(()) }
     }
 }
 
-/// The cursor of the journal's last entry, whatever it is.
-async fn end() -> Result<Option<String>, Failure> {
+/// The cursor of the newest entry in the journal, whether it matches or not.
+async fn newest_cursor() -> Result<Option<String>, Failure> {
     let last = reader::read(&["--lines=1".to_owned()], 1).await?;
     Ok(last.first().and_then(Entry::cursor))
 }
@@ -181,22 +182,23 @@ fn key(prefix: &str, cursor: &str) -> String {
     format!("journal-{}", hex(&Sha256::digest(format!("{prefix}{cursor}"))))
 }
 
-/// When the entry at a cursor was written: `t=` holds microseconds in hexadecimal.
+/// The time of the entry at a cursor: `t=` holds microseconds in hexadecimal.
 fn time_of(cursor: &str) -> Option<String> {
     let micros = cursor.split(';').find_map(|part| part.strip_prefix("t="))?;
     let time = jiff::Timestamp::from_microsecond(i64::from_str_radix(micros, 16).ok()?).ok()?;
     Some(format!("{time:.3}"))
 }
 
-/// Whether alertd itself wrote it or it is about alertd's units: its alert might cause the next one, without end.
+/// Whether alertd wrote the entry or it is about one of alertd's units. An alert about it might cause another entry, and
+/// so on without end.
 fn is_own(entry: &Entry) -> bool {
     let is_ours = |unit: String| {
-        let name = unit.strip_prefix("alertd").unwrap_or("another");
-        name.starts_with(['.', '@'])
-            || ["-control", "-publish", "-journal", "-unit-failed"].iter().any(|n| name.starts_with(n))
+        let suffix = unit.strip_prefix("alertd").unwrap_or("another");
+        suffix.starts_with(['.', '@'])
+            || ["-control", "-publish", "-journal", "-unit-failed"].iter().any(|n| suffix.starts_with(n))
     };
-    let about = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
-    entry.text("ALERTD_TARGET").is_some() || about.iter().filter_map(|field| entry.text(field)).any(is_ours)
+    let fields = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
+    entry.text("ALERTD_TARGET").is_some() || fields.iter().filter_map(|field| entry.text(field)).any(is_ours)
 }
 
 fn level(entry: &Entry) -> Level {
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_alertd_wrote_or_caused_is_its_own() {
+    fn entries_by_alertd_or_about_its_units_are_its_own() {
         for own in [
             r#"{"_SYSTEMD_UNIT":"alertd.service"}"#,
             r#"{"_SYSTEMD_UNIT":"alertd@blue.service"}"#,
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_becomes_level_and_metadata() {
+    fn level_and_metadata_come_from_the_entry() {
         let found = entry(
             r#"{"PRIORITY":"4","_HOSTNAME":"h","UNIT":"a.service","_SYSTEMD_UNIT":"init.scope","_COMM":"systemd","_PID":"1"}"#,
         );
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_gives_its_key_and_its_time() {
+    fn idempotency_key_and_time_come_from_the_cursor() {
         let cursor = "s=0;i=1;b=2;m=3;t=660edcbcbcd00;x=4";
         assert_eq!(key("", cursor), key("", cursor));
         assert_ne!(key("", cursor), key("gap ", cursor));

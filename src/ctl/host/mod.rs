@@ -1,15 +1,15 @@
-//! What the host itself has to say becomes alerts: units that failed, and entries of the journal.
+//! Alerts about the host: failed units, and entries of the journal.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`entry`] | one entry of the journal, readable whatever is in it |
+//! | [`entry`] | one entry of the journal |
 //! | [`reader`] | `journalctl`, run once or followed |
 //! | [`mod@unit`] | `alertctl unit-failed` |
 //! | [`journal`] | `alertctl journal` |
-//! | [`cursor`] | how far the journal was read, kept in a file |
+//! | [`cursor`] | the position in the journal, kept in a file |
 //!
-//! The journal is read through `journalctl`, whose output format is stable and which opens every kind of journal file.
-//! Nothing here needs a key: the publish socket suffices.
+//! The journal is read through `journalctl`, whose output format is stable and which reads every kind of journal file.
+//! No key is needed: the publish socket is enough.
 
 pub(crate) mod cursor;
 pub(crate) mod entry;
@@ -21,10 +21,10 @@ use crate::alert::{Draft, Level, Topic};
 use crate::ctl::exit::Failure;
 use crate::text::truncate;
 
-/// Bytes of all journal lines in one alert: a body may have 64 KiB, and each byte may take six in JSON.
+/// Maximum bytes of all journal lines in one alert: a body may have 64 KiB, and JSON may encode a byte in six.
 const MAX_LINES: usize = 8 << 10;
 
-/// An alert about the host, checked as the daemon does it.
+/// The body of an alert about the host, validated like the daemon does.
 fn body(
     topic: &Topic,
     level: Level,
@@ -36,12 +36,12 @@ fn body(
         serde_json::json!({ "topic": topic, "message": message, "level": level, "metadata": metadata }).to_string();
     match Draft::from_json(None, body.as_bytes()) {
         Ok(_) => Ok(body),
-        Err(e) => Err(Failure::Failed(format!("cannot make an alert of it: {e}"))),
+        Err(e) => Err(Failure::Failed(format!("cannot make an alert: {e}"))),
     }
 }
 
-/// The last lines, oldest first, all together within the bound.
-fn tail_of(lines: Vec<String>) -> Vec<String> {
+/// The last lines, oldest first, with at most [`MAX_LINES`] bytes together.
+fn last_lines(lines: Vec<String>) -> Vec<String> {
     let mut left = MAX_LINES;
     let mut kept: Vec<String> = lines
         .into_iter()
@@ -56,7 +56,7 @@ fn tail_of(lines: Vec<String>) -> Vec<String> {
     kept
 }
 
-/// This machine's name.
+/// The host name of this machine.
 fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |n| n.trim().to_owned())
 }
@@ -68,15 +68,15 @@ mod tests {
     #[test]
     fn the_newest_lines_are_kept_in_their_order() {
         let lines: Vec<String> = (0..100).map(|n| format!("{n:0400}")).collect();
-        let captured = tail_of(lines.clone());
-        assert_eq!(captured.len(), MAX_LINES / 400);
-        assert_eq!(captured[..], lines[100 - captured.len()..]);
-        assert_eq!(tail_of(vec!["a".into(), "b".into()]), ["a", "b"]);
+        let kept = last_lines(lines.clone());
+        assert_eq!(kept.len(), MAX_LINES / 400);
+        assert_eq!(kept[..], lines[100 - kept.len()..]);
+        assert_eq!(last_lines(vec!["a".into(), "b".into()]), ["a", "b"]);
     }
 
     #[test]
-    fn the_largest_alert_is_taken() {
-        let lines = tail_of(vec!["\u{1}".repeat(400); 100]);
+    fn the_largest_alert_is_valid() {
+        let lines = last_lines(vec!["\u{1}".repeat(400); 100]);
         let metadata = serde_json::json!({ "journal": lines }).as_object().unwrap().clone();
         let body = body(&"host.units".parse().unwrap(), Level::Error, &"x".repeat(9000), metadata).unwrap();
         assert!(body.len() < 64 << 10, "{}", body.len());

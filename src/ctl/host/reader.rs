@@ -1,7 +1,7 @@
-//! `journalctl`, run to its end or followed for ever.
+//! `journalctl`, run to its end or followed without end.
 //!
-//! Whoever may write to the journal may write entries of many megabytes. So only the fields that are used are asked for,
-//! journalctl leaves out what is over 4 KiB, and of such a message the beginning is fetched by itself.
+//! Every service may write entries of many megabytes. So only the fields in use are requested, and journalctl leaves out
+//! fields larger than 4 KiB. The beginning of a message that was left out is read by a separate call.
 
 use std::process::{ExitStatus, Stdio};
 
@@ -11,15 +11,15 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::entry::Entry;
 use crate::ctl::exit::Failure;
 
-/// What an alert is made of.
+/// The fields from which alerts are made.
 const FIELDS: &str = "MESSAGE,PRIORITY,UNIT,OBJECT_SYSTEMD_UNIT,_SYSTEMD_UNIT,_HOSTNAME,SYSLOG_IDENTIFIER,_COMM,_PID,\
     MESSAGE_ID,INVOCATION_ID,_SYSTEMD_INVOCATION_ID,UNIT_RESULT,EXIT_CODE,EXIT_STATUS,ALERTD_TARGET";
-/// Bytes of a long message that are of use: an alert has no more.
+/// Bytes to read of a long message, more than an alert may have.
 const MAX_MESSAGE: u64 = 8 << 10;
-/// What journalctl has to say about an error is at most so long.
+/// Bytes to read of journalctl's error messages.
 const MAX_STDERR: u64 = 4096;
 
-/// Entries as they come.
+/// A running journalctl and the entries that it writes.
 pub(crate) struct Reader {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -29,7 +29,7 @@ impl Reader {
     /// Runs `journalctl -o json` with these arguments.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where there is no journalctl.
+    /// [`Failure::Failed`] if journalctl cannot be started.
     pub(crate) fn start(arguments: &[String]) -> Result<Self, Failure> {
         let mut child =
             journalctl().args(["--output=json", "--output-fields", FIELDS]).args(arguments).spawn().map_err(|e| {
@@ -41,9 +41,9 @@ impl Reader {
         Ok(Self { child, lines: BufReader::new(output).lines() })
     }
 
-    /// The next entry; none where journalctl has ended.
+    /// The next entry; `None` when journalctl has ended.
     pub(crate) async fn next(&mut self) -> Option<Entry> {
-        // What is no UTF-8 or no entry cannot be one of ours: journalctl writes JSON alone.
+        // journalctl writes nothing but UTF-8 and JSON, so a line that is not an entry can be ignored.
         while let Ok(Some(line)) = self.lines.next_line().await {
             if let Some(mut entry) = Entry::parse(&line) {
                 if let (true, Some(cursor)) = (entry.message_left_out(), entry.cursor()) {
@@ -55,37 +55,35 @@ impl Reader {
         None
     }
 
-    /// How journalctl ended, and what it said about it.
+    /// Waits for journalctl to end.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where it did not end well.
+    /// [`Failure::Failed`] with journalctl's error message, if it did not succeed.
     pub(crate) async fn end(mut self) -> Result<(), Failure> {
-        let mut complaint = String::new();
+        let mut reason = String::new();
         if let Some(errors) = self.child.stderr.take() {
-            // Whatever can be read of it helps.
-            let _ = errors.take(MAX_STDERR).read_to_string(&mut complaint).await;
+            // A part of the message is better than none.
+            let _ = errors.take(MAX_STDERR).read_to_string(&mut reason).await;
         }
         let status = self.child.wait().await;
         if status.as_ref().is_ok_and(ExitStatus::success) {
             return Ok(());
         }
-        let complaint = complaint.trim();
-        let complaint = if complaint.is_empty() { "it gave no reason" } else { complaint };
-        Err(Failure::Failed(format!(
-            "cannot read the journal: {complaint}; become a member of the group systemd-journal, or use sudo"
-        )))
+        let reason = reason.trim();
+        let reason = if reason.is_empty() { "journalctl gave no reason" } else { reason };
+        Err(Failure::Failed(format!("cannot read the journal: {reason}; join the group systemd-journal, or use sudo")))
     }
 }
 
 fn journalctl() -> Command {
     let mut command = Command::new("journalctl");
-    // The manager's variables are for this process alone.
+    // The service manager takes notifications from alertctl only.
     command.args(["--quiet", "--no-pager"]).env_remove("NOTIFY_SOCKET").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// The beginning of a long message.
+/// The beginning of the message of the entry at `cursor`.
 async fn beginning(cursor: &str) -> Vec<u8> {
     let arguments = [format!("--cursor={cursor}"), "--lines=1".to_owned()];
     let child = journalctl().args(["--output=cat", "--output-fields=MESSAGE", "--all"]).args(arguments).spawn();
@@ -93,22 +91,22 @@ async fn beginning(cursor: &str) -> Vec<u8> {
     if let Ok(mut child) = child
         && let Some(output) = child.stdout.take()
     {
-        // What can be read of it is of use; the rest is not waited for.
+        // A part of the message is better than none.
         let _ = output.take(MAX_MESSAGE).read_to_end(&mut message).await;
     }
     message
 }
 
-/// All entries that journalctl finds with these arguments; `most` of them at the most.
+/// The entries that journalctl finds with these arguments, at most `limit`.
 ///
 /// # Errors
-/// [`Failure::Failed`] where journalctl cannot read them.
-pub(crate) async fn read(arguments: &[String], most: usize) -> Result<Vec<Entry>, Failure> {
+/// [`Failure::Failed`] if journalctl cannot read them.
+pub(crate) async fn read(arguments: &[String], limit: usize) -> Result<Vec<Entry>, Failure> {
     let mut reader = Reader::start(arguments)?;
     let mut found = Vec::new();
     while let Some(entry) = reader.next().await {
         found.push(entry);
-        if found.len() >= most {
+        if found.len() >= limit {
             return Ok(found);
         }
     }

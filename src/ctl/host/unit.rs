@@ -1,8 +1,8 @@
-//! `alertctl unit-failed`: what a failed unit left behind becomes an alert, and what fails again soon one more.
+//! `alertctl unit-failed`: publishes an alert about a failed unit, and one more if it soon fails again.
 //!
-//! The service manager logs each failure with a message id of its own, on every release and whether or not it restarts the
-//! unit; those entries say what happened and are what is counted. For the first one the manager also tells the details in
-//! the environment, sooner than the journal has them.
+//! The service manager logs each failure with a fixed MESSAGE_ID, in every release and whether or not it restarts the unit.
+//! These entries have the details and are counted. For the first failure the details also come in environment variables,
+//! because the journal may have the entry only later.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::entry::Entry;
 use super::reader;
-use super::{body, host, tail_of};
+use super::{body, host, last_lines};
 use crate::alert::Level;
 use crate::ctl::args::UnitFailed;
 use crate::ctl::client::{Client, ClientError};
@@ -24,13 +24,13 @@ use crate::text::truncate;
 const FAILED: &str = "MESSAGE_ID=d9b373ed55a64feb8242e02dbe79a49c";
 /// "Main process exited …", from the service manager.
 const EXITED: &str = "MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15";
-/// So long the journal may take to have what an alert is about.
+/// How long to wait until the journal has the entry of the failure.
 const JOURNAL_DELAY: Duration = Duration::from_millis(500);
-/// Bytes of one journal line.
+/// Maximum bytes of one journal line.
 const MAX_LINE: usize = 400;
-/// A failure each millisecond, for an hour, is not counted further.
+/// Failures are counted up to this number in one alert.
 const MAX_FAILURES: usize = 10_000;
-/// The watch for more failures doubles up to this.
+/// The time of watching for further failures doubles up to this.
 const MAX_WATCH: Duration = Duration::from_secs(3600);
 
 /// One failure.
@@ -38,29 +38,29 @@ const MAX_WATCH: Duration = Duration::from_secs(3600);
 struct Failed {
     /// `exit-code`, `signal`, `timeout` and so on.
     result: String,
-    /// `exited`, `killed` or `dumped`, where a process ended.
+    /// `exited`, `killed` or `dumped`, if a process ended.
     code: Option<String>,
     /// The exit code, or the signal.
     status: Option<String>,
     invocation: Option<String>,
 }
 
-/// Publishes the alert, then watches for more of them.
+/// Publishes an alert about the failure, then watches for further failures.
 ///
 /// # Errors
-/// [`Failure`] where the first alert could not be published.
+/// [`Failure`] if the first alert could not be published.
 pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let told = Failed::told(&args.unit, variable);
-    let mut seen = match &told {
-        Some(failed) => failed.logged(&args.unit).await,
+    let given = Failed::from_environment(&args.unit, variable);
+    let mut last_entry = match &given {
+        Some(failed) => failed.find_entry(&args.unit).await,
         None => failures(&args.unit, &["--lines=1".to_owned()]).await.pop(),
     };
-    let failed = match (told, &seen) {
+    let failed = match (given, &last_entry) {
         (Some(failed), _) => failed,
-        (None, Some(entry)) => Failed::of(&args.unit, entry).await,
+        (None, Some(entry)) => Failed::from_entry(&args.unit, entry).await,
         (None, None) => {
-            note(&format!("the journal knows of no failure of {}", args.unit));
+            note(&format!("the journal has no failure of {}", args.unit));
             Failed { result: "unknown".to_owned(), ..Failed::default() }
         }
     };
@@ -69,16 +69,16 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
     while !quiet.is_zero() {
         let began = Instant::now();
         sleep(quiet).await;
-        let after = match seen.as_ref().and_then(Entry::cursor) {
+        let after = match last_entry.as_ref().and_then(Entry::cursor) {
             Some(cursor) => format!("--after-cursor={cursor}"),
             None => format!("--since=-{}s", began.elapsed().as_secs() + 1),
         };
         let mut more = failures(&args.unit, &[after]).await;
         let count = more.len();
         let Some(last) = more.pop() else { break };
-        let failed = Failed::of(&args.unit, &last).await;
-        seen = Some(last);
-        // The next time says it as well; this one must not end the watch.
+        let failed = Failed::from_entry(&args.unit, &last).await;
+        last_entry = Some(last);
+        // Keep watching: the alert about the next failure may get through.
         if let Err(failure) = publish(&args, client, &failed, count, quiet).await {
             note(&failure.to_string());
         }
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
     Ok(())
 }
 
-/// What the service manager logged of failures of the unit; without a readable journal nothing.
+/// The service manager's entries about failures of the unit; none if the journal cannot be read.
 async fn failures(unit: &str, arguments: &[String]) -> Vec<Entry> {
     let matches = [FAILED.to_owned(), format!("UNIT={unit}")];
     let found = reader::read(&[arguments, &matches].concat(), MAX_FAILURES).await;
@@ -117,9 +117,9 @@ async fn publish(
     let whole = body(&args.topic, Level::Error, &message, metadata)?;
     let key = random_key()?;
     match send(client, None, &whole, &key, args.retry_for).await {
-        // A daemon that takes only small bodies still gets what matters.
+        // With a small http.max_body, the alert without journal lines still gets through.
         Err(Undelivered::Refused(ClientError::Refused { status: 413, .. })) => {
-            note("the journal lines are too large for http.max_body and are left out");
+            note("left out the journal lines, which are too large for http.max_body");
             send(client, None, &plain, &random_key()?, args.retry_for).await?;
         }
         other => drop(other?),
@@ -128,8 +128,9 @@ async fn publish(
 }
 
 impl Failed {
-    /// As the service manager says it in the environment of what `OnFailure=` starts, unless several units set it off.
-    fn told(unit: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+    /// The details that the service manager puts into the environment of a unit started by `OnFailure=`. It gives none if
+    /// several failed units started it.
+    fn from_environment(unit: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         if variable("MONITOR_UNIT")? != unit {
             return None;
         }
@@ -141,8 +142,7 @@ impl Failed {
         })
     }
 
-    /// As the journal has it.
-    async fn of(unit: &str, entry: &Entry) -> Self {
+    async fn from_entry(unit: &str, entry: &Entry) -> Self {
         let invocation = entry.text("INVOCATION_ID");
         let result = entry.text("UNIT_RESULT").unwrap_or_else(|| "unknown".to_owned());
         let mut failed = Self { result, invocation, ..Self::default() };
@@ -156,8 +156,8 @@ impl Failed {
         failed
     }
 
-    /// The journal's entry of this failure, waited for a little.
-    async fn logged(&self, unit: &str) -> Option<Entry> {
+    /// The journal entry of this failure. Waits for it up to [`JOURNAL_DELAY`].
+    async fn find_entry(&self, unit: &str) -> Option<Entry> {
         let invocation = self.invocation.as_ref()?;
         let deadline = Instant::now() + JOURNAL_DELAY;
         loop {
@@ -170,24 +170,25 @@ impl Failed {
         }
     }
 
-    /// The last lines that the unit wrote or the service manager wrote about it, oldest first.
+    /// The last lines that the unit wrote, or that the service manager wrote about it, oldest first.
     ///
-    /// Those of earlier runs are left out. A line without a run's id is kept: the journal does not find the id where it
-    /// takes the line up after the run has ended.
-    async fn lines(&self, unit: &str, most: u16) -> Vec<String> {
-        if most == 0 {
+    /// Lines of earlier runs are left out. A line without an invocation id is kept, because journald cannot determine the
+    /// id of a line that it reads after the run has ended.
+    async fn lines(&self, unit: &str, limit: u16) -> Vec<String> {
+        if limit == 0 {
             return Vec::new();
         }
-        let (wrote, about) = (format!("_SYSTEMD_UNIT={unit}"), format!("UNIT={unit}"));
-        let arguments = [format!("--lines={most}"), wrote, "+".into(), "_UID=0".into(), about];
-        let entries = reader::read(&arguments, usize::from(most)).await.unwrap_or_default();
+        let (written_by, about) = (format!("_SYSTEMD_UNIT={unit}"), format!("UNIT={unit}"));
+        let arguments = [format!("--lines={limit}"), written_by, "+".into(), "_UID=0".into(), about];
+        let entries = reader::read(&arguments, usize::from(limit)).await.unwrap_or_default();
         let message =
             |entry: &Entry| truncate(entry.text("MESSAGE").unwrap_or_default().trim_end(), MAX_LINE).into_owned();
-        tail_of(entries.iter().filter(|entry| self.is_of_this_run(entry)).map(message).collect())
+        last_lines(entries.iter().filter(|entry| self.is_of_this_run(entry)).map(message).collect())
     }
 
     fn is_of_this_run(&self, entry: &Entry) -> bool {
-        // In what the manager says of a unit, the id of the unit's run is INVOCATION_ID; the other one is the manager's own.
+        // In an entry of the service manager, INVOCATION_ID is the id of the unit's run, and _SYSTEMD_INVOCATION_ID is the
+        // manager's own.
         let run = entry
             .text("INVOCATION_ID")
             .or_else(|| if entry.text("UNIT").is_some() { None } else { entry.text("_SYSTEMD_INVOCATION_ID") });
@@ -198,16 +199,16 @@ impl Failed {
         self.code.as_deref().is_none_or(|code| code == "exited")
     }
 
-    /// For a person.
+    /// The reason of the failure, for people.
     fn reason(&self) -> String {
         let status = self.status.as_deref().unwrap_or("unknown");
         let signal = if self.is_exit() { status.to_owned() } else { signal(status) };
         match self.result.as_str() {
             "exit-code" => format!("exit code {status}"),
-            "signal" => format!("ended by {signal}"),
-            "core-dump" => format!("ended by {signal}, core dumped"),
-            "timeout" => "it took too long".to_owned(),
-            "watchdog" => "it gave no sign of life in time".to_owned(),
+            "signal" => format!("killed by {signal}"),
+            "core-dump" => format!("killed by {signal}, core dumped"),
+            "timeout" => "it timed out".to_owned(),
+            "watchdog" => "its watchdog timed out".to_owned(),
             "start-limit-hit" => "it was started too often".to_owned(),
             "oom-kill" => "the system ran out of memory".to_owned(),
             other => other.to_owned(),
@@ -234,7 +235,7 @@ impl Failed {
     }
 }
 
-/// A signal's name; the journal of some releases has the number alone.
+/// The name of a signal. Some releases of systemd log only its number.
 fn signal(status: &str) -> String {
     let name = match status {
         "1" => "HUP",
@@ -260,13 +261,14 @@ fn signal(status: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(pairs: &[(&str, &str)]) -> Option<Failed> {
-        Failed::told("a.service", |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    fn given(pairs: &[(&str, &str)]) -> Option<Failed> {
+        let variable = |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        Failed::from_environment("a.service", variable)
     }
 
     #[test]
-    fn the_managers_words_are_taken_if_they_are_about_this_unit() {
-        let failed = told(&[
+    fn the_environment_counts_if_it_is_about_this_unit() {
+        let failed = given(&[
             ("MONITOR_UNIT", "a.service"),
             ("MONITOR_SERVICE_RESULT", "exit-code"),
             ("MONITOR_EXIT_CODE", "exited"),
@@ -278,8 +280,8 @@ mod tests {
         let metadata = Value::Object(failed.metadata("a.service"));
         assert_eq!((&metadata["exit_code"], &metadata["invocation_id"]), (&json!(3), &json!("abc")));
         assert_eq!((&metadata["unit"], metadata.get("signal")), (&json!("a.service"), None));
-        assert_eq!(told(&[("MONITOR_UNIT", "b.service"), ("MONITOR_SERVICE_RESULT", "signal")]), None);
-        assert_eq!(told(&[]), None);
+        assert_eq!(given(&[("MONITOR_UNIT", "b.service"), ("MONITOR_SERVICE_RESULT", "signal")]), None);
+        assert_eq!(given(&[]), None);
     }
 
     #[test]
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_has_its_name_however_it_was_written() {
+    fn a_signal_is_named_whether_its_name_or_number_was_logged() {
         for status in ["SEGV", "11"] {
             let failed = Failed {
                 result: "core-dump".into(),
@@ -307,7 +309,7 @@ mod tests {
                 status: Some(status.into()),
                 invocation: None,
             };
-            assert_eq!(failed.reason(), "ended by SIGSEGV, core dumped");
+            assert_eq!(failed.reason(), "killed by SIGSEGV, core dumped");
             assert_eq!(failed.metadata("x")["signal"], "SIGSEGV");
         }
         assert_eq!(signal("34"), "signal 34");

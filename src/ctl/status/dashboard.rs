@@ -1,4 +1,4 @@
-//! The status on a terminal: groups of numbers, drawn again over themselves while somebody watches.
+//! The status on a terminal: groups of numbers, redrawn in place with `--watch`.
 
 use std::collections::VecDeque;
 
@@ -9,15 +9,14 @@ use crate::ctl::exit::Failure;
 use crate::ctl::output::{Output, Paint};
 use crate::ctl::text::{columns, cut, escaped, local, padded, wrapped};
 
-/// Readings that the curves show.
+/// Number of readings in a curve.
 const MAX_CURVE_STEPS: usize = 24;
 
-/// What was drawn, and what the curves are made of.
 #[derive(Debug, Default)]
 pub(super) struct Dashboard {
-    /// Whether it is drawn over itself, for which it must fit the terminal; else it may scroll.
+    /// Whether it is redrawn in place, for which it must fit the terminal.
     watched: bool,
-    /// Lines on the screen.
+    /// Number of lines drawn last.
     drawn: usize,
     head: Vec<String>,
     body: Vec<String>,
@@ -35,7 +34,7 @@ struct Curve {
 impl Curve {
     fn add(&mut self, counter: u64) {
         if let Some(before) = self.before.replace(counter) {
-            // A daemon that was restarted counts from zero.
+            // The counters of a restarted daemon begin at zero.
             self.steps.push_back(counter.checked_sub(before).unwrap_or(counter));
         }
         if self.steps.len() > MAX_CURVE_STEPS {
@@ -45,9 +44,9 @@ impl Curve {
 
     fn text(&self) -> String {
         const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let most = self.steps.iter().copied().max().unwrap_or(0).max(1);
-        // What is more than nothing is seen to be.
-        self.steps.iter().map(|step| HEIGHTS[(step * 7).div_ceil(most).min(7) as usize]).collect()
+        let max = self.steps.iter().copied().max().unwrap_or(0).max(1);
+        // Rounded up, so that a small step looks different from none.
+        self.steps.iter().map(|step| HEIGHTS[(step * 7).div_ceil(max).min(7) as usize]).collect()
     }
 }
 
@@ -65,14 +64,14 @@ impl Dashboard {
         };
         let width = output.size().map_or(80, |(columns, _)| columns);
         self.head = Vec::new();
-        self.say(&format!("{mark} {state}"), Some(paint), width, output);
+        self.push_head(&format!("{mark} {state}"), Some(paint), width, output);
         if status.not_ready.is_some() {
-            self.say("  journalctl -u alertd -e says since when", Some(Paint::Dim), width, output);
+            self.push_head("  see the log: journalctl -u alertd -e", Some(Paint::Dim), width, output);
         }
-        self.say(&format!("  alertd {}", escaped(&version(status))), None, width, output);
-        // Above the numbers: a small terminal must not cut a remedy off.
-        for note in &status.engine.server_warnings {
-            self.say(&format!("  caution: {}", escaped(note)), Some(Paint::Yellow), width, output);
+        self.push_head(&format!("  alertd {}", escaped(&version(status))), None, width, output);
+        // Above the numbers, so that a small terminal does not cut off the remedy.
+        for warning in &status.engine.server_warnings {
+            self.push_head(&format!("  warning: {}", escaped(warning)), Some(Paint::Yellow), width, output);
         }
         self.body = Vec::new();
         let mut log = log(status);
@@ -102,17 +101,17 @@ impl Dashboard {
         self.show(output).await
     }
 
-    /// What was last seen stays, below what is wrong now.
+    /// Draws the error above the numbers of the last reading.
     pub(super) async fn draw_error(&mut self, error: &ClientError, output: &mut Output) -> Result<(), Failure> {
         let width = output.size().map_or(80, |(columns, _)| columns);
         self.head = Vec::new();
-        self.say(&format!("✗ {}", escaped(&error.to_string())), Some(Paint::Red), width, output);
-        self.say("  what was last seen:", Some(Paint::Dim), width, output);
+        self.push_head(&format!("✗ {}", escaped(&error.to_string())), Some(Paint::Red), width, output);
+        self.push_head("  last known state:", Some(Paint::Dim), width, output);
         self.show(output).await
     }
 
-    /// A line of the head, as many rows as it takes.
-    fn say(&mut self, text: &str, paint: Option<Paint>, width: usize, output: &Output) {
+    /// Adds a line to the head, wrapped to the width.
+    fn push_head(&mut self, text: &str, paint: Option<Paint>, width: usize, output: &Output) {
         let indented = wrapped(text, width.saturating_sub(2)).into_iter().enumerate();
         let lines = indented.map(|(row, line)| if row == 0 { line } else { format!("  {line}") });
         self.head.extend(lines.map(|line| paint.map_or(line.clone(), |paint| output.paint(&line, paint))));
@@ -137,13 +136,13 @@ impl Dashboard {
         }
         let mut lines: Vec<String> = self.head.iter().chain(&self.body).cloned().collect();
         if let (true, Some((width, rows))) = (self.watched, output.size()) {
-            // The cursor needs the last row.
-            let fit = rows.saturating_sub(1).max(1);
-            if lines.len() > fit {
-                let missing = lines.len() - fit + 1;
-                lines.truncate(fit - 1);
-                let told = format!("… {missing} more lines: make the window higher, or leave out --watch");
-                lines.push(output.paint(&cut(&told, width), Paint::Dim));
+            // The last row is for the cursor.
+            let available = rows.saturating_sub(1).max(1);
+            if lines.len() > available {
+                let hidden = lines.len() - available + 1;
+                lines.truncate(available - 1);
+                let hint = format!("… {hidden} more lines: enlarge the window, or run without --watch");
+                lines.push(output.paint(&cut(&hint, width), Paint::Dim));
             }
         }
         self.drawn = lines.len();
@@ -159,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_curve_shows_how_a_counter_grows_and_survives_a_restart() {
+    fn a_curve_shows_the_growth_of_a_counter_across_restarts() {
         let mut curve = Curve::default();
         for counter in [5, 5, 6, 13, 3] {
             curve.add(counter);

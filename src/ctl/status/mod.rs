@@ -1,6 +1,6 @@
-//! `alertctl status`: the daemon at a glance, once or as long as somebody watches.
+//! `alertctl status`: prints the state of the daemon, once or repeatedly.
 //!
-//! Programs get the daemon's own JSON, pipes a line for each number, a terminal the [`dashboard`].
+//! `--json` prints the daemon's own JSON. A terminal gets the [`dashboard`], any other output one line per number.
 
 mod dashboard;
 
@@ -18,16 +18,16 @@ use crate::alert::Id;
 use crate::api::{EngineStatus, NodeStatus, Status};
 use dashboard::Dashboard;
 
-/// An answer of the daemon.
+/// An answer of `GET /status`.
 struct Reading {
     json: String,
     status: Status,
 }
 
-/// Prints it, and with `--watch` again and again until `stop`. What is watched may be away for a while.
+/// Prints the status, with `--watch` repeatedly until `stop`. With `--watch`, the daemon may become unavailable for a while.
 ///
 /// # Errors
-/// What the daemon said, or that it did not answer the first time.
+/// A refusal of the daemon, or that it did not answer the first request.
 pub(crate) async fn run(
     args: &args::Status,
     client: &Client,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
         first = read(client) => Ok(first?),
     };
     let mut dashboard = Dashboard::new(args.watch.is_some());
-    let mut said = None;
+    let mut reported = None;
     loop {
         match &reading {
             Ok(Reading { json, .. }) if args.json => output.line(json).await?,
@@ -53,9 +53,9 @@ pub(crate) async fn run(
                 }
             }
             Err(error) if !args.json && output.size().is_some() => dashboard.draw_error(error, output).await?,
-            Err(error) if said.as_ref() != Some(error) => {
+            Err(error) if reported.as_ref() != Some(error) => {
                 note(&error.to_string());
-                said = Some(error.clone());
+                reported = Some(error.clone());
             }
             Err(_) => {}
         }
@@ -63,17 +63,17 @@ pub(crate) async fn run(
         output.flush().await?;
         reading = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            next = again(client, pause) => next,
+            next = read_after(client, pause) => next,
         };
         match &reading {
-            Ok(_) => said = None,
-            Err(error) if error.passes() => {}
+            Ok(_) => reported = None,
+            Err(error) if error.is_transient() => {}
             Err(error) => return Err(error.clone().into()),
         }
     }
 }
 
-async fn again(client: &Client, pause: Duration) -> Result<Reading, ClientError> {
+async fn read_after(client: &Client, pause: Duration) -> Result<Reading, ClientError> {
     sleep(pause).await;
     read(client).await
 }
@@ -84,12 +84,12 @@ async fn read(client: &Client) -> Result<Reading, ClientError> {
         address: client.address().to_string(),
         reason: format!("its answer is not the expected JSON ({e})"),
     };
-    // What a newer daemon says more is for programs.
+    // Keeps fields of a newer daemon, which `--json` prints too.
     let json: serde_json::Value = serde_json::from_slice(&body).map_err(foreign)?;
     Ok(Reading { json: json.to_string(), status: serde_json::from_slice(&body).map_err(foreign)? })
 }
 
-/// A line for each number: its name and what it is now.
+/// One line per number: its name and value.
 fn plain(status: &Status, output: &Output) -> Vec<String> {
     let state = match &status.not_ready {
         Some(reason) => format!("not ready: {reason}"),
@@ -99,9 +99,9 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
     let line = |(name, value): (&str, String)| {
         format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
     };
-    let cautions = status.engine.server_warnings.iter().map(|note| ("caution", note.clone()));
+    let warnings = status.engine.server_warnings.iter().map(|warning| ("warning", warning.clone()));
     let numbers = [fleet(status), streams(status), service(status)].into_iter().flatten();
-    head.chain(log(status)).chain(cautions).chain(numbers).map(line).collect()
+    head.chain(log(status)).chain(warnings).chain(numbers).map(line).collect()
 }
 
 fn version(status: &Status) -> String {
@@ -110,16 +110,16 @@ fn version(status: &Status) -> String {
 
 type Rows = Vec<(&'static str, String)>;
 
-/// In place of a number that cannot be counted now, which would be taken for a zero.
+/// Shown instead of a number that the daemon cannot determine now; a zero would be misleading.
 const UNKNOWN: &str = "unknown: the log cannot be read now";
 
 fn log(status: &Status) -> Rows {
     let engine = &status.engine;
     let known = |text: String| if engine.counted { text } else { UNKNOWN.to_owned() };
-    let place = if engine.kind == "redis" { "in its memory" } else { "on disk" };
-    let store = if engine.counted { format!(", {} {place}", size(engine.store_bytes)) } else { String::new() };
+    let medium = if engine.kind == "redis" { "in its memory" } else { "on disk" };
+    let store = if engine.counted { format!(", {} {medium}", size(engine.store_bytes)) } else { String::new() };
     let retained =
-        format!("{} in {}, {}", many(engine.alerts, "alert"), many(engine.topics, "topic"), size(engine.bytes));
+        format!("{} in {}, {}", plural(engine.alerts, "alert"), plural(engine.topics, "topic"), size(engine.bytes));
     let newest = match engine.head {
         Id::ZERO => known("none yet".to_owned()),
         head => head.to_string(),
@@ -132,7 +132,7 @@ fn log(status: &Status) -> Rows {
         ("lag", lag(engine.head, status.hub.head)),
     ];
     if engine.damaged > 0 {
-        rows.push(("damage", format!("{}: journalctl -u alertd names them", many(engine.damaged, "place"))));
+        rows.push(("damage", format!("{}, listed by journalctl -u alertd", plural(engine.damaged, "place"))));
     }
     rows
 }
@@ -146,7 +146,7 @@ fn fleet(status: &Status) -> Rows {
             0..=2 => format!("lag {lag_ms} ms"),
             seconds => format!("silent for {}", time(seconds)),
         };
-        ("node", format!("{name}, {state}, {}, alertd {version}", many(*streams, "stream")))
+        ("node", format!("{name}, {state}, {}, alertd {version}", plural(*streams, "stream")))
     };
     let EngineStatus { kind, counted, nodes, .. } = &status.engine;
     if kind == "redis" && !counted {
@@ -159,17 +159,17 @@ fn streams(status: &Status) -> Rows {
     let Status { hub, traffic, .. } = status;
     vec![
         (
-            "subscribers",
-            format!("{} in {}, {} buffered", hub.subscribers, many(hub.subscriptions, "subscription"), size(hub.bytes)),
+            "streams",
+            format!("{} in {}, {} buffered", hub.streams, plural(hub.subscriptions, "subscription"), size(hub.bytes)),
         ),
         ("published", format!("{}, {:.1} a second", traffic.published, traffic.publish_rate)),
         ("delivered", format!("{}, {:.1} a second", traffic.delivered, traffic.delivery_rate)),
         (
             "refused",
             format!(
-                "{} for the key, {} too slow",
-                many(traffic.auth_failures, "request"),
-                many(hub.ended_slow, "reader")
+                "{} because of the key, {} too slow",
+                plural(traffic.auth_failures, "request"),
+                plural(hub.ended_slow, "reader")
             ),
         ),
     ]
@@ -182,13 +182,13 @@ fn service(status: &Status) -> Rows {
     ]
 }
 
-/// How far the fan-out is behind the log.
+/// How far the hub is behind the log.
 fn lag(engine: Id, hub: Id) -> String {
     if hub >= engine { "none".to_owned() } else { format!("{} ms", engine.ms.saturating_sub(hub.ms)) }
 }
 
-/// So many of it, with the plural of its name.
-fn many(count: u64, name: &str) -> String {
+/// A count with its noun in the singular or plural.
+fn plural(count: u64, name: &str) -> String {
     if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
 }
 

@@ -1,10 +1,10 @@
-//! The status off a terminal, on one, and as it is watched.
+//! The status on a terminal, on another output, and with `--watch`.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{many, run, size, time};
+use super::{plural, run, size, time};
 use crate::alert::Id;
 use crate::api::{EngineStatus, HubStatus, Status, TrafficStatus};
 use crate::ctl::args;
@@ -47,7 +47,7 @@ async fn watched(replies: Vec<Reply>, args: args::Status, mut output: Output) ->
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_in_the_first_line() {
+async fn the_first_line_says_why_the_daemon_is_not_ready() {
     for (json, expected) in [(false, "not ready: the disk\\u{1b} is full"), (true, "\"uptime\":93784")] {
         let captured = Captured::default();
         let reply = status(0, Some("the disk\x1b is full"));
@@ -59,7 +59,7 @@ async fn what_is_wrong_is_in_the_first_line() {
 }
 
 #[tokio::test]
-async fn a_terminal_gets_a_dashboard_that_keeps_to_its_size() {
+async fn a_terminal_gets_a_dashboard_that_fits_its_width() {
     let captured = Captured::default();
     watched(vec![status(0, None)], once(false), shown(captured.clone(), || (40, 24), true)).await.unwrap();
     let text = captured.text();
@@ -71,7 +71,7 @@ async fn a_terminal_gets_a_dashboard_that_keeps_to_its_size() {
 }
 
 #[tokio::test]
-async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
+async fn only_a_watched_dashboard_is_cut_to_the_height_and_says_so() {
     let captured = Captured::default();
     watched(vec![status(0, None)], once(false), shown(captured.clone(), || (80, 6), false)).await.unwrap();
     let whole = captured.text().lines().count();
@@ -86,19 +86,19 @@ async fn only_what_is_watched_is_cut_to_the_height_and_then_it_says_so() {
 }
 
 #[tokio::test]
-async fn a_caution_is_shown_up_to_its_remedy_above_the_numbers() {
-    let caution = "appendonly is no: alerts that were answered may be lost when Redis ends; set appendonly yes";
-    let engine = EngineStatus { server_warnings: vec![caution.to_owned()], ..EngineStatus::default() };
+async fn a_warning_is_shown_with_its_remedy_above_the_numbers() {
+    let warning = "appendonly is no: alerts that were answered may be lost when Redis ends; set appendonly yes";
+    let engine = EngineStatus { server_warnings: vec![warning.to_owned()], ..EngineStatus::default() };
     let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status_of(0, None, engine), Reply::problem(401, "no")];
     watched(replies, args, shown(captured.clone(), || (30, 10), false)).await.unwrap_err();
     let text = captured.text().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains(&format!("caution: {caution} ")), "{text}");
+    assert!(text.contains(&format!("warning: {warning} ")), "{text}");
 }
 
 #[tokio::test]
-async fn what_cannot_be_counted_is_unknown_and_not_zero() {
+async fn a_number_that_cannot_be_determined_is_unknown_and_not_zero() {
     for is_terminal in [false, true] {
         let engine = EngineStatus { kind: "redis".into(), ..EngineStatus::default() };
         let captured = Captured::default();
@@ -112,7 +112,7 @@ async fn what_cannot_be_counted_is_unknown_and_not_zero() {
 }
 
 #[tokio::test]
-async fn who_watches_sees_the_daemon_go_and_come_back_until_the_key_does_not() {
+async fn watching_continues_while_the_daemon_is_away_and_ends_with_the_key() {
     let captured = Captured::default();
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     let replies = vec![status(1, None), status(9, None), Reply::Close, status(2, None), Reply::problem(401, "no")];
@@ -128,7 +128,7 @@ async fn who_watches_sees_the_daemon_go_and_come_back_until_the_key_does_not() {
 }
 
 #[tokio::test]
-async fn a_pipe_gets_a_reading_after_the_other_and_no_control_codes() {
+async fn a_pipe_gets_all_readings_without_control_codes() {
     for (json, lines) in [(true, 2), (false, 2 * 14)] {
         let captured = Captured::default();
         let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
@@ -140,14 +140,14 @@ async fn a_pipe_gets_a_reading_after_the_other_and_no_control_codes() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_at_first_is_a_failure() {
+async fn an_unreachable_daemon_at_the_start_is_a_failure() {
     let args = args::Status { json: false, watch: Some(Duration::from_millis(1)) };
     assert_eq!(watched(vec![], args, Output::to(Captured::default())).await.unwrap_err().code(), 69);
 }
 
 #[test]
-fn sizes_times_and_counts_are_for_people() {
-    assert_eq!([many(0, "alert"), many(1, "alert"), many(2, "alert")], ["0 alerts", "1 alert", "2 alerts"]);
+fn sizes_times_and_counts_have_units() {
+    assert_eq!([plural(0, "alert"), plural(1, "alert"), plural(2, "alert")], ["0 alerts", "1 alert", "2 alerts"]);
     assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
     assert_eq!([time(5), time(65), time(3_660), time(86_400)], ["5 s", "1 min 5 s", "1 h 1 min", "1 d 0 h"]);
 }

@@ -1,8 +1,9 @@
-//! How long to wait before the next try.
+//! Pauses between attempts.
 
 use std::time::Duration;
 
-/// Grows with each failure in a row; a shared outage must not end in everybody coming back at once.
+/// Pauses that grow with each failure in a row. They are random, so that clients do not all reconnect at the same time after
+/// an outage.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     base: Duration,
@@ -11,33 +12,33 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// A server may ask for a longer pause, up to this.
+    /// Limit of the pause that a server may ask for.
     const MAX_PAUSE: Duration = Duration::from_secs(600);
 
-    /// Waits about `base` after the first failure, doubled with each further one, up to `max`.
+    /// The pause is about `base` after the first failure and doubles with each further one, up to `max`.
     #[must_use]
     pub(crate) const fn new(base: Duration, max: Duration) -> Self {
         Self { base, max, failures: 0 }
     }
 
-    /// The server's own wish for the first pause.
+    /// Sets the first pause to the `retry` of the server.
     pub(crate) fn set_base(&mut self, base: Duration) {
         self.base = base.clamp(Duration::from_millis(100), Self::MAX_PAUSE);
         self.max = self.max.max(self.base);
     }
 
-    /// It works again.
+    /// Resets the pause after a success.
     pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
     }
 
-    /// The pause after one more failure. `asked` is the server's `Retry-After`; `chance` is drawn from 0 to 1.
-    pub(crate) fn next(&mut self, asked: Option<Duration>, chance: f64) -> Duration {
+    /// The pause after one more failure. `retry_after` is the server's `Retry-After`; `fraction` is random, from 0 to 1.
+    pub(crate) fn next(&mut self, retry_after: Option<Duration>, fraction: f64) -> Duration {
         let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.max);
         self.failures = self.failures.saturating_add(1);
-        let own = doubled.mul_f64(0.5 + chance / 2.0);
-        // Never earlier than asked, and spread over the time after it.
-        asked.map_or(own, |asked| own.max(asked.min(Self::MAX_PAUSE).mul_f64(1.0 + chance / 4.0)))
+        let own = doubled.mul_f64(0.5 + fraction / 2.0);
+        // Never earlier than the server asked, and spread over a time after that.
+        retry_after.map_or(own, |asked| own.max(asked.min(Self::MAX_PAUSE).mul_f64(1.0 + fraction / 4.0)))
     }
 }
 
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn never_earlier_than_the_server_asked_but_not_for_ever_either() {
+    fn the_pause_is_at_least_what_the_server_asked_but_bounded() {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let asked = Duration::from_secs(20);
         assert_eq!(backoff.next(Some(asked), 0.0), asked);

@@ -1,6 +1,6 @@
-//! The place in the log up to which alerts were handled, kept in a file.
+//! The position in the log up to which alerts were handled, kept in a file.
 //!
-//! A file with anything else in it is not ours and is left alone.
+//! A file with any other content belongs to another program and is not changed.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::alert::Id;
 use crate::ctl::exit::Failure;
 use crate::ctl::state;
 
-/// The place, and where it is captured.
+/// A position in the log and the file that keeps it.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     path: PathBuf,
@@ -17,31 +17,31 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Reads the file; one that is missing or empty holds no place yet.
+    /// Reads the file. If it is missing or empty, there is no position yet.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where it cannot be read, or holds something else.
+    /// [`Failure::Failed`] if the file cannot be read, or holds anything but a position.
     pub(crate) fn open(path: PathBuf) -> Result<Self, Failure> {
         let line = state::read(&path)?;
         let id = line.map(|line| line.parse().map_err(|_| state::foreign(&path))).transpose()?;
         Ok(Self { path, id, saved: id })
     }
 
-    /// Where to go on.
+    /// The id after which to continue.
     #[must_use]
     pub(crate) const fn id(&self) -> Option<Id> {
         self.id
     }
 
-    /// Everything up to this id is handled.
+    /// Records that everything up to this id is handled.
     pub(crate) const fn advance(&mut self, id: Id) {
         self.id = Some(id);
     }
 
-    /// Writes the place, if it moved.
+    /// Writes the position to the file, if it has changed.
     ///
     /// # Errors
-    /// [`Failure::Failed`] with the file.
+    /// [`Failure::Failed`] if the file cannot be written.
     pub(crate) fn save(&mut self) -> Result<(), Failure> {
         let Some(id) = self.id.filter(|id| Some(*id) != self.saved) else { return Ok(()) };
         state::write(&self.path, &id.to_string())?;
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_survives_and_an_unmoved_one_is_not_written_again() {
+    fn the_position_is_kept_and_written_only_if_it_changed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         let mut cursor = Cursor::open(path.clone()).unwrap();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_ours_is_refused_and_left_alone() {
+    fn a_foreign_file_is_refused_and_not_changed() {
         let dir = tempfile::tempdir().unwrap();
         for content in [&b"important"[..], b"\xff\xfe", b"1-0 2-0"] {
             let path = dir.path().join("file");

@@ -9,24 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ctl::alert::Alert;
 
-/// A command that runs when `alertctl` is told to end may finish within this time.
+/// How long a running command may take to finish after `alertctl` was told to stop.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
-/// The kernel takes no variable over 128 KiB; longer metadata is on standard input only.
+/// The kernel limits a variable to 128 KiB. Longer metadata is on standard input only.
 const MAX_VARIABLE: usize = 64 << 10;
 
 /// How a command ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// With success.
     Success,
-    /// Without; the words are for a person.
+    /// The command failed; the text says how.
     Failed(String),
-    /// It did not end in time after `alertctl` was told to end.
+    /// The command did not finish in time after `alertctl` was told to stop.
     Interrupted,
 }
 
-/// Runs `sh -c command` with the alert in its environment and, as it came, on its standard input. After `stop` it may go
-/// on for `grace`.
+/// Runs `sh -c command` with the alert in its environment and, unchanged, on its standard input. After `stop` the command
+/// has `grace` to finish.
 pub(crate) async fn run(
     command: &str,
     alert: &Alert,
@@ -42,7 +41,7 @@ pub(crate) async fn run(
         .env("ALERT_ID", &alert.id)
         .env("ALERT_TOPIC", &alert.topic)
         .env("ALERT_LEVEL", &alert.level)
-        // A variable ends at a NUL, so none can hold one.
+        // A variable cannot hold a NUL.
         .env("ALERT_MESSAGE", alert.message.replace('\0', "\u{fffd}"))
         .env("ALERT_RECEIVED_AT", &alert.received_at)
         .env("ALERT_METADATA", metadata)
@@ -52,37 +51,37 @@ pub(crate) async fn run(
         .spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(e) => return Outcome::Failed(format!("could not be started: {e}")),
+        Err(e) => return Outcome::Failed(format!("cannot be started: {e}")),
     };
     let input = child.stdin.take();
     let feed = async {
         if let Some(mut input) = input {
-            // A command that does not want its input has closed it, which is its right.
+            // A command may close its input without reading it.
             let _ = input.write_all(format!("{json}\n").as_bytes()).await;
         }
         std::future::pending::<()>().await
     };
-    let told = async {
+    let stopped = async {
         stop.cancelled().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
         status = child.wait() => match status {
             Ok(status) if status.success() => Outcome::Success,
-            Ok(status) => Outcome::Failed(words(status)),
-            Err(e) => Outcome::Failed(format!("could not be waited for: {e}")),
+            Ok(status) => Outcome::Failed(describe(status)),
+            Err(e) => Outcome::Failed(format!("cannot be waited for: {e}")),
         },
         () = feed => Outcome::Interrupted,
-        () = told => Outcome::Interrupted,
+        () = stopped => Outcome::Interrupted,
     }
 }
 
-fn words(status: ExitStatus) -> String {
+fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "did not succeed".to_owned(),
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "failed".to_owned(),
     }
 }
 
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_command_gets_the_alert_by_environment_and_input() {
+    async fn the_command_gets_the_alert_in_environment_and_input() {
         let dir = tempfile::tempdir().unwrap();
         let seen = dir.path().join("seen");
         let json = sample("it's $(on) `fire` \"now\"\n", r#"{"k":[1,2]}"#);
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn neither_a_nul_nor_large_metadata_nor_an_unread_input_breaks_it() {
+    async fn a_nul_large_metadata_and_unread_input_do_no_harm() {
         let stop = CancellationToken::new();
         let json = sample("a\0b", "{}");
         let command = r#"[ "$ALERT_MESSAGE" = "a�b" ] && grep -q 'a\\u0000b'"#;
@@ -128,20 +127,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_told_with_its_status() {
+    async fn a_failure_includes_the_status() {
         let (json, stop) = (sample("x", "{}"), CancellationToken::new());
         assert_eq!(
             run("exit 3", &alert(&json), &json, &stop, STOP_GRACE).await,
-            Outcome::Failed("ended with status 3".into())
+            Outcome::Failed("exited with status 3".into())
         );
         assert_eq!(
             run("kill -9 $$", &alert(&json), &json, &stop, STOP_GRACE).await,
-            Outcome::Failed("was ended by signal 9".into())
+            Outcome::Failed("was killed by signal 9".into())
         );
     }
 
     #[tokio::test]
-    async fn a_command_that_does_not_end_is_cut_after_its_grace() {
+    async fn a_command_that_does_not_end_is_interrupted_after_the_grace() {
         let (json, stop) = (sample("x", "{}"), CancellationToken::new());
         stop.cancel();
         assert_eq!(

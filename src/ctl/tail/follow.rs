@@ -1,7 +1,7 @@
-//! The stream that does not end: opened again after every break, behind the last thing that came.
+//! A stream of alerts that reconnects after every interruption and continues after the last event.
 //!
-//! Called by `tail` alone. It yields what came in order, without repeat, and remembers the cursor; what its caller did
-//! not take yet is kept, at most what one read of the connection brought. Only errors that no waiting cures come out.
+//! Called by `tail` only. It yields events in order and without repeats, and keeps the cursor. It buffers at most the events
+//! of one read. It returns only errors that a retry cannot cure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,26 +17,26 @@ use crate::ctl::text::escaped;
 use crate::random;
 use crate::sse::{Event, Gap, Parser};
 
-/// Three heartbeats at the default interval of a daemon: a server that is silent for longer is gone.
+/// Three heartbeats at the daemon's default interval. A server that is silent for longer is considered lost.
 const DEFAULT_SILENCE: Duration = Duration::from_secs(45);
-/// A daemon may be set to fewer heartbeats: after each silence the next one may be twice as long, up to this.
+/// The heartbeat interval is a setting and may be longer. So the limit doubles each time that it is reached, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 
-/// What came.
+/// An event of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// An alert, its line of JSON as it was sent.
+    /// An alert and its JSON, unchanged.
     Alert(Id, String),
-    /// Everything up to here was delivered or is of no interest.
+    /// Everything up to this id was delivered or filtered out.
     Cursor(Id),
-    /// Something asked for may be missing.
+    /// Alerts may be missing.
     Gap(Gap),
 }
 
-/// The pauses, shorter in tests.
+/// Pauses and limits, which tests shorten.
 #[derive(Clone, Debug)]
 pub(crate) struct Timing {
-    /// Between tries.
+    /// Between attempts.
     pub backoff: Backoff,
     /// How long a stream may be silent.
     pub silence: Duration,
@@ -48,7 +48,7 @@ impl Default for Timing {
     }
 }
 
-/// A stream over all breaks.
+/// A stream that reconnects.
 pub(crate) struct Follower<'a> {
     client: &'a Client,
     query: Vec<(&'static str, String)>,
@@ -56,16 +56,17 @@ pub(crate) struct Follower<'a> {
     cursor: Option<Id>,
     open: Option<(Response, Parser)>,
     waiting: VecDeque<Item>,
-    /// What broke the stream, to be dealt with once everything before it is taken.
+    /// The error that interrupted the stream, handled after all items before it were taken.
     error: Option<ClientError>,
     timing: Timing,
-    /// Whether a stream was ever open: what answers there is alertd.
+    /// Whether a stream was ever open, which proves that the address is that of an alertd.
     was_connected: bool,
     last_reported: Option<String>,
 }
 
 impl<'a> Follower<'a> {
-    /// Follows what `query` selects, behind `cursor` or else from `since` on. Connects at the first [`next`](Self::next).
+    /// Follows the alerts that `query` selects, after `cursor` if there is one, otherwise from `since` on. Connects at the
+    /// first call of [`next`](Self::next).
     #[must_use]
     pub(crate) const fn new(
         client: &'a Client,
@@ -88,16 +89,16 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Whether the next item has to be waited for.
+    /// Whether all received items were taken, so that [`next`](Self::next) has to wait.
     #[must_use]
     pub(crate) fn is_drained(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// What comes next; waits as long as it takes.
+    /// Waits for the next item, without a time limit.
     ///
     /// # Errors
-    /// [`ClientError`] that no waiting cures, such as a key that was revoked.
+    /// [`ClientError`] that a retry cannot cure, such as a revoked key.
     pub(crate) async fn next(&mut self) -> Result<Item, ClientError> {
         loop {
             if let Some(item) = self.waiting.pop_front() {
@@ -107,9 +108,9 @@ impl<'a> Follower<'a> {
                 self.error = self.read().await.err();
                 continue;
             };
-            // Once it was alertd, a strange answer is one of a proxy whose server is away.
-            let proxy = self.was_connected && matches!(error, ClientError::Foreign { .. });
-            if !error.passes() && !proxy {
+            // The address is that of an alertd, so a foreign answer comes from a proxy that cannot reach it now.
+            let is_proxy = self.was_connected && matches!(error, ClientError::Foreign { .. });
+            if !error.is_transient() && !is_proxy {
                 return Err(error);
             }
             let pause = self.timing.backoff.next(error.retry_after(), random::fraction());
@@ -118,7 +119,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Reads one piece of the stream, which is opened if need be, and left at the first trouble.
+    /// Reads one piece of the stream. Opens the stream first if necessary, and closes it after an error.
     async fn read(&mut self) -> Result<(), ClientError> {
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -183,13 +184,16 @@ impl<'a> Follower<'a> {
             ("", Some(id)) => self.waiting.push_back(Item::Alert(id, event.data)),
             ("", None) if event.data.is_empty() => {}
             ("", None) => {
-                return Err(ClientError::Foreign { address: address(), reason: "an alert without an id".into() });
+                return Err(ClientError::Foreign {
+                    address: address(),
+                    reason: "it sent an alert without an id".into(),
+                });
             }
             ("cursor", Some(id)) => self.waiting.push_back(Item::Cursor(id)),
             ("gap", _) => match serde_json::from_str(&event.data) {
                 Ok(gap) => self.waiting.push_back(Item::Gap(gap)),
                 Err(e) => {
-                    let reason = format!("a gap that is not readable ({e})");
+                    let reason = format!("it sent a gap that cannot be parsed ({e})");
                     return Err(ClientError::Foreign { address: address(), reason });
                 }
             },
@@ -202,18 +206,18 @@ impl<'a> Follower<'a> {
                 let reason = format!("ended the stream ({})", escaped(&reason));
                 return Err(ClientError::Broken { address: address(), reason });
             }
-            // A kind of event that a newer daemon knows.
+            // An event that only a newer daemon knows.
             _ => {}
         }
         Ok(())
     }
 
-    /// Says each reason once, however often it comes in a row.
+    /// Reports an error, unless the last one reported was the same.
     fn report(&mut self, error: &ClientError, pause: Duration) {
         let text = error.to_string();
         if self.last_reported.as_ref() != Some(&text) {
-            let cursor = self.cursor.map_or_else(String::new, |cursor| format!(" behind {cursor}"));
-            note(&format!("{text}; going on{cursor} in {:.1} s", pause.as_secs_f64()));
+            let cursor = self.cursor.map_or_else(String::new, |cursor| format!(" after {cursor}"));
+            note(&format!("{text}; reconnecting{cursor} in {:.1} s", pause.as_secs_f64()));
             self.last_reported = Some(text);
         }
     }

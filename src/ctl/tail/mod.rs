@@ -1,10 +1,10 @@
-//! `alertctl tail`: prints each alert as it comes, or runs a command for it.
+//! `alertctl tail`: prints each alert as it arrives, or runs a command for it.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`follow`] | the stream over all its breaks |
-//! | [`backoff`] | pauses between tries |
-//! | [`cursor`] | the place, kept in a file |
+//! | [`follow`] | a stream that reconnects |
+//! | [`backoff`] | pauses between attempts |
+//! | [`cursor`] | the position in the log, kept in a file |
 //! | [`exec`] | the command for each alert |
 
 pub(crate) mod backoff;
@@ -29,10 +29,10 @@ use cursor::Cursor;
 use exec::Outcome;
 use follow::{Follower, Item, Timing};
 
-/// Runs until `stop`, until so many alerts were handled as were asked for, or until nobody reads the output.
+/// Runs until `stop`, until `--count` alerts were handled, or until the reader closes the output.
 ///
 /// # Errors
-/// What no waiting cures: the key, the topics, the state file.
+/// Failures that a retry cannot cure, of the key, the topics or the state file.
 pub(crate) async fn run(
     args: Tail,
     client: &Client,
@@ -41,13 +41,13 @@ pub(crate) async fn run(
     timing: Timing,
 ) -> Result<(), Failure> {
     let mut cursor = args.state.map(Cursor::open).transpose()?;
-    let place = cursor.as_ref().and_then(Cursor::id);
+    let start = cursor.as_ref().and_then(Cursor::id);
     let rows = Rows::default();
     let mut handler = Handler { exec: args.exec, is_json: args.json, rows, retries: timing.backoff.clone(), stop };
-    let mut stream = Follower::new(client, args.select.query(), args.since, place, timing);
+    let mut stream = Follower::new(client, args.select.query(), args.since, start, timing);
     let mut left = args.count;
-    // Until the seam.
-    let mut replay = Progress::begin(args.count, output.is_seen());
+    // Shown until the seam.
+    let mut progress = Progress::begin(args.count, output.is_visible());
     while left != Some(0) {
         let item = tokio::select! {
             biased;
@@ -61,22 +61,22 @@ pub(crate) async fn run(
                     break;
                 }
                 left = left.map(|left| left - 1);
-                replay.saw(1, id);
+                progress.add(1, id);
                 id
             }
             Item::Cursor(id) => {
-                replay.end();
+                progress.end();
                 id
             }
             Item::Gap(gap) => {
-                note(&missing(&gap));
+                note(&gap_message(&gap));
                 continue;
             }
         };
         if let Some(cursor) = &mut cursor {
             cursor.advance(id);
         }
-        // The place moves on only behind what has left this process.
+        // The position is saved only after the output before it was written.
         if handler.exec.is_some() || stream.is_drained() || left == Some(0) {
             tokio::select! {
                 biased;
@@ -99,7 +99,7 @@ struct Handler<'a> {
 }
 
 impl Handler<'_> {
-    /// Breaks if `stop` came before the alert was handled.
+    /// Returns `Break` if `stop` came before the alert was handled.
     async fn handle(&mut self, alert: &Alert, json: String, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
         if let Some(command) = &self.exec {
             let is_done = execute(command, alert, &json, self.stop, self.retries.clone()).await;
@@ -117,24 +117,24 @@ impl Handler<'_> {
 
 fn read(client: &Client, json: &str) -> Result<Alert, Failure> {
     serde_json::from_str(json).map_err(|e| {
-        let reason = format!("an alert that is not readable ({e})");
+        let reason = format!("it sent an alert that cannot be parsed ({e})");
         ClientError::Foreign { address: client.address().to_string(), reason }.into()
     })
 }
 
-/// Runs the command until it succeeds; false where `stop` came first.
+/// Runs the command until it succeeds. Returns false if `stop` came first.
 async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationToken, mut retries: Backoff) -> bool {
     loop {
         let reason = match exec::run(command, alert, json, stop, exec::STOP_GRACE).await {
             Outcome::Success => return true,
             Outcome::Interrupted => {
-                note(&format!("the command for {} was ended; the next run gets this alert again", alert.id));
+                note(&format!("the command for {} was interrupted; the next run handles this alert again", alert.id));
                 return false;
             }
             Outcome::Failed(reason) => reason,
         };
         let pause = retries.next(None, random::fraction());
-        note(&format!("the command for {} {reason}; running it again in {:.1} s", alert.id, pause.as_secs_f64()));
+        note(&format!("the command for {} {reason}; retrying in {:.1} s", alert.id, pause.as_secs_f64()));
         tokio::select! {
             () = stop.cancelled() => return false,
             () = tokio::time::sleep(pause) => {}
@@ -142,12 +142,12 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
     }
 }
 
-/// A gap in words.
+/// The message about a gap.
 #[must_use]
-pub(crate) fn missing(gap: &Gap) -> String {
+pub(crate) fn gap_message(gap: &Gap) -> String {
     let oldest =
         gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("the oldest retained is {oldest}"));
-    format!("alerts may be missing behind {}: {oldest}, the newest was {}", gap.requested, gap.head)
+    format!("alerts after {} may be missing: {oldest}, the newest was {}", gap.requested, gap.head)
 }
 
 #[cfg(test)]

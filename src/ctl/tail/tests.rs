@@ -1,4 +1,4 @@
-//! The follower and the command against a listener that breaks off, refuses and falls silent.
+//! `tail` against a server that disconnects, refuses and falls silent.
 
 use std::time::Duration;
 
@@ -54,11 +54,11 @@ fn messages(printed: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn it_goes_on_behind_the_last_alert_after_every_kind_of_break() {
+async fn it_continues_after_the_last_alert_whatever_interrupts_it() {
     let server = Server::start([
         Reply::Close,
         Reply::problem(503, "starting"),
-        // Cut in the middle of a block: the half must not be taken for an alert.
+        // Cut in the middle of an event, which must not be taken for an alert.
         Reply::Ended(format!("{}{}{}", block(1), block(2), &block(3)[..20])),
         Reply::Ended(format!("retry: 1\n{}event: bye\nretry: 1\ndata: {{\"reason\":\"restart\"}}\n\n", block(3))),
         Reply::Ended(cursor(7)),
@@ -72,11 +72,11 @@ async fn it_goes_on_behind_the_last_alert_after_every_kind_of_break() {
     let ids: Vec<Option<String>> = requests.iter().map(|r| r.header("last-event-id")).collect();
     assert_eq!(ids, [None, None, None, Some("2-0".into()), Some("3-0".into()), Some("7-0".into())]);
     assert_eq!(requests[0].target, "/alerts?topic=ops.*&topic=b&level=warn&since=all");
-    assert!(!requests[3].target.contains("since"), "the place wins over since");
+    assert!(!requests[3].target.contains("since"), "the cursor overrides since");
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_left() {
+async fn a_server_that_falls_silent_is_reconnected() {
     let server = Server::start([Reply::Held(block(1)), Reply::Held(block(2))]).await;
     let silence = Duration::from_millis(100);
     let (done, printed) =
@@ -85,7 +85,7 @@ async fn a_server_that_falls_silent_is_left() {
 }
 
 #[tokio::test]
-async fn what_no_waiting_cures_ends_it_with_its_own_code() {
+async fn a_permanent_error_ends_it_with_its_exit_code() {
     for (status, code) in [(401, 77), (403, 77), (404, 1), (422, 2)] {
         let server = Server::start([Reply::Ended(block(1)), Reply::problem(status, "because")]).await;
         let (done, printed) = tail(&[], &server).await;
@@ -97,14 +97,14 @@ async fn what_no_waiting_cures_ends_it_with_its_own_code() {
 }
 
 #[tokio::test]
-async fn the_state_outlives_the_program_and_holds_the_seam_too() {
+async fn the_state_is_kept_between_runs_and_includes_the_seam() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
     let line = ["--json", "-n", "1", "--since", "all", "--state", state.to_str().unwrap()];
     let server = Server::always(Reply::Held(format!("{}{}", block(1), cursor(5)))).await;
     let (done, printed) = tail(&line, &server).await;
     assert_eq!((done, printed.lines().count()), (Ok(()), 1));
-    assert_eq!(std::fs::read_to_string(&state).unwrap(), "1-0\n", "what came after the last one is not handled");
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), "1-0\n", "the events after the last alert are not handled");
     let server = Server::start([Reply::Ended(cursor(5)), Reply::Held(block(6))]).await;
     tail(&line, &server).await.0.unwrap();
     assert_eq!(server.requests()[0].header("last-event-id").as_deref(), Some("1-0"));
@@ -112,7 +112,7 @@ async fn the_state_outlives_the_program_and_holds_the_seam_too() {
 }
 
 #[tokio::test]
-async fn the_place_stays_before_an_alert_whose_command_fails() {
+async fn the_position_stays_before_an_alert_whose_command_fails() {
     let dir = tempfile::tempdir().unwrap();
     let (state, log) = (dir.path().join("state"), dir.path().join("log"));
     // Fails on the second alert the first time.
@@ -142,7 +142,7 @@ async fn the_place_stays_before_an_alert_whose_command_fails() {
 }
 
 #[tokio::test]
-async fn stopping_is_no_failure_wherever_it_waits() {
+async fn stop_is_a_success_wherever_it_waits() {
     let stop = CancellationToken::new();
     stop.cancel();
     for reply in [Reply::Held(cursor(1)), Reply::problem(503, "away"), Reply::Close] {
@@ -152,7 +152,7 @@ async fn stopping_is_no_failure_wherever_it_waits() {
 }
 
 #[tokio::test]
-async fn a_gap_is_passed_over_and_unknown_events_are_no_error() {
+async fn gaps_and_unknown_events_do_not_end_it() {
     let gap = "event: gap\ndata: {\"requested\":\"1-0\",\"oldest\":\"4-0\",\"head\":\"9-0\"}\n\n";
     let odd = "event: novelty\ndata: x\n\nevent: cursor\ndata: {\"id\":null}\n\n: comment\n\n";
     let server = Server::always(Reply::Held(format!("{gap}{odd}{}", block(4)))).await;
