@@ -177,7 +177,7 @@ fn config_and_reload_say_what_is_and_what_is_wrong() {
         out(&usual);
         let said = String::from_utf8_lossy(&usual.stderr);
         let is_there = Path::new("/etc/alertd.toml").exists();
-        assert_eq!(said.contains("/etc/alertd.toml is not there"), !is_there, "{said}");
+        assert_eq!(said.contains("/etc/alertd.toml does not exist"), !is_there, "{said}");
     }
     out(&daemon.ctl(&["reload"]));
     daemon.configure("[http]\nheartbeat = 15\nretry = \"x\"\n");
