@@ -26,7 +26,7 @@
 //! | | [`net`] | networks of addresses |
 //! | | [`random`] | random spread of times |
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
-//! | | [`text`] | cutting texts, and hexadecimal digits |
+//! | | [`text`] | cutting and decoding texts, and hexadecimal digits |
 
 #[doc(hidden)]
 pub mod alert;

@@ -1,6 +1,8 @@
-//! Small operations on text and bytes that several layers share. Pure, and imports nothing of alertd.
+//! Operations on text and bytes that several layers share: cutting, decoding, hexadecimal. Pure, and imports nothing of alertd.
 
 use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 /// The end of a text that was cut.
 pub(crate) const ELLIPSIS: &str = "…";
@@ -21,6 +23,28 @@ pub(crate) fn truncate(text: &str, max: usize) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(format!("{}{ELLIPSIS}", prefix(text, max.saturating_sub(ELLIPSIS.len()))))
+}
+
+/// The text that `bytes` encode: in the Unicode encoding of their byte order mark if they begin with one, else in `charset`
+/// (a label such as `iso-8859-1`), else in UTF-8. The mark is left out, and what cannot be decoded becomes U+FFFD.
+#[must_use]
+pub(crate) fn decoded<'b>(bytes: &'b [u8], charset: Option<&str>) -> Cow<'b, str> {
+    let named = charset.and_then(|label| Encoding::for_label_no_replacement(label.as_bytes()));
+    named.unwrap_or(UTF_8).decode(bytes).0
+}
+
+/// The same where the charset is known for certain: `None` for an unknown charset and for bytes that are wrong in it.
+#[must_use]
+pub(crate) fn decoded_exactly(bytes: &[u8], charset: &str) -> Option<String> {
+    let named = Encoding::for_label_no_replacement(charset.as_bytes())?;
+    named.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
+}
+
+/// The value of a header: UTF-8, or else Latin-1 as its superset windows-1252, as browsers read it.
+#[must_use]
+pub(crate) fn header(bytes: &[u8]) -> Cow<'_, str> {
+    let latin1 = |_| WINDOWS_1252.decode_without_bom_handling(bytes).0;
+    std::str::from_utf8(bytes).map_or_else(latin1, Cow::Borrowed)
 }
 
 /// Lower-case hexadecimal, two digits for each byte.
@@ -47,6 +71,34 @@ mod tests {
             assert!(cut.len() <= max && text.starts_with(cut.trim_end_matches(ELLIPSIS)), "{max}: {cut}");
         }
         assert_eq!((prefix("äö", 3), prefix("äö", 0), prefix("äö", 99)), ("ä", "", "äö"));
+    }
+
+    #[test]
+    fn bytes_are_decoded_by_their_mark_else_by_the_charset_else_as_utf_8() {
+        for (bytes, charset, text) in [
+            (&b"Ger\xc3\xa4t"[..], None, "Ger\u{e4}t"),
+            (b"Ger\xe4t", None, "Ger\u{fffd}t"),
+            (b"Ger\xe4t", Some("ISO-8859-1"), "Ger\u{e4}t"),
+            (b"Ger\xe4t", Some("latin1"), "Ger\u{e4}t"),
+            (b"5 \x80", Some("windows-1252"), "5 \u{20ac}"),
+            (b"\xa4", Some("iso-8859-15"), "\u{20ac}"),
+            (b"x\xe4", Some("no such set"), "x\u{fffd}"),
+            (b"\xef\xbb\xbfx", None, "x"),
+            (b"\xef\xbb\xbf\xc3\xa4", Some("iso-8859-1"), "\u{e4}"),
+            (b"\xff\xfex\0", None, "x"),
+            (b"\xfe\xff\0x", Some("utf-8"), "x"),
+            (b"x\xe4\xbdz\xed\xa0\x80", None, "x\u{fffd}z\u{fffd}\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(decoded(bytes, charset), text, "{bytes:?} {charset:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_not_utf_8_is_latin_1() {
+        assert_eq!(header(b"\xfcberlauf"), "\u{fc}berlauf");
+        assert_eq!(header("\u{fc}berlauf".as_bytes()), "\u{fc}berlauf");
+        assert_eq!(header(b"\xff\xfe"), "\u{ff}\u{fe}");
+        assert_eq!(header(b"5 \x80"), "5 \u{20ac}");
     }
 
     #[test]

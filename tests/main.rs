@@ -28,6 +28,7 @@ mod publish;
 mod readme;
 mod recipes;
 mod seam;
+mod senders;
 mod stream;
 #[expect(
     unreachable_pub,

@@ -5,10 +5,9 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{Id, Level, Metadata, Record, Topic, fault};
+use super::{Id, Level, Metadata, Record, Topic};
+use crate::text;
 
 /// A valid alert that has no id yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,22 +34,9 @@ pub enum DraftError {
 }
 
 impl DraftError {
-    fn field(field: &str, reason: impl ToString) -> Self {
+    pub(super) fn field(field: &str, reason: impl ToString) -> Self {
         Self::Field { field: field.into(), reason: reason.to_string() }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body<'a> {
-    #[serde(borrow)]
-    topic: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    level: Option<&'a RawValue>,
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
 }
 
 impl Draft {
@@ -66,39 +52,35 @@ impl Draft {
         }
     }
 
-    /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
-    pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let text = utf8(body)?;
-        let body = Body::parse(text)?;
-        let in_body = body.topic.map(|raw| value::<Topic>("topic", raw)).transpose()?;
-        let topic = match (topic, in_body) {
-            (Some(url), Some(in_body)) if url != in_body => {
-                return Err(DraftError::field(
-                    "topic",
-                    format_args!("the body says {in_body}, the URL {url}: name it once"),
-                ));
-            }
-            (url, in_body) => url.or(in_body).unwrap_or_else(Topic::fallback),
-        };
-        let message = body.message.ok_or_else(|| DraftError::field("message", "is missing"))?;
-        let level = body.level.map(|raw| value::<Level>("level", raw)).transpose()?;
-        let metadata = body.metadata.map(|raw| Metadata::new(raw).map_err(|e| DraftError::field("metadata", e)));
-        Self::new(
-            topic,
-            text_value("message", message)?,
-            level.unwrap_or_default(),
-            metadata.transpose()?.unwrap_or_default(),
-        )
+    /// The same, cut to what is allowed. Fails only if the message is empty.
+    pub fn cut(topic: Topic, message: &str, level: Level, metadata: Metadata) -> Result<Self, DraftError> {
+        Self::new(topic, text::truncate(message, Self::MAX_MESSAGE).into_owned(), level, metadata)
     }
 
-    /// Takes the whole body as the message.
+    /// The topic of the URL or the body, or the fallback. Fails if they name different ones.
+    pub fn one_topic(url: Option<Topic>, body: Option<Topic>) -> Result<Topic, DraftError> {
+        match (url, body) {
+            (Some(url), Some(body)) if url != body => {
+                Err(DraftError::field("topic", format_args!("the body says {body}, the URL {url}: name it once")))
+            }
+            (url, body) => Ok(url.or(body).unwrap_or_else(Topic::fallback)),
+        }
+    }
+
+    /// Takes the whole body as the message: cut if it is too long, with U+FFFD for bytes that are not UTF-8.
     pub fn from_text(topic: Option<Topic>, body: &[u8], level: Level) -> Result<Self, DraftError> {
-        Self::new(topic.unwrap_or_else(Topic::fallback), utf8(body)?.to_owned(), level, Metadata::default())
+        let topic = topic.unwrap_or_else(Topic::fallback);
+        Self::cut(topic, &text::decoded(body, None), level, Metadata::default())
     }
 
     #[must_use]
-    pub fn with_metadata(self, metadata: Metadata) -> Self {
-        Self { metadata, ..self }
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    #[must_use]
+    pub const fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     #[must_use]
@@ -128,6 +110,14 @@ impl Draft {
         serde_json::to_writer(&mut json, &fields).unwrap_or_default(); // strings into a Vec cannot fail
         json.extend_from_slice(metadata.as_bytes());
         String::from_utf8(json).unwrap_or_default() // serde_json writes UTF-8 only
+    }
+
+    /// The JSON body that publishes this alert.
+    #[must_use]
+    pub fn publish_body(&self) -> String {
+        let message = serde_json::Value::from(self.message.as_str());
+        let Self { topic, level, metadata, .. } = self;
+        format!(r#"{{"topic":"{topic}","message":{message},"level":"{level}","metadata":{}}}"#, metadata.as_str())
     }
 
     /// The part of the alert's JSON between the id and the time of receipt, which Redis assigns on its own.
@@ -164,55 +154,10 @@ impl Draft {
     }
 }
 
-impl<'a> Body<'a> {
-    fn parse(text: &'a str) -> Result<Self, DraftError> {
-        // serde would also accept a JSON array and take the fields by their order.
-        let body = if text.trim_start().starts_with('{') { Some(serde_json::from_str(text)) } else { None };
-        let error = match body {
-            Some(Ok(body)) => return Ok(body),
-            other => other.and_then(Result::err),
-        };
-        // The sender of a body that is not JSON at all is told that, whatever else is wrong with it.
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| body_error(&e))?;
-        Err(error.map_or_else(
-            || DraftError::field("body", "must be a JSON object with message, level, metadata and topic"),
-            |e| body_error(&e),
-        ))
-    }
-}
-
-fn utf8(body: &[u8]) -> Result<&str, DraftError> {
-    std::str::from_utf8(body)
-        .map_err(|e| DraftError::Malformed(format!("the body is not UTF-8: bad byte at offset {}", e.valid_up_to())))
-}
-
-fn body_error(error: &serde_json::Error) -> DraftError {
-    if !error.is_data() {
-        return DraftError::Malformed(format!("the body is not JSON: {error}"));
-    }
-    let (field, reason) = fault(error);
-    DraftError::Field { field: field.unwrap_or_else(|| "body".into()), reason }
-}
-
-fn text_value(field: &str, raw: &RawValue) -> Result<String, DraftError> {
-    if !raw.get().starts_with('"') {
-        return Err(DraftError::field(field, "must be a string"));
-    }
-    serde_json::from_str(raw.get()).map_err(|e| DraftError::field(field, fault(&e).1))
-}
-
-fn value<T: std::str::FromStr<Err: ToString>>(field: &str, raw: &RawValue) -> Result<T, DraftError> {
-    text_value(field, raw)?.parse().map_err(|e: T::Err| DraftError::field(field, e))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn refused(body: &str) -> String {
-        Draft::from_json(None, body.as_bytes()).unwrap_err().to_string()
-    }
 
     #[test]
     fn a_body_becomes_one_line_of_json() {
@@ -225,48 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn absent_fields_get_the_documented_defaults() {
-        let draft = Draft::from_json(None, br#"{"message":"x"}"#).unwrap();
-        assert_eq!((draft.topic().as_str(), draft.level(), draft.metadata.as_str()), ("default", Level::Info, "{}"));
-    }
-
-    #[test]
-    fn every_refusal_names_the_field() {
-        for (body, words) in [
-            (r"{}", "message: is missing"),
-            (r#"{"message":""}"#, "message: must not be empty"),
-            (r#"{"message":5}"#, "message: must be a string"),
-            (r#"{"message":null}"#, "message: is missing"),
-            (r#"{"message":"x","level":"fatal"}"#, "level: must be info, warn or error"),
-            (r#"{"message":"x","level":3}"#, "level: must be a string"),
-            (r#"{"message":"x","metadata":[]}"#, "metadata: must be a JSON object"),
-            (r#"{"message":"x","topic":"a b"}"#, "topic: a topic's labels consist of"),
-            (r#"{"mesage":"x"}"#, "mesage: is no field here, expected one of topic, message, level, metadata"),
-            (r#"{"message":"x","id":"1-0"}"#, "id: is no field here"),
-            (r#"{"message":"x","message":"y"}"#, "message: is given twice"),
-            (r#"["message"]"#, "body: must be a JSON object"),
-            (r#""text""#, "body: must be a JSON object"),
-            (r#"{"message":"\udead"}"#, "message: "),
-        ] {
-            let said = refused(body);
-            assert!(said.starts_with(words) && !said.contains('`') && !said.contains(" at line "), "{body}: {said}");
-        }
-        for body in ["", "{", r#"{"message":"x"} tail"#, r#"{"message":"x",}"#, "{'message':'x'}"] {
-            let said = refused(body);
-            assert!(
-                said.starts_with("the body is not JSON: ") && said.contains(" at line 1 column "),
-                "{body}: {said}"
-            );
-        }
-        assert!(matches!(Draft::from_json(None, b"{\"message\":\"\xff\"}"), Err(DraftError::Malformed(_))));
-    }
-
-    #[test]
-    fn url_and_body_must_not_name_two_topics() {
-        let topic = |t: &str| Some(t.parse::<Topic>().unwrap());
-        assert!(Draft::from_json(topic("a"), br#"{"message":"x","topic":"b"}"#).is_err());
-        assert_eq!(Draft::from_json(topic("a"), br#"{"message":"x","topic":"a"}"#).unwrap().topic().as_str(), "a");
-        assert_eq!(Draft::from_json(topic("a"), br#"{"message":"x"}"#).unwrap().topic().as_str(), "a");
+    fn a_publish_body_is_read_as_the_same_alert() {
+        let body = r#"{"topic":"ops.db","message":"a\"b\n\u2028","level":"warn","metadata":{"b":1.50,"a":[null]}}"#;
+        let draft = Draft::from_json(None, body.as_bytes()).unwrap();
+        assert_eq!(Draft::from_json(None, draft.publish_body().as_bytes()), Ok(draft));
     }
 
     #[test]
@@ -285,9 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_a_message_is_counted_in_bytes() {
-        assert!(Draft::from_text(None, "ä".repeat(2048).as_bytes(), Level::Info).is_ok());
-        assert!(Draft::from_text(None, "ä".repeat(2049).as_bytes(), Level::Info).is_err());
+    fn a_text_of_any_length_and_encoding_is_taken() {
+        let text = |body: &[u8]| Draft::from_text(None, body, Level::Info).unwrap().message;
+        assert_eq!(text("ä".repeat(2048).as_bytes()).len(), 4096);
+        let cut = text("ä".repeat(2049).as_bytes());
+        assert!(cut.len() <= 4096 && cut.ends_with("ä…"), "{}", cut.len());
+        assert_eq!(text(b"Ger\xe4t sda"), "Ger\u{fffd}t sda");
+        assert_eq!(text(b"\xef\xbb\xbfx"), "x");
+        assert!(
+            Draft::from_text(None, b"", Level::Info).is_err()
+                && Draft::from_text(None, b"\xef\xbb\xbf", Level::Info).is_err()
+        );
     }
 
     proptest! {

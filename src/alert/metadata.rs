@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -25,6 +26,11 @@ impl Metadata {
         }
         serde_json::from_str::<Checked>(raw.get()).map_err(|e| super::fault(&e).1)?;
         Ok(Self(minified(raw.get()).into()))
+    }
+
+    /// The members of an object as metadata.
+    pub fn from_members(members: &impl Serialize) -> Result<Self, String> {
+        Self::new(&serde_json::value::to_raw_value(members).map_err(|error| error.to_string())?)
     }
 
     #[must_use]

@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`draft`] | the validation of what producers send |
+//! | [`json_body`] | the JSON body of a publish |
 //! | [`id`] | ids, which are also cursors |
 //! | [`topic`] | topics and patterns |
 //! | [`filter`] | which alerts a reader wants, and from where on |
@@ -18,6 +19,7 @@ pub mod duration;
 pub mod fault;
 pub mod filter;
 pub mod id;
+pub mod json_body;
 pub mod level;
 pub mod metadata;
 pub mod schema;

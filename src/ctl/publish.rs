@@ -14,12 +14,14 @@ use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::tail::backoff::Backoff;
-use crate::alert::Draft;
+use crate::alert::{Draft, Metadata};
 use crate::api::Published;
-use crate::random;
+use crate::{random, text};
 
 /// Time limit of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of standard input that are used: more than a message may have, also in UTF-16.
+const MAX_INPUT: u64 = 4 * Draft::MAX_MESSAGE as u64;
 
 /// Publishes an alert and prints its id.
 ///
@@ -32,14 +34,20 @@ pub(crate) async fn run(
     args: Publish,
     client: Client,
     fallback: Option<Address>,
-    input: impl AsyncRead + Unpin,
+    mut input: impl AsyncRead + Unpin,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let message = if args.message == "-" { read(input).await? } else { args.message.clone() };
-    let body = body(&args, message)?;
+    let reads = args.message == "-";
+    let message = if reads { read(&mut input).await? } else { args.message.clone() };
+    let body = draft(&args, &message)?.publish_body();
     let key = args.idempotency_key.clone().map_or_else(random_key, Ok)?;
     let fallback = fallback.map(|address| Client::new(address, None));
-    let published = send(&client, fallback.as_ref(), &body, &key, args.retry_for).await?;
+    let sent = send(&client, fallback.as_ref(), &body, &key, args.retry_for);
+    // A job that writes to a closed pipe is killed by SIGPIPE.
+    let rest = async { if reads { tokio::io::copy(&mut input, &mut tokio::io::sink()).await } else { Ok(0) } };
+    // The rest of the input is not used, so an error while reading it does not matter.
+    let (published, _) = tokio::join!(sent, rest);
+    let published = published?;
     let json = published.alert.get();
     if args.json {
         return output.line(json).await;
@@ -50,44 +58,29 @@ pub(crate) async fn run(
     output.line(&super::text::escaped(&alert.id)).await
 }
 
-async fn read(input: impl AsyncRead + Unpin) -> Result<String, Failure> {
-    // One byte more than a message may have, to detect one that is too long, and one for the line break.
-    let limit = Draft::MAX_MESSAGE as u64 + 2;
+/// The first [`MAX_INPUT`] bytes of the input, without the final line break.
+async fn read(input: &mut (impl AsyncRead + Unpin)) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     input
-        .take(limit)
+        .take(MAX_INPUT)
         .read_to_end(&mut bytes)
         .await
         .map_err(|e| Failure::Failed(format!("cannot read standard input: {e}; check where it comes from")))?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Failure::Usage(format!("standard input is not UTF-8: invalid byte at offset {at}; convert it first"))
-    })
+    let text = text::decoded(&bytes, None);
+    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
 }
 
-/// The body of the request. It is validated like the daemon does, so that errors are reported without a request.
-fn body(args: &Publish, message: String) -> Result<String, Failure> {
+/// The alert, validated and cut like the daemon does it, so that errors are reported without a request.
+fn draft(args: &Publish, message: &str) -> Result<Draft, Failure> {
     let mut members = serde_json::Map::new();
     for (name, value) in &args.metadata {
         if members.insert(name.clone(), value.clone().into()).is_some() {
             return Err(Failure::Usage(format!("--metadata {name} is given twice; give it once")));
         }
     }
-    if message.len() > Draft::MAX_MESSAGE {
-        let limit = Draft::MAX_MESSAGE;
-        return Err(Failure::Usage(format!(
-            "the message has more than {limit} bytes; shorten it, or put a link in it"
-        )));
-    }
-    let body = serde_json::json!({ "topic": args.topic, "message": message, "level": args.level, "metadata": members });
-    let body = body.to_string();
-    match Draft::from_json(None, body.as_bytes()) {
-        Ok(_) => Ok(body),
-        Err(e) => Err(Failure::Usage(format!("{e}; see alertctl publish --help"))),
-    }
+    let metadata = Metadata::from_members(&members).map_err(|reason| Failure::Usage(format!("--metadata {reason}")))?;
+    let draft = Draft::cut(args.topic.clone(), message, args.level, metadata);
+    draft.map_err(|e| Failure::Usage(format!("{e}; see alertctl publish --help")))
 }
 
 pub(super) fn random_key() -> Result<String, Failure> {
@@ -248,10 +241,56 @@ mod tests {
         publish(&["-"], &server, b"two\nlines\n").await.0.unwrap();
         let body: serde_json::Value = serde_json::from_str(&server.requests()[0].body).unwrap();
         assert_eq!(body["message"], "two\nlines");
-        for input in [&b""[..], b"\n", b"\xff", &[b'x'; 4097], &[b'x'; 100_000]] {
+        for input in [&b""[..], b"\n"] {
             assert_eq!(publish(&["-"], &server, input).await.0.unwrap_err().code(), 2);
         }
-        assert!(publish(&["-"], &server, &[&[b'x'; 4096][..], b"\n"].concat()).await.0.is_ok());
         assert_eq!(publish(&["-m", "a=1", "-m", "a=2", "x"], &server, b"").await.0.unwrap_err().code(), 2);
+    }
+
+    /// The message that is sent for this input.
+    async fn message(line: &[&str], input: &[u8]) -> String {
+        let server = Server::always(Reply::json(200, STORED)).await;
+        publish(line, &server, input).await.0.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&server.requests()[0].body).unwrap();
+        body["message"].as_str().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn input_of_any_length_and_encoding_becomes_an_alert_that_shows_what_is_missing() {
+        for (input, expected) in [
+            (&b"Ger\xe4t sda\n"[..], "Ger\u{fffd}t sda"),
+            (b"\xef\xbb\xbfx\n", "x"),
+            (b"\xff\xfex\0\n\0", "x"),
+            (b"a\0b", "a\0b"),
+        ] {
+            assert_eq!(message(&["-"], input).await, expected);
+        }
+        let fits = [&[b'x'; 4096][..], b"\n"].concat();
+        assert_eq!(message(&["-"], &fits).await, "x".repeat(4096));
+        for length in [4097, 5600, 10_000, 1 << 20] {
+            let cut = message(&["-"], &vec![b'x'; length]).await;
+            assert!(cut.len() == 4096 && cut.ends_with("x…"), "{length}: {}", cut.len());
+            // Two bytes each, so that a limit on bytes lies within a character.
+            let cut = message(&["-"], "ä".repeat(length).as_bytes()).await;
+            assert!(cut.ends_with("ä…") && !cut.contains('\u{fffd}'), "{length}");
+        }
+        let cut = message(&[&"ä".repeat(3000)], b"").await;
+        assert!(cut.len() <= 4096 && cut.ends_with("ä…"), "{}", cut.len());
+    }
+
+    #[tokio::test]
+    async fn the_input_is_read_to_its_end_even_if_the_alert_is_refused() {
+        for reply in [Reply::json(200, STORED), Reply::problem(403, "no")] {
+            let server = Server::always(reply).await;
+            let (reader, mut writer) = tokio::io::duplex(4096);
+            let (captured, client) = (Captured::default(), Client::new(server.address(), None));
+            let mut output = Output::to(captured);
+            let job = async move {
+                for _ in 0..1000 {
+                    tokio::io::AsyncWriteExt::write_all(&mut writer, &[b'x'; 1000]).await.unwrap();
+                }
+            };
+            let _ = tokio::join!(run(args(&["-"]), client, None, reader, &mut output), job);
+        }
     }
 }

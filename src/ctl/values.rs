@@ -26,12 +26,26 @@ pub(crate) fn nonzero_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Any text; bytes that are not UTF-8 become U+FFFD.
+#[must_use]
+pub(crate) fn lossy() -> impl clap::builder::TypedValueParser<Value = String> {
+    use clap::builder::TypedValueParser;
+    clap::builder::OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned())
+}
+
 /// `KEY=VALUE`. The value may be empty and may contain further `=`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("must have the form KEY=VALUE".to_owned()),
     }
+}
+
+/// The same of any bytes.
+#[must_use]
+pub(crate) fn lossy_pair() -> impl clap::builder::TypedValueParser<Value = (String, String)> {
+    use clap::builder::TypedValueParser;
+    lossy().try_map(|text| pair(&text))
 }
 
 /// A topic pattern.

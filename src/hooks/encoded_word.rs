@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Decodes the encoded words of a text. Broken ones, and those in a character set other than UTF-8, stay as they are.
+use crate::text;
+
+/// Decodes the encoded words of a text. Broken ones, and those in an unknown character set, stay as they are.
 #[must_use]
 pub(crate) fn decoded(text: &str) -> String {
     let (mut out, mut rest, mut is_behind_word) = (String::with_capacity(text.len()), text, false);
@@ -32,15 +34,12 @@ fn word(text: &str) -> Option<(String, &str)> {
     let behind = parts.next()?.strip_prefix('=')?;
     // RFC 2231 allows a language after it: utf-8*de.
     let charset = charset.split_once('*').map_or(charset, |(charset, _)| charset);
-    if !charset.eq_ignore_ascii_case("utf-8") {
-        return None;
-    }
     let bytes = match encoding {
         "B" | "b" => BASE64.decode(content).ok()?,
         "Q" | "q" => quoted(content)?,
         _ => return None,
     };
-    Some((String::from_utf8(bytes).ok()?, behind))
+    Some((text::decoded_exactly(&bytes, charset)?, behind))
 }
 
 /// `=C3=BC`, and `_` for a space. A bare space is not allowed, but ntfy accepts it.
@@ -73,6 +72,9 @@ mod tests {
             ("=?utf-8?q?=C3=9Cber_90_=c2=b0C=3F?=", "Über 90 °C?"),
             ("db1: =?UTF-8*de?Q?=C3=BC?= (=?UTF-8?b?8J+aqA==?=)", "db1: ü (🚨)"),
             ("=?UTF-8?Q??=", ""),
+            ("=?ISO-8859-1?Q?=FCberlauf?= =?windows-1252?B?gA==?=", "überlauf€"),
+            ("=?iso-8859-15*de?q?=A4?=", "€"),
+            ("=?Shift_JIS?B?k4yLng==?=", "東京"),
             ("=?UTF-8?Q?a b?=", "a b"),
         ] {
             assert_eq!(decoded(sent), text, "{sent}");
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_words_and_other_character_sets_stay_as_they_are() {
+    fn broken_words_and_unknown_character_sets_stay_as_they_are() {
         for text in [
             "plain = ? text ü",
             "=?",
@@ -100,7 +102,9 @@ mod tests {
             "=?UTF-8?Q?ü?=",
             "=?UTF-8?B?w5x?=",
             "=?UTF-8?B?/w==?=",
-            "=?ISO-8859-1?Q?=FC?=",
+            "=?Shift_JIS?B?kw==?=",
+            "=?x-own?Q?=FC?=",
+            "=??Q?a?=",
         ] {
             assert_eq!(decoded(text), text);
         }

@@ -7,12 +7,14 @@
 //! | [`signature`] | GitHub's signature |
 //! | [`ntfy`] | the headers of ntfy's publishers |
 //! | [`encoded_word`] | non-ASCII text in them |
+//! | [`form`] | the fields of an HTML form |
 //! | [`severity`] | the severities of all of them as levels |
 //!
 //! Called by the HTTP layer after authentication. Pure values: no clock, no I/O. Optional fields have defaults; an invalid
 //! field is an error that names it, and the whole payload is rejected. Text of any length is cut to the bounds of a message.
 
 pub(crate) mod encoded_word;
+pub(crate) mod form;
 pub(crate) mod github;
 pub(crate) mod notification;
 pub(crate) mod ntfy;
@@ -55,7 +57,7 @@ impl Sender {
         self,
         topic: &Topic,
         header: impl Fn(&str) -> Option<&'h str>,
-        body: &[u8],
+        body: &str,
     ) -> Result<Vec<Entry>, DraftError> {
         match self {
             Self::Alertmanager | Self::Grafana => notification::read(self, topic, body),
@@ -87,12 +89,12 @@ fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
 }
 
 /// Reads a payload. An error names the field by its path.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DraftError> {
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, DraftError> {
     // serde would also accept an array and take the fields by their order.
-    if body.trim_ascii_start().starts_with(b"[") {
+    if body.trim_ascii_start().starts_with('[') {
         return Err(field("body", "must be a JSON object"));
     }
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut json = serde_json::Deserializer::from_str(body);
     let malformed = |error: &serde_json::Error| DraftError::Malformed(format!("the body is not JSON: {error}"));
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -113,12 +115,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, DraftError> {
 }
 
 fn draft(topic: &Topic, message: &str, level: Level, metadata: &impl Serialize) -> Result<Draft, DraftError> {
-    Draft::new(topic.clone(), short(message), level, metadata_of(metadata)?)
+    Draft::cut(topic.clone(), message, level, metadata_of(metadata)?)
 }
 
-fn metadata_of(value: &impl Serialize) -> Result<Metadata, DraftError> {
-    let raw = serde_json::value::to_raw_value(value).map_err(|error| field("metadata", error))?;
-    Metadata::new(&raw).map_err(|reason| field("metadata", reason))
+fn metadata_of(members: &impl Serialize) -> Result<Metadata, DraftError> {
+    Metadata::from_members(members).map_err(|reason| field("metadata", reason))
 }
 
 /// Cuts a text to the length of a message; a text that was cut ends in `…`.

@@ -92,7 +92,7 @@ struct Details<'a> {
     truncated_alerts: Option<u64>,
 }
 
-pub(crate) fn read(sender: Sender, topic: &Topic, body: &[u8]) -> Result<Vec<Entry>, DraftError> {
+pub(crate) fn read(sender: Sender, topic: &Topic, body: &str) -> Result<Vec<Entry>, DraftError> {
     let group: Group = parse(body)?;
     if group.alerts.len() > MAX_ALERTS {
         let sent = group.alerts.len();
@@ -137,7 +137,7 @@ impl Alert {
     }
 
     fn level(&self) -> Level {
-        self.labels.get("severity").and_then(|word| severity::level(word)).unwrap_or_default()
+        self.labels.get("severity").map_or(Level::Warn, |word| severity::level_or_warn(word))
     }
 
     /// The text that the rule's author wrote, otherwise its name and labels.
@@ -181,7 +181,7 @@ mod tests {
 
     fn read_one(change: &Value) -> Entry {
         let group = json!({"version": "4", "receiver": "r", "alerts": [alert(change)]});
-        read(Sender::Alertmanager, &topic(), group.to_string().as_bytes()).unwrap().pop().unwrap()
+        read(Sender::Alertmanager, &topic(), &group.to_string()).unwrap().pop().unwrap()
     }
 
     fn written(entry: &Entry) -> Value {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn refused(group: &Value) -> String {
-        read(Sender::Alertmanager, &topic(), group.to_string().as_bytes()).unwrap_err().to_string()
+        read(Sender::Alertmanager, &topic(), &group.to_string()).unwrap_err().to_string()
     }
 
     #[test]
@@ -228,11 +228,18 @@ mod tests {
             ("Disaster", Level::Error),
             ("info", Level::Info),
             ("none", Level::Info),
-            ("purple", Level::Info),
+            ("high", Level::Error),
+            ("P1", Level::Error),
+            ("emerg", Level::Error),
+            ("notice", Level::Info),
+            ("tier-2", Level::Warn),
+            ("", Level::Warn),
         ] {
             assert_eq!((level(severity, "firing"), level(severity, "resolved")), (expected, Level::Info), "{severity}");
         }
-        assert_eq!(read_one(&json!({"labels": {}})).draft.level(), Level::Info);
+        assert_eq!(read_one(&json!({"labels": {}})).draft.level(), Level::Warn);
+        let unknown = written(&read_one(&json!({"labels": {"severity": "tier-2"}})));
+        assert_eq!(unknown["metadata"]["labels"]["severity"], "tier-2");
     }
 
     #[test]
@@ -263,8 +270,7 @@ mod tests {
         assert_ne!(told(&json!({"startsAt": "2026-11-24T00:00:00Z"})).1, first.1);
         assert_ne!(told(&json!({"fingerprint": "other"})).0, first.0);
         let group = json!({"alerts": [alert(&json!({}))]}).to_string();
-        let of =
-            |sender, topic: &str| read(sender, &topic.parse().unwrap(), group.as_bytes()).unwrap().pop().unwrap().key;
+        let of = |sender, topic: &str| read(sender, &topic.parse().unwrap(), &group).unwrap().pop().unwrap().key;
         assert_ne!(of(Sender::Grafana, "ops.db"), first.0);
         assert_ne!(of(Sender::Alertmanager, "ops"), first.0);
     }
@@ -287,10 +293,10 @@ mod tests {
         ] {
             assert!(refused(&group).starts_with(words), "{words}: {}", refused(&group));
         }
-        for body in ["", "{", "{\"alerts\":[]} x", "\u{feff}{}"] {
-            let error = read(Sender::Grafana, &topic(), body.as_bytes()).unwrap_err();
+        for body in ["", "{", "{\"alerts\":[]} x"] {
+            let error = read(Sender::Grafana, &topic(), body).unwrap_err();
             assert!(matches!(error, DraftError::Malformed(_)), "{body}: {error}");
         }
-        assert!(read(Sender::Grafana, &topic(), br#"{"alerts":[]}"#).unwrap().is_empty());
+        assert!(read(Sender::Grafana, &topic(), r#"{"alerts":[]}"#).unwrap().is_empty());
     }
 }

@@ -1,5 +1,7 @@
 //! The headers of ntfy's publishers: title, priority and tags.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::{encoded_word, field, metadata_of, non_empty, severity, short};
@@ -16,8 +18,8 @@ struct Details {
 }
 
 /// The level of an alert, if the headers name a priority, and its metadata. Fails for a priority that ntfy does not know.
-pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Result<(Option<Level>, Metadata), DraftError> {
-    let first = |names: &[&str]| names.iter().find_map(|name| non_empty(header(name)?).map(encoded_word::decoded));
+pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<(Option<Level>, Metadata), DraftError> {
+    let first = |names: &[&str]| names.iter().find_map(|name| non_empty(&header(name)?).map(encoded_word::decoded));
     let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
     let priority = match first(&["priority", "x-priority", "prio", "p"]).as_deref() {
         // HTTP itself has a header of this name (RFC 9218), which browsers and proxies send: u=1, i.
@@ -42,7 +44,8 @@ mod tests {
     use super::*;
 
     fn parsed(headers: &[(&str, &str)]) -> Result<(Option<Level>, String), String> {
-        let find = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let find =
+            |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(*value));
         read(find).map(|(level, metadata)| (level, metadata.as_str().to_owned())).map_err(|error| error.to_string())
     }
 

@@ -1,45 +1,60 @@
 //! The one table from the severities of other tools to our three levels.
 //!
-//! Used by the hooks and for the headers of ntfy's publishers. A level is never lower than what the sender meant: of two
-//! meanings of a word the more serious one counts. Words compare without regard to case.
+//! Used by the hooks, for forms, and for the headers of ntfy's publishers. A level is never calmer than what the sender
+//! meant: of two meanings of a word the more serious one counts. Case, spaces, hyphens and underscores do not matter.
 
 use crate::alert::Level;
 
-/// The severities of syslog, Prometheus and Alertmanager, Grafana, Zabbix and Sentry, and those of security advisories.
-const SEVERITIES: [(Level, &[&str]); 3] = [
+/// Words with their level, in lower case and without spaces, hyphens and underscores.
+const SEVERITIES: [(Level, &str); 13] = [
+    // Syslog and logging libraries.
+    (Level::Error, "emerg emergency panic alert crit critical err error fatal severe dpanic"),
+    (Level::Warn, "warning warn"),
+    (Level::Info, "notice note info information informational informative debug trace verbose fine config"),
+    // Monitoring: Prometheus, Zabbix, Nagios, Grafana's states, Proxmox, Datadog, X.733, and colours as Slack has them.
+    (Level::Error, "page disaster high major down unreachable alerting firing problem danger red"),
     (
-        Level::Error,
-        &[
-            "emerg",
-            "emergency",
-            "panic",
-            "alert",
-            "crit",
-            "critical",
-            "err",
-            "error",
-            "fatal",
-            "page",
-            "disaster",
-            "high",
-            "major",
-        ],
+        Level::Warn,
+        "average medium moderate minor unknown indeterminate degraded nodata ticket flapping amber orange yellow",
     ),
-    (Level::Warn, &["warning", "warn", "average", "medium", "moderate", "minor"]),
-    (
-        Level::Info,
-        &["notice", "note", "info", "information", "informational", "debug", "low", "ok", "none", "not classified"],
-    ),
+    (Level::Info, "low none ok okay up good green normal notclassified clear cleared resolved recovery recovered"),
+    // Results of jobs.
+    (Level::Error, "fail failed failure"),
+    (Level::Warn, "unstable"),
+    (Level::Info, "success"),
+    // Priorities and severities of incidents at Opsgenie, PagerDuty, Azure, ServiceNow and Jira. Azure counts from 0, so
+    // its 2 is a warning and PagerDuty's a major incident; PagerDuty's 4 still needs somebody to act.
+    (Level::Error, "p0 p1 p2 s0 s1 s2 sev0 sev1 sev2 severity0 severity1 severity2 priority0 priority1 priority2"),
+    (Level::Warn, "p3 p4 s3 s4 sev3 sev4 severity3 severity4 priority3 priority4"),
+    (Level::Info, "p5 s5 sev5 severity5 priority5 lowest trivial planning"),
+    (Level::Error, "urgent immediate highest blocker"),
 ];
 
 /// The names of ntfy's priorities 1 to 5.
 const NTFY_PRIORITIES: [&[&str]; 5] = [&["min"], &["low"], &["default"], &["high"], &["max", "urgent"]];
 
+/// The longest word worth looking for.
+const MAX_WORD: usize = 32;
+
 /// The level of a severity; `None` for an unknown word.
 #[must_use]
 pub(crate) fn level(severity: &str) -> Option<Level> {
-    let is_it = |word: &&str| word.eq_ignore_ascii_case(severity.trim());
-    SEVERITIES.iter().find(|(_, words)| words.iter().any(is_it)).map(|(level, _)| *level)
+    if severity.len() > MAX_WORD {
+        return None;
+    }
+    let is_part = |c: &char| !matches!(c, ' ' | '-' | '_');
+    let word: String = severity.trim().chars().filter(is_part).map(|c| c.to_ascii_lowercase()).collect();
+    let find = |word: &str| {
+        SEVERITIES.iter().find(|(_, words)| words.split(' ').any(|known| known == word)).map(|(level, _)| *level)
+    };
+    // ServiceNow writes "1 - Critical".
+    find(&word).or_else(|| find(word.trim_start_matches(|c: char| c.is_ascii_digit())))
+}
+
+/// The level of a sender's word for an alert that is no recovery: unless the word is known, somebody should take a look.
+#[must_use]
+pub(crate) fn level_or_warn(severity: &str) -> Level {
+    level(severity).unwrap_or(Level::Warn)
 }
 
 /// The number of a priority as ntfy's publishers write it, `4` or `high`; `None` for anything else.
@@ -72,6 +87,19 @@ mod tests {
             &["critical", "high", "medium", "low"],
             &["Disaster", "High", "Average", "Warning", "Information", "Not classified"],
             &["fatal", "error", "warning", "info", "debug"],
+            &["SEVERE", "WARNING", "INFO", "CONFIG", "FINE"],
+            &["P1", "P2", "P3", "P4", "P5"],
+            &["SEV-1", "SEV-2", "SEV-3", "SEV-4", "SEV-5"],
+            &["Sev0", "Sev1", "Sev2", "Sev3", "Sev4", "sev 5"],
+            &["1 - Critical", "2 - High", "3 - Moderate", "4 - Low", "5 - Planning"],
+            &["critical", "major", "minor", "warning", "indeterminate", "cleared"],
+            &["Highest", "High", "Medium", "Low", "Lowest"],
+            &["Blocker", "Critical", "Major", "Minor", "Trivial"],
+            &["error", "unknown", "warning", "notice", "info"],
+            &["DOWN", "UNREACHABLE", "UP"],
+            &["CRITICAL", "UNKNOWN", "WARNING", "OK"],
+            &["danger", "warning", "good"],
+            &["red", "orange", "yellow", "green"],
         ] {
             let levels: Vec<Level> = scale.iter().map(|word| level(word).unwrap()).collect();
             assert!(levels.is_sorted_by(|a, b| a >= b), "{scale:?}: {levels:?}");
@@ -80,14 +108,20 @@ mod tests {
     }
 
     #[test]
-    fn words_compare_without_case_and_an_unknown_one_has_no_level() {
-        assert_eq!([" CRITICAL ", "Warn"].map(level), [Some(Level::Error), Some(Level::Warn)]);
-        assert_eq!(["", "purple", "criticality", "1"].map(level), [None; 4]);
+    fn spelling_does_not_matter_and_an_unknown_word_is_a_warning() {
+        assert_eq!(
+            [" CRITICAL ", "Warn", "no_data", "No Data"].map(level),
+            [Some(Level::Error), Some(Level::Warn), Some(Level::Warn), Some(Level::Warn)]
+        );
+        for word in ["", "purple", "criticality", "1", "7", "tier-2", "p10", "high!", &"high ".repeat(20)] {
+            assert_eq!((level(word), level_or_warn(word)), (None, Level::Warn), "{word}");
+        }
     }
 
     #[test]
-    fn no_word_is_in_the_table_twice() {
-        let mut words: Vec<&str> = SEVERITIES.iter().flat_map(|(_, words)| *words).copied().collect();
+    fn no_word_is_in_the_table_twice_or_in_another_form_than_it_is_looked_for() {
+        let mut words: Vec<&str> = SEVERITIES.iter().flat_map(|(_, words)| words.split(' ')).collect();
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())));
         let count = words.len();
         words.sort_unstable();
         words.dedup();

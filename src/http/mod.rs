@@ -14,6 +14,8 @@
 //! | [`auth`] | the caller of a request, and the access that a route requires |
 //! | [`handlers`] | what each route does |
 //! | [`request`] | bodies, queries and headers as typed values |
+//! | [`media_type`] | `Content-Type` |
+//! | [`publish_body`] | the body of a publish as an alert |
 //! | [`negotiate`] | `Accept` |
 //! | [`cors`] | which web pages of other origins may read answers |
 //! | [`response`] | bodies and common headers |
@@ -32,10 +34,12 @@ pub(crate) mod dispatch;
 pub(crate) mod error;
 pub(crate) mod handlers;
 pub(crate) mod listen;
+pub(crate) mod media_type;
 pub(crate) mod negotiate;
 pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod progress;
+pub(crate) mod publish_body;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rewind;

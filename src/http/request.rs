@@ -3,12 +3,11 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName};
 
 use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
-use crate::alert::{Draft, Filter, Level, Pattern, Start, Topic, fault};
-use crate::hooks::ntfy;
+use crate::alert::{Filter, Level, Pattern, Start, Topic, fault};
 use crate::service::Query;
 
 /// The longest `Idempotency-Key`, in characters.
@@ -46,40 +45,6 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Ht
         }
         _ => HttpError::Malformed(format!("the body is not JSON: {e}")),
     })
-}
-
-/// Reads an alert. `Content-Type` tells JSON from plain text; without a type, or with the one that `curl -d` sends, a body
-/// that begins with `{` is JSON and any other is text. The headers of ntfy's publishers may accompany a text.
-///
-/// # Errors
-/// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
-pub(crate) fn draft(
-    headers: &HeaderMap,
-    topic: Option<Topic>,
-    level: Option<Level>,
-    body: &[u8],
-) -> Result<Draft, HttpError> {
-    let declared = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-    let essence = declared.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    let is_json = match essence.as_deref() {
-        Some("application/json") => true,
-        Some("text/plain") => false,
-        None | Some("application/x-www-form-urlencoded" | "application/octet-stream" | "") => {
-            body.trim_ascii_start().starts_with(b"{")
-        }
-        Some(other) if other.ends_with("+json") => true,
-        Some(other) => {
-            return Err(HttpError::MediaType { wanted: "application/json or text/plain", sent: other.to_owned() });
-        }
-    };
-    if is_json {
-        if level.is_some() {
-            return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
-        }
-        return Ok(Draft::from_json(topic, body)?);
-    }
-    let (priority, metadata) = ntfy::read(|name| std::str::from_utf8(headers.get(name)?.as_bytes()).ok())?;
-    Ok(Draft::from_text(topic, body, level.or(priority).unwrap_or_default())?.with_metadata(metadata))
 }
 
 /// Reads the `Idempotency-Key`, if there is one.
@@ -306,20 +271,5 @@ mod tests {
     fn no_topic_is_the_default_one() {
         assert_eq!(read(None, "", None).unwrap().patterns, ["default".parse().unwrap()]);
         assert_eq!(read(None, "topic=a&topic=b.*", None).unwrap().patterns.len(), 2);
-    }
-
-    #[test]
-    fn a_body_without_a_type_is_what_it_looks_like() {
-        let typed = |kind: Option<&'static str>, body: &[u8]| {
-            let mut headers = HeaderMap::new();
-            if let Some(kind) = kind {
-                headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-            }
-            draft(&headers, None, None, body).map(|d| d.canonical()).map_err(|e| e.to_string())
-        };
-        assert_eq!(typed(None, b" {\"message\":\"x\"}"), typed(Some("text/plain; charset=utf-8"), b"x"));
-        assert_eq!(typed(Some("application/x-www-form-urlencoded"), b"x"), typed(None, b"x"));
-        assert!(typed(Some("text/plain"), b"{").is_ok() && typed(Some("application/json"), b"{").is_err());
-        assert!(typed(Some("image/png"), b"x").unwrap_err().contains("image/png"));
     }
 }

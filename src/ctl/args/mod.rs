@@ -187,7 +187,7 @@ pub(crate) struct Publish {
     #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
     /// Metadata member, always of type text; may be repeated
-    #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::pair)]
+    #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::lossy_pair())]
     pub metadata: Vec<(String, String)>,
     /// Idempotency key [default: random]
     #[arg(long, value_name = "KEY")]
@@ -198,8 +198,10 @@ pub(crate) struct Publish {
     /// Print the stored alert as a JSON object instead of its id
     #[arg(long)]
     pub json: bool,
-    /// Message of 1 to 4096 bytes; - reads it from standard input and removes the final line break
-    #[arg(value_name = "MESSAGE|-")]
+    /// Message; - reads it from standard input and removes the final line break
+    ///
+    /// A message of more than 4096 bytes is cut and ends in "…". Bytes that are not UTF-8 are replaced by "�".
+    #[arg(value_name = "MESSAGE|-", value_parser = values::lossy())]
     pub message: String,
 }
 

@@ -17,27 +17,24 @@ pub(crate) mod journal;
 pub(crate) mod reader;
 pub(crate) mod unit;
 
-use crate::alert::{Draft, Level, Topic};
+use crate::alert::{Draft, Level, Metadata, Topic};
 use crate::ctl::exit::Failure;
-use crate::text::truncate;
 
 /// Maximum bytes of all journal lines in one alert: a body may have 64 KiB, and JSON may encode a byte in six.
 const MAX_LINES: usize = 8 << 10;
 
-/// The body of an alert about the host, validated like the daemon does.
+/// The body of an alert about the host, cut to the allowed length.
 fn body(
     topic: &Topic,
     level: Level,
     message: &str,
     metadata: serde_json::Map<String, serde_json::Value>,
 ) -> Result<String, Failure> {
-    let message = if message.is_empty() { "(no text)".into() } else { truncate(message, Draft::MAX_MESSAGE) };
-    let body =
-        serde_json::json!({ "topic": topic, "message": message, "level": level, "metadata": metadata }).to_string();
-    match Draft::from_json(None, body.as_bytes()) {
-        Ok(_) => Ok(body),
-        Err(e) => Err(Failure::Failed(format!("cannot make an alert: {e}"))),
-    }
+    let message = if message.is_empty() { "(no text)" } else { message };
+    let failed = |reason| Failure::Failed(format!("cannot make an alert: {reason}"));
+    let metadata = Metadata::from_members(&metadata).map_err(failed)?;
+    let draft = Draft::cut(topic.clone(), message, level, metadata).map_err(|e| failed(e.to_string()))?;
+    Ok(draft.publish_body())
 }
 
 /// The last lines, oldest first, with at most [`MAX_LINES`] bytes together.

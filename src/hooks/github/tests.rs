@@ -12,7 +12,7 @@ fn parsed(event: &str, payload: &Value) -> (String, String, Value) {
     payload["repository"] =
         json!({"full_name": "octo/hello", "html_url": "https://github.example/octo/hello", "id": 1});
     payload["sender"] = json!({"login": "octocat", "id": 1});
-    let entry = read(&Topic::fallback(), header, payload.to_string().as_bytes()).unwrap().pop().unwrap();
+    let entry = read(&Topic::fallback(), header, &payload.to_string()).unwrap().pop().unwrap();
     let alert: Value = serde_json::from_slice(&entry.draft.record(crate::alert::Id::at(1), 0).json).unwrap();
     let text = |name: &str| alert[name].as_str().unwrap().to_owned();
     (text("message"), text("level"), alert["metadata"].clone())
@@ -113,7 +113,7 @@ fn a_failure_is_an_error_and_a_cancellation_a_warning() {
 fn a_ping_makes_no_alert_and_an_invalid_field_is_named() {
     let read = |event: Option<&str>, delivery: Option<&str>, body: &str| {
         let header = |name: &str| if name == "X-GitHub-Event" { event } else { delivery };
-        read(&Topic::fallback(), header, body.as_bytes()).map(|entries| entries.len()).map_err(|e| e.to_string())
+        read(&Topic::fallback(), header, body).map(|entries| entries.len()).map_err(|e| e.to_string())
     };
     assert_eq!(read(Some("ping"), Some("d"), r#"{"zen":"Keep it logically awesome.","hook_id":1}"#), Ok(0));
     assert_eq!(read(Some("star"), Some("d"), "{}"), Ok(1));

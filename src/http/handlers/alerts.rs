@@ -6,20 +6,19 @@ use super::Context;
 use crate::alert::Topic;
 use crate::http::error::HttpError;
 use crate::http::negotiate::{self, Representation};
+use crate::http::publish_body;
 use crate::http::request::{self, Purpose};
 use crate::http::response::{self, Body};
 
 pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, mut parameters, argument, .. } = context;
+    let Context { service, settings, caller, request, parameters, argument, .. } = context;
     let permit = service.may_publish(&caller)?;
-    let level = parameters.level()?;
-    parameters.no_topic()?;
-    parameters.finish("level")?;
+    let options = publish_body::Options::read(parameters)?;
     let topic = argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()?;
     let (head, body) = request.into_parts();
     let key = request::idempotency_key(&head.headers)?;
     let body = request::body(body, settings.body_limit()).await?;
-    let draft = request::draft(&head.headers, topic, level, &body)?;
+    let draft = publish_body::draft(&head.headers, topic, options, &body)?;
     let stored = permit.publish(draft, key).await?;
     Ok(response::published(&stored.record))
 }

@@ -10,6 +10,7 @@ use crate::api::HookStored;
 use crate::hooks::Sender;
 use crate::http::auth;
 use crate::http::error::{BodyLimit, HttpError};
+use crate::http::media_type::{Kind, MediaType};
 use crate::http::request::{self, Parameters};
 use crate::http::response::{self, Body};
 use crate::service::{Caller, PublishPermit, Refusal};
@@ -63,12 +64,13 @@ async fn store(
     head: &Parts,
     body: &[u8],
 ) -> Result<Response<Body>, HttpError> {
-    if header(head, "Content-Type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
-        && !body.trim_ascii_start().starts_with(b"{")
-    {
+    // What cannot be decoded is shown as U+FFFD: no alert of a tool is lost by one bad byte.
+    let media = MediaType::of(&head.headers);
+    let text = media.decoded(body);
+    if media.kind() == Kind::Form && !text.trim_ascii_start().starts_with('{') {
         return Err(HttpError::MediaType { wanted: "application/json", sent: "a form".into() });
     }
-    let entries = sender.read(topic, |name| header(head, name), body)?;
+    let entries = sender.read(topic, |name| header(head, name), &text)?;
     let stored = permit.publish_all(entries).await.map_err(retried)?;
     let repeated = stored.iter().filter(|stored| stored.repeated).count();
     let answer = HookStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated };

@@ -16,35 +16,52 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
 ];
 
 const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn publish() -> Operation {
-    let text_body =
-        json!({ "schema": { "type": "string", "minLength": 1, "maxLength": 4096 }, "example": "Disk is full" });
+    let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
+    let form_body = json!({
+        "schema": {
+            "type": "object",
+            "required": ["message"],
+            "properties": { "message": { "type": "string", "minLength": 1 }, "level": { "type": "string" }, "topic": reference("Topic") },
+            "additionalProperties": { "type": "string" }
+        },
+        "example": { "message": "Disk is full", "level": "warn" }
+    });
     let example = json!({ "message": "Deploy completed", "level": "info", "metadata": { "version": "1.2.3" } });
     let json_body = json!({ "schema": reference("NewAlert"), "example": example });
     Operation {
         argument: Some(("Where it goes.", reference("Topic"))),
         parameters: vec![
-            query("level", "With a text: how serious it is.", reference("Level")),
+            query("level", "With a text or form: how serious it is.", reference("Level")),
+            query(
+                "cut",
+                "With `1` JSON is cut to what is allowed instead of being refused; texts and forms always are.",
+                json!({ "type": "string", "enum": ["0", "1"] }),
+            ),
             header(
                 "Idempotency-Key",
                 "Any name of your choice: the same one stores the alert once, however often it is sent within 24 hours.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
             ),
-            header("Title", "With a text: becomes metadata.", json!({ "type": "string" })),
+            header("Title", "With a text or form: becomes metadata.", json!({ "type": "string" })),
             header(
                 "Priority",
-                "With a text: 1 to 5, or a word of ntfy's; becomes level and metadata.",
+                "With a text or form: 1 to 5, or a word of ntfy's; becomes level and metadata.",
                 json!({ "type": "string", "enum": ["1", "2", "3", "4", "5", "min", "low", "default", "high", "max", "urgent"] }),
             ),
-            header("Tags", "With a text: names separated by commas; become metadata.", json!({ "type": "string" })),
+            header("Tags", "With a text or form: names separated by commas; become metadata.", json!({ "type": "string" })),
         ],
-        request: Some(Request { required: true, content: vec![(JSON, json_body), ("text/plain", text_body)] }),
+        request: Some(Request { required: true, content: vec![(JSON, json_body), ("text/plain", text_body), (FORM, form_body)] }),
         answers: vec![answer(200, "Stored, as durably as `engine.durability` says.", "Published")],
         problems: &[409, 415],
         ..plain("alerts", "Publish an alert")
     }
-    .about("With another content type or none, a body that begins with `{` is JSON, and any other is text.")
+    .about(
+        "Every `+json` is JSON, and every `text/*` a text. Without a content type, or with a form's and no field `message`, a body \
+         that begins with `{` is JSON, and any other is text. A text or form over 4,096 bytes is cut and ends in `…`.",
+    )
 }
 
 pub(crate) fn read() -> Operation {

@@ -1,0 +1,126 @@
+//! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
+//!
+//! `message` is required. `level`, `topic` and `title` have their meanings; every other field is kept in the metadata.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode;
+use serde_json::{Map, Value};
+
+use super::{field, metadata_of, severity, short};
+use crate::alert::{Draft, DraftError, Level, Metadata, Topic};
+use crate::text;
+
+/// The fields of a form by name. One that is given more than once has a line for each value.
+pub(crate) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads the fields. `None` for a text without a field `message`: curl sends any text under the type of a form.
+    #[must_use]
+    pub(crate) fn parse(body: &[u8], charset: Option<&str>) -> Option<Self> {
+        let decoded = |part: &[u8]| {
+            let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
+            text::decoded(&bytes, charset).into_owned()
+        };
+        let pairs = || body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        if !pairs().any(|pair| pair.starts_with(b"message=")) {
+            return None;
+        }
+        let mut fields = BTreeMap::<String, String>::new();
+        for pair in pairs() {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=').map(decoded);
+            let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            fields.entry(name).and_modify(|earlier| *earlier = format!("{earlier}\n{value}")).or_insert(value);
+        }
+        Some(Self(fields))
+    }
+
+    /// The alert. What the URL says wins over the form's `level`, and that over the level of the headers. A word for the
+    /// level that is not one of ours is kept in the metadata.
+    pub(crate) fn draft(
+        mut self,
+        topic: Option<Topic>,
+        level: Option<Level>,
+        (header_level, header_metadata): (Option<Level>, Metadata),
+    ) -> Result<Draft, DraftError> {
+        let message = self.0.remove("message").unwrap_or_default();
+        let in_form = self.0.remove("topic").map(|text| text.parse().map_err(|e| field("topic", e))).transpose()?;
+        let mut metadata: Map<String, Value> =
+            serde_json::from_str(header_metadata.as_str()).map_err(|error| field("metadata", error))?;
+        let word = self.0.remove("level").filter(|word| !word.is_empty());
+        let meant = word.as_ref().map(|word| {
+            word.parse().unwrap_or_else(|_| {
+                metadata.insert("level".to_owned(), short(word).into());
+                severity::level_or_warn(word)
+            })
+        });
+        metadata.extend(self.0.into_iter().map(|(name, text)| (short(&name), short(&text).into())));
+        let topic = Draft::one_topic(topic, in_form)?;
+        let level = level.or(meant).or(header_level).unwrap_or_default();
+        Draft::cut(topic, &message, level, metadata_of(&metadata)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: &str) -> Result<Value, String> {
+        read_with(body, None, None)
+    }
+
+    fn read_with(body: &str, charset: Option<&str>, level: Option<Level>) -> Result<Value, String> {
+        let form = Form::parse(body.as_bytes(), charset).ok_or("no form")?;
+        let draft = form.draft(None, level, (None, Metadata::default())).map_err(|error| error.to_string())?;
+        let record = draft.record(crate::alert::Id::at(1), 0);
+        Ok(serde_json::from_slice(&record.json).unwrap())
+    }
+
+    #[test]
+    fn known_fields_have_their_meaning_and_others_are_metadata() {
+        let alert =
+            read("message=Water%3A+42+ml+%26+rising&level=error&topic=home&title=Boiler&target=all&target=me").unwrap();
+        assert_eq!(
+            (&alert["message"], &alert["level"], &alert["topic"]),
+            (&json!("Water: 42 ml & rising"), &json!("error"), &json!("home"))
+        );
+        assert_eq!(alert["metadata"], json!({"title": "Boiler", "target": "all\nme"}));
+        assert_eq!(read("message=x").unwrap()["metadata"], json!({}));
+        assert_eq!(read("message=two+lines%0D%0Ahere").unwrap()["message"], "two lines\r\nhere");
+    }
+
+    #[test]
+    fn a_foreign_word_for_the_level_is_understood_and_kept() {
+        for (word, level) in [("critical", "error"), ("WARN", "warn"), ("tier-2", "warn"), ("notice", "info")] {
+            let alert = read(&format!("message=x&level={word}")).unwrap();
+            assert_eq!((&alert["level"], &alert["metadata"]["level"]), (&json!(level), &json!(word)));
+        }
+        assert_eq!(read("message=x&level=").unwrap()["level"], "info");
+        assert_eq!(read_with("message=x&level=error", None, Some(Level::Info)).unwrap()["level"], "info");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_shown_and_what_is_too_long_is_cut() {
+        assert_eq!(read("message=Ger%E4t+100%+voll").unwrap()["message"], "Ger\u{fffd}t 100% voll");
+        assert_eq!(read_with("message=Ger%E4t", Some("iso-8859-1"), None).unwrap()["message"], "Ger\u{e4}t");
+        let long = read(&format!("message={0}&log={0}", "x".repeat(10_000))).unwrap();
+        for text in [&long["message"], &long["metadata"]["log"]] {
+            assert!(text.as_str().unwrap().len() == 4096 && text.as_str().unwrap().ends_with('…'));
+        }
+    }
+
+    #[test]
+    fn a_text_without_a_message_field_is_no_form() {
+        for body in ["disk full", "a=b", "a & b", "messages=5", "the message=5", "message", ""] {
+            assert!(Form::parse(body.as_bytes(), None).is_none(), "{body}");
+        }
+        for body in ["message=x", "a=b&message=x", "message="] {
+            assert!(Form::parse(body.as_bytes(), None).is_some(), "{body}");
+        }
+        assert!(read("message=").unwrap_err().starts_with("message: must not be empty"));
+        assert!(read("message=x&topic=a+b").unwrap_err().starts_with("topic: "));
+    }
+}

@@ -1,0 +1,106 @@
+//! The type of a body, as `Content-Type` declares it.
+
+use std::borrow::Cow;
+
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+
+use crate::text;
+
+/// What a body is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `application/json`, `text/json` and every `+json`.
+    Json,
+    /// Any other `text/*`.
+    Text,
+    /// `application/x-www-form-urlencoded`, under which curl sends everything.
+    Form,
+    /// No type, or any bytes.
+    Unknown,
+    /// A type that no alert has.
+    Other,
+}
+
+/// `Content-Type`, or its absence.
+pub(crate) struct MediaType {
+    essence: String,
+    charset: Option<String>,
+}
+
+impl MediaType {
+    #[must_use]
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let declared = headers.get(CONTENT_TYPE).map(|value| text::header(value.as_bytes())).unwrap_or_default();
+        let mut parts = declared.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let charset = parts.find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
+        });
+        Self { essence, charset }
+    }
+
+    #[must_use]
+    pub(crate) fn kind(&self) -> Kind {
+        match self.essence.as_str() {
+            "" | "application/octet-stream" => Kind::Unknown,
+            "application/x-www-form-urlencoded" => Kind::Form,
+            "application/json" | "text/json" => Kind::Json,
+            other if other.ends_with("+json") => Kind::Json,
+            other if other.starts_with("text/") => Kind::Text,
+            _ => Kind::Other,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn essence(&self) -> &str {
+        &self.essence
+    }
+
+    #[must_use]
+    pub(crate) fn charset(&self) -> Option<&str> {
+        self.charset.as_deref()
+    }
+
+    /// The body as text, with U+FFFD for what cannot be decoded.
+    #[must_use]
+    pub(crate) fn decoded<'b>(&self, body: &'b [u8]) -> Cow<'b, str> {
+        text::decoded(body, self.charset())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn of(declared: &'static str) -> MediaType {
+        MediaType::of(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(declared))]))
+    }
+
+    #[test]
+    fn parameters_and_case_do_not_change_the_kind() {
+        for (declared, kind, charset) in [
+            ("application/json", Kind::Json, None),
+            ("Application/JSON; charset=UTF-8", Kind::Json, Some("UTF-8")),
+            ("application/json;charset=\"utf-8\"", Kind::Json, Some("utf-8")),
+            ("application/json ; Charset = iso-8859-1 ; odata=verbose", Kind::Json, Some("iso-8859-1")),
+            ("application/json;", Kind::Json, None),
+            ("text/json", Kind::Json, None),
+            ("application/cloudevents+json; charset=utf-8", Kind::Json, Some("utf-8")),
+            ("text/plain; format=flowed; charset=latin1", Kind::Text, Some("latin1")),
+            ("text/markdown", Kind::Text, None),
+            ("text/html", Kind::Text, None),
+            ("application/x-www-form-urlencoded; charset=UTF-8", Kind::Form, Some("UTF-8")),
+            ("", Kind::Unknown, None),
+            ("application/octet-stream", Kind::Unknown, None),
+            ("application/jsonx", Kind::Other, None),
+            ("image/png", Kind::Other, None),
+            ("multipart/form-data; boundary=x", Kind::Other, None),
+        ] {
+            let found = of(declared);
+            assert_eq!((found.kind(), found.charset()), (kind, charset), "{declared}");
+        }
+        assert_eq!(MediaType::of(&HeaderMap::new()).kind(), Kind::Unknown);
+    }
+}

@@ -1,0 +1,173 @@
+//! The body of a publish as an alert: JSON, a text or a form.
+//!
+//! JSON says everything itself and is refused if it is not as it has to be, unless the query has `cut=1`. A text or a form
+//! comes from a sender who cannot do better, so what can be read of it is taken.
+
+use hyper::header::HeaderMap;
+
+use super::error::HttpError;
+use super::media_type::{Kind, MediaType};
+use super::request::Parameters;
+use crate::alert::{Draft, Level, Topic};
+use crate::hooks::form::Form;
+use crate::hooks::ntfy;
+use crate::text;
+
+/// The query of a publish.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    level: Option<Level>,
+    /// Whether JSON is cut to what is allowed instead of being refused.
+    cut: bool,
+}
+
+impl Options {
+    /// Reads the whole query.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] with the parameter's name.
+    pub(crate) fn read(mut parameters: Parameters) -> Result<Self, HttpError> {
+        let level = parameters.level()?;
+        let cut = match parameters.one("cut")?.as_deref() {
+            None | Some("0" | "false") => false,
+            Some("1" | "true" | "") => true,
+            Some(_) => return Err(HttpError::invalid("cut", "takes 1 or 0")),
+        };
+        parameters.no_topic()?;
+        parameters.finish("level, cut")?;
+        Ok(Self { level, cut })
+    }
+}
+
+/// Reads an alert. Without a type, or with the one that `curl -d` sends, a body that begins with `{` is JSON, one with a
+/// field `message` a form, and any other a text. The headers of ntfy's publishers may accompany a text or a form.
+///
+/// # Errors
+/// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
+pub(crate) fn draft(
+    headers: &HeaderMap,
+    topic: Option<Topic>,
+    options: Options,
+    body: &[u8],
+) -> Result<Draft, HttpError> {
+    let media = MediaType::of(headers);
+    let looks_like_json = || media.decoded(body).trim_ascii_start().starts_with('{');
+    let kind = match media.kind() {
+        Kind::Unknown | Kind::Form if looks_like_json() => Kind::Json,
+        kind => kind,
+    };
+    match kind {
+        Kind::Json => json(&media, topic, options, body),
+        Kind::Text | Kind::Form | Kind::Unknown => {
+            let said = ntfy::read(|name| Some(text::header(headers.get(name)?.as_bytes())))?;
+            if kind == Kind::Form
+                && let Some(form) = Form::parse(body, media.charset())
+            {
+                return Ok(form.draft(topic, options.level, said)?);
+            }
+            let (priority, metadata) = said;
+            let (topic, level) = (topic.unwrap_or_else(Topic::fallback), options.level.or(priority));
+            Ok(Draft::cut(topic, &media.decoded(body), level.unwrap_or_default(), metadata)?)
+        }
+        Kind::Other => {
+            let sent = media.essence().to_owned();
+            Err(HttpError::MediaType { wanted: "application/json, a text (text/*) or a form", sent })
+        }
+    }
+}
+
+fn json(media: &MediaType, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
+    if options.level.is_some() {
+        return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
+    }
+    // Without another charset the bytes have to be right; they are checked below.
+    let decoded;
+    let body = match media.charset() {
+        Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => {
+            decoded = media.decoded(body);
+            decoded.as_bytes()
+        }
+        _ => body,
+    };
+    Ok(if options.cut { Draft::from_json_cut(topic, body)? } else { Draft::from_json(topic, body)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    fn read(headers: &[(&'static str, &[u8])], query: &str, body: &[u8]) -> Result<String, String> {
+        let pairs = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
+        let options = Options::read(Parameters::parse(Some(query)).unwrap()).map_err(|e| e.to_string())?;
+        draft(&pairs.collect(), None, options, body).map(|d| d.canonical()).map_err(|e| e.to_string())
+    }
+
+    fn typed(kind: Option<&'static str>, body: &[u8]) -> Result<String, String> {
+        let headers: Vec<_> = kind.into_iter().map(|kind| ("content-type", kind.as_bytes())).collect();
+        read(&headers, "", body)
+    }
+
+    const X: &str = r#"["default","info","x"]{}"#;
+
+    #[test]
+    fn a_body_without_a_type_is_what_it_looks_like() {
+        assert_eq!(typed(None, b" {\"message\":\"x\"}").as_deref(), Ok(X));
+        assert_eq!(typed(None, b"x").as_deref(), Ok(X));
+        assert_eq!(typed(Some("application/x-www-form-urlencoded"), b"x").as_deref(), Ok(X));
+        assert_eq!(typed(Some("application/x-www-form-urlencoded"), b"{\"message\":\"x\"}").as_deref(), Ok(X));
+        assert!(typed(Some("text/plain"), b"{").is_ok() && typed(Some("application/json"), b"{").is_err());
+        assert!(typed(None, b"message=x").unwrap().contains("message=x"));
+        assert!(typed(Some("image/png"), b"x").unwrap_err().contains("image/png"));
+    }
+
+    #[test]
+    fn every_type_of_json_and_text_is_read_in_its_charset() {
+        for kind in ["application/json", "application/json; charset=utf-8", "text/json", "application/alert+json"] {
+            assert_eq!(typed(Some(kind), b"{\"message\":\"x\"}").as_deref(), Ok(X), "{kind}");
+            assert_eq!(typed(Some(kind), b"\xef\xbb\xbf{\"message\":\"x\"}").as_deref(), Ok(X), "{kind}");
+        }
+        assert_eq!(typed(None, b"\xef\xbb\xbf{\"message\":\"x\"}").as_deref(), Ok(X));
+        for kind in ["text/plain", "text/markdown", "text/html", "text/plain; charset=utf-8"] {
+            assert_eq!(typed(Some(kind), b"x").as_deref(), Ok(X), "{kind}");
+        }
+        let umlaut = r#"["default","info","ä"]{}"#;
+        assert_eq!(typed(Some("text/plain; charset=iso-8859-1"), b"\xe4").as_deref(), Ok(umlaut));
+        assert_eq!(typed(Some("application/json; charset=latin1"), b"{\"message\":\"\xe4\"}").as_deref(), Ok(umlaut));
+        assert_eq!(typed(Some("text/plain"), b"\xe4").as_deref(), Ok("[\"default\",\"info\",\"\u{fffd}\"]{}"));
+        assert!(typed(Some("application/json"), b"{\"message\":\"\xe4\"}").unwrap_err().contains("not UTF-8"));
+    }
+
+    #[test]
+    fn headers_in_latin_1_are_read() {
+        let headers: &[(&str, &[u8])] = &[("title", b"K\xfche"), ("tags", b"\xfcberlauf,pumpe")];
+        let expected = r#"["default","info","x"]{"tags":["überlauf","pumpe"],"title":"Kühe"}"#;
+        assert_eq!(read(headers, "", b"x").as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn json_is_cut_where_the_query_asks_for_it() {
+        let long = format!("{{\"message\":\"{}\"}}", "x".repeat(5000));
+        let json: &[(&str, &[u8])] = &[("content-type", b"application/json")];
+        assert!(read(json, "", long.as_bytes()).unwrap_err().contains("4096 are allowed"));
+        assert!(read(json, "cut=0", long.as_bytes()).is_err());
+        assert!(read(json, "cut=1", long.as_bytes()).unwrap().contains("xx…"));
+        assert!(read(json, "cut=maybe", long.as_bytes()).unwrap_err().starts_with("cut: takes"));
+        assert!(read(json, "cut=1", b"{\"message\":5}").is_err());
+    }
+
+    #[test]
+    fn a_form_has_the_headers_of_a_text_and_its_own_fields_win() {
+        let form: &[(&str, &[u8])] =
+            &[("content-type", b"application/x-www-form-urlencoded"), ("title", b"header"), ("priority", b"5")];
+        let read = |query: &str, body: &[u8]| read(form, query, body).unwrap();
+        assert_eq!(read("", b"message=x"), r#"["default","error","x"]{"priority":5,"title":"header"}"#);
+        assert_eq!(read("", b"message=x&level=warn&title=t"), r#"["default","warn","x"]{"priority":5,"title":"t"}"#);
+        assert_eq!(
+            read("level=info", b"message=x&level=warn"),
+            r#"["default","info","x"]{"priority":5,"title":"header"}"#
+        );
+    }
+}
