@@ -56,7 +56,7 @@ impl Bye {
 pub struct Gap {
     /// The cursor or time as the reader sent it.
     pub requested: String,
-    /// The oldest alert that is retained; none in an empty log.
+    /// Nothing from this id on is missing, until another gap says so; none in an empty log.
     pub oldest: Option<Id>,
     /// The newest id ever given.
     pub head: Id,

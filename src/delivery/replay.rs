@@ -58,9 +58,7 @@ impl Stream {
                 }
             };
             let mut blocks = BytesMut::new();
-            if page.trimmed > trimmed && page.trimmed > cursor {
-                // Retention has removed alerts between two pages.
-                let gap = Gap { requested: cursor.to_string(), oldest: page.oldest, head: until };
+            if let Some(gap) = page.gap(cursor, trimmed, until) {
                 blocks.extend_from_slice(&self.gap(gap));
             }
             trimmed = trimmed.max(page.trimmed);

@@ -23,7 +23,7 @@ use crate::api::EngineStatus;
 use embedded::Embedded;
 pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
-pub(crate) use read::{Direction, Page, Range, Seek};
+pub(crate) use read::{Direction, Page, Range, Seek, complete_from};
 pub(crate) use redis::Fleet;
 use redis::Redis;
 pub(crate) use status::Status;

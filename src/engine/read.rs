@@ -30,12 +30,18 @@ pub(super) struct Known {
     pub(super) has_cursor: bool,
 }
 
+/// The id from which on nothing is missing: the oldest alert that is retained, or what follows the newest id that may be
+/// missing, if that is newer. None in an empty log.
+pub(crate) fn complete_from(oldest: Option<Id>, missing: Id) -> Option<Id> {
+    if missing == Id::ZERO { oldest } else { oldest.map(|oldest| oldest.max(missing.successor())) }
+}
+
 impl Seek {
     /// Decides for a stream that gets everything after `until` from the hub.
     pub(super) fn new(start: &Start, until: Id, known: Known, latest: Vec<Record>) -> Self {
         let Known { head, trimmed, oldest, has_cursor } = known;
         let mut awaited = None;
-        let gap = |requested: String| Some(Gap { requested, oldest, head });
+        let gap = |requested: String| Some(Gap { requested, oldest: complete_from(oldest, trimmed), head });
         let (gap, after) = match start {
             Start::Live | Start::Latest => (None, until),
             Start::All => (None, Id::ZERO),
@@ -95,4 +101,33 @@ pub(crate) struct Page {
     pub damaged: Option<Id>,
     /// The oldest alert that is retained.
     pub oldest: Option<Id>,
+}
+
+impl Page {
+    /// The gap of a reader that continues after `cursor` and knows that everything up to `known` may be missing: something
+    /// more was removed while it read.
+    #[must_use]
+    pub(crate) fn gap(&self, cursor: Id, known: Id, head: Id) -> Option<Gap> {
+        let is_new = self.trimmed > known && self.trimmed > cursor;
+        let oldest = complete_from(self.oldest, self.trimmed);
+        is_new.then(|| Gap { requested: cursor.to_string(), oldest, head })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_missing_from_the_oldest_id_of_a_gap_on() {
+        let at = Id::at;
+        let known = || Known { head: at(9), trimmed: at(6), oldest: Some(at(2)), has_cursor: true };
+        let gap = Seek::new(&Start::After(at(3)), at(9), known(), Vec::new()).gap.unwrap();
+        assert_eq!(gap.oldest, Some(at(6).successor()));
+        assert_eq!(complete_from(Some(at(8)), at(6)), Some(at(8)));
+        assert_eq!((complete_from(Some(at(2)), Id::ZERO), complete_from(None, at(6))), (Some(at(2)), None));
+        let page = Page { records: Vec::new(), next: None, trimmed: at(6), damaged: None, oldest: Some(at(2)) };
+        assert_eq!(page.gap(at(3), at(2), at(9)).unwrap().oldest, Some(at(6).successor()));
+        assert!(page.gap(at(3), at(6), at(9)).is_none() && page.gap(at(6), at(2), at(9)).is_none());
+    }
 }

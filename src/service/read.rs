@@ -5,7 +5,7 @@ use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
 use crate::api::Topics;
 use crate::delivery::{LimitReached, Stream, StreamLimits, StreamRequest};
 use crate::engine::topics::Listing;
-use crate::engine::{Direction, Page, Range};
+use crate::engine::{Direction, Page, Range, complete_from};
 use crate::key::Scope;
 use crate::random::between;
 use crate::sse::{Format, Gap};
@@ -40,9 +40,16 @@ pub(crate) struct HistoryPage {
 const HISTORY_BYTES: usize = 1 << 20;
 
 /// The gap that damage of the log left in a page.
-fn damage(page: &Page, head: Option<Id>) -> Option<Gap> {
-    let head = head.unwrap_or_default();
-    page.damaged.map(|lost| Gap { requested: lost.to_string(), oldest: page.oldest, head })
+fn damage(page: &Page, head: Id) -> Option<Gap> {
+    page.damaged.map(|lost| Gap { requested: lost.to_string(), oldest: complete_from(page.oldest, page.trimmed), head })
+}
+
+/// One gap for both: a page has no more. Nothing from its `oldest` on is missing.
+fn both(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(Gap { oldest: first.oldest.max(second.oldest), ..first }),
+        (first, second) => first.or(second),
+    }
 }
 
 impl Service {
@@ -99,7 +106,7 @@ impl Service {
         let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read(range(Id::ZERO), Direction::Backward).await?;
-            let gap = damage(&page, self.engine.head());
+            let gap = damage(&page, self.engine.head().unwrap_or_default());
             return Ok(HistoryPage { records: page.records, next: page.next, gap });
         };
         if start == Start::Live {
@@ -107,7 +114,10 @@ impl Service {
         }
         let seek = self.engine.seek(&start, &filter, Id::MAX, self.latest_after_ms(&self.settings.load())).await?;
         let page = self.engine.read(range(seek.after), Direction::Forward).await?;
-        let gap = seek.gap.or_else(|| damage(&page, self.engine.head()));
+        let head = self.engine.head().unwrap_or_default();
+        // What was removed after the look for the beginning is missing from the page without another sign.
+        let removed = page.gap(seek.after, seek.trimmed, head);
+        let gap = both(seek.gap, both(removed, damage(&page, head)));
         Ok(HistoryPage { records: page.records, next: page.next, gap })
     }
 

@@ -146,7 +146,7 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
 #[must_use]
 pub(crate) fn gap_message(gap: &Gap) -> String {
     let oldest =
-        gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("the oldest retained is {oldest}"));
+        gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("none is missing from {oldest} on"));
     format!("alerts after {} may be missing: {oldest}, the newest was {}", gap.requested, gap.head)
 }
 

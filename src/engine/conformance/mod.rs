@@ -204,6 +204,12 @@ async fn retention(backend: Backend) {
     // Whoever reads the quiet topic alone misses nothing; whoever reads the noisy one does.
     assert!(!log.gap(quiet, "quiet").await && !log.gap(noisy[1], "quiet").await && !log.gap(noisy[2], "noisy").await);
     assert!(log.gap(quiet, "noisy").await && log.gap(quiet, "*").await);
+    // Nothing from `oldest` of a gap on is missing, and what is told to be missing begins right before it.
+    for pattern in ["noisy", "*"] {
+        let from = log.engine.seek(&Start::After(quiet), &filter(pattern, Level::Info), noisy[4], 0).await.unwrap();
+        let oldest = from.gap.unwrap().oldest.unwrap();
+        assert!(noisy[2] < oldest && oldest <= noisy[3], "{oldest}");
+    }
 
     let mut log = backend.open("age", Retention { age_ms: 5000, ..UNLIMITED }).await;
     log.publish("a", "old", Level::Info).await;

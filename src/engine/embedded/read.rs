@@ -16,7 +16,7 @@ use super::segment::{Found, Position, Segment};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
 use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
-use crate::engine::{Known, Page, Range, Seek};
+use crate::engine::{Known, Page, Range, Seek, complete_from};
 use crate::log::Event;
 use crate::sse::Gap;
 
@@ -76,7 +76,8 @@ impl View {
         };
         let mut seek = Seek::new(start, until, Known { head, trimmed, oldest, has_cursor }, latest);
         if is_damaged && seek.gap.is_none() {
-            seek.gap = Some(Gap { requested: "latest".into(), oldest, head });
+            // The newest alert of a topic may be the damaged one.
+            seek.gap = Some(Gap { requested: "latest".into(), oldest: complete_from(oldest, until), head });
         }
         Ok(seek)
     }

@@ -102,6 +102,7 @@ pub(super) struct TickAnswer {
     pub(super) server_ms: u64,
     pub(super) epoch: String,
     pub(super) visible: Id,
+    /// The newest id that retention of the whole log removed.
     pub(super) trimmed: Id,
     pub(super) keys_revision: u64,
     pub(super) are_keys_whole: bool,
@@ -122,11 +123,14 @@ impl TickAnswer {
 }
 
 /// A message on the channel of announcements.
+#[derive(Debug)]
 pub(super) enum Announcement {
     /// The probe that a node sent through Redis to itself.
     Probe { node: String, probe: u64 },
     /// New alerts, and the id that was the newest one before them.
     Alerts { epoch: String, before: Id, records: Vec<Record> },
+    /// Anything else, such as that the keys were changed.
+    Unreadable,
 }
 
 impl Announcement {

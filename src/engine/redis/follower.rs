@@ -1,8 +1,9 @@
 //! The one task of a node that follows the log and feeds the hub.
 //!
-//! Announcements are only a hint: each one names the id before it, and on any mismatch the node reads the log instead. Once
-//! a second the node compares itself with the log and sends a probe through Redis to itself, so that a dead subscription is
-//! told from a quiet one.
+//! Announcements are only a hint: each one names the id before it ([`chain`]), and on any mismatch the node reads the log
+//! instead. Once a second the node compares itself with the log and sends a probe through Redis to itself, so that a dead
+//! subscription is told from a quiet one. Always: the hub gets everything that the log made visible, in order, or a reset
+//! where a part of it was removed or lost before this node had it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,13 +12,14 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
-use super::codec::{self, Announcement, TickAnswer, Unreadable};
-use super::shared::KeysHeard;
-use super::{Shared, jittered, script, server_warnings};
-use crate::alert::{Filter, Id, Level, Pattern, Record};
-use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
+use super::chain::{self, Link};
+use super::codec::Announcement;
+use super::trial::{Trial, Verdict};
+use super::{Shared, jittered, server_warnings};
+use crate::alert::{Id, Record};
+use crate::engine::{Cause, Feed, Unavailable};
 use crate::log::Event;
 
 /// Between two comparisons with the log.
@@ -28,26 +30,31 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Probes that may be outstanding before the subscription counts as dead.
 const MAX_PROBES: u64 = 3;
-/// Alerts and bytes of one read while catching up.
-const CATCH_UP_PAGE: (usize, usize) = (500, 1 << 20);
+/// How long a node that is behind the log waits for the announcements that are on the way.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Announcements that are held until the node has read what they follow; beyond that it reads them from the log too.
+const MAX_HELD: usize = 256;
 
 /// The connections of one session.
-struct Session {
+pub(super) struct Session {
     /// Holds the subscription.
     _live: MultiplexedConnection,
     pushes: mpsc::Receiver<Option<PushInfo>>,
-    data: MultiplexedConnection,
+    pub(super) data: MultiplexedConnection,
+    /// What the settings of the server may lose.
+    warnings: Vec<String>,
+    trial: Trial,
 }
 
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     feed: mpsc::Sender<Feed>,
     /// The hub was fed with everything up to this id.
-    at: Id,
-    epoch: Option<String>,
-    ticked: Instant,
+    pub(super) at: Id,
+    pub(super) epoch: Option<String>,
+    pub(super) ticked: Instant,
     /// The probe that was sent last.
-    probe: u64,
+    pub(super) probe: u64,
     /// The probe that came back last.
     probed: u64,
     /// The warnings that were logged last.
@@ -93,21 +100,26 @@ impl Follower {
         let (live, pushes) = self.shared.link.subscribe().await?;
         let mut data = self.shared.link.connect().await?;
         let warnings = server_warnings::ask(&mut data, (self.shared.local)()).await;
-        if warnings != self.server_warnings {
-            for warning in &warnings {
-                tracing::warn!(message_id = %Event::EngineUnsafe, "{}: {warning}", self.shared.link.topology());
-            }
-            self.shared.state(|state| state.server_warnings.clone_from(&warnings));
-            self.server_warnings = warnings;
-        }
         self.probe = 0;
         self.probed = 0;
-        Ok(Session { _live: live, pushes, data })
+        Ok(Session { _live: live, pushes, data, warnings, trial: Trial::default() })
+    }
+
+    /// Shows what the server may lose; each change is logged.
+    fn warn(&mut self, warnings: Vec<String>) {
+        if warnings == self.server_warnings {
+            return;
+        }
+        for warning in warnings.iter().filter(|warning| !self.server_warnings.contains(warning)) {
+            tracing::warn!(message_id = %Event::EngineUnsafe, "{}: {warning}", self.shared.link.topology());
+        }
+        self.shared.state(|state| state.server_warnings.clone_from(&warnings));
+        self.server_warnings = warnings;
     }
 
     /// Follows until something fails; returns what.
     async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
-        if let Err(reason) = self.look(&mut session.data).await {
+        if let Err(reason) = self.look(&mut session).await {
             return reason;
         }
         let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
@@ -120,7 +132,7 @@ impl Follower {
                     // Announcements were dropped; the log has the alerts.
                     Some(None) => true,
                     Some(Some(push)) => match self.announced(push).await {
-                        Ok(look) => look,
+                        Ok(held) => held.is_some(),
                         Err(reason) => return reason,
                     },
                 },
@@ -139,7 +151,7 @@ impl Follower {
                 return Unavailable::stopping();
             }
             if look {
-                if let Err(reason) = self.look(&mut session.data).await {
+                if let Err(reason) = self.look(&mut session).await {
                     return reason;
                 }
                 if self.probe.saturating_sub(self.probed) > MAX_PROBES {
@@ -150,30 +162,63 @@ impl Follower {
         }
     }
 
-    /// Handles an announcement; true if the log must be compared instead.
-    async fn announced(&mut self, push: PushInfo) -> Result<bool, Unavailable> {
+    /// Handles a message; returns an announcement that does not continue what this node has.
+    async fn announced(&mut self, push: PushInfo) -> Result<Option<Announcement>, Unavailable> {
         match push.kind {
             PushKind::Message => {}
             PushKind::Disconnection => return Err(self.closed()),
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
-        let Some(Value::BulkString(payload)) = push.data.get(1) else { return Ok(true) };
-        match Announcement::parse(payload) {
-            Some(Announcement::Probe { node, probe }) => {
+        let payload = match push.data.get(1) {
+            Some(Value::BulkString(payload)) => Announcement::parse(payload),
+            _ => None,
+        };
+        Ok(self.take(payload.unwrap_or(Announcement::Unreadable)).await)
+    }
+
+    pub(super) async fn take(&mut self, announcement: Announcement) -> Option<Announcement> {
+        match announcement {
+            Announcement::Probe { node, probe } => {
                 if node == self.shared.node {
                     self.probed = self.probed.max(probe);
                 }
-                Ok(false)
+                None
             }
-            Some(Announcement::Alerts { epoch, before, records }) => {
-                if self.epoch.as_deref() != Some(epoch.as_str()) || before > self.at {
-                    return Ok(true);
+            Announcement::Alerts { epoch, before, records } => {
+                if self.epoch.as_ref() != Some(&epoch) {
+                    return Some(Announcement::Alerts { epoch, before, records });
                 }
-                self.deliver(records).await;
-                Ok(false)
+                match chain::link(self.at, before, records) {
+                    Link::Next(records) => {
+                        self.deliver(records).await;
+                        None
+                    }
+                    Link::Doubt(records) => Some(Announcement::Alerts { epoch, before, records }),
+                }
             }
-            None => Ok(true),
+            Announcement::Unreadable => Some(announcement),
         }
+    }
+
+    /// Takes the announcements that Redis has sent until now, so that only what none of them brought is missing. Returns
+    /// those that do not continue what this node has.
+    pub(super) async fn drain(&mut self, session: &mut Session) -> Result<Vec<Announcement>, Unavailable> {
+        self.probe += 1;
+        let mut probe = redis::cmd("PUBLISH");
+        probe.arg(self.shared.link.key("live")).arg(format!("!{} {}", self.shared.node, self.probe));
+        probe.exec_async(&mut session.data).await.map_err(|error| self.shared.failed(&error))?;
+        let (deadline, mut held) = (Instant::now() + DRAIN, Vec::new());
+        while self.probed < self.probe
+            && let Ok(push) = timeout_at(deadline, session.pushes.recv()).await
+        {
+            let Some(push) = push else { return Err(self.closed()) };
+            let left_over = match push {
+                Some(push) => self.announced(push).await?,
+                None => None,
+            };
+            held.extend(left_over.filter(|_| held.len() < MAX_HELD));
+        }
+        Ok(held)
     }
 
     fn closed(&self) -> Unavailable {
@@ -181,95 +226,22 @@ impl Follower {
     }
 
     /// Compares this node with the log and publishes the result to the rest of the node.
-    async fn look(&mut self, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
+    async fn look(&mut self, session: &mut Session) -> Result<(), Unavailable> {
         // Before anything is written: it refuses a log of an unknown schema.
-        let keys = self.compare(data).await?;
+        let keys = self.compare(session).await?;
+        let data = &mut session.data;
         self.shared.state(|state| state.connection = Some(data.clone()));
-        let trouble = self.check_memory(data).await?;
+        let shared = Arc::clone(&self.shared);
+        let Verdict { trouble, warning } = session.trial.run(&shared, data).await?;
+        self.warn(session.warnings.iter().cloned().chain(warning).collect());
         // After the connection: a follower of the keys reads them at once.
         self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(trouble);
         Ok(())
     }
 
-    /// Trouble if Redis has no memory for another alert. The tick does not notice, because its writes are let through.
-    async fn check_memory(&self, data: &mut MultiplexedConnection) -> Result<Option<Unavailable>, Unavailable> {
-        let mut write = redis::cmd("HSET");
-        write.arg(self.shared.link.key("state")).arg("room").arg(&self.shared.node);
-        match write.query_async::<()>(data).await {
-            Ok(()) => Ok(None),
-            Err(error) if error.code() == Some("OOM") => {
-                let detail = format!(
-                    "{} has no memory for another alert, and publishing is refused: raise its maxmemory, or keep less in [alerts]",
-                    self.shared.link.topology()
-                );
-                Ok(Some(Unavailable::new(Cause::StoreFull, detail)))
-            }
-            Err(error) => Err(self.shared.failed(&error)),
-        }
-    }
-
-    /// Compares this node with the log and feeds what is missing. Returns the state of the keys.
-    async fn compare(&mut self, data: &mut MultiplexedConnection) -> Result<KeysHeard, Unavailable> {
-        let shared = Arc::clone(&self.shared);
-        let elapsed = self.ticked.elapsed();
-        self.ticked = Instant::now();
-        let new_epoch = random_epoch()
-            .ok_or_else(|| Unavailable::new(Cause::StoreFailing, "the operating system gives no random numbers"))?;
-        let tick = script::Tick {
-            epoch: self.epoch.as_deref().unwrap_or_default(),
-            seen: self.at,
-            new_epoch: &new_epoch,
-            node: &shared.node,
-            probe: self.probe,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            streams: shared.streams.load(Ordering::Relaxed),
-            retention: &shared.retention(),
-        };
-        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
-        let answer = answer.map_err(|error| shared.failed(&error))?;
-        let ticked = TickAnswer::parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
-        shared.heard_time(ticked.server_ms);
-        let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
-        let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
-        if is_other || ticked.trimmed > self.at {
-            if self.epoch.is_some() {
-                tracing::warn!(
-                    message_id = %Event::EngineGap,
-                    "a part of the log was lost before this node had read it: its streams continue from the log and are told of a gap if they missed something"
-                );
-            }
-            // From here on the node follows the other log, whose ids are above all that were seen.
-            self.at = self.at.max(ticked.visible);
-            shared.saw(self.at);
-            self.pass(Feed::Reset(self.at)).await;
-        } else {
-            self.catch_up(ticked.visible, data).await?;
-        }
-        if is_other {
-            self.epoch = Some(ticked.epoch.clone());
-            shared.epoch.send_replace(Some(ticked.epoch));
-        }
-        Ok(keys)
-    }
-
-    async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
-        let shared = Arc::clone(&self.shared);
-        while self.at < until {
-            let filter = Filter::new([Pattern::All], Level::Info);
-            let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
-            let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
-            let answer = answer.map_err(|error| shared.failed(&error))?;
-            let page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
-            self.deliver(page.records).await;
-            self.at = self.at.max(page.next.unwrap_or(until));
-            shared.saw(self.at);
-        }
-        Ok(())
-    }
-
     /// Feeds the records that are new.
-    async fn deliver(&mut self, mut records: Vec<Record>) {
+    pub(super) async fn deliver(&mut self, mut records: Vec<Record>) {
         records.retain(|record| record.id > self.at);
         let Some(last) = records.last() else { return };
         self.at = last.id;
@@ -277,7 +249,7 @@ impl Follower {
         self.pass(Feed::Alerts(records.into())).await;
     }
 
-    async fn pass(&self, fed: Feed) {
+    pub(super) async fn pass(&self, fed: Feed) {
         // The receiver is gone only when the daemon is ending.
         let _ = self.feed.send(fed).await;
     }
@@ -301,10 +273,4 @@ async fn next(markers: &mut watch::Receiver<u64>) -> u64 {
         std::future::pending::<()>().await;
     }
     *markers.borrow_and_update()
-}
-
-fn random_epoch() -> Option<String> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).ok()?;
-    Some(script::hex(&random))
 }

@@ -9,14 +9,22 @@
 //! Always: ids never go back; the hub gets what the log made visible, in its order; and if a part of the log was lost,
 //! every node and stream behind it is told.
 
+mod chain;
 mod codec;
+mod compare;
 mod fleet;
 mod follower;
 #[cfg(test)]
 mod formats;
+#[cfg(test)]
+mod gate;
 mod keys;
 mod link;
+#[cfg(test)]
+mod lost_parts;
 mod queries;
+#[cfg(test)]
+mod refusals;
 mod script;
 mod server_warnings;
 mod shared;
@@ -24,6 +32,7 @@ mod shared;
 pub(crate) mod testing;
 mod tickets;
 mod topics;
+mod trial;
 mod writer;
 
 use std::sync::Arc;

@@ -55,6 +55,7 @@ script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
 script!(TOPICS, "topics.lua");
+script!(TRIAL, "trial.lua");
 
 /// A script with its arguments.
 pub(super) struct Arguments {
@@ -105,17 +106,24 @@ impl Arguments {
     }
 }
 
+/// What a node has seen of the log, which the log compares with itself.
+pub(super) struct Seen<'a> {
+    pub(super) epoch: &'a str,
+    /// The newest id.
+    pub(super) newest: Id,
+}
+
 /// `groups` are alerts with the time on the server's clock after which they are refused.
 pub(super) fn store(
     link: &Link,
     time: String,
-    epoch: &str,
+    seen: &Seen<'_>,
     announce: bool,
     retention: &Retention,
     groups: &[(u64, &[Publish])],
 ) -> Arguments {
-    let mut call = Arguments::new(&STORE, link, time).arg(epoch).arg(u8::from(announce)).retention(retention);
-    call = call.arg(groups.len());
+    let mut call = Arguments::new(&STORE, link, time).arg(seen.epoch).arg(seen.newest.to_string());
+    call = call.arg(u8::from(announce)).retention(retention).arg(groups.len());
     for (deadline_ms, alerts) in groups {
         call = call.arg(*deadline_ms).arg(alerts.len());
         for publish in *alerts {
@@ -145,9 +153,11 @@ pub(super) fn settle(
     epoch: &str,
     confirmed: bool,
     newest: Id,
+    retention: &Retention,
     stored: &[Unsettled],
 ) -> Arguments {
     let mut call = Arguments::new(&SETTLE, link, time).arg(epoch).arg(u8::from(confirmed)).arg(newest.to_string());
+    call = call.retention(retention);
     for (id, key) in stored {
         call = call.arg(id.to_string()).arg(key.as_ref().map_or_else(String::new, |key| hex(key)));
     }
@@ -156,8 +166,9 @@ pub(super) fn settle(
 
 /// What a node tells once a second.
 pub(super) struct Tick<'a> {
-    pub(super) epoch: &'a str,
-    pub(super) seen: Id,
+    pub(super) seen: Seen<'a>,
+    /// The newest id that the hub was fed with.
+    pub(super) fed: Id,
     pub(super) new_epoch: &'a str,
     pub(super) node: &'a str,
     pub(super) probe: u64,
@@ -168,8 +179,9 @@ pub(super) struct Tick<'a> {
 
 pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
     Arguments::new(&TICK, link, time)
-        .arg(tick.epoch)
-        .arg(tick.seen.to_string())
+        .arg(tick.seen.epoch)
+        .arg(tick.seen.newest.to_string())
+        .arg(tick.fed.to_string())
         .arg(tick.new_epoch)
         .arg(tick.node)
         .arg(tick.probe)
@@ -229,4 +241,16 @@ pub(super) fn topics(link: &Link, time: String, runs: &[Run], most: usize) -> Ar
         Run::From(name) => format!("<{name}"),
     };
     runs.iter().map(run).fold(Arguments::new(&TOPICS, link, time).arg(most), Arguments::arg)
+}
+
+pub(super) fn trial(link: &Link, time: String, node: &str) -> Arguments {
+    let mut call = Arguments::new(&TRIAL, link, time).arg(node);
+    call.keys.extend(["trial-log", "trial-hash", "trial-set"].map(|name| link.key(name)));
+    call
+}
+
+/// By which the server knows the script of a read.
+#[cfg(test)]
+pub(super) fn hash_of_read() -> String {
+    READ.get_hash().to_owned()
 }

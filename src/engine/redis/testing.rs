@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use super::{Durability, Redis, Settings, Topology};
 use crate::engine::{Clock, Feed, Retention};
@@ -15,10 +16,25 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A replica of this one, in step with it.
+    pub(super) fn replica(&self) -> Self {
+        let replica = Self::with(&["--replicaof", "127.0.0.1", &self.port.to_string()]);
+        while !replica.ask(&["INFO", "replication"]).contains("master_link_status:up") {
+            std::thread::yield_now();
+        }
+        replica
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendonly", "yes", "--save", ""])
+            .args(["--repl-diskless-sync-delay", "0"])
+            .args(arguments)
             .current_dir(directory.path())
             .stdout(Stdio::null())
             .spawn()
@@ -36,24 +52,45 @@ impl Server {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// What redis-cli prints.
+    pub(super) fn ask(&self, command: &[&str]) -> String {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// `STOP` or `CONT`.
+    pub(super) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn engine(
         &self,
         prefix: &str,
         retention: Retention,
         clock: Clock,
     ) -> (Redis, tokio::sync::mpsc::Receiver<Feed>) {
-        Redis::start(Settings {
+        Redis::start(Settings { local: clock.clone(), clock: Some(clock), retention, ..self.settings(prefix) })
+    }
+
+    /// For a node with the clock of the server that keeps everything.
+    pub(super) fn settings(&self, prefix: &str) -> Settings {
+        Settings {
             topology: Topology::Alone { host: "127.0.0.1".into(), port: self.port },
             username: None,
             password: None,
             tls: None,
             key_prefix: prefix.into(),
             durability: Durability::Primary,
-            retention,
+            retention: Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 },
             node: format!("test-{prefix}"),
-            local: clock.clone(),
-            clock: Some(clock),
-        })
+            local: Arc::new(|| 0),
+            clock: None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::codec::{self, Unreadable};
-use super::script::{self, Unsettled};
+use super::script::{self, Seen, Unsettled};
 use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::Id;
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
@@ -120,10 +120,12 @@ impl Writer {
 
     fn call_to_store(&self, epoch: &str, groups: &[Group]) -> script::Arguments {
         let shared = &self.shared;
+        // Or the first alert after a failover that lost some would be stored below them, which hides the loss.
+        let seen = Seen { epoch, newest: shared.state(|state| state.head) };
         let groups: Vec<_> =
             groups.iter().map(|group| (shared.server_ms(group.deadline), group.alerts.as_slice())).collect();
         let announce = shared.durability == Durability::Primary;
-        script::store(&shared.link, shared.time_argument(), epoch, announce, &shared.retention(), &groups)
+        script::store(&shared.link, shared.time_argument(), &seen, announce, &shared.retention(), &groups)
     }
 
     /// Checks an idle connection: one that was cut on the way is not closed, only silent.
@@ -210,9 +212,13 @@ impl Writer {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut wait = redis::cmd("WAIT");
         wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
-        let connection = self.connect(until).await?;
+        // The one that stored: on another, WAIT would wait for nothing.
+        let is_open = |connection: &&mut Connection| !connection.is_closed.load(Ordering::Acquire);
+        let stored_on = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.timed_out())?;
+        let connection = &mut stored_on.redis;
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
-        let call = script::settle(&shared.link, shared.time_argument(), epoch, confirmed >= replicas, head, &stored);
+        let (is_confirmed, retention) = (confirmed >= replicas, shared.retention());
+        let call = script::settle(&shared.link, shared.time_argument(), epoch, is_confirmed, head, &retention, &stored);
         let visible = call.run(connection).await.map_err(failed)?;
         let visible: Vec<Id> = visible.iter().filter_map(|id| codec::id(id)).collect();
         for outcome in outcomes {

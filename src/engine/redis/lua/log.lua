@@ -46,7 +46,18 @@ local function order(id)
   return string.rep('0', 20 - #ms) .. ms .. '-' .. string.rep('0', 20 - #seq) .. seq
 end
 
-local function less(a, b) return order(a) < order(b) end
+-- Of two numbers without leading zeros the longer one is greater.
+local function less_text(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+local function less(a, b)
+  local a_ms, a_seq = parts(a)
+  local b_ms, b_seq = parts(b)
+  if a_ms ~= b_ms then return less_text(a_ms, b_ms) end
+  return less_text(a_seq, b_seq)
+end
 
 local function greatest(a, b) if less(a, b) then return b else return a end end
 
@@ -154,15 +165,25 @@ local function remove(id, fields)
   redis.call('HINCRBY', STATE, 'bytes', -#fields[8])
 end
 
+-- Number and bytes of the alerts that wait for the replicas: retention does not count what may be taken out again.
+local function unsettled()
+  local shown = get('shown', '0-0')
+  if shown == get('head', '0-0') then return 0, 0 end
+  local waiting, bytes = redis.call('XRANGE', LOG, '(' .. shown, '+', 'COUNT', 500), 0
+  for _, entry in ipairs(waiting) do bytes = bytes + #entry[2][8] end
+  return #waiting, bytes
+end
+
 -- Retention of the whole log: removes a bounded number of the oldest alerts.
 local function retain(age, count, bytes, limit)
   local oldest_kept_ms = 0
   if age > 0 then oldest_kept_ms = tonumber(get('clock', '0')) - age end
+  local waiting, waiting_bytes = unsettled()
   for _ = 1, limit do
     local oldest = redis.call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
     if not oldest then return end
-    local too_much = (count > 0 and redis.call('XLEN', LOG) > count)
-      or (bytes > 0 and tonumber(get('bytes', '0')) > bytes)
+    local too_much = (count > 0 and redis.call('XLEN', LOG) - waiting > count)
+      or (bytes > 0 and tonumber(get('bytes', '0')) - waiting_bytes > bytes)
     if not too_much and tonumber(oldest[2][2]) >= oldest_kept_ms then return end
     remove(oldest[1], oldest[2])
     set('trim', greatest(get('trim', '0-0'), oldest[1]))
@@ -207,4 +228,37 @@ local function announce(upto)
   end
   set('shown', upto)
   redis.call('PUBLISH', LIVE, table.concat(lines, '\n'))
+end
+
+-- Whether an id that a node has seen is gone with a part of the log. The ids that limits of topics removed are remembered
+-- up to a number; one that is older than all of these counts as removed.
+local function is_lost(id)
+  if is_known(id) then return false end
+  if redis.call('ZCARD', REMOVED) < MAX_REMOVED_IDS then return true end
+  return order(id) > redis.call('ZRANGE', REMOVED, 0, 0)[1]
+end
+
+-- Compares the log with the newest id that a node has seen. If that one was lost with a part of the log, or with all of it,
+-- all readers are behind a gap from here on, and new ids are above the lost ones. Called before anything is stored: an id
+-- that is stored below a lost one would hide the loss.
+local function look_back(epoch, seen)
+  if seen == '0-0' then return end
+  local is_other = epoch ~= get('epoch', '')
+  if less(get('trim', '0-0'), seen) and (is_other or is_lost(seen)) then
+    local cut = id_after(greatest(get('head', '0-0'), seen))
+    set('head', cut, 'shown', cut, 'trim', cut)
+  elseif not is_other and less(get('shown', '0-0'), seen) then
+    -- A replica took over that had received the alerts, but not yet that they are visible.
+    announce(seen)
+  end
+end
+
+-- What a store removes once its alerts are safe: from the topics that it touched, from the log, of the idempotency keys.
+-- The alerts are stored by then: a slot that is being moved may refuse the rest, which a later call makes up for.
+local function retain_after(touched, age, count, bytes, topic_count, stored)
+  pcall(function()
+    for topic in pairs(touched) do retain_topic(topic, topic_count) end
+    retain(age, count, bytes, 2 * stored)
+    forget_keys(2 * stored)
+  end)
 end

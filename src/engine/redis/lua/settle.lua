@@ -1,22 +1,60 @@
 -- The second step of a store under `replicas:N`: announces the alerts, or removes those that the replicas did not confirm.
 --
--- ARGV: time, epoch, `1` if enough replicas confirmed, the newest id; then each stored id with its idempotency key, which
--- may be empty. Returns the ids that are in the log and visible, whichever node announced them.
+-- ARGV: time, epoch, `1` if enough replicas confirmed, the newest id, age, count, bytes and topic_count of retention; then
+-- each stored id with its idempotency key, which may be empty. Returns the ids that are in the log and visible, whichever
+-- node announced them. Nothing is removed to make room for an alert before it is confirmed.
 
-if get('epoch', '') ~= ARGV[2] then return {} end
-if ARGV[3] == '1' then announce(ARGV[4]) end
-local newest_visible, visible = get('shown', '0-0'), {}
-for i = 5, #ARGV, 2 do
-  local id, key = ARGV[i], ARGV[i + 1]
-  if not less(newest_visible, id) and (is_known(id) or not less(get('trim', '0-0'), id)) then
-    visible[#visible + 1] = id
-  else
-    local fields = entry_of(id)
-    if fields then remove(id, fields) end
-    if key ~= '' then
-      redis.call('HDEL', IDEM, key)
-      redis.call('ZREM', IDEM_AGE, key)
+-- The newest id of a topic's level; an index holds ids and levels alone, so a long way is short.
+local function newest_of(topic, level)
+  local before = '+'
+  for _ = 1, 100 do
+    local list = redis.call('XREVRANGE', index_of(topic), before, '-', 'COUNT', 100)
+    for _, entry in ipairs(list) do
+      if tonumber(entry[2][2]) == level then return entry[1] end
+    end
+    if #list < 100 then break end
+    before = '(' .. list[100][1]
+  end
+  return '0-0'
+end
+
+local function take_out(id, key)
+  local fields = entry_of(id)
+  if fields then
+    remove(id, fields)
+    local topic, level = fields[6], tonumber(fields[4])
+    local row = row_of(topic)
+    if row and row[level] == id then
+      row[level] = newest_of(topic, level)
+      set_row(topic, row)
     end
   end
+  local known = key ~= '' and redis.call('HGET', IDEM, key)
+  -- A later alert may have taken over the key.
+  if known and string.match(known, '^%S+ (%S+)') == id then
+    redis.call('HDEL', IDEM, key)
+    redis.call('ZREM', IDEM_AGE, key)
+  end
+end
+
+if get('epoch', '') ~= ARGV[2] then return {} end
+local is_confirmed = ARGV[3] == '1'
+if is_confirmed then announce(ARGV[4]) end
+local newest_visible, trim, visible, touched = get('shown', '0-0'), get('trim', '0-0'), {}, {}
+for i = 9, #ARGV, 2 do
+  local id, key = ARGV[i], ARGV[i + 1]
+  local fields = not less(newest_visible, id) and entry_of(id)
+  if fields then
+    touched[fields[6]] = true
+    visible[#visible + 1] = id
+  elseif not less(newest_visible, id) and (not less(trim, id) or redis.call('ZSCORE', REMOVED, order(id))) then
+    -- Visible, and removed since.
+    visible[#visible + 1] = id
+  else
+    take_out(id, key)
+  end
+end
+if is_confirmed then
+  retain_after(touched, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), #visible)
 end
 return visible

@@ -1,15 +1,17 @@
 -- Stores groups of alerts, each whole or not at all.
 --
--- ARGV: time, epoch, `1` to announce at once, age, count, bytes and topic_count of retention, number of groups; for each
--- group its deadline and size; for each of its alerts topic, level, the JSON between id and time, idempotency key and
--- fingerprint, the last two empty without a key. A fingerprint that begins with `=` is the fingerprint of a state: a
--- different state takes over the key.
+-- ARGV: time, epoch, the newest id that the node has seen, `1` to announce at once, age, count, bytes and topic_count of
+-- retention, number of groups; for each group its deadline and size; for each of its alerts topic, level, the JSON between
+-- id and time, idempotency key and fingerprint, the last two empty without a key. A fingerprint that begins with `=` is the
+-- fingerprint of a state: a different state takes over the key.
 --
 -- Returns `ok`, the server's time and the newest id; for each group `ok`, `late` or `conflict`; for each alert of a group
 -- that is `ok` its id, the time it was received, and `1` if it had been stored before. Returns only `epoch` if the log is
 -- not the one that the node knows.
 
 if get('epoch', '') ~= ARGV[2] then return { 'epoch' } end
+look_back(ARGV[2], ARGV[3])
+local announces = ARGV[4] == '1'
 
 local function two(number) return string.format('%02d', number) end
 
@@ -84,8 +86,8 @@ local function store(at)
   return head, text(now), '0'
 end
 
-local at = 9
-for _ = 1, tonumber(ARGV[8]) do
+local at = 10
+for _ = 1, tonumber(ARGV[9]) do
   local deadline, size = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   at = at + 2
   if deadline < clock then
@@ -102,15 +104,11 @@ for _ = 1, tonumber(ARGV[8]) do
   at = at + 5 * size
 end
 answer[3] = head
--- WAIT waits for the last write of this connection, and a repeated alert writes nothing.
-if ARGV[3] ~= '1' then set('head', head) end
-if stored > 0 then
-  if ARGV[3] == '1' then announce(head) end
-  -- The alerts are stored by now: a slot that is being moved may refuse the rest, which a later call makes up for.
-  pcall(function()
-    for topic in pairs(touched) do retain_topic(topic, tonumber(ARGV[7])) end
-    retain(tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), 2 * stored)
-    forget_keys(2 * stored)
-  end)
+if not announces then
+  -- WAIT waits for the last write of this connection, and a repeated alert writes nothing.
+  set('head', head)
+elseif stored > 0 then
+  announce(head)
+  retain_after(touched, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), stored)
 end
 return answer

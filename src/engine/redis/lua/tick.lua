@@ -1,9 +1,10 @@
 -- Called once a second by each node: compares the node with the log, lists the node, and does the periodic work.
 --
--- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, an epoch for a log that has none, the
--- node's name, its probe, milliseconds since its last call, age, count, bytes and topic_count of retention, its open streams,
--- and its version. Returns the server's time, the epoch, the newest visible id, the newest removed id, the revision of the
--- keys, and `1` if as many keys are there as were saved.
+-- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, the newest id that its streams have,
+-- an epoch for a log that has none, the node's name, its probe, milliseconds since its last call, age, count, bytes and
+-- topic_count of retention, its open streams, and its version. Returns the server's time, the epoch, the newest visible id,
+-- the newest id that retention of the whole log removed, the revision of the keys, and `1` if as many keys are there as
+-- were saved.
 
 -- How long a silent node stays listed, milliseconds.
 local LISTED_MS = 3600000
@@ -12,10 +13,10 @@ local LISTED_MS = 3600000
 -- not free any, and the nodes would not hear of each other.
 redis.call('HDEL', NODES, '')
 
-local known, seen, node = ARGV[2], ARGV[3], ARGV[5]
+local known, seen, has, node = ARGV[2], ARGV[3], ARGV[4], ARGV[6]
 local epoch = get('epoch')
 if not epoch then
-  epoch = ARGV[4]
+  epoch = ARGV[5]
   local newest = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
   newest = newest and newest[1] or '0-0'
   set('epoch', epoch, 'head', newest, 'shown', newest)
@@ -27,34 +28,26 @@ end
 -- A log that another program has emptied has no bytes; otherwise retention would remove every new alert.
 if redis.call('XLEN', LOG) == 0 and get('bytes', '0') ~= '0' then set('bytes', '0') end
 
--- An id that this log does not know was lost with a part of the log, or with all of it: from here on all readers are
--- behind a gap, and new ids are above the lost ones.
-if seen ~= '0-0' and less(get('trim', '0-0'), seen) and (known ~= epoch or not is_known(seen)) then
-  local cut = id_after(greatest(get('head', '0-0'), seen))
-  set('head', cut, 'shown', cut, 'trim', cut)
-elseif known == epoch and less(get('shown', '0-0'), seen) then
-  -- A replica took over that had received the alerts, but not yet that they are visible.
-  announce(seen)
-end
+look_back(known, seen)
 
 -- How long ago the oldest alert was stored that the node has not seen; a new node has no lag.
 local lag = 0
-if seen ~= '0-0' and less(seen, get('shown', '0-0')) then
-  local waiting = redis.call('XRANGE', LOG, '(' .. seen, get('shown', '0-0'), 'COUNT', 1)[1]
+if has ~= '0-0' and less(has, get('shown', '0-0')) then
+  local waiting = redis.call('XRANGE', LOG, '(' .. has, get('shown', '0-0'), 'COUNT', 1)[1]
   if waiting then lag = math.max(0, now - tonumber(waiting[2][2])) end
 end
-redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[12], ARGV[13], text(SCHEMA) }, ' '))
-redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[6])
+redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[13], ARGV[14], text(SCHEMA) }, ' '))
+redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[7])
 
 -- One node does the periodic work; another takes over if that one is silent.
 local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
 if tidier == node or now - tidied > 5000 or now < tidied then
   local before = tonumber(get('clock', '0'))
   local after = now
-  if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[7])) end
+  if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[8])) end
   set('tidier', node, 'tidied', text(now), 'clock', text(after))
   pcall(function()
-    retain(tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), 500)
+    retain(tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), 500)
     forget_keys(500)
     local nodes, known_to_all = redis.call('HGETALL', NODES), SCHEMA
     for i = 1, #nodes, 2 do

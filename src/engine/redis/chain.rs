@@ -1,0 +1,66 @@
+//! The chain of announcements: each one names the id before it, so a node knows whether it has everything up to there.
+//!
+//! Pure; used by the follower and by the model of the protocol. Always: what is delivered from announcements has no hole
+//! and no repeat, and a predecessor that is not what the node has is a reason to compare the node with the log.
+
+use crate::alert::{Id, Record};
+
+/// What an announcement is to a node whose hub was fed up to some id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Link<R> {
+    /// These come next; none if the node has all of them.
+    Next(Vec<R>),
+    /// These do not continue what the node has: a part was missed, or lost.
+    Doubt(Vec<R>),
+}
+
+/// Something with an id.
+pub(super) trait Identified {
+    fn id(&self) -> Id;
+}
+
+impl Identified for Record {
+    fn id(&self) -> Id {
+        self.id
+    }
+}
+
+/// Compares an announcement of `records` after `before` with a node that has everything up to `at`. A predecessor that is
+/// merely older or newer than `at` proves nothing: after a failover that lost a part of the log, the next alert may follow
+/// an older one than the node has.
+pub(super) fn link<R: Identified>(at: Id, before: Id, mut records: Vec<R>) -> Link<R> {
+    if before == at {
+        return Link::Next(records);
+    }
+    if records.iter().any(|record| record.id() == at) {
+        records.retain(|record| record.id() > at);
+        return Link::Next(records);
+    }
+    Link::Doubt(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Identified for u64 {
+        fn id(&self) -> Id {
+            Id::at(*self)
+        }
+    }
+
+    fn fits(at: u64, before: u64, records: &[u64]) -> Link<u64> {
+        link(Id::at(at), Id::at(before), records.to_vec())
+    }
+
+    #[test]
+    fn only_what_continues_the_newest_id_or_contains_it_is_taken() {
+        assert_eq!(fits(5, 5, &[6, 7]), Link::Next(vec![6, 7]));
+        assert_eq!(fits(5, 3, &[4, 5, 6]), Link::Next(vec![6]));
+        assert_eq!(fits(5, 3, &[4, 5]), Link::Next(vec![]));
+        // A hole, and a log that has lost 5.
+        for (before, records) in [(6, [7, 8]), (3, [4, 6]), (3, [3, 4]), (4, [6, 7])] {
+            assert_eq!(fits(5, before, &records), Link::Doubt(records.to_vec()));
+        }
+    }
+}

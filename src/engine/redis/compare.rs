@@ -1,0 +1,122 @@
+//! What a node does to be sure of the log: compare itself with it, and read what it has missed.
+//!
+//! Called by the follower whenever an announcement does not fit, and once a second. Always: nothing is passed over in
+//! silence. What was removed or lost before this node had it is a reset of the feed, which sends streams to the log, where
+//! they find what they miss.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use redis::aio::MultiplexedConnection;
+use tokio::time::Instant;
+
+use super::codec::{self, Announcement, TickAnswer, Unreadable};
+use super::follower::{Follower, Session};
+use super::script::{self, Seen};
+use super::shared::KeysHeard;
+use crate::alert::{Filter, Id, Level, Pattern};
+use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
+use crate::log::Event;
+
+/// Alerts and bytes of one read while catching up.
+const CATCH_UP_PAGE: (usize, usize) = (500, 1 << 20);
+
+impl Follower {
+    /// Compares this node with the log and feeds what is missing. Returns the state of the keys.
+    pub(super) async fn compare(&mut self, session: &mut Session) -> Result<KeysHeard, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let ticked = self.tick(&mut session.data).await?;
+        shared.heard_time(ticked.server_ms);
+        let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
+        let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
+        if is_other || ticked.trimmed > self.at {
+            self.reset(ticked.visible).await;
+        } else if ticked.visible > self.at {
+            // What is on the way need not be read, and is not missing where a limit has removed it from the log meanwhile.
+            let held = self.drain(session).await?;
+            self.catch_up(ticked.visible, &mut session.data).await?;
+            self.follow_on(held).await;
+        }
+        if is_other {
+            self.epoch = Some(ticked.epoch.clone());
+            shared.epoch.send_replace(Some(ticked.epoch));
+        }
+        Ok(keys)
+    }
+
+    async fn tick(&mut self, data: &mut MultiplexedConnection) -> Result<TickAnswer, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let elapsed = self.ticked.elapsed();
+        self.ticked = Instant::now();
+        let new_epoch = random_epoch()
+            .ok_or_else(|| Unavailable::new(Cause::StoreFailing, "the operating system gives no random numbers"))?;
+        let newest = shared.state(|state| state.head).max(self.at);
+        let tick = script::Tick {
+            seen: Seen { epoch: self.epoch.as_deref().unwrap_or_default(), newest },
+            fed: self.at,
+            new_epoch: &new_epoch,
+            node: &shared.node,
+            probe: self.probe,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            streams: shared.streams.load(Ordering::Relaxed),
+            retention: &shared.retention(),
+        };
+        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
+        let answer = answer.map_err(|error| shared.failed(&error))?;
+        TickAnswer::parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))
+    }
+
+    /// Tells the streams that a part of the log between them and this id is gone.
+    async fn reset(&mut self, visible: Id) {
+        if self.epoch.is_some() {
+            tracing::warn!(
+                message_id = %Event::EngineGap,
+                "a part of the log was lost before this node had read it: its streams continue from the log and are told of a gap if they missed something"
+            );
+        }
+        // From here on the node follows a log whose ids are above all that were seen.
+        self.at = self.at.max(visible);
+        self.shared.saw(self.at);
+        self.pass(Feed::Reset(self.at)).await;
+    }
+
+    async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        while self.at < until {
+            let filter = Filter::new([Pattern::All], Level::Info);
+            let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
+            let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
+            let answer = answer.map_err(|error| shared.failed(&error))?;
+            let page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+            if page.trimmed > self.at {
+                // Retention, of the log or of a topic, has overtaken this node.
+                self.reset(until.max(page.trimmed)).await;
+                return Ok(());
+            }
+            self.deliver(page.records).await;
+            self.at = self.at.max(page.next.unwrap_or(until));
+            shared.saw(self.at);
+        }
+        Ok(())
+    }
+
+    /// Takes what was held while this node read the log, from where it has got to.
+    async fn follow_on(&mut self, held: Vec<Announcement>) {
+        for announcement in held {
+            let is_covered = match &announcement {
+                Announcement::Alerts { records, .. } => records.last().is_some_and(|last| last.id <= self.at),
+                _ => false,
+            };
+            if !is_covered && self.take(announcement).await.is_some() {
+                self.shared.compare_now.notify_one();
+                return;
+            }
+        }
+    }
+}
+
+fn random_epoch() -> Option<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).ok()?;
+    Some(script::hex(&random))
+}
