@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::codec::StoredAlert;
 use super::disk::Disk;
 use super::frame::{Draft, Head, KEYED, Kind, Mark, Salt};
-use super::header::{Header, Previous, RECORDS};
+use super::header::{Header, Previous, RECORDS, VERSION};
 use super::index::Index;
 use super::scan::{Item, walk};
 use super::segment::{Position, Segment};
@@ -239,7 +239,7 @@ impl Appender {
             if self.failed.is_some() { previous.last.successor() } else { first.max(previous.last.successor()) };
         let (trim, clock_ms, reserved_ms) = self.mark_values();
         let (identity, number) = (self.identity, self.number);
-        let header = Header { identity, salt, number, first, previous, trim, clock_ms, reserved_ms };
+        let header = Header { version: VERSION, identity, salt, number, first, previous, trim, clock_ms, reserved_ms };
         let (bytes, moved) = self.failed.as_ref().map_or_else(Default::default, |failed| rewrite(failed, &header));
         let name = header.name();
         let made = self.disk.create(&name).and_then(|file| {
@@ -329,6 +329,7 @@ impl Catalog {
                 && let Some(row) = self.topics.row_mut(topic)
             {
                 row.newest[level as usize] = Some(Position { segment: to.number(), ordinal });
+                to.add_retained(1);
             }
         }
         let mut index = failed.segment.index.write();
@@ -339,6 +340,8 @@ impl Catalog {
         for topic in before.into_iter().filter(|topic| index.posting(*topic).is_none()) {
             self.topics.release(topic);
         }
+        drop(index);
+        self.remove_retained(failed.segment.number(), alerts.len() as u64);
         let end = Position { segment: failed.segment.number(), ordinal: failed.count };
         if self.trim_at.segment == end.segment {
             self.trim_at = self.trim_at.min(end);

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::dropped::DroppedRange;
 use super::index::Hole;
 use super::segment::{Position, Segment};
 use super::topics::Topics;
@@ -31,6 +32,10 @@ pub(super) struct Catalog {
     pub(super) oldest: Option<Id>,
     /// Ids that damage may have taken, of any topic, in order.
     pub(super) holes: Vec<Hole>,
+    /// Segments of which limits seem to have removed everything.
+    pub(super) emptied: Vec<u32>,
+    /// Segments that were dropped from within the log.
+    pub(super) dropped: Vec<DroppedRange>,
     /// The time that retention goes by, milliseconds since 1970: the clock, but its leaps forward are taken at a bounded
     /// speed.
     pub(super) clock_ms: u64,
@@ -52,10 +57,21 @@ impl Catalog {
         self.segments.get(self.segments.partition_point(|segment| segment.number() <= number).checked_sub(1)?)
     }
 
+    /// Whether there is a record at this place.
+    pub(super) fn has(&self, at: Position) -> bool {
+        self.segment(at.segment).is_some_and(|segment| at.ordinal < segment.index.read().count)
+    }
+
     /// The segment in which the first id behind `after` is.
     pub(super) fn segment_behind(&self, after: Id) -> Option<Arc<Segment>> {
         let at = self.segments.partition_point(|segment| segment.index.read().last <= after);
         self.segments.get(at).cloned()
+    }
+
+    /// The newest id that the limit of each topic removed, where the trim of the log does not say it.
+    pub(super) fn topic_trims(&self) -> HashMap<Topic, Id> {
+        let rows = self.topics.rows().filter(|(_, row)| row.trim > self.trim);
+        rows.map(|(_, row)| (row.name.clone(), row.trim)).collect()
     }
 
     /// Bytes of all segments.
@@ -88,16 +104,30 @@ impl Catalog {
         id > self.trim && self.topics.named(topic.as_str()).is_none_or(|row| id > row.trim)
     }
 
-    /// Whether limits have removed all alerts of a segment. One that lost alerts to damage is not: damage never leads to
-    /// data being deleted.
+    /// Whether all alerts of a segment are removed or erased. One that lost alerts to damage is not emptied: damage never
+    /// leads to data being deleted.
     pub(super) fn is_emptied(&self, segment: &Segment) -> bool {
         let index = segment.index.read();
         index.holes.is_empty()
             && index.topics().into_iter().all(|topic| {
-                let newest = index.posting(topic).and_then(|posting| posting.before(u32::MAX, 1).pop());
-                let start = self.topics.row(topic).map(|row| row.oldest.max(self.trim_at));
-                newest.is_none_or(|ordinal| start > Some(Position { segment: segment.number(), ordinal }))
+                let start = self.topics.row(topic).map_or(self.trim_at, |row| row.oldest.max(self.trim_at));
+                let from = match start.segment.cmp(&segment.number()) {
+                    std::cmp::Ordering::Less => 0,
+                    std::cmp::Ordering::Equal => start.ordinal,
+                    std::cmp::Ordering::Greater => return true,
+                };
+                let left = index.posting(topic).map_or_else(Vec::new, |posting| posting.from(from, usize::MAX));
+                left.into_iter().all(|ordinal| index.level(ordinal).is_none())
             })
+    }
+
+    /// Limits or an erase removed alerts of a segment.
+    pub(super) fn remove_retained(&mut self, number: u32, alerts: u64) {
+        let Some(segment) = self.segment(number) else { return };
+        segment.remove_retained(alerts);
+        if segment.seems_emptied() && !self.emptied.contains(&number) {
+            self.emptied.push(number);
+        }
     }
 
     /// Takes in a segment whose index is complete: the topics' counts and newest alerts. `starts` has, for topics with a
@@ -137,22 +167,30 @@ impl Catalog {
         };
         self.holes.extend_from_slice(&index.holes);
         drop(index);
+        segment.add_retained(retained);
+        if segment.seems_emptied() {
+            self.emptied.push(number);
+        }
         self.segments.push(segment);
     }
 
-    /// Lets go of the oldest segment.
-    pub(super) fn drop_oldest(&mut self) -> Option<Arc<Segment>> {
+    /// Lets go of a segment, unless it is the only one.
+    pub(super) fn drop_segment(&mut self, segment: &Segment) -> bool {
         if self.segments.len() < 2 {
-            return None;
+            return false;
         }
-        let segment = self.segments.remove(0);
+        let number = segment.number();
+        self.segments.retain(|other| other.number() != number);
+        self.emptied.retain(|emptied| *emptied != number);
         segment.set_dropped();
         for topic in segment.index.read().topics() {
             self.topics.release(topic);
         }
         let trim = self.trim;
+        self.topics.forget(trim);
         self.holes.retain(|hole| hole.upto > trim);
-        Some(segment)
+        self.dropped.retain(|range| range.last > trim);
+        true
     }
 
     /// Adds an alert at the end of a segment.
@@ -172,6 +210,7 @@ impl Catalog {
             row.last = Some(id);
         }
         self.topics.add(number, 1);
+        segment.add_retained(1);
         self.count += 1;
         self.bytes += size as u64;
         self.head = id;

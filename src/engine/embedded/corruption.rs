@@ -7,13 +7,14 @@ use super::disk::Disk;
 use super::disk::simulated::{Random, SimulatedDisk};
 use super::testing::{Log, UNLIMITED, filter, publish, runs};
 use crate::alert::{Id, Level, Record};
+use crate::engine::Retention;
 
 const TOPICS: u64 = 3;
 
-/// A log of several segments, stopped cleanly or not.
-fn image(random: &mut Random, stop: bool) -> (SimulatedDisk, Vec<Record>) {
+/// A log of several segments, stopped cleanly. With a limit, some were dropped from within it.
+fn image(random: &mut Random, retention: Retention) -> (SimulatedDisk, Vec<Record>) {
     let disk = SimulatedDisk::default();
-    let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+    let mut log = Log::open(&disk, Durability::Fsync, retention).unwrap();
     let mut records = Vec::new();
     for batch in 0..60_u64 {
         log.now_ms += random.below(3);
@@ -21,15 +22,18 @@ fn image(random: &mut Random, stop: bool) -> (SimulatedDisk, Vec<Record>) {
             .map(|i| {
                 let message = format!("m{batch}-{i}{}", "y".repeat(usize::try_from(random.below(700)).unwrap()));
                 let key = format!("k{batch}-{i}");
-                publish(&format!("t{}", random.below(TOPICS)), &message, Level::Warn, random.chance(30).then_some(&key))
+                // With a limit, one topic has its first alert in front of what the limit removes.
+                let topic = if batch == 0 { 0 } else { random.below(TOPICS - 1) + 1 };
+                publish(&format!("t{topic}"), &message, Level::Warn, random.chance(30).then_some(&key))
             })
             .collect();
         let stored = log.append(&[group]).unwrap().remove(0).unwrap();
         records.extend(stored.into_iter().map(|stored| stored.record));
     }
-    if stop {
-        log.stop().unwrap();
+    if retention != UNLIMITED {
+        assert!(!log.store.catalog.read().dropped.is_empty());
     }
+    log.stop().unwrap();
     (disk, records)
 }
 
@@ -89,7 +93,7 @@ fn corrupt(disk: &SimulatedDisk, older: &SimulatedDisk, random: &mut Random) -> 
     format!("damage {what} of {name} at {at} of {length}")
 }
 
-/// Everything that is served is as it was stored, and everything else is covered by a gap.
+/// Everything that is served is as it was stored, and everything else is covered by a gap or by what limits removed.
 fn check(log: &Log, stored: &BTreeMap<Id, Record>, at: &str) {
     for pattern in ["*", "t0", "t1", "t2"] {
         let (records, gaps) = log.read(&filter(pattern)).unwrap();
@@ -99,31 +103,33 @@ fn check(log: &Log, stored: &BTreeMap<Id, Record>, at: &str) {
         for record in &records {
             assert_eq!(stored.get(&record.id), Some(record), "{at}: {pattern}: {} is wrong", record.id);
         }
+        // A stream with any cursor before this is told.
+        let trimmed = log.store.catalog.read().trimmed(&filter(pattern));
         let found: std::collections::BTreeSet<_> = records.iter().map(|record| record.id).collect();
         let passes = |record: &&Record| pattern == "*" || record.topic.as_str() == pattern;
         for record in stored.values().filter(passes).filter(|record| !found.contains(&record.id)) {
             let id = record.id;
-            let is_told = gaps.iter().any(|(after, upto)| *after < id && id <= *upto);
+            let is_told = id <= trimmed || gaps.iter().any(|(after, upto)| *after < id && id <= *upto);
             assert!(is_told, "{at}: {pattern}: {id} is missing and no gap says so: {gaps:?}");
             assert!(back_gaps.iter().any(|gap| *gap >= id), "{at}: {pattern}: {id} is missing backward");
         }
     }
 }
 
-#[test]
-fn damage_is_never_served_and_never_passed_over_in_silence() {
+/// Damages a log in one way for each seed, opens it, goes on and starts it again.
+fn run(retention: Retention, total: u64) {
     let first: u64 = std::env::var("ALERTD_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut random = Random::new(first);
-    let (stopped, of_stopped) = image(&mut random, true);
-    let (older, _) = image(&mut random, true);
-    let (mut refused, total) = (0, runs(300));
+    let (stopped, of_stopped) = image(&mut random, retention);
+    let (older, _) = image(&mut random, retention);
+    let mut refused = 0;
     for seed in first..first + total {
         let mut random = Random::new(seed);
         let disk = stopped.copy();
         let what = corrupt(&disk, &older, &mut random);
         let at = format!("seed {seed}: {what}");
         let mut stored: BTreeMap<_, _> = of_stopped.iter().map(|record| (record.id, record.clone())).collect();
-        let mut log = match Log::open(&disk, Durability::Fsync, UNLIMITED) {
+        let mut log = match Log::open(&disk, Durability::Fsync, retention) {
             Ok(log) => log,
             Err(error) => {
                 assert!(error.to_string().contains("cannot be read"), "{at}: {error}");
@@ -143,8 +149,18 @@ fn damage_is_never_served_and_never_passed_over_in_silence() {
         if random.chance(50) {
             log.stop().unwrap();
         }
-        let log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+        let log = Log::open(&disk, Durability::Fsync, retention).unwrap();
         check(&log, &stored, &at);
     }
     assert!(refused * 20 < total, "{refused} of {total} logs were not opened");
+}
+
+#[test]
+fn damage_is_never_served_and_never_passed_over_in_silence() {
+    run(UNLIMITED, runs(300));
+}
+
+#[test]
+fn damage_beside_segments_that_were_dropped_from_within_the_log_is_told_as_well() {
+    run(Retention { topic_count: 12, ..UNLIMITED }, runs(300));
 }

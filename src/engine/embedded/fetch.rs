@@ -119,7 +119,7 @@ pub(super) fn fetch(group: &[Entry], least: Level) -> io::Result<Vec<Option<Foun
     let found = group.iter().map(|entry| {
         let start = usize::try_from(entry.from.checked_sub(low)?).ok()?;
         let record = bytes.get(start..).unwrap_or_default();
-        entry.passes(least).then(|| segment.decode(record, entry.from, entry.level))
+        entry.passes(least).then(|| segment.decode(record, entry.from, entry.ordinal, entry.level))
     });
     Ok(found.collect())
 }

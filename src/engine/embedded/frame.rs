@@ -25,6 +25,8 @@ pub(super) enum Kind {
     TopicTrim = 4,
     /// The content of an alert is to be erased; written before it is.
     Erase = 5,
+    /// Segments within the log are dropped, all that ever were and still count; written before they are.
+    Dropped = 6,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             3 => Self::Retired,
             4 => Self::TopicTrim,
             5 => Self::Erase,
+            6 => Self::Dropped,
             _ => return None,
         })
     }

@@ -3,6 +3,8 @@
 //! Everything that is stored begins with its kind and a version. An unknown version is refused by name; a damaged header
 //! has a second copy of itself.
 
+use std::ops::RangeInclusive;
+
 use super::codec::{Damaged, Reader, Writer};
 use super::frame::Salt;
 use crate::alert::Id;
@@ -13,7 +15,9 @@ const COPY: usize = 2048;
 /// How a segment's name ends.
 pub(super) const SUFFIX: &str = ".seg";
 const SEGMENT_KIND: [u8; 16] = *b"alertd segment\n\0";
-const VERSION: u32 = 1;
+/// 2 has records of dropped segments; the rest of 1 is the same.
+pub(super) const VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 
 /// Why a stored thing cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,10 @@ pub(super) fn seal(kind: [u8; 16], version: u32, content: &[u8]) -> Vec<u8> {
 
 /// The content of what [`seal`] made.
 pub(super) fn unseal(kind: [u8; 16], version: u32, bytes: &[u8]) -> Result<&[u8], Unreadable> {
+    unseal_any(kind, version..=version, bytes).map(|(_, content)| content)
+}
+
+fn unseal_any(kind: [u8; 16], known: RangeInclusive<u32>, bytes: &[u8]) -> Result<(u32, &[u8]), Unreadable> {
     let mut reader = Reader(bytes);
     if reader.array()? != kind {
         return Err(Unreadable::Damaged);
@@ -51,10 +59,10 @@ pub(super) fn unseal(kind: [u8; 16], version: u32, bytes: &[u8]) -> Result<&[u8]
     if checksum(found, reader.0) != crc {
         return Err(Unreadable::Damaged);
     }
-    if found != version {
+    if !known.contains(&found) {
         return Err(Unreadable::Version(found));
     }
-    Ok(reader.0)
+    Ok((found, reader.0))
 }
 
 fn checksum(version: u32, content: &[u8]) -> u32 {
@@ -74,6 +82,8 @@ pub(super) struct Previous {
 /// What a segment says of itself; written and synced before its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// Of the segment's format.
+    pub(super) version: u32,
     /// Of the log.
     pub(super) identity: [u8; 16],
     pub(super) salt: Salt,
@@ -102,19 +112,20 @@ impl Header {
         content.u64(self.clock_ms);
         content.u64(self.reserved_ms);
         content.0.resize(COPY / 2, 0);
-        let mut copy = seal(SEGMENT_KIND, VERSION, &content.0);
+        let mut copy = seal(SEGMENT_KIND, self.version, &content.0);
         copy.resize(COPY, 0);
         copy.repeat(2)
     }
 
     fn copy(bytes: &[u8]) -> Result<Self, Unreadable> {
         let copy = bytes.get(..24 + COPY / 2).ok_or(Unreadable::Damaged)?;
-        let mut reader = Reader(unseal(SEGMENT_KIND, VERSION, copy)?);
+        let (version, content) = unseal_any(SEGMENT_KIND, OLDEST_VERSION..=VERSION, copy)?;
+        let mut reader = Reader(content);
         let (identity, salt) = (reader.array()?, Salt(reader.u64()?));
         let (number, first) = (reader.u32()?, reader.id()?);
         let previous = Previous { number: reader.u32()?, end: reader.u64()?, last: reader.id()? };
         let (trim, clock_ms, reserved_ms) = (reader.id()?, reader.u64()?, reader.u64()?);
-        Ok(Self { identity, salt, number, first, previous, trim, clock_ms, reserved_ms })
+        Ok(Self { version, identity, salt, number, first, previous, trim, clock_ms, reserved_ms })
     }
 
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
@@ -153,8 +164,17 @@ mod tests {
     fn a_header_survives_damage_of_either_copy_and_names_an_unknown_version() {
         let previous = Previous { number: 6, end: 4400, last: Id::at(5) };
         let (first, trim) = (Id { ms: 5, seq: 1 }, Id::at(2));
-        let header =
-            Header { identity: [3; 16], salt: Salt(9), number: 7, first, previous, trim, clock_ms: 1, reserved_ms: 4 };
+        let header = Header {
+            version: VERSION,
+            identity: [3; 16],
+            salt: Salt(9),
+            number: 7,
+            first,
+            previous,
+            trim,
+            clock_ms: 1,
+            reserved_ms: 4,
+        };
         let bytes = header.encode();
         assert_eq!(bytes.len() as u64, RECORDS);
         assert_eq!(Header::read(&bytes), Ok(header));

@@ -17,6 +17,7 @@ use super::replay::replay;
 use super::segment::Segment;
 use super::sidecar;
 use super::snapshot::{self, Place};
+use crate::alert::Id;
 
 /// A dropped file is shortened in steps of this size: freeing 64 MiB at once stalls the writer's sync for 50 ms.
 const STEP: u64 = 1 << 20;
@@ -26,10 +27,12 @@ pub(super) enum Chore {
     Seal(Arc<Segment>),
     /// Brings the snapshot up to the last sealed segment.
     Snapshot,
-    /// Removes the files of a segment.
-    Drop(Arc<Segment>),
+    /// Removes the files of a segment, by its name.
+    Drop(String),
     /// Removes a file that was dropped before.
     Shorten(String),
+    /// Removes what the snapshot says of an erased alert.
+    EraseKey(Id),
 }
 
 pub(super) struct Keeper {
@@ -47,8 +50,9 @@ impl Keeper {
                 self.write_sidecar(&segment)
             }
             Chore::Snapshot => self.write_snapshot(),
-            Chore::Drop(segment) => self.drop_segment(&segment, pause),
+            Chore::Drop(name) => self.drop_segment(&name, pause),
             Chore::Shorten(name) => self.shorten(&name, pause),
+            Chore::EraseKey(id) => self.erase_key(id),
         }
     }
 
@@ -76,9 +80,13 @@ impl Keeper {
         }
         let (place, state) = self.snapshot(last.header.identity).unzip();
         let mut state = state.unwrap_or_default();
-        replay(&segments, place, &mut state)?;
+        if !replay(&segments, place, &mut state)? {
+            // Damage may have taken removals, which this process knows.
+            state.topic_trims.extend(self.catalog.read().topic_trims());
+        }
         state.keys.expire(clock_ms, usize::MAX);
         state.topic_trims.retain(|_, removed| *removed > trim);
+        state.dropped.retain(|range| range.last > trim);
         state.erasures.retain(|(number, _)| segments.iter().any(|segment| segment.number() == *number));
         let (offset, head) = {
             let index = last.index.read();
@@ -105,13 +113,24 @@ impl Keeper {
         Some(snapshot).filter(|(place, _)| place.identity == identity)
     }
 
-    fn drop_segment(&self, segment: &Segment, pause: &mut dyn FnMut()) -> io::Result<()> {
-        match self.disk.unlink(&sidecar_name(&segment.name)) {
+    fn erase_key(&self, id: Id) -> io::Result<()> {
+        let Some(identity) = self.catalog.read().segments.first().map(|segment| segment.header.identity) else {
+            return Ok(());
+        };
+        let Some((place, mut state)) = self.snapshot(identity) else { return Ok(()) };
+        if state.keys.erase(id) {
+            disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
+        }
+        Ok(())
+    }
+
+    fn drop_segment(&self, name: &str, pause: &mut dyn FnMut()) -> io::Result<()> {
+        match self.disk.unlink(&sidecar_name(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let dropped = format!("{}{DROPPED}", segment.name);
-        self.disk.rename(&segment.name, &dropped)?;
+        let dropped = format!("{name}{DROPPED}");
+        self.disk.rename(name, &dropped)?;
         self.disk.sync_directory()?;
         self.shorten(&dropped, pause)
     }

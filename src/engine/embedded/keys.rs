@@ -54,11 +54,10 @@ impl Keys {
         }
     }
 
-    /// Forgets what a key says of an alert whose content is erased.
-    pub(super) fn erase(&mut self, id: Id) {
-        for row in self.rows.values_mut().filter(|row| row.id == id) {
-            row.fingerprint = [0; 32];
-        }
+    /// Forgets what a key says of an alert whose content is erased. Returns whether there was one.
+    pub(super) fn erase(&mut self, id: Id) -> bool {
+        let rows = self.rows.values_mut().filter(|row| row.id == id);
+        rows.map(|row| row.fingerprint = [0; 32]).count() > 0
     }
 
     /// By age, the oldest first.

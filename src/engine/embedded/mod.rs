@@ -11,12 +11,15 @@
 
 mod appender;
 mod batch;
+#[cfg(test)]
+mod bulk;
 mod catalog;
 mod codec;
 mod convert;
 #[cfg(test)]
 mod corruption;
 mod disk;
+mod dropped;
 mod erase;
 mod fetch;
 mod frame;
@@ -34,7 +37,9 @@ mod postings;
 mod power;
 mod read;
 mod rebuild;
+mod reclaim;
 mod recover;
+mod recovered;
 mod replay;
 mod reserve;
 mod retain;

@@ -19,18 +19,18 @@ pub(super) struct Oldest {
     pub(super) size: u32,
 }
 
-/// The first alert from `at` on that is retained and, by its topic and id, `is_left` by what is planned. Those that damage
-/// took are added to `passed`.
+/// The first alert from `at` on that is retained and, by its topic and id, `is_left` by what is planned; and the place that
+/// the search reached. Alerts that damage took are added to `passed`.
 pub(super) fn find(
     catalog: &RwLock<Catalog>,
     mut at: Position,
     is_left: impl Fn(u32, Id) -> bool,
     passed: &mut Vec<Position>,
-) -> Option<Oldest> {
+) -> (Option<Oldest>, Position) {
     loop {
         let (segment, is_last) = {
             let catalog = catalog.read();
-            let segment = catalog.segment_from(at.segment)?.clone();
+            let Some(segment) = catalog.segment_from(at.segment).cloned() else { return (None, at) };
             let is_last = catalog.segments.last().is_some_and(|last| last.number() == segment.number());
             (segment, is_last)
         };
@@ -43,7 +43,7 @@ pub(super) fn find(
         };
         if at.ordinal >= count {
             if is_last {
-                return None;
+                return (None, at);
             }
             at = Position { segment: at.segment + 1, ordinal: 0 };
             continue;
@@ -57,7 +57,7 @@ pub(super) fn find(
                         && catalog.is_retained(&record.topic, record.id)
                     {
                         let (received_ms, size) = (record.received_ms, alert.size);
-                        return Some(Oldest { at, id: record.id, received_ms, topic, size });
+                        return (Some(Oldest { at, id: record.id, received_ms, topic, size }), at);
                     }
                 }
                 Ok(Found::Erased(_) | Found::Dropped) => {}

@@ -10,6 +10,11 @@ use super::snapshot::State;
 
 /// Overwrites the content of the record at `offset`, and syncs.
 pub(super) fn overwrite(segment: &Segment, offset: u64) -> io::Result<()> {
+    write(segment, offset)?;
+    segment.file.sync()
+}
+
+fn write(segment: &Segment, offset: u64) -> io::Result<()> {
     let salt = segment.header.salt;
     let Some(head) = segment.head(offset)? else { return Ok(()) };
     let mut bytes = disk::read(&*segment.file, offset, head.size())?;
@@ -17,25 +22,28 @@ pub(super) fn overwrite(segment: &Segment, offset: u64) -> io::Result<()> {
         return Ok(());
     }
     frame::erase(&mut bytes, &head, offset, salt);
-    segment.file.write_at(&bytes, offset)?;
-    segment.file.sync()
+    segment.file.write_at(&bytes, offset)
 }
 
-/// Repeats the erasures that a crash may have cut off.
-pub(super) fn redo(segments: &[Arc<Segment>], state: &mut State) -> io::Result<()> {
+/// Repeats the erasures, unless the last process did all of them. That an alert reads as erased does not count: after a
+/// failed sync the kernel may hold what never reached the disk.
+pub(super) fn redo(segments: &[Arc<Segment>], state: &mut State, is_done: bool) -> io::Result<()> {
     state.erasures.retain(|(number, _)| segments.iter().any(|segment| segment.number() == *number));
-    for (number, offset) in &state.erasures {
-        let Some(segment) = segments.iter().find(|segment| segment.number() == *number) else { continue };
-        let Some(head) = segment.head(*offset)? else { continue };
-        let is_done = head.is_erased() && {
-            let bytes = disk::read(&*segment.file, *offset, head.size())?;
-            head.content(&bytes, *offset, segment.header.salt).is_some()
-        };
-        if !is_done {
-            overwrite(segment, *offset)?;
+    for segment in segments {
+        let own = state.erasures.iter().filter(|(number, _)| *number == segment.number());
+        let mut is_dirty = false;
+        for (_, offset) in own {
+            if !is_done {
+                write(segment, *offset)?;
+                is_dirty = true;
+            }
+            let Some(head) = segment.head(*offset)? else { continue };
+            let ordinal = segment.behind(head.id.predecessor());
+            segment.index.write().erase(ordinal, head.size() as u64);
         }
-        let ordinal = segment.behind(head.id.predecessor());
-        segment.index.write().erase(ordinal, head.size() as u64);
+        if is_dirty {
+            segment.file.sync()?;
+        }
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Run {
         let topic_count = if random.chance(70) { 0 } else { 5 };
         let retention = Retention { age_ms: 0, count, bytes: 0, topic_count };
         let faults = random.chance(40);
-        let erases = !faults && random.chance(40);
+        let erases = random.chance(40);
         Self { seed, random, durability, retention, faults, erases, model: Model::default() }
     }
 
@@ -121,7 +121,8 @@ impl Run {
                 let length = usize::try_from(self.random.below(900)).unwrap();
                 let message = format!("<{}-{}>{}", self.seed, self.model.messages, "x".repeat(length));
                 let key = self.random.chance(20).then(|| format!("k{}", self.model.messages));
-                let topic = format!("t{}", self.random.below(4));
+                // A quiet topic keeps its segment while limits empty those behind it.
+                let topic = if self.random.chance(2) { "quiet".into() } else { format!("t{}", self.random.below(4)) };
                 let level = Level::ALL[usize::try_from(self.random.below(3)).unwrap()];
                 group.push((publish(&topic, &message, level, key.as_deref()), message, key));
             }

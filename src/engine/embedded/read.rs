@@ -94,7 +94,9 @@ impl View {
             }
             catalog.segment_behind(cursor.predecessor())
         };
-        segment.is_some_and(|segment| segment.id(segment.behind(cursor.predecessor())) == Some(cursor))
+        let is_in = |segment: Arc<Segment>| segment.id(segment.behind(cursor.predecessor())) == Some(cursor);
+        // Of what was dropped from within the log only the range of ids is known.
+        segment.is_some_and(is_in) || self.catalog.read().dropped.iter().any(|range| range.has_id(cursor))
     }
 
     pub(super) fn topics(&self, runs: &[Run], most: usize) -> Vec<Topic> {
@@ -108,7 +110,7 @@ impl View {
             let catalog = self.catalog.read();
             catalog.topics.each(filter, |number, row| {
                 let at = row.newest_from(filter.level()).filter(|_| row.count > 0);
-                newest.extend(at.filter(|at| *at >= catalog.trim_at).map(|at| (at, number)));
+                newest.extend(at.filter(|at| *at >= catalog.trim_at.max(row.oldest)).map(|at| (at, number)));
                 true
             });
         }
@@ -116,17 +118,18 @@ impl View {
         newest.drain(..newest.len().saturating_sub(MAX_LATEST_TOPICS));
         let (mut records, mut is_damaged) = (Vec::with_capacity(newest.len()), false);
         for (at, number) in newest {
-            let Some(segment) = self.catalog.read().segment(at.segment).cloned() else { continue };
+            let segment = self.catalog.read().segment(at.segment).cloned();
             // An id is never before the time it came in, so a segment that ends too early needs no look.
-            if segment.index.read().last.ms < latest_after_ms {
+            if segment.as_ref().is_some_and(|segment| segment.index.read().last.ms < latest_after_ms) {
                 continue;
             }
-            let record = match segment.read(at.ordinal)? {
-                Found::Alert(alert) if alert.record.id <= until => Some(alert.record),
-                Found::Alert(_) | Found::Erased(_) => self.newest_before(number, filter.level(), until)?,
-                Found::Dropped => None,
-                Found::Damaged => {
-                    self.name(&segment, at.ordinal);
+            let record = match segment.as_ref().map(|segment| segment.read(at.ordinal)).transpose()? {
+                Some(Found::Alert(alert)) if alert.record.id <= until => Some(alert.record),
+                // Without its segment: it was erased, and an older one may be retained.
+                None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
+                Some(Found::Dropped) => None,
+                Some(Found::Damaged) => {
+                    segment.iter().for_each(|segment| self.name(segment, at.ordinal));
                     is_damaged = true;
                     None
                 }

@@ -2,59 +2,23 @@
 //!
 //! Damage is named and covered by a hole; it never leads to data being deleted. A format that is not known is refused.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
 use super::disk::{self, Disk};
-use super::header::{Header, Previous, RECORDS, Unreadable};
+use super::dropped::DroppedRange;
+use super::header::{Header, Previous, RECORDS, Unreadable, VERSION};
 use super::index::{Hole, Index};
 use super::inventory::{self, File, RecoverError};
 use super::overwrite;
 use super::rebuild;
+use super::recovered::{Ended, Recovered, Recovery};
 use super::replay;
 use super::scan::{self, Outcome};
-use super::segment::{Position, Segment};
-use super::snapshot::{self, Place, State, stop};
+use super::segment::Segment;
+use super::snapshot::{self, Place, stop};
 use crate::alert::Id;
-
-/// A log as it was found.
-pub(super) struct Recovered {
-    pub(super) catalog: Catalog,
-    pub(super) state: State,
-    pub(super) identity: Option<[u8; 16]>,
-    /// The last segment, where writing goes on in it.
-    pub(super) tail: Option<Arc<Segment>>,
-    /// What the header of the next segment says of the one before.
-    pub(super) previous: Previous,
-    /// The highest number that any file has.
-    pub(super) highest: u32,
-    /// Ids go on above this one.
-    pub(super) base: Id,
-    /// Segments up to this number are in the snapshot.
-    pub(super) snapshotted: u32,
-    /// Sealed segments without a good sidecar.
-    pub(super) without_sidecar: Vec<Arc<Segment>>,
-    /// What is wrong, in words, each with its file.
-    pub(super) damage: Vec<String>,
-}
-
-/// State while the segments are gone through.
-struct Recovery<'a> {
-    disk: &'a dyn Disk,
-    catalog: Catalog,
-    /// The end of the segment that was looked at last.
-    last: Id,
-    found: Vec<Arc<Segment>>,
-    without_sidecar: Vec<Arc<Segment>>,
-    damage: Vec<String>,
-    holes: Vec<Hole>,
-    /// Alerts whose content is damaged, unless it is erased: segment, offset, and the ids around it.
-    contents: Vec<(u32, u64, Hole)>,
-    stop: Option<Place>,
-    snapshot: Option<Place>,
-}
 
 pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, RecoverError> {
     let (files, mut damage, highest) = inventory::take(disk)?;
@@ -64,6 +28,7 @@ pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, Recover
     let own = |place: &Place| identity.is_none_or(|identity| identity == place.identity);
     let stop = stop.filter(own);
     let (place, state) = snapshot.filter(|(place, _)| own(place)).unzip();
+    let mut state = state.unwrap_or_default();
     let identity = identity.or(stop.or(place).map(|place| place.identity));
     let mut recovery = Recovery {
         disk,
@@ -73,16 +38,23 @@ pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, Recover
         without_sidecar: Vec::new(),
         damage,
         holes: Vec::new(),
+        missing: Vec::new(),
+        dropped: state.dropped.clone(),
         contents: Vec::new(),
         stop,
         snapshot: place,
     };
     let ended = recovery.segments(files, now_ms)?;
-    let mut state = state.unwrap_or_default();
-    replay::replay(&recovery.found, place, &mut state)?;
+    let is_whole = replay::replay(&recovery.found, place, &mut state)?;
+    let is_known = is_whole && place.is_some();
+    let has_forgotten_ranges = !is_known && !state.dropped.is_empty();
+    if has_forgotten_ranges {
+        state.dropped.clear();
+    }
     recovery.forgive(&state);
-    overwrite::redo(&recovery.found, &mut state)?;
-    Ok(recovery.finish(state, &ended, identity, highest))
+    let to_drop = recovery.drop_rest(&state);
+    overwrite::redo(&recovery.found, &mut state, ended.is_clean)?;
+    Ok(Recovered { to_drop, has_forgotten_ranges, ..recovery.finish(state, &ended, identity, highest) })
 }
 
 /// A small file; one that is damaged is as good as none, one of a later format is refused.
@@ -110,18 +82,6 @@ fn small<T>(
     }
 }
 
-/// How the last segment ended.
-#[derive(Default)]
-struct Ended {
-    trim: Id,
-    clock_ms: u64,
-    reserved: Id,
-    /// Writing goes on in the last segment.
-    is_open: bool,
-    /// The last segment says that another one follows.
-    is_sealed: bool,
-}
-
 impl Recovery<'_> {
     fn segments(&mut self, files: Vec<File>, now_ms: u64) -> Result<Ended, RecoverError> {
         let mut ended = Ended::default();
@@ -132,24 +92,29 @@ impl Recovery<'_> {
             ended.clock_ms = ended.clock_ms.max(header.clock_ms);
             ended.reserved = Id::at(header.reserved_ms);
             if i > 0 && header.previous.last > self.last {
-                let upto = header.previous.last;
-                self.lose(format!("{}: a segment before it is missing", file.name), upto);
+                let hole = Hole { after: self.last, upto: header.previous.last };
+                self.missing.push((format!("{}: a segment before it is missing", file.name), hole));
             }
             // Behind a segment that is missing, the header says best what came before.
             self.last = header.previous.last;
-            let follows = next.filter(|next| next.previous.number == header.number);
-            match (follows, next) {
-                (Some(next), _) => self.sealed(file, next.previous)?,
-                _ => self.last_one(file, next.is_none(), &mut ended)?,
+            let previous = next.map(|next| next.previous);
+            let end = previous.and_then(|previous| match previous.number == header.number {
+                true => Some(previous),
+                false => DroppedRange::end_before(&self.dropped, header.number, previous),
+            });
+            match end {
+                Some(end) => self.sealed(file, end)?,
+                None => self.last_one(file, next.is_none(), &mut ended)?,
             }
         }
         self.missing_end(now_ms, &mut ended);
         Ok(ended)
     }
 
-    fn lose(&mut self, what: String, upto: Id) {
-        self.damage.push(format!("{what}: alerts behind {} up to {upto} are lost", self.last));
-        self.holes.push(Hole { after: self.last, upto });
+    /// The newest segment is missing.
+    fn lose_newest(&mut self, upto: Id) {
+        let hole = Hole { after: self.last, upto };
+        self.missing.push(("the newest segment is missing".into(), hole));
         self.last = upto;
     }
 
@@ -193,10 +158,14 @@ impl Recovery<'_> {
             && stop.offset == length
             && let Some(mut index) = self.sidecar(&file, length)
         {
-            index.thaw();
+            // A segment of an earlier format is not written to.
+            ended.is_open = file.header.version == VERSION;
+            if ended.is_open {
+                index.thaw();
+            }
             self.last = stop.head;
             (ended.trim, ended.clock_ms, ended.reserved) = (ended.trim.max(stop.trim), stop.clock_ms, Id::ZERO);
-            ended.is_open = true;
+            ended.is_clean = true;
             self.found.push(Arc::new(Segment::new(file.header, file.name, file.file, index)));
             return Ok(());
         }
@@ -224,7 +193,7 @@ impl Recovery<'_> {
                 segment.file.truncate(outcome.end)?;
             }
             segment.file.sync()?;
-            ended.is_open = length >= outcome.end;
+            ended.is_open = length >= outcome.end && segment.header.version == VERSION;
         }
         ended.is_sealed = outcome.is_sealed && is_newest;
         self.found.push(segment);
@@ -240,14 +209,14 @@ impl Recovery<'_> {
             if place.segment > newest {
                 ended.is_open = false;
                 if place.head > self.last {
-                    self.lose("the newest segment is missing".into(), place.head);
+                    self.lose_newest(place.head);
                 }
                 return;
             }
         }
         if ended.is_sealed {
             let upto = Id::at(now_ms).max(self.last.successor());
-            self.lose("the newest segment is missing".into(), upto);
+            self.lose_newest(upto);
         }
     }
 
@@ -262,68 +231,5 @@ impl Recovery<'_> {
 
     fn sidecar(&mut self, file: &File, end: u64) -> Option<Index> {
         rebuild::from_sidecar(self.disk, file, end, &mut self.catalog.topics)
-    }
-
-    /// A content that an interrupted erase left behind is erased, not damaged.
-    fn forgive(&mut self, state: &State) {
-        for (number, offset, hole) in std::mem::take(&mut self.contents) {
-            if state.erasures.contains(&(number, offset)) {
-                continue;
-            }
-            if let Some(segment) = self.found.iter().find(|segment| segment.number() == number) {
-                self.damage.push(format!("{}: damaged at offset {offset}: alert {} is lost", segment.name, hole.upto));
-                segment.index.write().holes.push(hole);
-            }
-        }
-    }
-
-    fn finish(mut self, state: State, ended: &Ended, identity: Option<[u8; 16]>, highest: u32) -> Recovered {
-        let mut catalog = self.catalog;
-        (catalog.trim, catalog.head, catalog.clock_ms) = (ended.trim, self.last, ended.clock_ms);
-        let first = self.found.first().map(|segment| segment.header.previous);
-        if let Some(first) = first.filter(|first| first.number != 0 && first.last > ended.trim) {
-            self.damage.push(format!("the oldest segment is missing: alerts up to {} are lost", first.last));
-            self.holes.push(Hole { after: ended.trim, upto: first.last });
-        }
-        let behind = |id: Id| {
-            let at = self.found.partition_point(|segment| segment.index.read().last <= id);
-            let segment = self.found.get(at).or(self.found.last());
-            segment.map_or(Position::default(), |segment| Position {
-                segment: segment.number(),
-                ordinal: segment.behind(id),
-            })
-        };
-        catalog.trim_at = behind(ended.trim);
-        let mut starts = HashMap::new();
-        for (topic, trim) in state.topic_trims.iter().filter(|(_, trim)| **trim > ended.trim) {
-            catalog.topic_trim = catalog.topic_trim.max(*trim);
-            let Some(number) = catalog.topics.number(topic.as_str()) else { continue };
-            starts.insert(number, behind(*trim));
-            if let Some(row) = catalog.topics.row_mut(number) {
-                row.trim = *trim;
-            }
-        }
-        for segment in &self.found {
-            catalog.enter(Arc::clone(segment), &starts);
-        }
-        catalog.holes.append(&mut self.holes);
-        catalog.holes.retain(|hole| hole.upto > ended.trim);
-        catalog.holes.sort_unstable_by_key(|hole| hole.upto);
-        let places = [self.stop, self.snapshot].into_iter().flatten();
-        let base = places.map(|place| place.head).fold(self.last.max(ended.reserved), Id::max);
-        let newest = self.found.last();
-        let (number, end) = newest.map_or((0, 0), |segment| (segment.number(), segment.index.read().end));
-        Recovered {
-            identity,
-            tail: newest.filter(|_| ended.is_open).cloned(),
-            previous: Previous { number, end, last: self.last },
-            highest,
-            base,
-            snapshotted: self.snapshot.map_or(0, |place| place.segment.saturating_sub(1)),
-            without_sidecar: self.without_sidecar,
-            damage: self.damage,
-            catalog,
-            state,
-        }
     }
 }

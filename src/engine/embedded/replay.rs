@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::codec::{Reader, StoredAlert};
 use super::disk;
+use super::dropped::DroppedRange;
 use super::frame::{Head, KEYED, Kind};
 use super::header::RECORDS;
 use super::keys::KeyRow;
@@ -14,8 +15,9 @@ use super::scan::{Item, walk};
 use super::segment::Segment;
 use super::snapshot::{Place, State};
 
-/// Applies all records of these segments that are behind `place`.
-pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<()> {
+/// Applies all records of these segments that are behind `place`. Returns false if damage may have taken some.
+pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<bool> {
+    let mut is_whole = true;
     for segment in segments {
         let from = match place {
             Some(place) if place.segment > segment.number() => continue,
@@ -28,12 +30,16 @@ pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mu
         }
         let bytes = disk::read(&*segment.file, from, usize::try_from(end - from).unwrap_or(0))?;
         walk(&bytes, from, segment.header.salt, |item| {
-            if let Item::Record { head, content: Some((_, content)), .. } = item {
-                apply(state, &head, content);
+            match item {
+                Item::Record { head, content: Some((_, content)), .. } => apply(state, &head, content),
+                // An alert removes nothing.
+                Item::Record { head, content: None, .. } => is_whole &= head.kind == Kind::Alert,
+                Item::Bad { .. } => is_whole = false,
             }
         });
+        is_whole &= bytes.len() as u64 == end - from;
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 fn apply(state: &mut State, head: &Head, content: &[u8]) {
@@ -56,6 +62,11 @@ fn apply(state: &mut State, head: &Head, content: &[u8]) {
                 if !state.erasures.contains(&(segment, offset)) {
                     state.erasures.push((segment, offset));
                 }
+            }
+        }
+        Kind::Dropped => {
+            if let Ok(dropped) = DroppedRange::take(&mut reader) {
+                state.dropped = dropped;
             }
         }
         Kind::Alert | Kind::Mark | Kind::Retired => {}

@@ -42,12 +42,14 @@ pub(super) struct TopicTrim {
     bytes: u64,
     /// No alert of the topic before this is retained.
     next: Position,
+    /// How many of them each segment loses.
+    segments: Vec<(u32, u64)>,
 }
 
 impl TopicTrim {
     /// What was removed before, of which only the id is known.
     pub(super) fn at(topic: Topic, trim: Id) -> Self {
-        Self { topic, trim, removed: 0, bytes: 0, next: Position::default() }
+        Self { topic, trim, removed: 0, bytes: 0, next: Position::default(), segments: Vec::new() }
     }
 }
 
@@ -57,11 +59,13 @@ pub(super) struct Plan {
     pub(super) topics: HashMap<u32, TopicTrim>,
     /// The new trim of the log, and the place behind it.
     pub(super) trim: Option<(Id, Position)>,
-    removed: Vec<(Option<u32>, u32)>,
+    removed: Vec<Oldest>,
     /// Alerts that damage took, passed on the way.
     passed: Vec<Position>,
     /// The oldest alert that is left.
     pub(super) oldest: Option<Oldest>,
+    /// Nothing before this is retained.
+    pub(super) from: Position,
 }
 
 impl Plan {
@@ -77,14 +81,17 @@ impl Plan {
     /// Moves the trim of the log behind the segments that limits have emptied, and behind one that has to go for the disk.
     /// The limits of topics do not move it otherwise, and a segment is given back only once the trim has passed it.
     fn pass_emptied_segments(&mut self, catalog: &Catalog, over_disk: Option<u32>) {
-        let Some(oldest) = self.oldest else { return };
+        let Some(tail) = catalog.segments.last() else { return };
+        let until = self.oldest.map_or(tail.number(), |oldest| oldest.at.segment);
         let from = self.trim.map_or(catalog.trim_at, |(_, at)| at).segment;
         let passed = catalog
             .segments
             .iter()
             .skip_while(|segment| segment.number() < from)
-            .take_while(|segment| segment.number() < oldest.at.segment)
-            .take_while(|segment| over_disk == Some(segment.number()) || catalog.is_emptied(segment))
+            .take_while(|segment| segment.number() < until)
+            .take_while(|segment| {
+                over_disk == Some(segment.number()) || (segment.seems_emptied() && catalog.is_emptied(segment))
+            })
             .last();
         if let Some(segment) = passed {
             let at = Position { segment: segment.number() + 1, ordinal: 0 };
@@ -100,27 +107,28 @@ pub(super) struct Added<'a> {
     pub(super) topics: HashMap<&'a Topic, u64>,
 }
 
-/// Plans at most `left` removals. `oldest` is what the last plan found, if it is still true.
+/// Plans at most `left` removals. `oldest` is what the last plan found, if it is still true, and nothing before `from` is
+/// retained.
 pub(super) fn plan(
     catalog: &RwLock<Catalog>,
     retention: &Retention,
     added: &Added<'_>,
-    oldest: Option<Oldest>,
+    (oldest, from): (Option<Oldest>, Position),
     segment_bytes: u64,
     mut left: usize,
 ) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { from, ..Plan::default() };
     if retention.topic_count > 0 {
         for (topic, alerts) in &added.topics {
             topic_limit(&catalog.read(), topic, *alerts, retention.topic_count, &mut left, &mut plan);
         }
     }
-    let (mut count, mut bytes, clock_ms, trim_at, over_disk) = {
+    let (mut count, mut bytes, clock_ms, over_disk) = {
         let catalog = catalog.read();
         let is_over = retention.bytes != 0 && catalog.on_disk() > retention.bytes.saturating_add(segment_bytes);
         let first = catalog.segments.first().map(|segment| segment.number());
         let over_disk = first.filter(|_| is_over && catalog.segments.len() > 1);
-        (catalog.count + added.count, catalog.bytes + added.bytes, catalog.clock_ms, catalog.trim_at, over_disk)
+        (catalog.count + added.count, catalog.bytes + added.bytes, catalog.clock_ms, over_disk)
     };
     for trim in plan.topics.values() {
         count = count.saturating_sub(trim.removed);
@@ -130,9 +138,8 @@ pub(super) fn plan(
     let is_true = |oldest: &Oldest, plan: &Plan| {
         oldest.topic.and_then(|topic| plan.topics.get(&topic)).is_none_or(|trim| oldest.id > trim.trim)
     };
-    // Nothing before the last oldest alert is retained. Limits of topics do not move the trim of the log, so a search from
-    // there would read again, at each commit, all that they have removed so far.
-    let from = oldest.map_or(trim_at, |oldest| oldest.at.max(trim_at));
+    // Limits of topics do not move the trim of the log, so a search from there would read again, at each commit, all that
+    // they have removed so far.
     let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(catalog, from, &mut plan));
     while left > 0
         && let Some(next) = oldest
@@ -142,7 +149,7 @@ pub(super) fn plan(
             break;
         }
         let behind = Position { ordinal: next.at.ordinal + 1, ..next.at };
-        plan.removed.push((next.topic, next.size));
+        plan.removed.push(next);
         plan.trim = Some((next.id, behind));
         count = count.saturating_sub(1);
         bytes = bytes.saturating_sub(next.size.into());
@@ -156,8 +163,13 @@ pub(super) fn plan(
 
 /// Looks for the oldest alert that the plan leaves.
 fn find(catalog: &RwLock<Catalog>, at: Position, plan: &mut Plan) -> Option<Oldest> {
-    let Plan { topics, passed, .. } = plan;
-    oldest::find(catalog, at, |topic, id| topics.get(&topic).is_none_or(|trim| id > trim.trim), passed)
+    let Plan { topics, passed, trim, from, .. } = plan;
+    // After a failure of the disk an alert may lie in another segment than before, and so come twice.
+    let trim = trim.map_or(Id::ZERO, |(trim, _)| trim);
+    let is_left = |topic: u32, id: Id| id > trim && topics.get(&topic).is_none_or(|trim| id > trim.trim);
+    let (oldest, reached) = oldest::find(catalog, at, is_left, passed);
+    *from = reached.max(*from);
+    oldest
 }
 
 /// A plan that removes nothing and knows the oldest alert.
@@ -176,7 +188,7 @@ fn topic_limit(catalog: &Catalog, topic: &Topic, added: u64, limit: u64, left: &
     let excess = (row.count + added).saturating_sub(limit).min(row.count);
     let mut wanted = usize::try_from(excess).unwrap_or(usize::MAX).min(*left);
     let mut at = row.oldest.max(catalog.trim_at);
-    let mut trim = TopicTrim { topic: topic.clone(), trim: row.trim, removed: 0, bytes: 0, next: at };
+    let mut trim = TopicTrim { next: at, ..TopicTrim::at(topic.clone(), row.trim) };
     while wanted > 0
         && let Some(segment) = catalog.segment_from(at.segment)
     {
@@ -188,17 +200,20 @@ fn topic_limit(catalog: &Catalog, topic: &Topic, added: u64, limit: u64, left: &
             .filter_map(|ordinal| Some((*ordinal, index.span(*ordinal)?, index.level(*ordinal).is_some())))
             .collect();
         drop(index);
+        let mut lost = 0;
         for (ordinal, (from, to), is_alert) in spans {
             let head = segment.head(from).ok().flatten();
             trim.trim = head.map_or(trim.trim, |head| head.id.max(trim.trim));
             trim.next = Position { segment: segment.number(), ordinal: ordinal + 1 };
             if is_alert {
+                lost += 1;
                 trim.removed += 1;
                 trim.bytes += head.map_or(to - from, |head| head.size() as u64);
                 wanted -= 1;
                 *left -= 1;
             }
         }
+        trim.segments.push((segment.number(), lost));
         if wanted > 0 {
             at = Position { segment: segment.number() + 1, ordinal: 0 };
         }
@@ -220,13 +235,15 @@ impl Catalog {
             self.topic_trim = self.topic_trim.max(trim.trim);
             self.count = self.count.saturating_sub(trim.removed);
             self.bytes = self.bytes.saturating_sub(trim.bytes);
+            trim.segments.iter().for_each(|(segment, alerts)| self.remove_retained(*segment, *alerts));
         }
-        for (topic, size) in &plan.removed {
-            if let Some(topic) = topic {
-                self.topics.remove(*topic, 1);
+        for removed in &plan.removed {
+            if let Some(topic) = removed.topic {
+                self.topics.remove(topic, 1);
             }
             self.count = self.count.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(u64::from(*size));
+            self.bytes = self.bytes.saturating_sub(u64::from(removed.size));
+            self.remove_retained(removed.at.segment, 1);
         }
         for at in &plan.passed {
             let topic = self.segment(at.segment).and_then(|segment| segment.index.read().topic_of(at.ordinal));
@@ -254,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_commit_reads_no_more_however_much_limits_have_removed() {
-        for retention in [Retention { topic_count: 5, ..UNLIMITED }, Retention { count: 5, ..UNLIMITED }] {
+        let of_topic = |topic_count: u64| Retention { topic_count, ..UNLIMITED };
+        for retention in [of_topic(5), of_topic(1), Retention { count: 5, ..UNLIMITED }] {
             let disk = SimulatedDisk::default();
             let mut log = Log::open(&disk, Durability::None, retention).unwrap();
             let mut reads_of_100 = || {

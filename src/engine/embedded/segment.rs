@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -19,6 +19,8 @@ pub(super) struct Segment {
     pub(super) name: String,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) index: RwLock<Index>,
+    /// About how many of its alerts are retained: a failure of the disk that moves alerts may make it wrong.
+    retained: AtomicU64,
     /// Retention took it away: what cannot be read is removed, not damaged.
     is_dropped: AtomicBool,
 }
@@ -48,11 +50,26 @@ pub(super) struct Alert {
 
 impl Segment {
     pub(super) fn new(header: Header, name: String, file: Arc<dyn DiskFile>, index: Index) -> Self {
-        Self { header, name, file, index: RwLock::new(index), is_dropped: AtomicBool::new(false) }
+        let (retained, is_dropped) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { header, name, file, index: RwLock::new(index), retained, is_dropped }
     }
 
     pub(super) const fn number(&self) -> u32 {
         self.header.number
+    }
+
+    pub(super) fn add_retained(&self, alerts: u64) {
+        self.retained.fetch_add(alerts, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove_retained(&self, alerts: u64) {
+        let retained = self.retained.load(Ordering::Relaxed);
+        self.retained.store(retained.saturating_sub(alerts), Ordering::Relaxed);
+    }
+
+    /// Whether it is worth a look if all its alerts are removed.
+    pub(super) fn seems_emptied(&self) -> bool {
+        self.retained.load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn set_dropped(&self) {
@@ -83,11 +100,11 @@ impl Segment {
         };
         let Some((from, to)) = span else { return Ok(Found::Damaged) };
         let bytes = disk::read(&*self.file, from, usize::try_from(to - from).unwrap_or(0))?;
-        Ok(self.decode(&bytes, from, level))
+        Ok(self.decode(&bytes, from, ordinal, level))
     }
 
-    /// The record with which `bytes` begin, which lie at `offset`; the index says it is an alert of this level.
-    pub(super) fn decode(&self, bytes: &[u8], offset: u64, level: Option<Level>) -> Found {
+    /// The record with which `bytes` begin, which lie at `offset`; the index said it is an alert of this level.
+    pub(super) fn decode(&self, bytes: &[u8], offset: u64, ordinal: u32, level: Option<Level>) -> Found {
         let salt = self.header.salt;
         let Some(head) = Head::read(bytes, offset, salt) else { return self.lost() };
         if head.is_erased() || level.is_none() {
@@ -102,6 +119,8 @@ impl Segment {
             Some(record) if Some(record.level) == level => {
                 Found::Alert(Box::new(Alert { record, size: u32::try_from(head.size()).unwrap_or(u32::MAX) }))
             }
+            // Read while it was being overwritten.
+            _ if self.index.read().level(ordinal).is_none() => Found::Erased(head.id),
             _ => self.lost(),
         }
     }

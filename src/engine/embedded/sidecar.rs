@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_sidecar_reads_back_for_its_own_segment_only_and_no_byte_of_it_may_change() {
         let (salt, first, previous, trim) = (Salt(2), Id::ZERO, Previous::default(), Id::ZERO);
-        let header = Header { identity: [1; 16], salt, number: 3, first, previous, trim, clock_ms: 0, reserved_ms: 0 };
+        let (version, identity) = (super::super::header::VERSION, [1; 16]);
+        let header = Header { version, identity, salt, number: 3, first, previous, trim, clock_ms: 0, reserved_ms: 0 };
         let mut index = Index::new(Id::ZERO);
         for i in 0..300 {
             let alert = Some((i % 7, Level::Warn));

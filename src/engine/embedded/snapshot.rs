@@ -4,6 +4,7 @@
 //! log reached, so that a missing segment is noticed.
 
 use super::codec::{Damaged, Reader, Writer};
+use super::dropped::DroppedRange;
 use super::header::{Unreadable, seal, unseal};
 use super::keys::{KeyRow, Keys};
 use crate::alert::{Id, Topic};
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub(super) topic_trims: HashMap<Topic, Id>,
     /// Alerts whose content is to be erased: their segments and offsets. Kept as long as the segment.
     pub(super) erasures: Vec<(u32, u64)>,
+    /// Segments that were dropped from within the log.
+    pub(super) dropped: Vec<DroppedRange>,
 }
 
 /// A place in the log, and what was true there.
@@ -72,6 +75,7 @@ pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
         out.id(row.id);
         out.u64(row.received_ms);
     }
+    DroppedRange::put(&state.dropped, &mut out);
     seal(KIND, VERSION, &out.0)
 }
 
@@ -88,6 +92,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
     for _ in 0..reader.u32()? {
         let (hash, fingerprint) = (reader.array()?, reader.array()?);
         state.keys.insert(hash, KeyRow { fingerprint, id: reader.id()?, received_ms: reader.u64()? });
+    }
+    // A snapshot of an earlier build ends here.
+    if !reader.0.is_empty() {
+        state.dropped = DroppedRange::take(&mut reader)?;
     }
     Ok((place, state))
 }

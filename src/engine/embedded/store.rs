@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use parking_lot::RwLock;
 
@@ -15,18 +15,19 @@ use super::appender::{Appender, Tail};
 use super::batch::{Entry, encode};
 use super::catalog::Catalog;
 use super::disk::{self, Disk};
-use super::frame::size;
+use super::frame::{Draft, Kind, Mark, size};
 use super::inventory::{DROPPED, RecoverError};
 use super::keeper::{Chore, Keeper};
 use super::keys::Keys;
 use super::oldest::Oldest;
-use super::recover::{Recovered, recover};
+use super::recover::recover;
+use super::recovered::Recovered;
 use super::retain::{self, Added, Plan};
+use super::segment::{Position, Segment};
 use super::snapshot::{self, Place, State, stop};
 use super::stage::{Stage, Staged};
 use crate::alert::{Id, Record, Topic};
 use crate::engine::intake::Outcome;
-use crate::engine::limits::IDEMPOTENCY_AGE_MS;
 use crate::engine::{Publish, Retention};
 
 /// With durability `none`: how far ahead of the clock ids are reserved on disk, milliseconds.
@@ -51,12 +52,16 @@ pub(super) struct Store {
     /// Ids go on above this one.
     base: Id,
     oldest: Option<Oldest>,
+    /// Nothing before this is retained.
+    from: Position,
     /// Segments up to this number are in the snapshot.
     pub(super) snapshotted: Arc<AtomicU32>,
     /// Work for the keeper.
     pub(super) chores: Vec<Chore>,
     /// Alerts whose content is erased, while their segments are there.
     pub(super) erasures: Vec<(u32, u64)>,
+    /// Those of them whose content is still there.
+    pub(super) unfinished_erasures: Vec<(Arc<Segment>, u64)>,
 }
 
 impl Store {
@@ -66,9 +71,10 @@ impl Store {
         options: Options,
         now_ms: u64,
     ) -> Result<(Self, Vec<String>), RecoverError> {
-        let Recovered { catalog, state, identity, tail, previous, highest, base, snapshotted, without_sidecar, damage } =
-            recover(&*disk, now_ms)?;
-        let identity = match identity {
+        let recovered = recover(&*disk, now_ms)?;
+        let Recovered { catalog, state, tail, previous, highest, base, snapshotted, without_sidecar, damage, .. } =
+            recovered;
+        let identity = match recovered.identity {
             Some(identity) => identity,
             None => {
                 let mut identity = [0; 16];
@@ -76,6 +82,7 @@ impl Store {
                 identity
             }
         };
+        let from = catalog.trim_at;
         let catalog = Arc::new(RwLock::new(catalog));
         let appender = Appender {
             disk: Arc::clone(&disk),
@@ -93,7 +100,11 @@ impl Store {
         let dropped = disk.list().map_err(RecoverError::Io)?.into_iter().filter(|name| name.ends_with(DROPPED));
         let seal = without_sidecar.into_iter().map(Chore::Seal);
         let mut store = Self {
-            chores: seal.chain(dropped.map(Chore::Shorten)).chain([Chore::Snapshot]).collect(),
+            chores: seal
+                .chain(recovered.to_drop.into_iter().map(Chore::Drop))
+                .chain(dropped.map(Chore::Shorten))
+                .chain([Chore::Snapshot])
+                .collect(),
             disk,
             options,
             catalog,
@@ -101,9 +112,14 @@ impl Store {
             keys: state.keys,
             base,
             oldest: None,
+            from,
             snapshotted: Arc::new(AtomicU32::new(snapshotted)),
             erasures: state.erasures,
+            unfinished_erasures: Vec::new(),
         };
+        if recovered.has_forgotten_ranges {
+            store.note_dropped(Vec::new()).map_err(RecoverError::Io)?;
+        }
         store.find_oldest();
         Ok((store, damage))
     }
@@ -142,10 +158,9 @@ impl Store {
     }
 
     /// Looks for the oldest alert, if it is not known: in a log that was empty, or was just opened.
-    fn find_oldest(&mut self) {
-        let at = self.catalog.read().trim_at;
+    pub(super) fn find_oldest(&mut self) {
         if self.oldest.is_none() && self.catalog.read().count > 0 {
-            let plan = retain::find_oldest(&self.catalog, at);
+            let plan = retain::find_oldest(&self.catalog, self.from);
             self.apply_plan(&plan);
         }
     }
@@ -157,11 +172,14 @@ impl Store {
         }
         let bytes = alerts.iter().map(|alert| size(alert_size(&alert.record)) as u64).sum();
         let added = Added { count: alerts.len() as u64, bytes, topics };
-        retain::plan(&self.catalog, retention, &added, self.oldest, self.options.segment_bytes, limit)
+        // A failure of the disk may have moved it.
+        let oldest = self.oldest.filter(|oldest| self.catalog.read().has(oldest.at));
+        retain::plan(&self.catalog, retention, &added, (oldest, self.from), self.options.segment_bytes, limit)
     }
 
     pub(super) fn apply_plan(&mut self, plan: &Plan) {
         self.oldest = plan.oldest;
+        self.from = self.from.max(plan.from);
         self.catalog.write().apply(plan);
     }
 
@@ -211,31 +229,11 @@ impl Store {
         chores
     }
 
-    /// Drops the segments of which nothing is retained, once nothing else depends on them.
-    pub(super) fn drop_segments(&mut self) {
-        loop {
-            let catalog = self.catalog.read();
-            let Some(first) = catalog.segments.first().cloned() else { return };
-            let last = first.index.read().last;
-            let is_tail = self.appender.tail.as_ref().is_some_and(|tail| tail.number() == first.number());
-            let is_dead = first.number() < catalog.trim_at.segment && !is_tail && last <= catalog.trim;
-            // Its idempotency keys must be elsewhere, or too old.
-            let is_covered = first.number() <= self.snapshotted.load(Ordering::Acquire)
-                || last.ms.saturating_add(IDEMPOTENCY_AGE_MS) < catalog.clock_ms;
-            drop(catalog);
-            // The trim must be on the disk before what it removes goes.
-            if !is_dead || !is_covered || self.appender.failed.is_some() || self.appender.sync().is_err() {
-                return;
-            }
-            let Some(dropped) = self.catalog.write().drop_oldest() else { return };
-            self.erasures.retain(|(segment, _)| *segment != dropped.number());
-            self.chores.push(Chore::Drop(dropped));
-        }
-    }
-
     /// Makes everything durable and writes down where the log ends, so that the next start need not look for it.
     pub(super) fn stop(&mut self, keeper: &Keeper) -> io::Result<()> {
         self.appender.sync()?;
+        // After a clean stop a start does not repeat them.
+        self.redo_erasures()?;
         let Some(tail) = &self.appender.tail else { return Ok(()) };
         let segment = Arc::clone(&tail.segment);
         let place = {
@@ -252,18 +250,13 @@ impl Store {
         };
         let state = State {
             keys: std::mem::take(&mut self.keys),
-            topic_trims: self.topic_trims(),
+            topic_trims: self.catalog.read().topic_trims(),
             erasures: self.erasures.clone(),
+            dropped: self.catalog.read().dropped.clone(),
         };
         keeper.write_sidecar(&segment)?;
         disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
         disk::replace(&*self.disk, stop::FILE, &stop::encode(&place))
-    }
-
-    fn topic_trims(&self) -> HashMap<Topic, Id> {
-        let catalog = self.catalog.read();
-        let rows = catalog.topics.rows().filter(|(_, row)| row.trim > catalog.trim);
-        rows.map(|(_, row)| (row.name.clone(), row.trim)).collect()
     }
 
     /// What does the work beside this store.
@@ -282,10 +275,9 @@ impl Store {
     pub(super) fn is_due(&self, retention: &Retention) -> bool {
         let catalog = self.catalog.read();
         let horizon = retention.horizon(catalog.clock_ms);
-        let dead = catalog.segments.first().is_some_and(|first| first.number() < catalog.trim_at.segment);
         retention.is_exceeded(catalog.count, catalog.bytes)
-            || dead
             || self.oldest.is_some_and(|oldest| oldest.received_ms < horizon)
+            || self.has_droppable()
     }
 
     /// An empty log begins behind `trim`, to be filled with what another store holds.
@@ -295,11 +287,31 @@ impl Store {
         self.appender.previous.last = trim;
     }
 
-    /// The oldest alert is looked for anew if it is this one.
-    pub(super) fn forget_oldest(&mut self, id: Id) {
+    /// If this alert was the oldest, another one is, from its place on.
+    pub(super) fn pass_oldest(&mut self, id: Id) {
         if self.oldest.is_some_and(|oldest| oldest.id == id) {
             self.oldest = None;
+            self.catalog.write().oldest = None;
+            self.find_oldest();
         }
+    }
+
+    /// Writes a record that is no alert, synced in both modes.
+    pub(super) fn note(&mut self, kind: Kind, id: Id, content: &[u8]) -> io::Result<()> {
+        let head = self.head();
+        self.appender.write(head.successor(), true, |appender, tail, out| {
+            let (base, salt) = (tail.end, tail.segment.header.salt);
+            let draft =
+                Draft { kind, flags: 0, user: "", id, before: head, topic_before: Id::ZERO, content: &[content] };
+            let crc = crc32c::crc32c(&draft.encode(out, base, salt).to_le_bytes());
+            let bytes = u32::try_from(out.len()).unwrap_or(u32::MAX);
+            let (trim, clock_ms, reserved_ms) = appender.mark_values();
+            let synced = (tail.number().into(), tail.synced);
+            Mark { last: head, trim, synced, bytes, crc, clock_ms, reserved_ms, is_seal: false }
+                .encode(out, base, salt);
+        })?;
+        self.appender.settle(true);
+        Ok(())
     }
 
     pub(super) fn head(&self) -> Id {

@@ -36,7 +36,8 @@ impl Log {
         retention: Retention,
     ) -> Result<Self, RecoverError> {
         let options = Options { durability, segment_bytes: 12 << 10 };
-        let (mut store, damage) = Store::open(Arc::new(disk.clone()), options, NOW)?;
+        // A start is later than all that was written before.
+        let (mut store, damage) = Store::open(Arc::new(disk.clone()), options, NOW + 3_600_000)?;
         store.advance(NOW, 0);
         let (keeper, view) = (store.keeper(), View::new(Arc::clone(&store.catalog)));
         Ok(Self { store, keeper, view, damage, retention, now_ms: NOW })

@@ -108,13 +108,18 @@ impl Topics {
 
     /// A segment with alerts of the topic is gone.
     pub(super) fn release(&mut self, number: u32) {
-        let Some(row) = self.row_mut(number) else { return };
-        row.segments = row.segments.saturating_sub(1);
-        if row.segments == 0 && row.count == 0 {
-            let name = row.name.clone();
-            self.numbers.remove(&name);
-            self.rows[number as usize] = None;
-            self.free.push(number);
+        if let Some(row) = self.row_mut(number) {
+            row.segments = row.segments.saturating_sub(1);
+        }
+    }
+
+    /// Forgets the topics of which nothing is left, and nothing was removed behind `trim`.
+    pub(super) fn forget(&mut self, trim: Id) {
+        for (number, row) in self.rows.iter_mut().enumerate() {
+            if let Some(gone) = row.take_if(|row| row.segments == 0 && row.count == 0 && row.trim <= trim) {
+                self.numbers.remove(&gone.name);
+                self.free.push(u32::try_from(number).unwrap_or(u32::MAX));
+            }
         }
     }
 
