@@ -1,30 +1,30 @@
-//! HTTP/1.1's chunked coding, for bytes that go to a socket as they are.
+//! The chunked transfer coding of HTTP/1.1, for streams that are written to a socket without hyper.
 //!
-//! Called by the hub, whose rings hold wire-ready chunks, and by whoever writes a stream without hyper. The size line has
-//! a fixed width, so that a chunk is written in one go before its length is known, and its content is found without a look
-//! at it.
+//! Called by the hub, whose rings hold complete chunks, and by `delivery`. The size line has a fixed width. So a chunk can be
+//! written before its length is known, and its content can be found without parsing.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes before the content: six hexadecimal digits and a line break.
-const HEAD: usize = 8;
-/// Bytes behind it.
-const TAIL: usize = 2;
-/// The most that one chunk may hold, bytes.
-pub(crate) const MAX: usize = 0xff_ffff;
+const HEAD_BYTES: usize = 8;
+/// Bytes after the content: a line break.
+const TAIL_BYTES: usize = 2;
+/// The largest content of a chunk, limited by the width of the size line.
+pub(crate) const MAX_CONTENT_BYTES: usize = 0xff_ffff;
 
-/// The chunk of no bytes, which ends a body.
+/// The empty chunk, which ends a body.
 pub(crate) const END: &[u8] = b"0\r\n\r\n";
 
-/// Appends one chunk whose content `write` appends; at least one byte and at most [`MAX`], or the body would end there.
+/// Appends one chunk. `write` appends its content, at most [`MAX_CONTENT_BYTES`] and at least one byte, because an empty
+/// chunk would end the body.
 pub(crate) fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.put_slice(b"000000\r\n");
     write(out);
-    let length = out.len() - start - HEAD;
-    debug_assert!((1..=MAX).contains(&length), "a chunk of {length} bytes");
+    let length = out.len() - start - HEAD_BYTES;
+    debug_assert!((1..=MAX_CONTENT_BYTES).contains(&length), "a chunk of {length} bytes");
     let mut rest = length;
-    for digit in out[start..start + HEAD - 2].iter_mut().rev() {
+    for digit in out[start..start + HEAD_BYTES - 2].iter_mut().rev() {
         *digit = b"0123456789abcdef"[rest & 15];
         rest >>= 4;
     }
@@ -34,7 +34,7 @@ pub(crate) fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
 /// One chunk with this content.
 #[must_use]
 pub(crate) fn chunk(content: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(HEAD + content.len() + TAIL);
+    let mut out = BytesMut::with_capacity(HEAD_BYTES + content.len() + TAIL_BYTES);
     write(&mut out, |out| out.put_slice(content));
     out.freeze()
 }
@@ -42,7 +42,7 @@ pub(crate) fn chunk(content: &[u8]) -> Bytes {
 /// The content of a chunk that [`write()`] made, without copying it.
 #[must_use]
 pub(crate) fn content(chunk: &Bytes) -> Bytes {
-    chunk.slice(HEAD..chunk.len() - TAIL)
+    chunk.slice(HEAD_BYTES..chunk.len() - TAIL_BYTES)
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_says_its_length_and_gives_back_its_content() {
+    fn a_chunk_has_its_length_and_returns_its_content() {
         assert_eq!(chunk(b"abc"), "000003\r\nabc\r\n");
         let long = chunk(&[b'x'; 0x1_2345]);
         assert!(long.starts_with(b"012345\r\nx"));

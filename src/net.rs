@@ -1,23 +1,23 @@
-//! Networks of addresses, as the configuration writes them: an address, or one in CIDR form.
+//! Networks of IP addresses, written as an address or in CIDR notation.
 //!
-//! An IPv4 address and its IPv6-mapped form are the same here, because a listener on `[::]` sees IPv4 peers in that form.
+//! An IPv4 address and its IPv6-mapped form are equal here, because a listener on `[::]` sees IPv4 peers in that form.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// A network in which an address may lie.
+/// A network of IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network(IpNet);
 
 /// Why a text is not a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NetworkError {
-    #[error("is no address or network; write one such as \"10.0.0.0/8\" or \"::1\"")]
+    #[error("is not an address or network; write one such as \"10.0.0.0/8\" or \"::1\"")]
     Form,
-    /// The prefix is longer than an address.
-    #[error("has too many bits; write {0} at most")]
+    /// The prefix is longer than the address.
+    #[error("has too many bits; the maximum is {0}")]
     Bits(u8),
 }
 
@@ -35,7 +35,7 @@ impl FromStr for Network {
             }
             Some(_) => return Err(NetworkError::Form),
         };
-        // Peers are compared in their IPv4 form, so a network written in the mapped form would never match.
+        // Peers are compared in their IPv4 form, so a network in the mapped form would never match.
         let (address, bits) = match address.to_canonical() {
             mapped @ IpAddr::V4(_) if all == 128 && bits >= 96 => (mapped, bits - 96),
             _ => (address, bits),
@@ -50,7 +50,7 @@ impl Network {
     }
 }
 
-/// Several networks, such as those of the proxies whose word is taken for a client's address.
+/// Several networks, such as those of trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Networks(Vec<Network>);
 
@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn an_invalid_network_is_refused() {
         for bad in ["", "x", "10.0.0/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8/8", " 10.0.0.1"] {
             assert_eq!(bad.parse::<Network>(), Err(NetworkError::Form), "{bad}");
         }
-        for (bad, most) in [("10.0.0.0/33", 32), ("::1/129", 128), ("::1/99999999999", 128)] {
-            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Bits(most)), "{bad}");
+        for (bad, max) in [("10.0.0.0/33", 32), ("::1/129", 128), ("::1/99999999999", 128)] {
+            assert_eq!(bad.parse::<Network>(), Err(NetworkError::Bits(max)), "{bad}");
         }
     }
 }

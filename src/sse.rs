@@ -1,7 +1,7 @@
-//! The wire forms of a stream: Server-Sent Events and newline-delimited JSON.
+//! The wire formats of a stream: Server-Sent Events and newline-delimited JSON.
 //!
-//! Called by the hub (encoding once per alert and ring), by the HTTP layer (control events) and by `alertctl tail`
-//! (the parser). Every block has data and ends with an empty line; a block never holds half an alert.
+//! The hub encodes each alert once per ring, `delivery` encodes control events, and `alertctl tail` uses the parser. Every
+//! event has data and ends with an empty line; no event contains a part of an alert.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::alert::{Id, Record};
 
-/// How a stream is written.
+/// The format of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// `text/event-stream`.
@@ -18,26 +18,26 @@ pub enum Format {
     Ndjson,
 }
 
-/// Why the server ends a stream.
+/// The reason why the server ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bye {
-    /// The daemon restarts: come back at once.
+    /// The daemon restarts; the client should reconnect immediately.
     Restart,
     /// The daemon stops.
     Stop,
     /// The key was revoked or narrowed.
     Revoked,
-    /// The key's time is over.
+    /// The key has expired.
     Expired,
-    /// The reader did not keep up.
+    /// The client read too slowly.
     Slow,
-    /// The stream reached its configured age.
+    /// The stream reached the age configured as `http.stream_lifetime`.
     Lifetime,
 }
 
 impl Bye {
-    /// The lower-case name, as on the wire.
+    /// The name on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,19 +51,19 @@ impl Bye {
     }
 }
 
-/// A part of what was asked for may be missing.
+/// Requested alerts may be missing.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Gap {
-    /// The cursor or time as the reader sent it.
+    /// The cursor or time that the client requested.
     pub requested: String,
-    /// Nothing from this id on is missing, until another gap says so; none in an empty log.
+    /// No alert from this id on is missing, unless another gap says so; null if the log is empty.
     pub oldest: Option<Id>,
-    /// The newest id ever given.
+    /// The newest id ever given to an alert.
     pub head: Id,
 }
 
 impl Format {
-    /// The lower-case name.
+    /// The name in metrics and messages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,28 +99,28 @@ impl Format {
         }
     }
 
-    /// The stream has delivered or filtered out all up to `head`. Before the replay is done there is no such id:
-    /// `None` is only a heartbeat.
+    /// The event `cursor`: the stream has delivered or filtered out everything up to `head`. Before the replay is complete
+    /// there is no such id, and the event is only a heartbeat.
     #[must_use]
     pub fn cursor(self, head: Option<Id>) -> Bytes {
         let data = serde_json::json!({ "id": head });
         self.control("cursor", head, &data, None)
     }
 
-    /// Something asked for may be missing.
+    /// The event `gap`: requested alerts may be missing.
     #[must_use]
     pub fn gap(self, gap: &Gap) -> Bytes {
         let data = serde_json::json!({ "requested": gap.requested, "oldest": gap.oldest, "head": gap.head });
         self.control("gap", None, &data, None)
     }
 
-    /// The last block of a stream that the server ends; `retry_ms` spreads the reconnects.
+    /// The event `bye`, the last one of a stream that the server ends. `retry_ms` is the client's reconnect delay.
     #[must_use]
     pub fn bye(self, reason: Bye, retry_ms: u64) -> Bytes {
         self.control("bye", None, &serde_json::json!({ "reason": reason }), Some(retry_ms))
     }
 
-    /// The line that goes before the first block, so that the block with it has data.
+    /// The `retry:` line, to be written before the first event. It has no empty line, so it becomes a part of that event.
     #[must_use]
     pub fn retry(self, ms: u64) -> Bytes {
         match self {
@@ -155,20 +155,20 @@ impl Format {
     }
 }
 
-/// One block of a stream as a client sees it.
+/// One event of a stream, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// The `event:` line; empty for an alert.
     pub event: String,
     /// The `data:` lines, joined by line breaks.
     pub data: String,
-    /// The id of this block itself, if it has one.
+    /// The `id:` line of this event, if it has one.
     pub id: Option<String>,
-    /// The `retry:` line, if there was one.
+    /// The `retry:` line, if there is one.
     pub retry: Option<u64>,
 }
 
-/// Takes a stream apart, whatever pieces it comes in, as the WHATWG's rules have it.
+/// Parses an event stream, in pieces of any size, by the rules of the WHATWG.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -176,19 +176,19 @@ pub struct Parser {
     event: Event,
 }
 
-/// A line grew over [`Parser::MAX_LINE`]: the peer does not speak this protocol.
+/// A line is longer than [`Parser::MAX_LINE`], so the peer does not speak this protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server sent a line of over {} bytes, which is no alert", Parser::MAX_LINE)]
+#[error("the server sent a line of more than {} bytes, which cannot be an alert", Parser::MAX_LINE)]
 pub struct LineTooLong;
 
 impl Parser {
-    /// The longest line that is taken, in bytes; alerts are far below.
+    /// The longest accepted line, in bytes. Alerts are far shorter; the limit keeps a hostile peer from filling the memory.
     pub const MAX_LINE: usize = 8 << 20;
 
-    /// Takes the next piece and hands each complete block to `take`.
+    /// Parses the next piece and passes each complete event to `take`.
     ///
     /// # Errors
-    /// [`LineTooLong`] keeps a hostile peer from filling the memory.
+    /// [`LineTooLong`].
     pub fn feed(&mut self, piece: &[u8], mut take: impl FnMut(Event)) -> Result<(), LineTooLong> {
         for &byte in piece {
             let skip = byte == b'\n' && self.after_cr;
@@ -211,7 +211,7 @@ impl Parser {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
             let mut event = std::mem::take(&mut self.event);
-            event.data.pop(); // the line break behind the last data line
+            event.data.pop(); // the line break after the last data line
             let empty = event.data.is_empty() && event.id.is_none() && event.retry.is_none();
             return (!empty).then_some(event);
         }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_blocks_are_the_contracts() {
+    fn events_have_the_documented_form() {
         let mut out = BytesMut::new();
         Format::Sse.alert(&mut out, &record("x"));
         assert!(out.starts_with(b"id: 5-1\ndata: {\"id\":\"5-1\",") && out.ends_with(b"}\n\n"));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_retry_line_joins_the_first_block() {
+    fn the_retry_line_is_part_of_the_first_event() {
         let mut out = BytesMut::from(&Format::Sse.retry(3000)[..]);
         Format::Sse.alert(&mut out, &record("x"));
         let events = parsed(&[&out]);
@@ -276,14 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_refused() {
+    fn an_endless_line_is_refused() {
         let mut parser = Parser::default();
         assert_eq!(parser.feed(&vec![b'x'; Parser::MAX_LINE + 1], |_| ()), Err(LineTooLong));
     }
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_parsed_back_wherever_it_is_cut(messages in prop::collection::vec("\\PC{1,40}", 1..5), cut: prop::sample::Index) {
+        fn encoded_alerts_are_parsed_back_wherever_the_stream_is_cut(messages in prop::collection::vec("\\PC{1,40}", 1..5), cut: prop::sample::Index) {
             let mut out = BytesMut::new();
             let records: Vec<Record> = messages.iter().map(|m| record(m)).collect();
             for record in &records { Format::Sse.alert(&mut out, record); }

@@ -187,7 +187,7 @@ fn config_and_reload_say_what_is_and_what_is_wrong() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(said.contains("http.heartbeat") && said.contains("http.retry"), "{said}");
     }
-    daemon.said("the new configuration is refused");
+    daemon.said("the new configuration is invalid");
 }
 
 #[test]

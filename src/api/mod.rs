@@ -1,6 +1,6 @@
-//! The bodies of the HTTP API, shared by the server and `alertctl` so that they cannot drift apart.
+//! The bodies of the HTTP API, shared by the server and `alertctl`.
 //!
-//! Pure values. Times are RFC 3339 text; absent means "none".
+//! Pure values. Times are RFC 3339 text. The doc comments of fields are their descriptions in the OpenAPI document.
 
 mod status;
 
@@ -12,40 +12,40 @@ use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
-pub(crate) use status::{EngineStatus, HubStatus, NodeStatus, Status, TrafficStatus};
+pub(crate) use status::{EngineStatus, HubStatus, NodeStatus, Stage, Status, TrafficStatus};
 
-// `Draft::record` writes it, once; this is its shape, for the API's description.
-/// An alert, everywhere in the API.
+// `Draft::record` writes it; this type only describes it in the OpenAPI document.
+/// An alert.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Alert {
-    /// Its place in the log, and the cursor behind it.
+    /// Position in the log, and the cursor for continuing after this alert.
     pub id: Id,
-    /// Where it was published.
+    /// Topic to which the alert was published.
     pub topic: Topic,
-    /// What it says.
+    /// Text of the alert.
     #[schemars(length(min = 1, max = 4096))]
     pub message: String,
-    /// How serious it is.
+    /// Severity.
     pub level: Level,
-    /// The free part, as it was sent.
+    /// Any JSON object, as the publisher sent it.
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// When it came in, by the server's clock.
+    /// Time of receipt, by the server's clock.
     pub received_at: String,
 }
 
-// `Draft::from_json` reads it; this is its shape, for the API's description.
+// `Draft::from_json` reads it; this type only describes it in the OpenAPI document.
 /// An alert to publish.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAlert {
-    /// Where it goes; the path's topic, or `default`, where absent.
+    /// Topic to publish to. If absent, the topic in the path, or `default`.
     #[serde(default)]
     pub topic: Option<Topic>,
     /// Text of at most 4,096 bytes of UTF-8.
     #[schemars(length(min = 1, max = 4096))]
     pub message: String,
-    /// How serious it is.
+    /// Severity.
     #[serde(default)]
     pub level: Level,
     /// Any JSON object.
@@ -58,7 +58,7 @@ pub(crate) struct NewAlert {
 pub(crate) struct Published {
     /// Always `alert stored`.
     pub status: String,
-    /// The alert as every subscriber gets it.
+    /// The alert as subscribers receive it.
     #[schemars(with = "Alert")]
     pub alert: Box<RawValue>,
 }
@@ -68,9 +68,9 @@ pub(crate) struct Published {
 pub(crate) struct HookStored {
     /// Always `alerts stored`.
     pub status: String,
-    /// Alerts that are new.
+    /// Number of new alerts.
     pub stored: usize,
-    /// Alerts that were there before, in the same state.
+    /// Number of alerts that were stored before, in the same state.
     pub repeated: usize,
 }
 
@@ -84,87 +84,85 @@ pub(crate) struct Health {
 /// The answer to `POST /keys/import`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ImportedKeys {
-    /// Keys that are new.
+    /// Number of new keys.
     pub added: usize,
-    /// Keys that were there before.
+    /// Number of keys that existed before.
     pub skipped: usize,
 }
 
 /// A page of history, oldest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct History {
-    /// The alerts.
     #[schemars(with = "Vec<Alert>")]
     pub alerts: Vec<Box<RawValue>>,
-    /// The cursor for the next page in the same direction, exclusive; none at the end.
+    /// Cursor for the next page in the same direction; null at the end.
     pub next: Option<Id>,
-    /// Present where something asked for may be missing.
+    /// Not null if requested alerts may be missing.
     pub gap: Option<Gap>,
 }
 
-// `sse::Format` writes it; this is its shape, for the API's description.
-/// What a stream says beside alerts: in lines of JSON as it is here, as Server-Sent Events with the name in `event:` and
-/// the rest in `data:`.
+// `sse::Format` writes it; this type only describes it in the OpenAPI document.
+/// An event of a stream other than an alert. NDJSON has it in this form; Server-Sent Events have the name in `event:` and
+/// the other members in `data:`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum StreamEvent {
     /// The seam between replay and live, and a heartbeat.
     Cursor {
-        /// The newest id that the stream has passed; none before the replay is done.
+        /// The newest id that the stream has delivered or filtered out; null before the replay is complete.
         id: Option<Id>,
     },
-    /// Something asked for may be missing.
+    /// Requested alerts may be missing.
     Gap(Gap),
     /// The server ends the stream.
     Bye {
-        /// Why.
         reason: Bye,
-        /// Milliseconds to wait before coming back; `retry:` as Server-Sent Events.
+        /// Milliseconds to wait before reconnecting; in Server-Sent Events it is `retry:`.
         retry: u64,
     },
 }
 
-/// An error, RFC 9457.
+/// An error, as defined by RFC 9457.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Problem {
     /// Stable name of the kind of error, such as `/problems/not-permitted`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind in words.
+    /// The kind of error in words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong with this request, and what to do.
+    /// What is wrong with this request, and what to do about it.
     pub detail: String,
-    /// As in `X-Request-Id` and in the journal.
+    /// The id that is also in the header `X-Request-Id` and in the journal.
     pub request_id: String,
-    /// What it is about, for programs that give the remedy in their own words.
+    /// The subject of the error, for programs that word the remedy themselves.
     #[serde(flatten)]
     pub about: About,
 }
 
-/// The members of a problem that name what it is about, where that is one of these.
+/// The members of a problem that name the subject of the error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct About {
-    /// 403: the scope that the key lacks.
+    /// 403: the scope that the key does not have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// 403: the topic or pattern that the key's topics do not cover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// And those topics.
+    /// 403: the topics of the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topics: Option<Vec<String>>,
-    /// 422: the field or parameter.
+    /// 422: the invalid field or parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
 
-/// What a new key may do; `POST /keys`.
+/// A key to create, `POST /keys`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
-    /// Whose key it is.
+    /// User who owns the key.
     #[schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$"))]
     pub user: String,
     /// Empty means publish and subscribe.
@@ -174,90 +172,89 @@ pub(crate) struct NewKey {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub topics: Vec<Pattern>,
-    /// Any words that help to tell keys apart.
+    /// Description that helps to tell keys apart.
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub label: Option<String>,
-    /// Seconds from now until it ends: 100 years at the most.
+    /// Seconds until the key expires, at most 100 years.
     #[serde(default)]
     #[schemars(range(min = 1, max = 3_162_240_000_u64))]
     pub expires_in: Option<u64>,
 }
 
-/// A key as it is listed: never its secret, salt or hash.
+/// A key in a list, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct KeyInfo {
-    /// Its public id.
+    /// Public id of the key.
     pub id: String,
-    /// Whose key it is.
+    /// User who owns the key.
     pub user: String,
-    /// What it may do.
+    /// What the key permits.
     pub scopes: Vec<Scope>,
-    /// Where it may do it.
+    /// Topics that the key is for.
     pub topics: Vec<Pattern>,
-    /// Words of the person who made it.
+    /// Description given when the key was created.
     pub label: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: String,
-    /// When it ends by itself.
+    /// Time of expiry; null if the key does not expire.
     pub expires_at: Option<String>,
-    /// True for a key taken over from the former service.
+    /// Whether the key was imported from the former alert server.
     pub imported: bool,
 }
 
-/// A key that was just made; the only time its secret is shown.
+/// A new key with its secret, which is not shown again.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct CreatedKey {
-    /// What is known of it from now on.
     pub key: KeyInfo,
     /// The secret, to be sent as `Authorization: Bearer`.
     #[schemars(with = "String")]
     pub secret: Secret,
-    /// After a rotation: when the old key ends.
+    /// After a rotation: when the old key expires.
     #[serde(default)]
     pub old_expires_at: Option<String>,
 }
 
-/// `POST /tickets`: opens one stream, as the key that asked for it.
+/// The answer to `POST /tickets`: a ticket that opens one stream with the rights of the key that requested it.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Ticket {
-    /// To be sent as `GET /alerts?ticket=…`, once.
+    /// To be sent once, as `GET /alerts?ticket=…`.
     pub ticket: String,
-    /// Seconds for which it is good.
+    /// Seconds until the ticket expires.
     pub expires_in: u64,
 }
 
-/// `POST /keys/{id}/rotate`.
+/// The body of `POST /keys/{id}/rotate`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotate {
-    /// Seconds for which the old key goes on working.
+    /// Seconds for which the old key remains valid.
     #[serde(default)]
     #[schemars(range(max = 3_162_240_000_u64))]
     pub overlap: Option<u64>,
 }
 
-/// `GET /keys`, and the keys that `DELETE /keys/{id}` ended.
+/// The answer to `GET /keys`, and to `DELETE /keys/{id}` with the revoked keys.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Keys {
-    /// The keys, by user and age.
+    /// The keys, sorted by user and time of creation.
     pub keys: Vec<KeyInfo>,
 }
 
-/// `GET /topics`.
+/// The answer to `GET /topics`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Topics {
-    /// Topics that have alerts and that the key may read, in order, 1,000 at the most.
+    /// Topics that have alerts and that the key may read, sorted, at most 1,000.
     pub topics: Vec<Topic>,
-    /// Whether there are others behind them: ask with a longer `prefix`.
+    /// Whether more topics follow. A longer `prefix` selects them.
     pub more: bool,
 }
 
 /// The answer to `POST /reload`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Reloaded {
-    /// Settings whose new value waits for a restart.
+    /// Settings whose new value takes effect only after a restart.
     pub needs_restart: Vec<String>,
-    /// Things to know that are no errors.
+    /// Settings that are valid but probably a mistake.
     pub warnings: Vec<String>,
 }

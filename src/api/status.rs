@@ -5,60 +5,79 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Id;
 
-/// `GET /status`.
+/// The setting `stage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    #[default]
+    Prod,
+    /// With the documentation of the API at `/docs`.
+    Dev,
+}
+
+impl Stage {
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prod => "prod",
+            Self::Dev => "dev",
+        }
+    }
+}
+
+/// The answer to `GET /status`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Status {
-    /// Of the program.
+    /// Version of alertd.
     pub version: String,
-    /// Seconds since start.
+    /// Seconds since the start.
     pub uptime: u64,
     /// Whether publishing works now.
     pub ready: bool,
-    /// Why not, if not.
+    /// Why publishing does not work; null if it does.
     pub not_ready: Option<String>,
-    /// `prod` or `dev`.
-    pub stage: String,
-    /// Of the log.
+    pub stage: Stage,
+    /// The log of alerts.
     pub engine: EngineStatus,
-    /// Of the fan-out.
+    /// Open streams and their rings.
     pub hub: HubStatus,
-    /// Counters since start, and rates of the last minute.
+    /// Counters since the start, and rates over the last minute.
     pub traffic: TrafficStatus,
     /// Number of keys.
     pub keys: usize,
-    /// The configuration file in force, if there is one.
+    /// The configuration file in use, if there is one.
     pub config_file: Option<String>,
 }
 
-/// The log in numbers.
+/// State of the log.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct EngineStatus {
     /// `embedded` or `redis`.
     pub kind: String,
-    /// As configured.
+    /// The setting `engine.durability`.
     pub durability: String,
-    /// Newest id ever given.
+    /// The newest id ever given to an alert.
     pub head: Id,
-    /// False where the log cannot be read now: the numbers below are not known then, and zero.
+    /// False if the log cannot be read now; the numbers below are then unknown and 0.
     #[serde(default)]
     pub counted: bool,
-    /// Oldest alert that is retained.
+    /// Id of the oldest alert in the log.
     pub oldest: Option<Id>,
-    /// Alerts retained.
+    /// Number of alerts in the log.
     pub alerts: u64,
-    /// Their bytes.
+    /// Bytes of these alerts.
     pub bytes: u64,
-    /// Topics that have alerts.
+    /// Number of topics that have alerts.
     pub topics: u64,
-    /// Bytes of the store: on disk, or in the memory of Redis.
+    /// Size of the store: bytes on disk, or in the memory of Redis.
     pub store_bytes: u64,
-    /// Places where the log is damaged; readers are told of gaps there.
+    /// Number of places where the log is damaged. Streams get a gap there.
     #[serde(default)]
     pub damaged: u64,
-    /// What the settings of the store's server may lose, each with the remedy.
+    /// Settings of the Redis server that may lose alerts, each with a remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_warnings: Vec<String>,
-    /// The nodes that share the log; none where only one can.
+    /// The nodes of the fleet that share the log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
 }
@@ -66,41 +85,41 @@ pub(crate) struct EngineStatus {
 /// A node of a fleet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NodeStatus {
-    /// Host and port.
+    /// Host and port of the node.
     pub name: String,
-    /// Of its program.
+    /// Version of alertd on the node.
     pub version: String,
-    /// Open streams.
+    /// Number of open streams.
     pub streams: u64,
-    /// How long the oldest alert had waited that it had not seen, when it spoke last.
+    /// How far the node was behind the log at its last report, in milliseconds.
     pub lag_ms: u64,
-    /// How long it has said nothing; each one speaks once a second.
+    /// Milliseconds since the last report of the node; each node reports once a second.
     pub silent_ms: u64,
 }
 
-/// The fan-out in numbers.
+/// State of the hub.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct HubStatus {
-    /// Open streams.
+    /// Number of open streams.
     pub streams: u64,
-    /// Distinct subscriptions with a ring of their own.
+    /// Number of distinct subscriptions that have a ring.
     pub subscriptions: u64,
     /// Bytes in all rings.
     pub bytes: u64,
-    /// Newest id that the hub was fed with; behind the engine's head by the lag.
+    /// Newest id that the hub has received from the log.
     pub head: Id,
-    /// Streams ended because their reader was too slow, since start.
+    /// Streams ended since the start because their client read too slowly.
     pub ended_slow: u64,
 }
 
-/// What went through.
+/// Counters of alerts and requests.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TrafficStatus {
-    /// Alerts stored since start.
+    /// Alerts stored since the start.
     pub published: u64,
-    /// Alerts sent to subscribers since start.
+    /// Alerts sent to subscribers since the start.
     pub delivered: u64,
-    /// Requests refused for their key since start.
+    /// Requests refused since the start because of their key.
     pub auth_failures: u64,
     /// Alerts stored per second, over the last minute.
     pub publish_rate: f64,

@@ -1,6 +1,6 @@
-//! Readers of addresses: of hosts, networks, origins, sockets and credentials.
+//! Parsers of addresses: hosts, networks, origins, sockets and credentials.
 //!
-//! As in [`value`](super::value), what is wrong comes with its remedy. What may hold a password is not repeated.
+//! As in [`value`](super::value), an error comes with its remedy. A value that may contain a password is not repeated.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,20 +9,20 @@ use super::value::{Parsed, Raw};
 use crate::alert::Pattern;
 use crate::net::{Network, Networks};
 
-/// What a Unix socket's address holds, without its final NUL.
-const SOCKET_PATH: usize = 107;
+/// The longest path in the address of a Unix socket, without its final NUL.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 impl Raw {
-    /// At least one address with its port, none twice.
+    /// At least one address with its port, without duplicates.
     pub(super) fn addresses(&self) -> Parsed<Vec<SocketAddr>> {
         const REMEDY: &str = "write one such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
-        let list =
-            self.each(|item| item.parse::<SocketAddr>().map_err(|_| format!("is no address and port; {REMEDY}")))?;
+        let list = self
+            .each(|item| item.parse::<SocketAddr>().map_err(|_| format!("is not an address with a port; {REMEDY}")))?;
         if list.is_empty() {
-            return Err(format!("names no address; {REMEDY}"));
+            return Err(format!("has no address; {REMEDY}"));
         }
         let twice = list.iter().enumerate().find(|(at, item)| item.port() != 0 && list[..*at].contains(item));
-        twice.map_or(Ok(()), |(_, item)| Err(format!("\"{item}\" stands there twice; write it once")))?;
+        twice.map_or(Ok(()), |(_, item)| Err(format!("\"{item}\" is listed twice; list it once")))?;
         Ok(list)
     }
 
@@ -30,7 +30,7 @@ impl Raw {
         self.each(|item| item.parse::<Network>().map_err(|wrong| wrong.to_string())).map(Networks::from)
     }
 
-    /// Origins as browsers send them, or `*`.
+    /// Origins in the form in which browsers send them, or `*`.
     pub(super) fn origins(&self) -> Parsed<Vec<String>> {
         self.each(|item| {
             let host = item.strip_prefix("https://").or_else(|| item.strip_prefix("http://"));
@@ -40,12 +40,12 @@ impl Raw {
             });
             match () {
                 () if item != "*" && !is_origin => {
-                    Err("is no origin; write scheme and host alone, such as \"https://dash.example.org\", or \"*\""
+                    Err("is not an origin; write only scheme and host, such as \"https://dash.example.org\", or \"*\""
                         .into())
                 }
-                // Compared byte for byte, and browsers send lower case.
+                // Origins are compared byte by byte.
                 () if item.bytes().any(|b| b.is_ascii_uppercase()) => {
-                    Err("would match no browser; write it in lower case".into())
+                    Err("never matches, because browsers send lower case; write it in lower case".into())
                 }
                 () => Ok(item.to_owned()),
             }
@@ -54,35 +54,36 @@ impl Raw {
 
     /// At least one topic or pattern.
     pub(super) fn patterns(&self) -> Parsed<Vec<Pattern>> {
-        let list = self.each(|item| item.parse::<Pattern>().map_err(|wrong| format!("is no topic; {wrong}")))?;
-        if list.is_empty() { Err("names no topic; write \"*\" for all".into()) } else { Ok(list) }
+        let list = self.each(|item| item.parse::<Pattern>().map_err(|wrong| format!("is not a topic; {wrong}")))?;
+        if list.is_empty() { Err("has no topic; write \"*\" for all topics".into()) } else { Ok(list) }
     }
 
-    /// A path that fits into a socket's address.
+    /// A path that fits into the address of a Unix socket.
     pub(super) fn socket(&self) -> Parsed<PathBuf> {
         let path = self.path()?;
         let bytes = path.as_os_str().len();
-        if bytes > SOCKET_PATH {
+        if bytes > MAX_SOCKET_PATH_BYTES {
             return Err(format!(
-                "{} has {bytes} bytes; choose a path of {SOCKET_PATH} at most, as sockets take no more",
+                "{} has {bytes} bytes; choose a path of at most {MAX_SOCKET_PATH_BYTES} bytes, the limit of Unix sockets",
                 self.brief()
             ));
         }
         Ok(path)
     }
 
-    /// A host name or address, or nothing. What looks like more is not repeated: it may hold a password.
+    /// A host name or address, or nothing. Anything else is not repeated, because it may contain a password.
     pub(super) fn host(&self) -> Parsed<String> {
         let host = self.text()?;
         if host.contains(|c: char| matches!(c, '/' | '@') || c.is_whitespace()) {
-            return Err("is more than a host; write a name or address alone".into());
+            return Err("is not just a host; write only a name or an address".into());
         }
         Ok(host)
     }
 
-    /// A path, the name of a systemd credential, or nothing. Not repeated: it may be the secret itself.
+    /// A path, the name of a systemd credential, or nothing. Not repeated, because it may be the secret itself.
     pub(super) fn credential(&self) -> Parsed<String> {
-        let name = self.text().map_err(|_| "is no text; write a path or a credential's name in quotes".to_owned())?;
+        let name =
+            self.text().map_err(|_| "is not text; write a path or the name of a credential in quotes".to_owned())?;
         let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if is_name || name.starts_with('/') {
             Ok(name)
@@ -92,7 +93,7 @@ impl Raw {
         }
     }
 
-    /// Hosts with their ports; an IPv6 address stands in brackets, and is given without them.
+    /// Hosts with their ports. An IPv6 address is written in brackets and returned without them.
     pub(super) fn endpoints(&self) -> Parsed<Vec<(String, u16)>> {
         let endpoint = |item: &String| {
             let (host, port) = item.rsplit_once(':')?;
@@ -104,18 +105,21 @@ impl Raw {
             is_host.then(|| (bare.unwrap_or(host).to_owned(), port))
         };
         self.list()?.iter().map(endpoint).collect::<Option<_>>().ok_or_else(|| {
-            "names something else than a host and port; write each such as \"redis-1.example:6379\"".to_owned()
+            "has an entry that is not a host with a port; write each like \"redis-1.example:6379\"".to_owned()
         })
     }
 
-    /// What keys of Redis begin with: braces would choose another slot of a Cluster.
+    /// The prefix of all keys in Redis. Braces are refused, because they would select the slot in a Cluster.
     pub(super) fn key_prefix(&self) -> Parsed<String> {
         let prefix = self.text()?;
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
         if (1..=64).contains(&prefix.len()) && prefix.bytes().all(is_plain) {
             Ok(prefix)
         } else {
-            Err(format!("{} is no prefix; write 1 to 64 of A-Z, a-z, 0-9, '.', '_', ':' and '-'", self.brief()))
+            Err(format!(
+                "{} is not a valid prefix; write 1 to 64 of A-Z, a-z, 0-9, '.', '_', ':' and '-'",
+                self.brief()
+            ))
         }
     }
 }

@@ -1,67 +1,68 @@
-//! The command line of `alertd`. Its long help is the page alertd(8).
+//! The command line of `alertd`. Its long help is also the man page alertd(8).
 
 use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Takes alerts over REST and broadcasts each one, in order and without loss, to every subscriber over Server-Sent Events.
+/// Receives alerts over REST and broadcasts them, in order and without loss, to all subscribers over Server-Sent Events.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "alertd",
     version,
-    long_about = "Takes alerts over REST and broadcasts each one, in order and without loss, to every subscriber over \
-        Server-Sent Events. The alerts are kept on disk within retention, so a subscriber that was away gets what it missed. \
-        Keys and the running daemon are managed with alertctl.",
+    long_about = "Receives alerts over REST and broadcasts them, in order and without loss, to all subscribers over \
+        Server-Sent Events. Alerts are stored on disk for the retention period, so a subscriber that reconnects gets the \
+        alerts it missed. Keys and the running daemon are managed with alertctl.",
     after_help = MORE
 )]
 pub struct DaemonArgs {
-    /// The configuration file [default: /etc/alertd.toml, if it is there]
+    /// Configuration file [default: /etc/alertd.toml, if it exists]
     ///
-    /// A file that is named here must exist. The option wins over the variable.
+    /// A file that is given here must exist. The option overrides the environment variable.
     #[arg(long, value_name = "FILE", env = "ALERTD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Validate everything, name all errors at once, and exit with 0 or 78
+    /// Check the configuration, report all errors, and exit with 0 or 78
     #[arg(long)]
     pub check: bool,
 }
 
-// A paragraph is one line, which the help breaks where the terminal ends.
+// Each paragraph is a single line, which the help wraps at the width of the terminal.
 const MORE: &str = "\
-Exit codes: 0 after a clean stop, 1 on failure, 2 for a wrong command line, 78 for a wrong configuration.
+Exit codes: 0 after a clean stop, 1 on failure, 2 for an invalid command line, 78 for an invalid configuration.
 
 Stopping:
-`systemctl stop alertd` stops the service alone: its sockets stay, and the next client starts it again. \
-To stop for good, name the sockets too.
+`systemctl stop alertd` stops only the service. Its sockets remain open, and the next client starts it again. \
+To stop it permanently, stop the sockets too.
 
   systemctl stop alertd.socket alertd-control.socket alertd-publish.socket alertd.service
 
-A wrong configuration:
-alertd ends with 78 and is not restarted. Clients that wait at a socket start it again, up to twenty times in ten \
-seconds; then the socket fails too. Mend the file, then
+Invalid configuration:
+alertd exits with 78 and is not restarted. Clients that connect to a socket start it again, up to twenty times in ten \
+seconds; then the socket fails too. Correct the file, then run
 
   systemctl reset-failed alertd.service alertd.socket && systemctl start alertd
 
-Several on one machine:
-alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens at \
-/run/alertd/NAME/http.sock; alertctl --instance NAME speaks to it.
+Several instances on one machine:
+alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens on \
+/run/alertd/NAME/http.sock. Use alertctl --instance NAME to manage it.
 
 Live page:
-A browser at the address of http.listen shows alerts as they come in, and earlier ones; it asks for a key. \
-With stage = \"dev\" the API is described at /docs, where each call can be tried, and as OpenAPI at /openapi.json.
+Open the address of http.listen in a browser to see new and stored alerts; the page asks for a key. \
+With stage = \"dev\", /docs describes the API and lets you try each call, and /openapi.json has the OpenAPI document.
 
 Signals:
-SIGTERM and SIGINT tell every stream, finish open requests and stop; a second one stops at once. SIGHUP reads \
-configuration, keys and certificates again without touching a stream; if the new configuration has errors, the old one stays.
+On SIGTERM or SIGINT, alertd ends all streams with the event bye, finishes open requests and stops; on a second one it stops \
+immediately. On SIGHUP it reloads configuration, keys and certificates without interrupting streams; if the new \
+configuration is invalid, the current one remains in use.
 
 Environment:
 ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
-XDG_RUNTIME_DIR and HOME give the default directories.
+XDG_RUNTIME_DIR and HOME determine the default directories.
 
 Files:
-  /etc/alertd.toml          the configuration
+  /etc/alertd.toml          configuration
   /var/lib/alertd           alerts, and auth.json with the keys
-  /run/alertd/control.sock  for alertctl: whoever may connect to it may do everything
-  /run/alertd/publish.sock  for local producers: whoever may connect to it may publish";
+  /run/alertd/control.sock  for alertctl: permission to connect is permission to do everything
+  /run/alertd/publish.sock  for local publishers: permission to connect is permission to publish";
 
 #[cfg(test)]
 mod tests {
@@ -70,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         DaemonArgs::command().debug_assert();
     }
 
     #[test]
-    fn the_flags_are_the_contracts() {
+    fn there_are_no_flags_but_config_and_check() {
         let args = DaemonArgs::try_parse_from(["alertd", "--config", "/a.toml", "--check"]).unwrap();
         assert_eq!((args.config, args.check), (Some("/a.toml".into()), true));
         assert!(DaemonArgs::try_parse_from(["alertd", "--port", "1"]).is_err());
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_stands_alone() {
+    fn the_help_names_options_signals_and_exit_codes() {
         let help = DaemonArgs::command().render_long_help().to_string();
         for words in ["--config <FILE>", "--check", "ALERTD_CONFIG", "SIGHUP", "78", "control.sock"] {
             assert!(help.contains(words), "{words}");

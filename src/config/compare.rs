@@ -1,6 +1,6 @@
-//! What is wrong with a value only beside another one.
+//! Errors and warnings that concern several settings together.
 //!
-//! Called when every value was read by itself.
+//! Called after every value was parsed by itself.
 
 use super::keys::{Apply, KEYS, Key};
 use super::load::{Loader, default_of};
@@ -9,40 +9,40 @@ use super::source::Source;
 use super::value::Raw;
 
 impl Config {
-    /// The keys whose value in `new` waits for a restart, in the order of the file. All other changes a reload puts into
-    /// force.
+    /// The keys whose value in `new` takes effect only after a restart, in the order of the file. A reload applies all other
+    /// changes.
     #[must_use]
     pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let waits = |key: &&Key| match key.apply {
+        let needs_restart = |key: &&Key| match key.apply {
             Apply::Live => false,
             Apply::Restart => (key.differs)(self, new),
             Apply::Switch => (key.differs)(self, new) && self.http.tls().is_some() != new.http.tls().is_some(),
         };
-        KEYS.iter().filter(waits).map(|key| key.name).collect()
+        KEYS.iter().filter(needs_restart).map(|key| key.name).collect()
     }
 }
 
 impl Loader {
     pub(super) fn compare(&mut self, config: &Config) {
-        // One that is set but wrong has its own error, and is not missing.
-        let nothing = Raw::Text(String::new());
-        let is_unset = |name| self.values.get(name).is_none_or(|(raw, _)| *raw == nothing);
+        // Looks at the raw values, because a value that is set but invalid has its own error and is not missing.
+        let empty = Raw::Text(String::new());
+        let is_unset = |name| self.values.get(name).is_none_or(|(raw, _)| *raw == empty);
         if config.http.tls_cert.is_some() && is_unset("http.tls_key") {
-            self.refuse("http.tls_cert", "stands alone; set http.tls_key too, or neither");
+            self.refuse("http.tls_cert", "requires http.tls_key; set both, or neither");
         } else if config.http.tls_key.is_some() && is_unset("http.tls_cert") {
-            self.refuse("http.tls_key", "stands alone; set http.tls_cert too, or neither");
+            self.refuse("http.tls_key", "requires http.tls_cert; set both, or neither");
         }
         if config.control_socket == config.publish_socket && config.control_socket.is_absolute() {
-            // The one that somebody set is the one to mend.
+            // The error is about the one that was set, not about the default.
             let is_default = matches!(self.values.get("publish_socket"), Some((_, Source::Default)));
             let name = if is_default { "control_socket" } else { "publish_socket" };
             self.refuse(
                 name,
-                "is the same path as the other socket, so publishers could do everything; choose two paths",
+                "is the same path as the other socket, which would give publishers full access; choose different paths",
             );
         }
         if !self.errors.is_empty() {
-            // What is wrong with the engine follows from values that were not all read.
+            // The checks below would report consequences of these errors.
             return;
         }
         let Engine { kind, durability, ref redis } = config.engine;
@@ -52,37 +52,39 @@ impl Loader {
                 "engine.durability",
                 &match kind {
                     EngineKind::Embedded => {
-                        format!("{shown} belongs to the redis engine; write \"fsync\" or \"none\"")
+                        format!("{shown} is for the redis engine; write \"fsync\" or \"none\"")
                     }
                     EngineKind::Redis => {
-                        format!("{shown} belongs to the embedded engine; write \"primary\" or \"replicas:N\"")
+                        format!("{shown} is for the embedded engine; write \"primary\" or \"replicas:N\"")
                     }
                 },
             );
         }
         if config.auth.store == Store::Engine && kind == EngineKind::Embedded {
-            self.refuse("auth.store", "the embedded engine keeps no keys; write \"file\"");
+            self.refuse("auth.store", "the embedded engine does not store keys; write \"file\"");
         }
         match kind {
-            EngineKind::Embedded => self.warn_of_redis(|_| true, "on the embedded engine"),
+            EngineKind::Embedded => self.warn_of_redis(|_| true, "with the embedded engine"),
             EngineKind::Redis => self.compare_redis(redis),
         }
     }
 
     fn compare_redis(&mut self, redis: &Redis) {
-        let ways = [
+        let servers = [
             ("engine.redis.host", !redis.host.is_empty()),
             ("engine.redis.sentinels", !redis.sentinels.is_empty()),
             ("engine.redis.cluster", !redis.cluster.is_empty()),
         ];
-        let set: Vec<_> = ways.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+        let set: Vec<_> = servers.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         match set.as_slice() {
             [_] => {}
-            [] => self
-                .refuse("engine.kind", "\"redis\" needs a server; set one of engine.redis.host, sentinels and cluster"),
+            [] => self.refuse(
+                "engine.kind",
+                "\"redis\" requires a server; set engine.redis.host, engine.redis.sentinels or engine.redis.cluster",
+            ),
             [first, rest @ ..] => {
                 for name in rest {
-                    self.refuse(name, &format!("stands beside {first}; keep one of them"));
+                    self.refuse(name, &format!("cannot be combined with {first}; keep one of them"));
                 }
             }
         }
@@ -93,18 +95,18 @@ impl Loader {
             self.warn_of_redis(|name| name == "engine.redis.sentinel_service", "without engine.redis.sentinels");
         }
         if redis.tls_ca.is_some() && !redis.tls {
-            self.refuse("engine.redis.tls_ca", "stands alone; set engine.redis.tls = true too, or neither");
+            self.refuse("engine.redis.tls_ca", "requires engine.redis.tls = true; set both, or neither");
         }
     }
 
-    /// Of keys that are set in vain. A copy of the whole example sets them all, to nothing.
-    fn warn_of_redis(&mut self, concerns: impl Fn(&str) -> bool, where_to: &str) {
+    /// Warns of keys of [engine.redis] that have no effect. Default values are ignored, because a copy of the example file
+    /// sets all of them.
+    fn warn_of_redis(&mut self, concerns: impl Fn(&str) -> bool, reason: &str) {
         for key in KEYS.iter().filter(|key| key.name.starts_with("engine.redis.") && concerns(key.name)) {
             if let Some((raw, source)) = self.values.get(key.name)
                 && default_of(key).as_ref() != Some(raw)
             {
-                let reason = format!("{}: has no effect {where_to}; remove it", key.name);
-                self.warnings.add(source.clone(), reason);
+                self.warnings.add(source.clone(), format!("{}: has no effect {reason}; remove it", key.name));
             }
         }
     }

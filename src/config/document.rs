@@ -1,19 +1,19 @@
-//! The keys for people: `config show`, the example file, the man page. All from the one table.
+//! Documents that are generated from the table of keys: `config show`, the example file, the man page.
 
 use std::fmt::Write;
 
 use super::keys::{Apply, KEYS, variable};
 use super::load::Resolved;
 #[cfg(test)]
-use super::load::usual;
+use super::load::default_for_root;
 
-/// The section of a key, and its name in it.
+/// Splits the name of a key into its section and the name within it.
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
 
-/// Every value with its source, a line each, in the order of the file: `http.listen = "…"   # /etc/alertd.toml:3`. It is
-/// TOML, and holds no secret.
+/// Every setting with its source, one per line, in the order of the file: `http.listen = "…"   # /etc/alertd.toml:3`. The
+/// text is valid TOML and contains no secret.
 #[must_use]
 pub(crate) fn show(resolved: &Resolved) -> String {
     let lines: Vec<_> = KEYS
@@ -30,14 +30,14 @@ pub(crate) fn show(resolved: &Resolved) -> String {
     })
 }
 
+/// The example file: every key with its explanation and default.
 #[cfg(test)]
-/// The example file: every key, explained, with its default.
 #[must_use]
 pub(crate) fn example() -> String {
     let mut text = String::from(
-        "# All keys of alertd, with their defaults. Copy what you change into /etc/alertd.toml; each can also be set in the\n\
-         # environment, as ALERTD_<SECTION>_<KEY>. Durations are written 500ms, 15s, 10m, 1h30m, 7d; sizes 64KiB, 10MB, 1GiB,\n\
-         # or a number of bytes. Check with: alertctl config check. See alertd.toml(5).\n",
+        "# All settings of alertd with their defaults. Copy those that you change to /etc/alertd.toml. Each can also be set by\n\
+         # the environment variable ALERTD_<SECTION>_<KEY>. Durations are written as 500ms, 15s, 10m, 1h30m or 7d; sizes as\n\
+         # 64KiB, 10MB, 1GiB or a number of bytes. To check, run: alertctl config check. See alertd.toml(5).\n",
     );
     let mut section = "";
     for key in KEYS {
@@ -46,9 +46,9 @@ pub(crate) fn example() -> String {
             section = own;
             let _ = write!(text, "\n[{section}]\n");
         }
-        // What depends on the system must not be fixed by a copy of this file.
+        // A default that depends on the system is a comment, so that a copy of the file does not fix it.
         let line = match key.default {
-            "" => format!("# {name} = {}", usual(key.name)),
+            "" => format!("# {name} = {}", default_for_root(key.name)),
             default => format!("{name} = {default}"),
         };
         let _ = write!(text, "\n{}{line}\n", wrapped(key.about));
@@ -56,8 +56,8 @@ pub(crate) fn example() -> String {
     text
 }
 
+/// The text as a comment with lines of at most 110 characters.
 #[cfg(test)]
-/// A comment of at most 110 characters a line.
 fn wrapped(about: &str) -> String {
     let mut text = String::new();
     let mut line = String::from("#");
@@ -72,7 +72,7 @@ fn wrapped(about: &str) -> String {
     text
 }
 
-/// The page alertd.toml(5), in roff.
+/// The man page alertd.toml(5), in roff.
 #[must_use]
 pub(crate) fn man() -> String {
     let mut page = format!(
@@ -102,7 +102,7 @@ pub(crate) fn man() -> String {
     page
 }
 
-/// Text that roff takes as it is: no escape, no hyphen of its own making, no request at the start of a line.
+/// Escapes text for roff: backslashes, hyphens, apostrophes, and a dot at the start of a line.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
     if text.starts_with('.') { format!("\\&{text}") } else { text }

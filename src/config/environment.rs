@@ -1,4 +1,4 @@
-//! The environment: `ALERTD_<SECTION>_<KEY>`, and the names of older set-ups.
+//! Settings from the environment: `ALERTD_<SECTION>_<KEY>`, and the variables of the former alert server.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,8 +6,9 @@ use super::keys::{KEYS, variable};
 use super::nearest::remedy_for_variable;
 use super::source::{Remarks, Source};
 
-/// Names without the prefix, for their keys. Those with the prefix win.
-const SEEDS: [(&str, &str); 4] = [
+/// Variables of the former alert server, without the prefix, and the keys that they set. A variable with the prefix
+/// overrides them.
+const LEGACY_VARIABLES: [(&str, &str); 4] = [
     ("STAGE", "stage"),
     ("AUTH_STORE_DIR", "auth.store_dir"),
     ("REDIS_HOST", "engine.redis.host"),
@@ -21,40 +22,44 @@ pub(super) struct Set<'a> {
     pub(super) source: Source,
 }
 
-/// What the environment sets, the stronger after the weaker; each unknown name is an error.
+/// The settings in the environment, legacy variables first. Each unknown name is an error.
 pub(super) fn read<'a>(environment: &'a [(OsString, OsString)], errors: &mut Remarks) -> Vec<Set<'a>> {
-    let (mut seeds, mut own) = (Vec::new(), Vec::new());
+    let (mut legacy, mut prefixed) = (Vec::new(), Vec::new());
     for (given, value) in environment {
         let Some(given) = given.to_str() else { continue };
-        let seed = SEEDS.iter().find(|(seed, _)| *seed == given).map(|(_, name)| *name);
-        if seed.is_none() && !given.starts_with("ALERTD_") {
+        let legacy_key = LEGACY_VARIABLES.iter().find(|(known, _)| *known == given).map(|(_, name)| *name);
+        if legacy_key.is_none() && !given.starts_with("ALERTD_") {
             continue;
         }
         let source = Source::Environment(given.escape_debug().take(100).collect());
-        let named = || KEYS.iter().map(|key| key.name).find(|name| variable(name) == given);
-        let Some(name) = seed.or_else(named) else {
+        let prefixed_key = || KEYS.iter().map(|key| key.name).find(|name| variable(name) == given);
+        let Some(name) = legacy_key.or_else(prefixed_key) else {
             if !belongs_to_others(given) {
-                errors.add(source, format!("there is no such setting; {}", remedy_for_variable(given)));
+                errors.add(source, format!("unknown setting; {}", remedy_for_variable(given)));
             }
             continue;
         };
         match value.to_str() {
-            None => errors.add(source, format!("{name}: is not UTF-8; write it so")),
-            // `.env` files leave empty what is not used.
-            Some("") if seed.is_some() => {}
-            Some(text) => if seed.is_some() { &mut seeds } else { &mut own }.push(Set { name, text, source }),
+            None => errors.add(source, format!("{name}: is not UTF-8; correct it")),
+            // `.env` files often leave unused variables empty.
+            Some("") if legacy_key.is_some() => {}
+            Some(text) => {
+                let list = if legacy_key.is_some() { &mut legacy } else { &mut prefixed };
+                list.push(Set { name, text, source });
+            }
         }
     }
-    seeds.append(&mut own);
-    seeds
+    legacy.append(&mut prefixed);
+    legacy
 }
 
-/// Container platforms inject some for a service that is called alertd; `--config` has the last.
+/// Whether a variable with the prefix is not a setting: container platforms set ALERTD_PORT and ALERTD_SERVICE_* for a
+/// service named alertd, and ALERTD_CONFIG belongs to `--config`.
 fn belongs_to_others(name: &str) -> bool {
     name.starts_with("ALERTD_PORT") || name.starts_with("ALERTD_SERVICE_") || name == "ALERTD_CONFIG"
 }
 
-/// The text of a variable, empty ones being as good as none.
+/// The value of a variable, unless it is empty.
 pub(super) fn find<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
     environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str()).filter(|v| !v.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The configuration file: from text to raw values with their places, all errors gathered.
+//! The configuration file: parses it into raw values with their positions, and collects all errors.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -12,34 +12,34 @@ use super::nearest::remedy_for_key;
 use super::source::{Remarks, Source};
 use super::value::Raw;
 
-/// All keys a hundred times over; a larger file is another one.
-const LARGEST: u64 = 1 << 20;
+/// Far more than all settings take. A larger file is not a configuration.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// A value, and where it stands.
+/// A value and its position.
 pub(super) struct Found {
     pub(super) name: &'static str,
     pub(super) raw: Raw,
     pub(super) source: Source,
 }
 
-/// The text of a file. None where it is missing and may be, or where it cannot be read, which is an error then.
+/// Reads the text of a file. Returns `None` if it is missing and may be missing, or after adding an error.
 pub(super) fn open(path: &Path, must_exist: bool, errors: &mut Remarks) -> Option<String> {
     let mut refuse = |line: usize, reason: String| {
         errors.add(Source::File(path.to_owned(), line, line.min(1)), reason);
         None
     };
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => None,
-        Err(error) => refuse(0, format!("cannot be read: {error}; mend that, or name another file with --config")),
-        Ok(_) if bytes.len() as u64 > LARGEST => {
-            refuse(0, format!("is larger than {LARGEST} bytes; name the right file with --config"))
+        Err(error) => refuse(0, format!("cannot be read: {error}; correct that, or select another file with --config")),
+        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => {
+            refuse(0, format!("is larger than {MAX_FILE_BYTES} bytes; select the right file with --config"))
         }
         Ok(_) => String::from_utf8(bytes).map_or_else(
             |error| {
-                let good = error.utf8_error().valid_up_to();
-                let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+                let valid = error.utf8_error().valid_up_to();
+                let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
                 refuse(line, "the line is not UTF-8; save the file as UTF-8".into())
             },
             Some,
@@ -47,16 +47,16 @@ pub(super) fn open(path: &Path, must_exist: bool, errors: &mut Remarks) -> Optio
     }
 }
 
-/// Reads the text of a file. What can be read is, also where other parts are wrong.
+/// Parses the text of a file. Errors in one part do not keep other parts from being parsed.
 pub(super) fn read(path: &Path, text: &str, errors: &mut Remarks) -> Vec<Found> {
     let (table, syntax) = DeTable::parse_recoverable(text);
     let mut reader = Reader { path, text, found: Vec::new(), errors };
     for error in &syntax {
         let message = error.message().trim().replace('\n', ", ");
         let offset = error.span().map_or(0, |span| span.start);
-        reader.refuse(offset, format!("{message}: the file is not TOML here; mend the line"));
+        reader.refuse(offset, format!("{message}: invalid TOML; correct the line"));
     }
-    // After a syntax error the recovered values may stand in the wrong section.
+    // After a syntax error, recovered values may be in the wrong section.
     if syntax.is_empty() {
         reader.table("", table.get_ref());
     }
@@ -73,13 +73,13 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (key, value) in table {
-            let own = key.get_ref();
-            let name = if section.is_empty() { own.to_string() } else { format!("{section}.{own}") };
+            let key_name = key.get_ref();
+            let name = if section.is_empty() { key_name.to_string() } else { format!("{section}.{key_name}") };
             let at = key.span().start;
             let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
             match (find(&name), value.get_ref()) {
                 (Some(key), _) => {
-                    let source = self.place(value.span().start);
+                    let source = self.position(value.span().start);
                     self.found.push(Found { name: key.name, raw: raw(value), source });
                 }
                 (None, DeValue::Table(inner)) if is_section => self.table(&name, inner),
@@ -88,19 +88,19 @@ impl Reader<'_> {
                 (None, _) => {
                     let remedy = remedy_for_key(&name);
                     let shown: String = name.escape_debug().take(100).collect();
-                    self.refuse(at, format!("{shown}: there is no such setting; {remedy}"));
+                    self.refuse(at, format!("{shown}: unknown setting; {remedy}"));
                 }
             }
         }
     }
 
     fn refuse(&mut self, offset: usize, reason: String) {
-        let place = self.place(offset);
-        self.errors.add(place, reason);
+        let position = self.position(offset);
+        self.errors.add(position, reason);
     }
 
-    /// Line and column of a byte, both from 1; columns count characters.
-    fn place(&self, offset: usize) -> Source {
+    /// Line and column of a byte, both counted from 1; columns count characters.
+    fn position(&self, offset: usize) -> Source {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before[line_start..].chars().count() + 1;

@@ -1,4 +1,4 @@
-//! From the inputs to the configuration, or to all that is wrong with them.
+//! Builds the configuration from its inputs, or reports all their errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,24 +11,23 @@ use super::source::{Errors, Remarks, Source};
 use super::value::Raw;
 use super::{environment, file};
 
-/// What the configuration is made of.
+/// Everything from which the configuration is built.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
-    /// From `--config`; it must be there.
+    /// The file given by `--config`, which must exist.
     pub file: Option<PathBuf>,
-    /// Read if it is there.
+    /// The file that is read without `--config`, if it exists.
     pub default_file: PathBuf,
-    /// The environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Whether the system's directories are the default ones: root runs it, or the user alertd.
+    /// Whether root or the user alertd runs the program, so that the system's directories are the defaults.
     pub is_root: bool,
 }
 
 impl Inputs {
-    /// Those of this process, for the two programs; `file` is the one of `--config`.
+    /// The inputs of this process; `file` is the one given by `--config`.
     #[must_use]
     pub(crate) fn from_process(file: Option<PathBuf>) -> Self {
-        // The owner of a process's directory is its effective user.
+        // The directory of a process belongs to its effective user.
         let uid = std::fs::metadata("/proc/self").map(|own| own.uid()).ok();
         let is_root = uid.is_some_and(|uid| {
             let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -36,9 +35,7 @@ impl Inputs {
         });
         Self { file, default_file: default_file().to_owned(), env: std::env::vars_os().collect(), is_root }
     }
-}
 
-impl Inputs {
     /// The directory of the credentials that systemd passed, if it passed any.
     #[must_use]
     pub(crate) fn credentials(&self) -> Option<PathBuf> {
@@ -46,49 +43,47 @@ impl Inputs {
     }
 }
 
-/// The file that is read where none is named.
 #[must_use]
 pub(crate) fn default_file() -> &'static Path {
     Path::new("/etc/alertd.toml")
 }
 
-/// The number of a user in the text of `/etc/passwd`.
+/// The user id of a user, from the text of `/etc/passwd`.
 fn uid_of(user: &str, users: &str) -> Option<u32> {
     let mut entries = users.lines().map(|line| line.split(':'));
     entries.find_map(|mut fields| (fields.next() == Some(user)).then(|| fields.nth(1)?.parse().ok()).flatten())
 }
 
-/// A configuration, and where each value comes from.
+/// A configuration with the source of each value.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
-    /// The values.
     pub config: Config,
-    /// By name: as it would stand in the file, and its source.
+    /// Raw value and source of each key.
     pub(super) values: BTreeMap<&'static str, (Raw, Source)>,
-    /// What is no error but probably not meant, a line each, with its place.
+    /// Settings that are valid but probably a mistake, one per line, with their position.
     pub warnings: Vec<String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
 impl Resolved {
-    /// Where the value of this key comes from; none for a name that is no key.
+    /// The source of a key's value; `None` if there is no such key.
     #[must_use]
     pub(crate) fn source(&self, name: &str) -> Option<&Source> {
         self.values.get(name).map(|(_, source)| source)
     }
 
-    #[cfg(test)]
     /// The source of every key, in the order of their names.
+    #[cfg(test)]
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
         self.values.iter().map(|(name, (_, source))| (*name, source))
     }
 }
 
-/// Reads and checks everything.
+/// Reads and checks all inputs.
 ///
 /// # Errors
-/// All of them at once, by place.
+/// All errors, in the order of their positions.
 pub(crate) fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
     let mut loader = Loader::default();
     loader.defaults();
@@ -103,9 +98,9 @@ pub(crate) fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
     }
 }
 
+/// The default of a key for root, in the notation of the file.
 #[cfg(test)]
-/// What a key is where root sets nothing, as it would stand in the file.
-pub(super) fn usual(name: &str) -> String {
+pub(super) fn default_for_root(name: &str) -> String {
     let mut loader = Loader::default();
     loader.defaults();
     loader.directories(&Inputs { is_root: true, ..Inputs::default() });
@@ -126,27 +121,27 @@ impl Loader {
         self.values.extend(raw);
     }
 
-    /// The directories, where nobody sets them: systemd's, the system's, or the user's own.
+    /// The default directories: those of systemd, otherwise those of the system or of the user.
     fn directories(&mut self, inputs: &Inputs) {
         let variable = |name: &str| {
-            // systemd joins several directories by colons; the first is the service's own.
+            // systemd separates several directories by colons; the first is the main one.
             let first = environment::find(&inputs.env, name)?.to_str()?.split(':').next()?;
             Some(PathBuf::from(first)).filter(|path| path.is_absolute())
         };
         let systemd = |name| variable(name).map(|path| (path, Source::Systemd(name)));
-        let of_the_system = |path: &str| inputs.is_root.then(|| (PathBuf::from(path), Source::Default));
-        let own = |path: PathBuf| (path.join("alertd"), Source::Default);
+        let for_root = |path: &str| inputs.is_root.then(|| (PathBuf::from(path), Source::Default));
+        let for_user = |path: PathBuf| (path.join("alertd"), Source::Default);
 
         let given = systemd("STATE_DIRECTORY");
         let has_systemd = given.is_some();
         let state = given
-            .or_else(|| of_the_system("/var/lib/alertd"))
-            .or_else(|| variable("XDG_STATE_HOME").map(own))
-            .or_else(|| variable("HOME").map(|home| own(home.join(".local/state"))));
+            .or_else(|| for_root("/var/lib/alertd"))
+            .or_else(|| variable("XDG_STATE_HOME").map(for_user))
+            .or_else(|| variable("HOME").map(|home| for_user(home.join(".local/state"))));
         let run = systemd("RUNTIME_DIRECTORY")
             .or_else(|| has_systemd.then(|| ("/run/alertd".into(), Source::Default)))
-            .or_else(|| of_the_system("/run/alertd"))
-            .or_else(|| variable("XDG_RUNTIME_DIR").map(own))
+            .or_else(|| for_root("/run/alertd"))
+            .or_else(|| variable("XDG_RUNTIME_DIR").map(for_user))
             .or_else(|| state.as_ref().map(|(path, _)| (path.clone(), Source::Default)));
 
         let mut put = |name, path: PathBuf, source| {
@@ -170,25 +165,25 @@ impl Loader {
     }
 
     fn environment(&mut self, inputs: &Inputs) {
-        let mut seed_of_redis = None;
+        let mut redis_host = None;
         for set in environment::read(&inputs.env, &mut self.errors) {
             let before = self.values.get(set.name);
-            // The kind of a value is that of the key's default, whatever the file made of it.
+            // The type of the value is that of the key's default, whatever type the file has.
             let default = keys::find(set.name).and_then(default_of);
             let raw = Raw::from_variable(set.text, default.as_ref());
-            if let Some((weaker, Source::Environment(name))) = before
-                && *weaker != raw
+            if let Some((overridden, Source::Environment(name))) = before
+                && *overridden != raw
             {
                 let reason = format!("is overridden by {}; unset one of them", variable_of(&set.source));
                 self.warnings.add(Source::Environment(name.clone()), reason);
             }
             if variable_of(&set.source) == "REDIS_HOST" {
-                seed_of_redis = Some(set.source.clone());
+                redis_host = Some(set.source.clone());
             }
             self.values.insert(set.name, (raw, set.source));
         }
-        // REDIS_HOST alone selects the engine; whoever names one means it.
-        if let (Some(source), Some((_, Source::Default))) = (seed_of_redis, self.values.get("engine.kind")) {
+        // REDIS_HOST selects the redis engine, unless engine.kind is set.
+        if let (Some(source), Some((_, Source::Default))) = (redis_host, self.values.get("engine.kind")) {
             self.values.insert("engine.kind", (Raw::Text("redis".into()), source));
         }
     }
@@ -199,8 +194,8 @@ impl Loader {
         for key in KEYS {
             let Some((raw, source)) = values.get(key.name) else { continue };
             let checked = if raw.holds_credentials() {
-                Err("holds a user or password in a URL, where others see it; \
-                     take it out, secrets come from a file such as engine.redis.password_file"
+                Err("contains a user or password in a URL, where others can see it; \
+                     remove it and use a file, such as engine.redis.password_file"
                     .to_owned())
             } else {
                 (key.set)(&mut config, raw)
@@ -214,7 +209,7 @@ impl Loader {
         config
     }
 
-    /// What follows from other values.
+    /// Sets the defaults that depend on other values.
     fn complete(&mut self, config: &mut Config) {
         for name in ["state_dir", "control_socket", "publish_socket"] {
             if !self.values.contains_key(name) {
@@ -226,17 +221,17 @@ impl Loader {
             EngineKind::Embedded => ((Durability::Fsync, "fsync"), (Store::File, "file")),
             EngineKind::Redis => ((Durability::Primary, "primary"), (Store::Engine, "engine")),
         };
-        let mut by_engine = |name, word: &str| {
+        let mut set_default = |name, word: &str| {
             let is_set = self.values.contains_key(name);
             if !is_set {
                 self.values.insert(name, (Raw::Text(word.into()), Source::Default));
             }
             !is_set
         };
-        if by_engine("engine.durability", durability.1) {
+        if set_default("engine.durability", durability.1) {
             config.engine.durability = durability.0;
         }
-        if by_engine("auth.store", store.1) {
+        if set_default("auth.store", store.1) {
             config.auth.store = store.0;
         }
         if !self.values.contains_key("auth.store_dir") {
@@ -252,7 +247,7 @@ impl Loader {
     }
 }
 
-/// A key's default as a value; none where it depends on the system.
+/// The default of a key as a value; `None` if it depends on the system.
 pub(super) fn default_of(key: &Key) -> Option<Raw> {
     let text = format!("{} = {}\n", key.name, key.default);
     let found = (!key.default.is_empty()).then(|| file::read(Path::new("default"), &text, &mut Remarks::default()))?;
@@ -268,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_found_by_the_whole_name() {
+    fn a_user_is_found_by_the_full_name() {
         let users = "root:x:0:0::/root:/bin/sh\nalertd2:x:7:7::/:\nalertd:x:998:997::/:/usr/sbin/nologin\n";
         assert_eq!((uid_of("alertd", users), uid_of("alert", users)), (Some(998), None));
         assert_eq!(uid_of("alertd", "alertd:x\nalertd:x:many:1\n"), None);

@@ -1,9 +1,10 @@
-//! File, environment and flags become one checked configuration.
+//! Builds one validated configuration from the file, the environment and flags.
 //!
-//! Owns every key, its meaning and its words: [`load()`] for the daemon, at its start and at each reload, and for `alertctl`;
-//! [`show`], `example` and [`man`] for people. Order: default < file < environment < flag. All that is read comes in
-//! through [`Inputs`]. All errors are found at once, each with its place and the remedy, and a configuration with an error
-//! is none. It holds no secret. What lies at the paths (certificates, keys, the store) it leaves to those who open them.
+//! Owns every key with its meaning and documentation. The daemon calls [`load()`] at its start and at each reload, and
+//! `alertctl` calls it too; [`show`], `example` and [`man`] generate documents. Flags override the environment, which
+//! overrides the file, which overrides the defaults. Everything that is read comes in through [`Inputs`]. All errors are
+//! reported at once, each with its position and a remedy; with an error there is no configuration. It contains no secrets,
+//! and does not open the files at its paths (certificates, keys, stores).
 
 mod address;
 pub(crate) mod args;
@@ -21,7 +22,7 @@ mod value;
 
 pub(crate) use document::{man, show};
 pub(crate) use load::{Inputs, Resolved, default_file, load};
-pub(crate) use settings::{Config, Durability, EngineKind, LogLevel, LogTarget, Stage, Store};
+pub(crate) use settings::{Config, Durability, EngineKind, Store};
 pub(crate) use source::{Errors, Source};
 
 #[cfg(test)]

@@ -1,26 +1,18 @@
-//! The configuration in force, as typed values.
+//! The configuration as typed values.
 //!
-//! Filled by [`load`](super::load()) from the table of keys, read by the daemon and by `alertctl`. Each field has the name of
-//! its key, and the table explains it. A value that is here has been checked.
+//! [`load`](super::load()) fills it from the table of keys; the daemon and `alertctl` read it. Each field has the name of its
+//! key, and the table explains it. All values are validated.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::alert::Pattern;
+use crate::api::Stage;
+use crate::log::{Level, Target};
 use crate::net::Networks;
 
-/// `stage`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// For everybody.
-    #[default]
-    Prod,
-    /// With the documentation pages.
-    Dev,
-}
-
-/// `auth.store`.
+/// `auth.store`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Store {
     /// `auth.json` under `auth.store_dir`.
@@ -30,7 +22,7 @@ pub(crate) enum Store {
     Engine,
 }
 
-/// `engine.kind`.
+/// `engine.kind`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum EngineKind {
     /// On this machine's disk.
@@ -40,22 +32,22 @@ pub(crate) enum EngineKind {
     Redis,
 }
 
-/// `engine.durability`.
+/// `engine.durability`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// Embedded: answered when the disk has it.
+    /// Embedded: answered when the alert is on disk.
     #[default]
     Fsync,
-    /// Embedded: answered at once.
+    /// Embedded: answered immediately.
     None,
-    /// Redis: answered when the primary has it.
+    /// Redis: answered when the primary has the alert.
     Primary,
-    /// Redis: answered when so many replicas have it too.
+    /// Redis: answered when this number of replicas have the alert too.
     Replicas(u32),
 }
 
 impl Durability {
-    /// The engine that has it.
+    /// The engine to which this durability belongs.
     pub(super) const fn engine(self) -> EngineKind {
         match self {
             Self::Fsync | Self::None => EngineKind::Embedded,
@@ -64,32 +56,7 @@ impl Durability {
     }
 }
 
-/// `log.target`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LogTarget {
-    /// The journal if there is one.
-    #[default]
-    Auto,
-    /// The journal.
-    Journald,
-    /// Syslog.
-    Syslog,
-    /// Standard error.
-    Stderr,
-}
-
-/// `log.level`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-/// All of it; alertd.toml(5) explains each value.
+/// The whole configuration; alertd.toml(5) explains each value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Config {
     pub stage: Stage,
@@ -106,7 +73,7 @@ pub(crate) struct Config {
     pub log: Log,
 }
 
-/// `[http]`. Zero is no limit where the key says so.
+/// `[http]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Http {
     pub listen: Vec<SocketAddr>,
@@ -123,14 +90,14 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Certificate chain and private key, where TLS is on: both are set, or neither.
+    /// Certificate chain and private key, if TLS is on.
     #[must_use]
     pub(crate) fn tls(&self) -> Option<(&Path, &Path)> {
         self.tls_cert.as_deref().zip(self.tls_key.as_deref())
     }
 }
 
-/// `[auth]`.
+/// `[auth]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Auth {
     pub store: Store,
@@ -140,7 +107,7 @@ pub(crate) struct Auth {
     pub stale_max: Duration,
 }
 
-/// `[alerts]`; zero is no limit.
+/// `[alerts]`; zero means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alerts {
     pub latest_ttl: Duration,
@@ -150,7 +117,7 @@ pub(crate) struct Alerts {
     pub topic_count: u64,
 }
 
-/// `[engine]`.
+/// `[engine]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Engine {
     pub kind: EngineKind,
@@ -158,7 +125,7 @@ pub(crate) struct Engine {
     pub redis: Redis,
 }
 
-/// `[engine.redis]`; it means nothing to the embedded engine.
+/// `[engine.redis]`, which the embedded engine ignores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Redis {
     pub host: String,
@@ -173,7 +140,7 @@ pub(crate) struct Redis {
     pub key_prefix: String,
 }
 
-/// `[hooks]`.
+/// `[hooks]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hooks {
     pub max_body: usize,
@@ -181,7 +148,7 @@ pub(crate) struct Hooks {
     pub github_topics: Vec<Pattern>,
 }
 
-/// `[hub]`.
+/// `[hub]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hub {
     pub memory: usize,
@@ -189,7 +156,7 @@ pub(crate) struct Hub {
     pub max_subscriptions_per_key: usize,
 }
 
-/// `[limits]`; zero is no limit.
+/// `[limits]`; zero means no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub publish_rate: u32,
@@ -197,10 +164,16 @@ pub(crate) struct Limits {
     pub failed_auth_rate: u32,
 }
 
-/// `[log]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
-    pub target: LogTarget,
-    pub level: LogLevel,
+    pub target: Target,
+    pub level: Level,
     pub mirror_alerts: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { target: Target::default(), level: Level::INFO, mirror_alerts: false }
+    }
 }

@@ -1,6 +1,6 @@
-//! Sizes in bytes as people write them.
+//! Parses and formats sizes such as `64KiB`.
 
-/// Bytes of each unit; of the binary ones each is a multiple of the next.
+/// The units and their bytes, the binary units first, in descending order.
 const UNITS: [(&str, u64); 8] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -11,10 +11,9 @@ const UNITS: [(&str, u64); 8] = [
     ("kB", 1000),
     ("KB", 1000),
 ];
-/// How many of them are binary.
-const BINARY: usize = 4;
+const BINARY_UNITS: usize = 4;
 
-/// The bytes of `64KiB`, `10MB`, or a plain number. None for any other text, and for 2^64 and more.
+/// The bytes of `64KiB`, `10MB` or a plain number. `None` for any other text, and for 2^64 and more.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len()));
     let factor = match unit.trim_start() {
@@ -24,9 +23,9 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     digits.replace('_', "").parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// A text that [`parse`] reads back, in the largest binary unit that divides it.
+/// The size in the largest binary unit that divides it. [`parse`] reads it back.
 pub(super) fn show(bytes: u64) -> String {
-    let unit = UNITS[..BINARY].iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    let unit = UNITS[..BINARY_UNITS].iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
     unit.map_or_else(|| bytes.to_string(), |(name, factor)| format!("{}{name}", bytes / factor))
 }
 
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_as_people_write_them() {
+    fn sizes_are_parsed_with_and_without_units() {
         for (text, bytes) in
             [("64KiB", 65_536), ("1GiB", 1 << 30), ("1 GiB", 1 << 30), ("10MB", 10_000_000), ("1_000", 1000), ("5B", 5)]
         {
@@ -47,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_reads_back() {
+    fn a_formatted_size_is_parsed_back() {
         for bytes in [0, 1, 1023, 1024, 65_536, 1 << 30, 16 << 40] {
             assert_eq!(parse(&show(bytes)), Some(bytes));
         }

@@ -1,24 +1,24 @@
-//! Where a value comes from, and what was wrong there.
+//! The source of a value, and remarks about it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a value comes from. Ordered as errors are told: by the lines of the file, then the rest.
+/// The source of a value. The order is that of errors: by the lines of the file, then the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// Line and column of the value in the file, both from 1; 0 and 0 is the file as a whole.
+    /// Line and column of the value in the file, both counted from 1; 0 and 0 stand for the whole file.
     File(PathBuf, usize, usize),
     /// A variable of the environment.
     Environment(String),
-    /// A directory that the service manager made, by the name of its variable.
+    /// A variable with which systemd passes a directory.
     Systemd(&'static str),
-    /// Nobody set it.
+    /// The value is not set.
     Default,
 }
 
 impl Source {
-    /// With the column, for an editor to jump to.
-    pub(super) fn place(&self) -> String {
+    /// The source with the column, so that an editor can jump to it.
+    pub(super) fn position(&self) -> String {
         match self {
             Self::File(path, 0, _) => path.display().to_string(),
             Self::File(_, _, column) => format!("{self}:{column}"),
@@ -38,17 +38,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// All that is wrong, one a line: `file:line:col: key: what is wrong; remedy`, or `env NAME: …`.
+/// All errors of a configuration, one per line: `file:line:col: key: error; remedy`, or `env NAME: …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct Errors(pub Vec<String>);
 
-/// Remarks, each at its place, until all are known.
+/// Errors or warnings, each with its source.
 #[derive(Debug, Default)]
 pub(super) struct Remarks(Vec<(Source, String)>);
 
 impl Remarks {
-    /// `reason` begins with the key, where there is one.
+    /// `reason` begins with the key, if the remark is about one.
     pub(super) fn add(&mut self, source: Source, reason: String) {
         self.0.push((source, reason));
     }
@@ -57,9 +57,9 @@ impl Remarks {
         self.0.is_empty()
     }
 
-    /// In the order of their places.
+    /// The remarks as text, in the order of their sources.
     pub(super) fn lines(mut self) -> Vec<String> {
         self.0.sort_by(|a, b| a.0.cmp(&b.0));
-        self.0.into_iter().map(|(source, reason)| format!("{}: {reason}", source.place())).collect()
+        self.0.into_iter().map(|(source, reason)| format!("{}: {reason}", source.position())).collect()
     }
 }

@@ -1,7 +1,7 @@
-//! Values as they are written, and what they mean.
+//! Raw values and their parsers.
 //!
-//! Every reader takes what stands there and gives the value, or `what is wrong; remedy` for a person. What it repeats of
-//! the value is short and without control characters.
+//! Every parser returns the value, or an error message of the form `error; remedy`. The message repeats at most a short part
+//! of the value, without control characters.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,27 +9,26 @@ use std::time::Duration;
 use super::size;
 use crate::alert::duration;
 
-/// More entries than any list needs.
-const LIST: usize = 64;
-/// Characters of a wrong value that a message repeats.
-const QUOTED: usize = 60;
+const MAX_LIST_ENTRIES: usize = 64;
+/// Characters of an invalid value that a message repeats.
+const MAX_QUOTED_CHARS: usize = 60;
 
-/// A value before anybody knows what it should be.
+/// A value as it is written, before it is parsed for its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Raw {
     Text(String),
     Number(String),
     Flag(bool),
     List(Vec<Self>),
-    /// Of a kind that no key has.
+    /// A type that no key has, in words.
     Other(&'static str),
 }
 
-/// What it means, or what is wrong and how to mend it.
+/// The parsed value, or an error message with its remedy.
 pub(super) type Parsed<T> = Result<T, String>;
 
 impl Raw {
-    /// As it would stand in the file.
+    /// The value in the notation of the file.
     pub(super) fn show(&self) -> String {
         match self {
             Self::Text(text) => quoted(text),
@@ -40,7 +39,7 @@ impl Raw {
         }
     }
 
-    /// As a variable of the environment gives it, for a key whose default is `default`.
+    /// The value of an environment variable. Its type is that of the key's default.
     pub(super) fn from_variable(text: &str, default: Option<&Self>) -> Self {
         match (default, text) {
             (Some(Self::Flag(_)), "true") => Self::Flag(true),
@@ -53,11 +52,11 @@ impl Raw {
         }
     }
 
-    /// Whether it holds a URL with a user or a password.
+    /// Whether the value contains a URL with a user or password.
     pub(super) fn holds_credentials(&self) -> bool {
         match self {
             Self::Text(text) => text.split("://").skip(1).any(|rest| {
-                // A password may hold any character; what follows the last @ of the word is the host.
+                // A password may contain any character, so an @ anywhere in the word counts.
                 rest.split(char::is_whitespace).next().is_some_and(|word| word.contains('@'))
             }),
             Self::List(items) => items.iter().any(Self::holds_credentials),
@@ -65,19 +64,23 @@ impl Raw {
         }
     }
 
-    /// For a message.
+    /// The value, shortened for a message.
     pub(super) fn brief(&self) -> String {
         let shown = self.show();
-        if shown.chars().count() > QUOTED { shown.chars().take(QUOTED).chain(['…']).collect() } else { shown }
+        if shown.chars().count() > MAX_QUOTED_CHARS {
+            shown.chars().take(MAX_QUOTED_CHARS).chain(['…']).collect()
+        } else {
+            shown
+        }
     }
 
     pub(super) fn text(&self) -> Parsed<String> {
         match self {
             Self::Text(text) if text.chars().any(char::is_control) => {
-                Err(format!("{} holds a control character; leave it out", self.brief()))
+                Err(format!("{} contains a control character; remove it", self.brief()))
             }
             Self::Text(text) => Ok(text.clone()),
-            other => Err(format!("{} is no text; write one in quotes", other.brief())),
+            other => Err(format!("{} is not text; write it in quotes", other.brief())),
         }
     }
 
@@ -88,107 +91,108 @@ impl Raw {
         }
     }
 
-    /// A list, or one thing; a text may hold several, separated by commas.
+    /// A list, or a text with entries separated by commas.
     pub(super) fn list(&self) -> Parsed<Vec<String>> {
         let list = match self {
             Self::List(items) => items.iter().map(Self::text).collect::<Parsed<Vec<_>>>()?,
             Self::Text(_) => split(&self.text()?).map(ToOwned::to_owned).collect(),
-            other => return Err(format!("{} is neither text nor list; write [\"…\", \"…\"]", other.brief())),
+            other => return Err(format!("{} is neither text nor a list; write [\"…\", \"…\"]", other.brief())),
         };
-        if list.len() > LIST {
-            return Err(format!("the list has {} entries; write {LIST} at most", list.len()));
+        if list.len() > MAX_LIST_ENTRIES {
+            return Err(format!("the list has {} entries; the maximum is {MAX_LIST_ENTRIES}", list.len()));
         }
         Ok(list)
     }
 
-    /// The entries of a list, each read by itself.
-    pub(super) fn each<T>(&self, read: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
-        let read_one =
-            |item: &String| read(item).map_err(|wrong| format!("{} {wrong}", Self::Text(item.clone()).brief()));
-        self.list()?.iter().map(read_one).collect()
+    /// The entries of a list, each parsed by `parse`.
+    pub(super) fn each<T>(&self, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+        let parse_one =
+            |item: &String| parse(item).map_err(|wrong| format!("{} {wrong}", Self::Text(item.clone()).brief()));
+        self.list()?.iter().map(parse_one).collect()
     }
 
-    /// A whole number within both bounds.
-    pub(super) fn number<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
-        let span = format!("{least} to {most}");
-        let none = || format!("{} is no whole number; write {span}", self.brief());
+    /// A whole number from `min` to `max`.
+    pub(super) fn number<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Parsed<T> {
+        let span = format!("{min} to {max}");
+        let none = || format!("{} is not a whole number; the range is {span}", self.brief());
         let (Self::Number(text) | Self::Text(text)) = self else { return Err(none()) };
         let number = whole(&text.replace('_', "")).ok_or_else(none)?;
-        self.within(number, i128::from(least), i128::from(most), ["small", "large"], &span)
+        self.within(number, i128::from(min), i128::from(max), ["small", "large"], &span)
     }
 
-    /// Bytes within both bounds.
-    pub(super) fn size<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
-        let span = format!("{} to {}", size::show(least), size::show(most));
-        self.bytes(least, most, &span)
+    /// A size from `min` to `max` bytes.
+    pub(super) fn size<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Parsed<T> {
+        let span = format!("{} to {}", size::show(min), size::show(max));
+        self.bytes(min, max, &span)
     }
 
-    /// Bytes within both bounds, or 0.
-    pub(super) fn size_or_zero<T: TryFrom<u64>>(&self, least: u64, most: u64) -> Parsed<T> {
-        let span = format!("{} to {}, or 0", size::show(least), size::show(most));
+    /// A size from `min` to `max` bytes, or 0.
+    pub(super) fn size_or_zero<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Parsed<T> {
+        let span = format!("{} to {}, or 0", size::show(min), size::show(max));
         let is_zero = matches!(self, Self::Number(text) | Self::Text(text) if size::parse(text) == Some(0));
-        self.bytes(if is_zero { 0 } else { least }, most, &span)
+        self.bytes(if is_zero { 0 } else { min }, max, &span)
     }
 
-    fn bytes<T: TryFrom<u64>>(&self, least: u64, most: u64, span: &str) -> Parsed<T> {
+    fn bytes<T: TryFrom<u64>>(&self, min: u64, max: u64, span: &str) -> Parsed<T> {
         let bytes = match self {
             Self::Number(text) | Self::Text(text) => size::parse(text),
             _ => None,
         };
-        let bytes = bytes.ok_or_else(|| format!("{} is no size such as \"64KiB\"; write {span}", self.brief()))?;
-        self.within(bytes.into(), least.into(), most.into(), ["small", "large"], span)
+        let bytes =
+            bytes.ok_or_else(|| format!("{} is not a size such as \"64KiB\"; the range is {span}", self.brief()))?;
+        self.within(bytes.into(), min.into(), max.into(), ["small", "large"], span)
     }
 
-    /// A duration within both bounds.
-    pub(super) fn duration(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let span = format!("{} to {}", duration::show(least), duration::show(most));
-        self.time(least, most, &span)
+    /// A duration from `min` to `max`.
+    pub(super) fn duration(&self, min: Duration, max: Duration) -> Parsed<Duration> {
+        let span = format!("{} to {}", duration::show(min), duration::show(max));
+        self.time(min, max, &span)
     }
 
-    /// A duration within both bounds, or 0.
-    pub(super) fn duration_or_zero(&self, least: Duration, most: Duration) -> Parsed<Duration> {
-        let span = format!("{} to {}, or 0", duration::show(least), duration::show(most));
+    /// A duration from `min` to `max`, or 0.
+    pub(super) fn duration_or_zero(&self, min: Duration, max: Duration) -> Parsed<Duration> {
+        let span = format!("{} to {}, or 0", duration::show(min), duration::show(max));
         let is_zero = self.as_duration() == Some(Duration::ZERO);
-        self.time(if is_zero { Duration::ZERO } else { least }, most, &span)
+        self.time(if is_zero { Duration::ZERO } else { min }, max, &span)
     }
 
-    fn time(&self, least: Duration, most: Duration, span: &str) -> Parsed<Duration> {
-        let none = || format!("{} is no duration such as \"15s\" or \"1h30m\"; write {span}", self.brief());
+    fn time(&self, min: Duration, max: Duration, span: &str) -> Parsed<Duration> {
+        let none = || format!("{} is not a duration such as \"15s\" or \"1h30m\"; the range is {span}", self.brief());
         let time = self.as_duration().ok_or_else(none)?;
         let ms = |time: Duration| i128::try_from(time.as_millis()).unwrap_or(i128::MAX);
-        let ms = self.within(ms(time), ms(least), ms(most), ["short", "long"], span)?;
+        let ms = self.within(ms(time), ms(min), ms(max), ["short", "long"], span)?;
         Ok(Duration::from_millis(ms))
     }
 
     fn as_duration(&self) -> Option<Duration> {
         match self {
             Self::Text(text) => duration::parse(text),
-            // Zero is zero in every unit.
+            // Zero needs no unit.
             Self::Number(number) if number == "0" => Some(Duration::ZERO),
             _ => None,
         }
     }
 
-    fn within<T: TryFrom<u64>>(&self, value: i128, least: i128, most: i128, off: [&str; 2], span: &str) -> Parsed<T> {
-        let [below, above] = off;
-        if value < least {
-            return Err(format!("{} is too {below}; write {span}", self.brief()));
+    fn within<T: TryFrom<u64>>(&self, value: i128, min: i128, max: i128, words: [&str; 2], span: &str) -> Parsed<T> {
+        let [below, above] = words;
+        if value < min {
+            return Err(format!("{} is too {below}; the range is {span}", self.brief()));
         }
-        let fits = u64::try_from(value).ok().filter(|_| value <= most).and_then(|value| T::try_from(value).ok());
-        fits.ok_or_else(|| format!("{} is too {above}; write {span}", self.brief()))
+        let fits = u64::try_from(value).ok().filter(|_| value <= max).and_then(|value| T::try_from(value).ok());
+        fits.ok_or_else(|| format!("{} is too {above}; the range is {span}", self.brief()))
     }
 
     /// `1s..5s`, or one duration for both ends.
-    pub(super) fn span(&self, least: Duration, most: Duration) -> Parsed<(Duration, Duration)> {
-        let limits = format!("from {} to {}", duration::show(least), duration::show(most));
-        let none = || format!("{} is no span such as \"1s..5s\"; write two durations {limits}", self.brief());
+    pub(super) fn span(&self, min: Duration, max: Duration) -> Parsed<(Duration, Duration)> {
+        let limits = format!("from {} to {}", duration::show(min), duration::show(max));
+        let none = || format!("{} is not a range such as \"1s..5s\"; write two durations {limits}", self.brief());
         let Self::Text(text) = self else { return Err(none()) };
         let (from, to) = text.split_once("..").unwrap_or((text, text));
         let (from, to) = (duration::parse(from).ok_or_else(none)?, duration::parse(to).ok_or_else(none)?);
         match () {
             () if from > to => Err(format!("{} runs backwards; write the shorter duration first", self.brief())),
-            () if from < least => Err(format!("{} begins too early; write two durations {limits}", self.brief())),
-            () if to > most => Err(format!("{} ends too late; write two durations {limits}", self.brief())),
+            () if from < min => Err(format!("{} begins below the minimum; write two durations {limits}", self.brief())),
+            () if to > max => Err(format!("{} ends above the maximum; write two durations {limits}", self.brief())),
             () => Ok((from, to)),
         }
     }
@@ -198,11 +202,11 @@ impl Raw {
         if path.is_absolute() {
             Ok(path)
         } else {
-            Err(format!("{} is no absolute path; begin it with /", self.brief()))
+            Err(format!("{} is not an absolute path; begin it with /", self.brief()))
         }
     }
 
-    /// A path, or nothing.
+    /// An absolute path, or nothing.
     pub(super) fn optional_path(&self) -> Parsed<Option<PathBuf>> {
         if *self == Self::Text(String::new()) { Ok(None) } else { self.path().map(Some) }
     }
@@ -224,7 +228,7 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// Also beyond the bounds, so that `-1` is told to be too small.
+/// A whole number of any size, so that `-1` is reported as too small.
 fn whole(text: &str) -> Option<i128> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_whole = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -250,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_toml_whatever_it_holds() {
+    fn every_text_is_shown_as_valid_toml() {
         for text in ["", "plain", "a \"b\" \\c", "line\nfeed\ttab", "\u{7f}\u{9b}", "ünïcode…"] {
             let line = format!("key = {}", Raw::Text(text.into()).show());
             let table: toml::Table = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -260,18 +264,18 @@ mod tests {
 
     #[test]
     fn a_url_with_credentials_is_recognised() {
-        let held = |text: &str| Raw::Text(text.into()).holds_credentials();
+        let holds = |text: &str| Raw::Text(text.into()).holds_credentials();
         for url in ["redis://:pw@h", "redis://u:p/w@h:1/0", "http://u@h", "a, https://x:y@h"] {
-            assert!(held(url), "{url}");
+            assert!(holds(url), "{url}");
         }
         for plain in ["", "https://dash.example.org", "me@example.org", "/a/b@c", "http://a, me@b"] {
-            assert!(!held(plain), "{plain}");
+            assert!(!holds(plain), "{plain}");
         }
         assert!(Raw::List(vec![Raw::Text("x://a:b@c".into())]).holds_credentials());
     }
 
     #[test]
-    fn a_long_wrong_value_is_repeated_in_part() {
+    fn a_long_invalid_value_is_shortened_in_the_message() {
         let error = Raw::Text("x".repeat(5000)).number::<u64>(0, 1).unwrap_err();
         assert!(error.chars().count() < 120 && error.contains("x…"), "{error}");
     }

@@ -12,13 +12,13 @@ use crate::http::listen;
 use crate::http::serve::Server;
 use crate::systemd::Inherited;
 
-/// All of them, bound and not yet accepting.
+/// All listening sockets, bound and not yet accepting.
 pub(super) struct Listeners {
     http: Vec<TcpListener>,
     http_unix: Vec<UnixListener>,
     control: UnixListener,
     publish: UnixListener,
-    /// Paths that were bound here; they are removed when the daemon stops.
+    /// Paths of sockets that alertd bound itself, and removes when it stops.
     bound: Vec<PathBuf>,
 }
 
@@ -42,13 +42,14 @@ impl Listeners {
         let control = unix(inherited.control, &config.control_socket)?;
         let publish = unix(inherited.publish, &config.publish_socket)?;
         let listeners = Self { http, http_unix, control, publish, bound };
-        let (asked, has) =
-            (&config.http.listen, listeners.http.iter().filter_map(|l| l.local_addr().ok()).collect::<Vec<_>>());
+        let configured = &config.http.listen;
+        let passed: Vec<_> = listeners.http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
-            && !asked.iter().all(|address| has.contains(address) || address.port() == 0)
+            && !configured.iter().all(|address| passed.contains(address) || address.port() == 0)
         {
             tracing::warn!(
-                configured = ?asked, passed = ?has,
+                ?configured,
+                ?passed,
                 "http.listen is ignored, because systemd passed other sockets: set ListenStream= in alertd.socket instead"
             );
         }
@@ -65,14 +66,14 @@ impl Listeners {
         tcp.chain(unix).collect::<Vec<_>>().join(",")
     }
 
-    /// The name of this node in a fleet: host and port, since no two alertd share both.
+    /// The name of this node in a fleet: host and port, which no two nodes share.
     pub(super) fn node(&self) -> String {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
         port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
     }
 
-    /// Starts to accept. Returns the paths to remove when the daemon stops.
+    /// Starts accepting connections. Returns the paths to remove when the daemon stops.
     pub(super) fn serve(self, server: &Arc<Server>) -> Vec<PathBuf> {
         for listener in self.http {
             server.serve_tcp(listener);

@@ -1,17 +1,18 @@
-//! The life of the process: what the program `alertd` runs, and the composition of all layers.
+//! The daemon: composes all layers, and runs the process from start to stop.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`running`] | start, wait and stop of everything that serves |
 //! | [`listeners`] | the listening sockets |
 //! | [`stores`] | the log of alerts and the keys |
-//! | [`shared_keys`] | following the keys of a fleet |
+//! | [`shared_keys`] | the keys of a fleet, and the task that follows their changes |
 //! | [`reload`] | a new configuration in a running process |
-//! | [`settings`] | the configuration as each layer takes it |
-//! | [`secret`] | secrets that the configuration names |
-//! | [`watchdog`] | the check that everything makes progress |
+//! | [`settings`] | the settings of each layer, from the configuration |
+//! | [`secret`] | secrets that the configuration refers to |
+//! | [`watchdog`] | the check that all workers make progress |
 //!
-//! The configuration is checked first, so that an error in it is on standard error and has an exit code of its own.
+//! The configuration is checked before logging starts, so that its errors are on standard error. They have their own exit
+//! code.
 
 mod listeners;
 mod reload;
@@ -39,7 +40,7 @@ use crate::systemd::{Inherited, InheritedError};
 use running::Running;
 use secret::SecretError;
 
-/// The workers that end with the process only.
+/// The two workers that still run when the process exits.
 const MAIN: &str = "main";
 const LOG: &str = "alertd-log";
 
@@ -68,7 +69,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 78 (`EX_CONFIG`) if only another configuration helps; the unit tells systemd not to retry that.
+    /// The exit code: 78 (`EX_CONFIG`) if a restart cannot help without another configuration; the unit tells systemd not to
+    /// restart after it.
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
@@ -78,7 +80,7 @@ impl Failure {
     }
 }
 
-/// What a start needs, read and checked.
+/// Everything that a start needs, read and checked.
 struct Setup {
     inputs: Inputs,
     resolved: Resolved,
@@ -88,12 +90,12 @@ struct Setup {
     github: Option<GitHub>,
 }
 
-/// Runs the daemon until it is told to stop. With `--check` it only validates the configuration.
+/// Runs the daemon until a signal stops it. With `--check` it only checks the configuration.
 ///
 /// # Errors
-/// [`Failure`], to be printed by the program.
+/// [`Failure`], which the program prints.
 pub fn run(args: DaemonArgs) -> Result<(), Failure> {
-    // First, because it changes the environment, which no other thread may read meanwhile.
+    // First, because it changes the environment, which no other thread may read at the same time.
     let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
     let inputs = Inputs::from_process(args.config);
     let resolved = config::load(&inputs)?;
@@ -121,7 +123,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let setup = Setup { inputs, resolved, inherited, tls, fleet, github };
     let ended = runtime.block_on(supervisor::supervise(MAIN, Box::pin(serve(setup, &log))));
     log.flush();
-    // A blocking task that hangs must not keep the process from ending.
+    // With a time limit, because a blocking task may hang.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
@@ -134,14 +136,14 @@ async fn serve(setup: Setup, log: &log::Handle) -> Result<(), Failure> {
             Ok(())
         }
         Err(failure) => {
-            // Workers that were started already may end.
+            // From here on, the end of a worker is expected.
             supervisor::stopping();
             Err(failure)
         }
     }
 }
 
-/// The real clock. Layers below take it as a parameter.
+/// The system's clock, which other layers get as a parameter.
 #[must_use]
 pub(crate) fn wall_clock() -> Clock {
     Arc::new(|| {

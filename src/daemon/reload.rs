@@ -1,4 +1,4 @@
-//! Reading file, keys and certificates again without touching a stream.
+//! Reload: reads configuration, keys and certificates again, without interrupting streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::log::{self, Event};
 use crate::service::Service;
 use crate::systemd::Notifier;
 
-/// All that can change while the daemon runs.
+/// Everything that a reload can change.
 pub(super) struct Reloader {
     pub(super) inputs: Inputs,
-    /// As of the start: what only a restart changes is compared with it.
+    /// The configuration at the start, from which follows which changes need a restart.
     pub(super) resolved: Resolved,
     pub(super) service: Arc<Service>,
     pub(super) http: Arc<ArcSwap<http::Settings>>,
@@ -33,7 +33,7 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// All of it comes into force, or nothing. The errors are for whoever asked, and in the log.
+    /// Applies the whole new configuration or, if it has errors, nothing. The errors are logged and returned.
     pub(super) async fn reload(&mut self, notifier: &Notifier, log: &log::Handle) -> Result<Reloaded, Vec<String>> {
         notifier.reloading();
         let done = self.apply(log).await;
@@ -43,21 +43,21 @@ impl Reloader {
                 tracing::info!(
                     message_id = %Event::Reloaded,
                     needs_restart,
-                    "configuration, keys and certificates read again"
+                    "reloaded configuration, keys and certificates"
                 );
                 notifier.ready(&if needs_restart.is_empty() {
                     "reloaded".to_owned()
                 } else {
-                    format!("reloaded; waiting for a restart: {needs_restart}")
+                    format!("reloaded; restart to apply {needs_restart}")
                 });
             }
             Err(errors) => {
                 let errors = errors.join("\n");
                 tracing::error!(
                     message_id = %Event::ReloadRefused,
-                    "the new configuration is refused, the old one stays in force:\n{errors}"
+                    "the new configuration is invalid, keeping the current one:\n{errors}"
                 );
-                notifier.ready("reload refused, the old configuration stays in force: see the journal");
+                notifier.ready("reload failed, keeping the current configuration: see the journal");
             }
         }
         done
@@ -67,12 +67,12 @@ impl Reloader {
         let one = |error: String| vec![error];
         let new = config::load(&self.inputs).map_err(|errors| errors.0)?;
         let config = &new.config;
-        // Only read, so that nothing is in force yet if the keys are refused.
+        // Not applied before the keys are read, because these may have errors too.
         let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
         let certificates = certificates.map_err(|error| one(error.to_string()))?;
         let github = settings::github(config, &self.inputs).map_err(|error| one(error.to_string()))?;
         let keyring = Arc::clone(&self.keyring);
-        // Those of a fleet are followed anyway, and must not keep a node from its configuration while they are away.
+        // The keys of a fleet are followed anyway, and a reload must work while Redis is unavailable.
         let is_file = self.resolved.config.auth.store == config::Store::File;
         let reread = tokio::task::spawn_blocking(move || if is_file { keyring.reload() } else { Ok(0) }).await;
         reread.map_err(|error| one(error.to_string()))?.map_err(|error| one(error.to_string()))?;
@@ -84,8 +84,8 @@ impl Reloader {
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));
         self.engine.set_retention(settings::retention(config));
-        log.set_level(settings::level(config));
-        let waiting = self.resolved.config.restart_needed(config);
-        Ok(Reloaded { needs_restart: waiting.into_iter().map(str::to_owned).collect(), warnings: new.warnings })
+        log.set_level(config.log.level);
+        let needs_restart = self.resolved.config.restart_needed(config).into_iter().map(str::to_owned).collect();
+        Ok(Reloaded { needs_restart, warnings: new.warnings })
     }
 }

@@ -1,4 +1,4 @@
-//! The daemon from its first socket to its last: start, wait, stop.
+//! The running daemon: start, wait, stop.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -24,14 +24,14 @@ use crate::sse::Bye;
 use crate::supervisor;
 use crate::systemd::Notifier;
 
-/// How long requests may go on once the daemon stops.
-const DRAIN: Duration = Duration::from_secs(10);
-/// How long the engine may take to write what it has accepted.
-const CLOSE: Duration = Duration::from_secs(10);
+/// How long open requests may take to finish when the daemon stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the engine may take to write the alerts that it has accepted.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each of the other stages of a stop may take.
-const STAGE: Duration = Duration::from_secs(1);
+const STAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A daemon that serves.
+/// A daemon that serves requests.
 pub(super) struct Running {
     signals: Signals,
     notifier: Notifier,
@@ -43,9 +43,9 @@ pub(super) struct Running {
     watchdog: Watchdog,
     reloader: Reloader,
     reloads: mpsc::Receiver<ReloadRequest>,
-    /// Paths of sockets that have to be removed.
+    /// Paths of sockets to remove.
     bound: Vec<PathBuf>,
-    /// What clients are told when it stops.
+    /// The reason that streams get when the daemon stops.
     bye: Bye,
 }
 
@@ -66,19 +66,19 @@ impl Signals {
 }
 
 impl Running {
-    /// Takes the sockets before anything slow, so that no connection is refused while the store opens; tells the service
-    /// manager that it is ready once everything works.
+    /// Starts all parts and then tells the service manager that the daemon is ready. The sockets are opened first, so that
+    /// no connection is refused while the store opens.
     pub(super) async fn start(setup: Setup) -> Result<Self, Failure> {
         let Setup { inputs, resolved, inherited, tls, fleet, github } = setup;
         let (signals, notifier, config) = (Signals::new()?, Notifier::default(), &resolved.config);
-        // Sockets that systemd holds stay open, so clients that reconnect wait there for the next start.
+        // Sockets of systemd remain open, so clients that reconnect wait there for the next start.
         let bye = if inherited.has_http() { Bye::Restart } else { Bye::Stop };
         let listeners = Listeners::open(&resolved, inherited)?;
         let listening = listeners.addresses();
         let fleet = fleet.map(|fleet| redis::Settings { node: listeners.node(), ..fleet });
         let (stale_max, stale) = watch::channel(config.auth.stale_max);
         let stores = Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
-        let Stores { engine, feed, keyring, clock, place } = stores;
+        let Stores { engine, feed, keyring, clock, location } = stores;
         let hub = Hub::new(settings::hub(config), engine.head().unwrap_or_default());
         supervisor::essential("feed", feed_hub(feed, hub.clone()));
 
@@ -103,12 +103,12 @@ impl Running {
             message_id = %Event::Started,
             http = listening,
             head = %engine.head().unwrap_or_default(),
-            "alertd {} listening on {listening}, {} and {}; {place}, {} keys; configuration {}",
+            "alertd {} listening on {listening}, {} and {}; {location}, {} keys; configuration {}",
             env!("CARGO_PKG_VERSION"),
             config.control_socket.display(),
             config.publish_socket.display(),
             keyring.len(),
-            resolved.file.as_ref().map_or("built in".into(), |file| file.display().to_string()),
+            resolved.file.as_ref().map_or("defaults only".into(), |file| file.display().to_string()),
         );
         notifier.ready(&format!("listening on {listening}"));
         let watchdog =
@@ -127,10 +127,10 @@ impl Running {
         Ok(Self { signals, notifier, engine, hub, delivery, service, server, watchdog, reloader, reloads, bound, bye })
     }
 
-    /// Reloads when asked to and feeds the watchdog, until it is told to stop.
+    /// Handles reloads and feeds the watchdog, until a signal stops the daemon.
     pub(super) async fn wait(&mut self, log: &log::Handle) {
         let Self { signals, notifier, watchdog, reloader, reloads, .. } = self;
-        let told = async {
+        let stopped = async {
             loop {
                 tokio::select! {
                     _ = signals.terminate.recv() => break,
@@ -142,27 +142,27 @@ impl Running {
                     }
                 }
             }
-            // Before the watchdog is dropped, which otherwise counts as an early end.
+            // Before the watchdog is dropped, because the supervisor would take that for a failure.
             supervisor::stopping();
         };
-        // On this task, not on one of its own: a notification may block, and must not hold up a thread that serves.
+        // Both run in this task, which serves no requests, because a notification may block.
         tokio::select! {
-            () = told => {}
+            () = stopped => {}
             () = supervisor::supervise("watchdog", watchdog.run(notifier)) => {}
         }
     }
 
-    /// Stops in stages, each with a deadline: streams get `bye`, requests finish, the engine writes what it accepted, the
-    /// workers end. The log names what does not end in time.
+    /// Stops in stages, each with a time limit: streams get `bye`, requests finish, the engine writes the alerts it has
+    /// accepted, the workers end. The log names connections and workers that do not end in time.
     pub(super) async fn stop(mut self) {
         tracing::info!(message_id = %Event::Stopping, "stopping");
         self.notifier.stopping();
-        // Alerts that were answered are delivered before the bye, unless a Redis that is away keeps them.
-        let _ = tokio::time::timeout(STAGE, self.hub.reach(self.engine.head().unwrap_or_default())).await;
+        // Alerts that were answered with success are delivered before the bye, unless Redis is unavailable.
+        let _ = tokio::time::timeout(STAGE_TIMEOUT, self.hub.reach(self.engine.head().unwrap_or_default())).await;
         self.service.drain(self.bye);
         tokio::select! {
-            () = self.server.stop(DRAIN) => {}
-            // A second signal means at once.
+            () = self.server.stop(DRAIN_TIMEOUT) => {}
+            // A second signal ends the wait.
             _ = self.signals.terminate.recv() => {}
             _ = self.signals.interrupt.recv() => {}
         }
@@ -175,11 +175,11 @@ impl Running {
             );
         }
         let delivery = Arc::clone(&self.delivery);
-        let _ = tokio::time::timeout(STAGE, tokio::task::spawn_blocking(move || delivery.stop())).await;
-        self.notifier.extend_timeout(CLOSE + 3 * STAGE);
-        let _ = tokio::time::timeout(CLOSE, self.engine.close()).await;
+        let _ = tokio::time::timeout(STAGE_TIMEOUT, tokio::task::spawn_blocking(move || delivery.stop())).await;
+        self.notifier.extend_timeout(CLOSE_TIMEOUT + 3 * STAGE_TIMEOUT);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.engine.close()).await;
         supervisor::abort_tasks();
-        let workers = supervisor::unfinished(&[super::MAIN, super::LOG], STAGE).await.join(", ");
+        let workers = supervisor::unfinished(&[super::MAIN, super::LOG], STAGE_TIMEOUT).await.join(", ");
         if !workers.is_empty() {
             tracing::warn!(
                 message_id = %Event::StopIncomplete,
@@ -194,13 +194,13 @@ impl Running {
     }
 }
 
-/// A broadcast loop for each processor.
+/// Starts one broadcast loop per processor.
 fn start_delivery(engine: &Engine, hub: &Hub, clock: &Clock) -> std::io::Result<Delivery> {
     let loops = std::thread::available_parallelism().map_or(1, NonZero::get);
     Delivery::start(engine.clone(), hub.clone(), Arc::clone(clock), loops)
 }
 
-/// The only writer of the hub.
+/// Moves alerts from the engine to the hub. No other code writes to the hub.
 async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
     while let Some(fed) = feed.recv().await {
         match fed {

@@ -1,6 +1,7 @@
-//! Secrets that the configuration names: files, and credentials that systemd passed.
+//! Secrets that the configuration refers to, in files or in credentials that systemd passes.
 //!
-//! Read at the start, and again at a reload where it may change then. A secret is never part of the configuration, and no error repeats one.
+//! Read at the start; those that a reload can change, also at a reload. A secret is never part of the configuration or of an
+//! error message.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,23 +11,24 @@ use zeroize::Zeroizing;
 
 use crate::config::Inputs;
 
-/// The longest secret; a larger file is a mistake.
-const LONGEST: u64 = 4096;
+/// The longest secret. A larger file is a mistake.
+const MAX_SECRET_BYTES: u64 = 4096;
 
-/// Why a secret cannot be had.
+/// Why a secret cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error(
-        "{key}: systemd passed no credential {name}; put the secret into /etc/credstore/{name}, or name a file by its whole path"
+        "{key}: systemd passed no credential {name}; put the secret into /etc/credstore/{name}, or write the absolute path of a file"
     )]
     NoCredential { key: &'static str, name: String },
-    #[error("{key}: {path} cannot be read: {error}; alertd alone should be able to")]
+    #[error("{key}: {path} cannot be read: {error}; make it readable for alertd, and for no other user")]
     Unreadable { key: &'static str, path: PathBuf, error: std::io::Error },
-    #[error("{key}: {path} holds {what}; put the secret into it, alone, as one line of text")]
+    #[error("{key}: {path} contains {what}; it must contain only the secret, as one line of text")]
     NoSecret { key: &'static str, path: PathBuf, what: &'static str },
 }
 
-/// The secret that a key's value names: none for an empty value, else a file by its whole path or a credential.
+/// The secret to which a setting refers, by the absolute path of a file or the name of a credential. `None` if the setting
+/// is empty.
 pub(super) fn read(key: &'static str, value: &str, inputs: &Inputs) -> Result<Option<Zeroizing<String>>, SecretError> {
     if value.is_empty() {
         return Ok(None);
@@ -36,20 +38,20 @@ pub(super) fn read(key: &'static str, value: &str, inputs: &Inputs) -> Result<Op
     } else {
         let none = || SecretError::NoCredential { key, name: value.to_owned() };
         let path = inputs.credentials().ok_or_else(none)?.join(value);
-        // systemd passes over a credential whose file is not there.
+        // systemd ignores a credential whose file does not exist.
         if path.exists() { path } else { return Err(none()) }
     };
     let mut bytes = Zeroizing::new(Vec::new());
-    let read = File::open(&path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    let read = File::open(&path).and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         return Err(SecretError::Unreadable { key, path, error });
     }
     let no_secret = |what| Err(SecretError::NoSecret { key, path: path.clone(), what });
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() as u64 > MAX_SECRET_BYTES {
         return no_secret("more than 4 KiB");
     }
     match std::str::from_utf8(&bytes).map(str::trim_end) {
-        Err(_) => no_secret("no text"),
+        Err(_) => no_secret("bytes that are not text"),
         Ok("") => no_secret("nothing"),
         Ok(text) if text.contains('\n') => no_secret("several lines"),
         Ok(text) => Ok(Some(Zeroizing::new(text.to_owned()))),
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_a_line_of_a_file_or_credential_and_never_in_an_error() {
+    fn a_secret_is_one_line_of_a_file_or_credential_and_never_in_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
         let env = vec![("CREDENTIALS_DIRECTORY".into(), directory.path().into())];
@@ -81,10 +83,10 @@ mod tests {
         for (value, words) in [
             ("absent", "put the secret into /etc/credstore/absent"),
             (at("absent").as_str(), "cannot be read: No such file"),
-            ("empty", "holds nothing"),
-            ("two", "holds several lines"),
+            ("empty", "contains nothing"),
+            ("two", "contains several lines"),
             ("long", "more than 4 KiB"),
-            ("binary", "holds no text"),
+            ("binary", "contains bytes that are not text"),
         ] {
             let error = read("k", value, &inputs).unwrap_err().to_string();
             assert!(error.starts_with("k: ") && error.contains(words) && !error.contains("hunter"), "{error}");

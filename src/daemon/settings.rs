@@ -1,17 +1,18 @@
-//! The configuration, as each layer wants it; the layers know nothing of files and variables.
+//! Converts the configuration into the settings of each layer.
 
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::secret::{self, SecretError};
-use crate::config::{Config, Durability, EngineKind, Inputs, LogLevel, LogTarget, Resolved, Stage};
+use crate::api::Stage;
+use crate::config::{Config, Durability, EngineKind, Inputs, Resolved};
 use crate::engine::redis::Topology;
 use crate::engine::{Clock, Retention, embedded, redis};
 use crate::hooks::signature::Secret;
 use crate::{http, hub, keyring, log, service};
 
-/// Who may send to the GitHub hook; none where it is off.
+/// The settings of the GitHub hook; `None` if it is off.
 pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service::GitHub>, SecretError> {
     let secret = secret::read("hooks.github_secret_file", &config.hooks.github_secret_file, inputs)?;
     let topics = config.hooks.github_topics.clone();
@@ -21,10 +22,7 @@ pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service:
 pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>) -> service::Settings {
     let config = &resolved.config;
     service::Settings {
-        stage: match config.stage {
-            Stage::Prod => "prod".into(),
-            Stage::Dev => "dev".into(),
-        },
+        stage: config.stage,
         latest_ttl: config.alerts.latest_ttl,
         heartbeat: config.http.heartbeat,
         retry: config.http.retry,
@@ -70,7 +68,7 @@ pub(super) fn embedded(config: &Config, clock: Clock) -> embedded::Settings {
     }
 }
 
-/// For the redis engine, if that is the one; its secrets are read here. The node has no name yet.
+/// The settings of the redis engine, if that is the configured one. Reads its secrets; the name of the node is added later.
 pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Settings>, SecretError> {
     let engine = &config.engine;
     if engine.kind != EngineKind::Redis {
@@ -119,31 +117,11 @@ pub(super) fn retention(config: &Config) -> Retention {
 }
 
 pub(super) fn keyring(config: &Config) -> keyring::Settings {
-    // Half of the machine at the most: the rest goes on serving.
+    // At most half of the processors, so that verification does not slow down other requests.
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2);
     keyring::Settings { directory: config.auth.store_dir.clone(), iterations: config.auth.iterations, workers }
 }
 
 pub(super) fn log(config: &Config, journal_stream: Option<OsString>) -> log::Settings {
-    log::Settings {
-        target: match config.log.target {
-            LogTarget::Auto => log::Target::Auto,
-            LogTarget::Journald => log::Target::Journald,
-            LogTarget::Syslog => log::Target::Syslog,
-            LogTarget::Stderr => log::Target::Stderr,
-        },
-        level: level(config),
-        identifier: "alertd".into(),
-        journal_stream,
-    }
-}
-
-pub(super) fn level(config: &Config) -> log::Level {
-    match config.log.level {
-        LogLevel::Error => log::Level::ERROR,
-        LogLevel::Warn => log::Level::WARN,
-        LogLevel::Info => log::Level::INFO,
-        LogLevel::Debug => log::Level::DEBUG,
-        LogLevel::Trace => log::Level::TRACE,
-    }
+    log::Settings { target: config.log.target, level: config.log.level, identifier: "alertd".into(), journal_stream }
 }

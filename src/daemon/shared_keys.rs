@@ -11,19 +11,20 @@ use crate::engine::Fleet;
 use crate::keyring::{Change, Freshness, Keyring, SharedStore, Snapshot};
 use crate::log::Event;
 
-/// Silence of the shared store after which the known keys are stale and no new secret is verified.
+/// Without news from the shared store for this long, the known keys are stale and no new secret is verified.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// For the keyring, which is called off the serving threads.
+/// The shared store of the keyring. Its methods block, and are called on blocking threads only.
 pub(super) struct RedisKeys {
     pub(super) fleet: Fleet,
-    pub(super) place: String,
+    /// The servers, for messages.
+    pub(super) location: String,
     pub(super) runtime: Handle,
 }
 
 impl SharedStore for RedisKeys {
     fn name(&self) -> String {
-        self.place.clone()
+        self.location.clone()
     }
 
     fn load(&self) -> Result<Snapshot, String> {
@@ -37,44 +38,44 @@ impl SharedStore for RedisKeys {
     }
 }
 
-/// Takes up what other nodes change, and says how far this node may be trusted while it hears nothing: it verifies nothing
-/// new after a moment, and after `stale_max` it vouches for nobody.
+/// Applies changes that other nodes make, and sets the freshness of the keys: without news they become stale after
+/// [`STALE_AFTER`], and after `stale_max` they are no longer accepted.
 pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch::Receiver<Duration>) {
     let mut news = fleet.keys_heard();
-    let mut said = None;
-    let mut heard: Option<Instant> = None;
+    let mut reported = None;
+    let mut last_news: Option<Instant> = None;
     let mut freshness = Freshness::None;
     loop {
-        let next = match (heard, freshness) {
-            (Some(heard), Freshness::Current) => Some(heard + STALE_AFTER),
-            (Some(heard), Freshness::Stale) => Some(heard + (*stale_max.borrow()).max(STALE_AFTER)),
+        let deadline = match (last_news, freshness) {
+            (Some(last_news), Freshness::Current) => Some(last_news + STALE_AFTER),
+            (Some(last_news), Freshness::Stale) => Some(last_news + (*stale_max.borrow()).max(STALE_AFTER)),
             _ => None,
         };
-        let changed = match next {
-            Some(next) => timeout_at(next, news.changed()).await,
+        let changed = match deadline {
+            Some(deadline) => timeout_at(deadline, news.changed()).await,
             None => Ok(news.changed().await),
         };
         let now = match changed {
             Err(_) if freshness == Freshness::Current => Freshness::Stale,
             Err(_) => Freshness::None,
-            // The engine is gone.
+            // The engine has ended.
             Ok(Err(_)) => return,
             Ok(Ok(())) => {
                 let Some(keys) = *news.borrow_and_update() else { continue };
                 let is_known = keys.are_whole && keyring.revision() == keys.revision;
                 if freshness == Freshness::None || !is_known {
-                    let trouble = reload(&keyring).await.err();
-                    if trouble != said
-                        && let Some(trouble) = &trouble
+                    let error = reload(&keyring).await.err();
+                    if error != reported
+                        && let Some(error) = &error
                     {
-                        tracing::warn!(message_id = %Event::KeysUnread, "the keys of the fleet cannot be read: {trouble}");
+                        tracing::warn!(message_id = %Event::KeysUnread, "the keys of the fleet cannot be read: {error}");
                     }
-                    said = trouble;
-                    if said.is_some() {
+                    reported = error;
+                    if reported.is_some() {
                         continue;
                     }
                 }
-                heard = Some(keys.at);
+                last_news = Some(keys.at);
                 Freshness::Current
             }
         };
@@ -83,22 +84,21 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
             keyring.set_freshness(now);
             match now {
                 Freshness::Current => {
-                    tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet are in reach")
+                    tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet can be reached")
                 }
                 Freshness::Stale => tracing::warn!(
                     message_id = %Event::KeysAway,
-                    "the keys of the fleet are out of reach: those that are known go on, no other is verified"
+                    "the keys of the fleet cannot be reached: known keys remain valid, and no others are verified"
                 ),
                 Freshness::None => tracing::error!(
                     message_id = %Event::KeysStale,
-                    "the keys of the fleet are out of reach for longer than auth.stale_max: all streams with keys are ended"
+                    "the keys of the fleet cannot be reached for longer than auth.stale_max: ending all streams with keys"
                 ),
             }
         }
     }
 }
 
-/// The error is for people.
 async fn reload(keyring: &Arc<Keyring>) -> Result<(), String> {
     let keyring = Arc::clone(keyring);
     let reloaded = tokio::task::spawn_blocking(move || keyring.reload().map_err(|error| error.to_string())).await;

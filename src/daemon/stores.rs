@@ -1,4 +1,4 @@
-//! Opening what the daemon keeps: the log of alerts and the keys.
+//! Opens the stores: the log of alerts and the keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,22 @@ use crate::keyring::Keyring;
 use crate::supervisor;
 use crate::systemd::Notifier;
 
-/// A slow start says so as often, and asks for three times as long.
-const SLOW_OPEN: Duration = Duration::from_secs(5);
+/// How often a slow start is logged. Each time, the service manager is asked for three times as long.
+const SLOW_OPEN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Alerts and keys.
+/// The open stores.
 pub(super) struct Stores {
     pub(super) engine: Engine,
     pub(super) feed: mpsc::Receiver<Feed>,
     pub(super) keyring: Arc<Keyring>,
-    /// The clock that they go by.
+    /// The clock of the stores: that of this machine, or of Redis.
     pub(super) clock: Clock,
-    /// Where the alerts are, in words.
-    pub(super) place: String,
+    /// Where the alerts are stored, for messages.
+    pub(super) location: String,
 }
 
 impl Stores {
-    /// Opens what lies on disk, away from the serving threads; after a crash a large log takes its time. A Redis is not
-    /// waited for.
+    /// Opens the stores on a blocking thread, because a large log takes time after a crash. Does not wait for Redis.
     pub(super) async fn open(
         config: &config::Config,
         fleet: Option<redis::Settings>,
@@ -42,20 +41,21 @@ impl Stores {
         let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
         let are_shared = config.auth.store == config::Store::Engine;
         let (embedded, clock) = (settings::embedded(config, Arc::clone(clock)), Arc::clone(clock));
-        let (told, mut heard) = watch::channel(String::new());
+        let (progress, mut progressed) = watch::channel(String::new());
         let mut opening = tokio::task::spawn_blocking(move || {
             let Some(fleet) = fleet else {
                 let keyring = Arc::new(Keyring::open(&keys)?);
-                let place = format!("embedded engine in {}", embedded.directory.display());
+                let location = format!("embedded engine in {}", embedded.directory.display());
                 let (embedded, feed) =
-                    Embedded::open_with(embedded, &|progress| drop(told.send_replace(progress.to_owned())))?;
-                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, clock, place });
+                    Embedded::open_with(embedded, &|text| drop(progress.send_replace(text.to_owned())))?;
+                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, clock, location });
             };
-            let place = fleet.topology.to_string();
+            let location = fleet.topology.to_string();
             let _inside = runtime.enter();
             let (redis, feed) = Redis::start(fleet);
             let keyring = if are_shared {
-                let shared = RedisKeys { fleet: redis.fleet().clone(), place: place.clone(), runtime: runtime.clone() };
+                let (fleet, location) = (redis.fleet().clone(), location.clone());
+                let shared = RedisKeys { fleet, location, runtime: runtime.clone() };
                 let keyring = Arc::new(Keyring::shared(&keys, Arc::new(shared))?);
                 let following = shared_keys::follow(Arc::clone(&keyring), redis.fleet().clone(), stale_max);
                 supervisor::essential("key-follower", following);
@@ -64,16 +64,17 @@ impl Stores {
                 Arc::new(Keyring::open(&keys)?)
             };
             let clock = redis.fleet().clock();
-            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, place })
+            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, location })
         });
-        let mut patience = tokio::time::interval_at(tokio::time::Instant::now() + SLOW_OPEN, SLOW_OPEN);
+        let first = tokio::time::Instant::now() + SLOW_OPEN_INTERVAL;
+        let mut slow = tokio::time::interval_at(first, SLOW_OPEN_INTERVAL);
         loop {
             tokio::select! {
                 opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
-                Ok(()) = heard.changed() => notifier.status(&heard.borrow_and_update()),
-                _ = patience.tick() => {
-                    tracing::info!("the store is being opened; after a crash this takes its time");
-                    notifier.extend_timeout(3 * SLOW_OPEN);
+                Ok(()) = progressed.changed() => notifier.status(&progressed.borrow_and_update()),
+                _ = slow.tick() => {
+                    tracing::info!("opening the store, which may take a while after a crash");
+                    notifier.extend_timeout(3 * SLOW_OPEN_INTERVAL);
                 }
             }
         }

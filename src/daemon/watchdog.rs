@@ -1,8 +1,8 @@
-//! Proof of life: a marker goes through the engine's writer, the feed and the hub, as an alert does, and each broadcast loop
-//! meets it too.
+//! The watchdog: sends a marker through the engine's writer, the feed and the hub, like an alert, and another one through
+//! each broadcast loop.
 //!
-//! systemd's watchdog is fed only while markers come through in time. An engine that answers with an error passes them
-//! on too: only silence starves the watchdog, because only then a restart helps.
+//! systemd's watchdog is fed only while the markers arrive in time. An engine whose store fails passes them on too, because
+//! a restart would not help; only a worker that makes no progress starves the watchdog.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::log::Event;
 use crate::service::Service;
 use crate::systemd::Notifier;
 
-/// How often a marker is sent where no watchdog asks for more.
-const PERIOD: Duration = Duration::from_secs(2);
-/// A marker that is late by this much is worth a word, and `/livez` says no.
-const LATE: Duration = Duration::from_secs(15);
+/// Interval of the checks, unless the timeout of systemd's watchdog requires a shorter one.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// A marker that takes longer than this counts as stuck: it is logged, and `/livez` fails.
+const STUCK_AFTER: Duration = Duration::from_secs(15);
 
 pub(super) struct Watchdog {
     engine: Engine,
@@ -27,7 +27,7 @@ pub(super) struct Watchdog {
     delivery: Arc<Delivery>,
     markers: watch::Receiver<u64>,
     listening: String,
-    period: Duration,
+    interval: Duration,
     sent: u64,
     sent_at: Instant,
     stuck: bool,
@@ -43,7 +43,7 @@ impl Watchdog {
         notifier: &Notifier,
         listening: String,
     ) -> Self {
-        let period = notifier.watchdog_interval().map_or(PERIOD, |interval| PERIOD.min(interval / 4));
+        let interval = notifier.watchdog_interval().map_or(CHECK_INTERVAL, |limit| CHECK_INTERVAL.min(limit / 4));
         let (markers, status) = (hub.markers(), String::new());
         Self {
             engine,
@@ -51,7 +51,7 @@ impl Watchdog {
             delivery,
             markers,
             listening,
-            period,
+            interval,
             sent: 0,
             sent_at: Instant::now(),
             stuck: false,
@@ -59,45 +59,44 @@ impl Watchdog {
         }
     }
 
-    /// Checks once in each period.
     pub(super) async fn run(&mut self, notifier: &Notifier) {
         loop {
-            tokio::time::sleep(self.period).await;
+            tokio::time::sleep(self.interval).await;
             self.check(notifier);
         }
     }
 
-    /// Checks whether the last marker has passed through everything, and sends the next one.
+    /// Checks whether the last markers have arrived, and sends the next ones.
     fn check(&mut self, notifier: &Notifier) {
         self.service.sample_traffic(Instant::now());
         if let Some(fleet) = self.engine.fleet() {
             fleet.set_streams(self.service.streams());
         }
-        let came = *self.markers.borrow_and_update() >= self.sent && self.delivery.synced() >= self.sent;
-        if came {
+        let arrived = *self.markers.borrow_and_update() >= self.sent && self.delivery.synced() >= self.sent;
+        if arrived {
             notifier.watchdog();
             self.sent += 1;
             self.sent_at = Instant::now();
             self.engine.probe(self.sent);
             self.delivery.mark(self.sent);
         }
-        let stuck = !came && self.sent_at.elapsed() > LATE;
+        let stuck = !arrived && self.sent_at.elapsed() > STUCK_AFTER;
         if stuck != self.stuck {
             self.stuck = stuck;
             self.service.set_stuck(stuck);
             if stuck {
                 tracing::error!(
                     message_id = %Event::Stuck,
-                    "the writer, the feed, the hub or a broadcast loop no longer passes on what it gets"
+                    "the writer, the feed, the hub or a broadcast loop makes no progress"
                 );
             } else {
-                tracing::info!("the writer, the feed, the hub and the broadcast loops go on");
+                tracing::info!("the writer, the feed, the hub and the broadcast loops make progress again");
             }
         }
-        self.say(notifier);
+        self.update_status(notifier);
     }
 
-    fn say(&mut self, notifier: &Notifier) {
+    fn update_status(&mut self, notifier: &Notifier) {
         let status = match self.service.not_ready() {
             Some(reason) => format!("not ready: {reason}"),
             None => {

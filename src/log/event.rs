@@ -8,15 +8,15 @@ use std::fmt;
 
 /// One row of the table.
 struct Entry {
-    /// What the text sinks show.
+    /// Shown by the text sinks.
     name: &'static str,
-    /// What the journal gets.
+    /// The `MESSAGE_ID` in the journal.
     id: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the catalog, which a test generates"))]
     catalog: Explanation,
 }
 
-/// What the catalog says of an event.
+/// The explanation of an event in the catalog.
 #[cfg_attr(not(test), expect(dead_code, reason = "for the catalog, which a test generates"))]
 struct Explanation {
     manual: &'static str,
@@ -148,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    /// Columns of the catalog's text.
-    const WIDTH: usize = 78;
+    /// Columns of the text in the catalog.
+    const TEXT_WIDTH: usize = 78;
 
     fn wrapped(text: &str) -> String {
         let mut lines = vec![String::new()];
@@ -157,7 +157,7 @@ mod tests {
             let line = lines.last_mut().unwrap();
             match line.len() {
                 0 => line.push_str(word),
-                length if length + 1 + word.len() <= WIDTH => *line += &format!(" {word}"),
+                length if length + 1 + word.len() <= TEXT_WIDTH => *line += &format!(" {word}"),
                 _ => lines.push(word.to_owned()),
             }
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_catalog_is_what_the_table_says() {
+    fn the_shipped_catalog_is_generated_from_the_table() {
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/alertd.catalog");
         if std::env::var_os("UPDATE_CATALOG").is_some() {
             fs::write(shipped, catalog()).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_id_is_128_bits_of_lower_case_hex_and_means_one_event() {
+    fn every_id_is_128_bits_of_lower_case_hex_and_unique() {
         let entries: Vec<_> = Event::ALL.iter().map(|event| event.entry()).collect();
         for entry in &entries {
             let is_hex = entry.id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -208,7 +208,7 @@ mod tests {
     fn every_entry_has_a_subject_and_a_text() {
         for event in Event::ALL {
             let Explanation { manual, subject, text } = &event.entry().catalog;
-            assert!(!subject.is_empty() && subject.len() <= WIDTH, "{event}");
+            assert!(!subject.is_empty() && subject.len() <= TEXT_WIDTH, "{event}");
             assert!(text.ends_with('.') && manual.ends_with(')'), "{event}");
         }
     }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn code_logs_events_of_the_table_only_and_all_of_them() {
+    fn code_logs_all_events_of_the_table_and_no_others() {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
         let mut logged = HashSet::new();

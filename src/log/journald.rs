@@ -1,4 +1,4 @@
-//! The journal's native protocol: one datagram for each entry, fields as `NAME=value`.
+//! The native protocol of the journal: one datagram per entry, with fields `NAME=value`.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -8,12 +8,11 @@ use super::event::Event;
 use super::queue::Sink;
 use super::record::Record;
 
-/// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
-/// The journal refuses longer names.
-const NAME: usize = 64;
+/// The journal refuses longer field names.
+const MAX_NAME_BYTES: usize = 64;
 
-/// Writes to the journal. Each datagram is addressed anew, so the journal may restart in between.
+/// The journal. The socket is not connected, so that journald may restart between two entries.
 pub(super) struct Journald {
     socket: UnixDatagram,
     path: PathBuf,
@@ -22,7 +21,7 @@ pub(super) struct Journald {
 
 impl Journald {
     /// # Errors
-    /// Nobody listens at `path`.
+    /// The system's error if no process listens on `path`.
     pub(super) fn open(path: &Path, identifier: &str) -> io::Result<Self> {
         UnixDatagram::unbound()?.connect(path)?;
         let (path, identifier) = (path.to_owned(), identifier.to_owned());
@@ -51,13 +50,13 @@ fn datagram(record: &Record, identifier: &str) -> Vec<u8> {
     datagram
 }
 
-/// `request_id` becomes `ALERTD_REQUEST_ID`: the journal takes capitals, digits and underscores.
+/// Converts `request_id` to `ALERTD_REQUEST_ID`. Names in the journal have only capitals, digits and underscores.
 fn name_of(field: &str) -> String {
     let capital = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    "ALERTD_".chars().chain(field.chars().map(capital)).take(NAME).collect()
+    "ALERTD_".chars().chain(field.chars().map(capital)).take(MAX_NAME_BYTES).collect()
 }
 
-/// A value with a line break goes with its length, in little endian, since the break would end the field.
+/// Appends a field. A value with line breaks, which would end the field, is written with its length in little endian.
 fn put(datagram: &mut Vec<u8>, name: &str, value: &str) {
     datagram.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_without_a_meaning_does_not_pass_as_one() {
+    fn an_unknown_message_id_is_an_ordinary_field() {
         let mut record = Record::new(Level::INFO, "alertd");
         record.put("message_id", "made-up");
         assert!(sent(&record).ends_with(b"\nALERTD_MESSAGE_ID=made-up\n"));
@@ -148,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_the_journal_accepts() {
+    fn names_are_accepted_by_the_journal() {
         assert_eq!(name_of("http.status-code"), "ALERTD_HTTP_STATUS_CODE");
-        assert_eq!(name_of(&"x".repeat(80)).len(), NAME);
+        assert_eq!(name_of(&"x".repeat(80)).len(), MAX_NAME_BYTES);
     }
 }

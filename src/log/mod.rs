@@ -1,11 +1,11 @@
-//! Events to the journal, to syslog or to standard error.
+//! Logging to the journal, to syslog or to standard error.
 //!
-//! Owns the subscriber of the process and the one thread that writes. The daemon calls [`start`] once; everything else
-//! says `tracing::info!` and the like. What always holds: an event never waits for a sink. It goes into one bounded
-//! queue; what finds no room is counted, and the count is written as soon as there is room again. Libraries are heard
-//! up to `info` only, whatever the level: what they say below that may quote headers, and so secrets.
+//! Owns the subscriber of the process and the thread that writes. The daemon calls [`start`] once; all other code uses
+//! `tracing::info!` and the like. An event never waits for a sink: it goes into a bounded queue. Events that do not fit are
+//! counted, and the count is logged when there is space again. Events of libraries are logged at `info` and above only,
+//! whatever the level, because their debug events may quote headers and so secrets.
 //!
-//! It adds no time (all three sinks have their own), knows no spans, and filters by level alone.
+//! Events get no time, because all sinks add one. Spans are ignored, and the only filter is the level.
 
 mod event;
 mod journald;
@@ -30,63 +30,62 @@ use queue::Queue;
 use record::Record;
 pub(crate) use tracing::Level;
 
-/// The target of mirrored alerts, which pass at any level: they were asked for by `log.mirror_alerts`.
+/// The tracing target of mirrored alerts. They are logged at any level, because `log.mirror_alerts` requests them.
 const ALERTS: &str = "alertd::alert";
 /// How long [`Handle::flush`] waits for a stuck sink.
-const FLUSH: Duration = Duration::from_secs(1);
-/// What [`start`] has started.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// The queue of the process, set by [`start`].
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// Where events go, as `log.target` has it.
+/// The setting `log.target`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The journal where standard error is connected to it, else standard error. Never syslog: nothing tells that
-    /// somebody reads `/dev/log`, while whoever started the process sees its standard error.
+    /// The journal if standard error is connected to it, otherwise standard error. Never syslog, because `/dev/log` may
+    /// have no reader, while standard error is visible to the person who started the process.
     #[default]
     Auto,
-    /// The journal's native protocol, with fields.
+    /// The native protocol of the journal, with fields.
     Journald,
-    /// `/dev/log`, facility daemon, one line of text for each event.
+    /// `/dev/log`, facility daemon, one line of text per event.
     Syslog,
     /// Lines `<level> <message> <key>=<value>…`, without time.
     Stderr,
 }
 
-/// What [`start`] needs to know.
+/// Settings of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Where to.
     pub target: Target,
-    /// How much of alertd's own events.
+    /// The level of alertd's own events.
     pub level: Level,
-    /// `SYSLOG_IDENTIFIER`, and the name in front of a syslog line.
+    /// `SYSLOG_IDENTIFIER`, and the name at the beginning of a syslog line.
     pub identifier: String,
-    /// The value of `$JOURNAL_STREAM`, which says whether standard error is the journal.
+    /// The value of `$JOURNAL_STREAM`, from which to tell whether standard error is the journal.
     pub journal_stream: Option<OsString>,
 }
 
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Nobody listens at the socket of the journal or of syslog.
+    /// No process listens on the socket of the journal or of syslog.
     #[error("log.target = \"{target}\", but {} cannot be used ({source}); start that service, or set log.target to \"auto\" or \"stderr\"", path.display())]
     Unreachable {
         /// The configured target.
         target: &'static str,
         /// The socket.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
     /// [`start`] was called before, or another subscriber is installed.
     #[error("logging has already been started in this process")]
     Twice,
-    /// The writing thread could not be made.
+    /// The writing thread could not be started.
     #[error("cannot start the thread that writes the log ({0}); raise the limit of processes (TasksMax=, ulimit -u)")]
     Thread(io::Error),
 }
 
-/// Changes the level of running logging; writes out the queue when dropped.
+/// Controls the running log; flushes it when dropped.
 #[derive(Debug)]
 pub(crate) struct Handle {
     queue: Arc<Queue>,
@@ -94,15 +93,15 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Puts another level into force, at once and for all threads.
+    /// Changes the level, immediately and for all threads.
     pub(crate) fn set_level(&self, level: Level) {
-        // Fails only where the subscriber is gone, and then there is nothing to filter.
+        // Fails only if the subscriber is gone; then there is nothing to filter.
         let _ = self.filter.reload(filter(level));
     }
 
-    /// Waits until everything said so far is written, one second at most; false if that was not enough.
+    /// Waits at most [`FLUSH_TIMEOUT`] until all events so far are written. Returns false if they are not.
     pub(crate) fn flush(&self) -> bool {
-        self.queue.flush(FLUSH)
+        self.queue.flush(FLUSH_TIMEOUT)
     }
 }
 
@@ -112,15 +111,15 @@ impl Drop for Handle {
     }
 }
 
-/// [`Handle::flush`] for those that have no handle; false also if logging has not started.
+/// [`Handle::flush`] for code without a handle. Returns false also if logging has not started.
 pub(crate) fn flush() -> bool {
-    QUEUE.get().is_some_and(|queue| queue.flush(FLUSH))
+    QUEUE.get().is_some_and(|queue| queue.flush(FLUSH_TIMEOUT))
 }
 
-/// Starts logging for the whole process; `spawn` gets the loop that writes, to run it on a thread of its own.
+/// Starts logging for the whole process. `spawn` runs the loop that writes on a new thread.
 ///
 /// # Errors
-/// [`LogError`]: the sink that was asked for is not there, or logging runs already. `Auto` and `Stderr` need no sink.
+/// [`LogError`] if the target is not available, or if logging was started before.
 pub(crate) fn start(
     settings: Settings,
     spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
@@ -142,7 +141,8 @@ fn subscriber(
     (tracing_subscriber::registry().with(filter).with(Forward { queue }), handle)
 }
 
-/// The greater level is the one that lets more through.
+/// Events of alertd at `level`, of libraries at most at `info`, and mirrored alerts at any level. A greater level has more
+/// events.
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(Level::INFO))
@@ -150,7 +150,7 @@ fn filter(level: Level) -> Targets {
         .with_target(ALERTS, level.max(Level::INFO))
 }
 
-/// Hands events over to the writing thread.
+/// Passes events to the queue.
 struct Forward {
     queue: Arc<Queue>,
 }
@@ -165,14 +165,14 @@ impl<S: Subscriber> Layer<S> for Forward {
 mod tests {
     use super::*;
 
-    /// What gets through the subscriber at a level, as `message` and target.
-    fn heard(level: Level, say: impl FnOnce(&Handle)) -> Vec<Record> {
+    /// The records that pass the subscriber at a level while `run` logs.
+    fn logged(level: Level, run: impl FnOnce(&Handle)) -> Vec<Record> {
         let queue = Arc::new(Queue::default());
         let (subscriber, filter) = subscriber(Arc::clone(&queue), level);
         tracing::subscriber::with_default(subscriber, || {
             let handle = Handle { queue: Arc::clone(&queue), filter };
-            say(&handle);
-            // Nothing drains this queue, so a flush at the drop would only wait.
+            run(&handle);
+            // No thread empties this queue, so that dropping the handle would wait in vain.
             std::mem::forget(handle);
         });
         queue.drain()
@@ -182,7 +182,7 @@ mod tests {
         records.iter().map(|record| record.message.as_str()).collect()
     }
 
-    /// As the service says it of an alert.
+    /// Logs an alert as the service does.
     fn mirror(topic: &str, id: &str, level: Level, user: &str, message: &str) {
         match level {
             Level::INFO => tracing::info!(target: ALERTS, topic, alert_id = id, user, "{message}"),
@@ -192,8 +192,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_alert_passes_at_any_level_with_its_own_priority() {
-        let records = heard(Level::ERROR, |_| {
+    fn a_mirrored_alert_is_logged_at_any_level_with_its_own_priority() {
+        let records = logged(Level::ERROR, |_| {
             mirror("ops.db", "5-0", Level::INFO, "alice", "up {}");
             mirror("ops.db", "6-0", Level::WARN, "alice", "slow");
             mirror("ops.db", "7-0", Level::ERROR, "alice", "down");
@@ -206,21 +206,21 @@ mod tests {
     }
 
     #[test]
-    fn a_new_level_is_in_force_at_once_in_both_directions() {
-        let records = heard(Level::WARN, |handle| {
-            let say = |text: &str| tracing::debug!("{text}");
-            say("one");
+    fn a_new_level_takes_effect_immediately_in_both_directions() {
+        let records = logged(Level::WARN, |handle| {
+            let debug = |text: &str| tracing::debug!("{text}");
+            debug("one");
             handle.set_level(Level::DEBUG);
-            say("two");
+            debug("two");
             handle.set_level(Level::WARN);
-            say("three");
+            debug("three");
         });
         assert_eq!(messages(&records), ["two"]);
     }
 
     #[test]
-    fn libraries_are_never_heard_below_info() {
-        let records = heard(Level::TRACE, |_| {
+    fn events_of_libraries_below_info_are_never_logged() {
+        let records = logged(Level::TRACE, |_| {
             tracing::debug!(target: "h2::codec", "headers");
             tracing::info!(target: "h2::codec", "said");
             tracing::trace!(target: "alertd::http", "own");

@@ -1,6 +1,6 @@
-//! Between those who say something and the thread that writes it.
+//! The queue between code that logs and the thread that writes.
 //!
-//! Bounded in records and in bytes. Pushing never waits; only the writing thread and [`Queue::flush`] do.
+//! Bounded in records and in bytes. [`Queue::push`] never waits; only the writing thread and [`Queue::flush`] do.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,13 +11,13 @@ use tracing::Level;
 
 use super::record::Record;
 
-/// Records that wait at most.
-const RECORDS: usize = 4096;
-/// Bytes that wait at most.
-const BYTES: usize = 8 << 20;
+const MAX_RECORDS: usize = 4096;
+const MAX_BYTES: usize = 8 << 20;
 
-/// Where records end up. An error means that this record is lost.
+/// The destination of records.
 pub(super) trait Sink: Send {
+    /// # Errors
+    /// The system's error; the record is lost.
     fn write(&mut self, record: &Record) -> io::Result<()>;
 }
 
@@ -32,37 +32,38 @@ pub(super) struct Queue {
 struct State {
     waiting: VecDeque<Record>,
     bytes: usize,
-    /// Found no room since the writer last looked.
+    /// Records that did not fit since the writer took the last one.
     dropped: u64,
-    /// Both count from the start; equal when all is out.
-    taken_in: u64,
+    /// Records ever queued. Equal to `done` when the queue is empty and the last record is written.
+    queued: u64,
+    /// Records ever written or lost.
     done: u64,
 }
 
 impl Queue {
-    /// Takes the record, or counts it as dropped.
+    /// Queues the record, or counts it as dropped.
     pub(super) fn push(&self, record: Record) {
         let mut state = self.lock();
         let bytes = state.bytes + record.size();
-        if state.waiting.len() >= RECORDS || bytes > BYTES {
+        if state.waiting.len() >= MAX_RECORDS || bytes > MAX_BYTES {
             state.dropped += 1;
             return;
         }
         state.bytes = bytes;
-        state.taken_in += 1;
+        state.queued += 1;
         state.waiting.push_back(record);
         drop(state);
         self.filled.notify_one();
     }
 
-    /// Waits until what was pushed before this call is written; false if `limit` is over first.
-    pub(super) fn flush(&self, limit: Duration) -> bool {
+    /// Waits until all records pushed before this call are written. Returns false after `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
         let mut state = self.lock();
-        let goal = state.taken_in;
-        !self.written.wait_while_for(&mut state, |state| state.done < goal, limit).timed_out()
+        let goal = state.queued;
+        !self.written.wait_while_for(&mut state, |state| state.done < goal, timeout).timed_out()
     }
 
-    /// The next record, and how many were dropped since the last call.
+    /// Waits for the next record. Also returns the number of records dropped since the last call.
     fn next(&self) -> (Record, u64) {
         let mut state = self.lock();
         loop {
@@ -89,14 +90,14 @@ impl Queue {
     }
 }
 
-/// Empties the queue into the sink, for as long as the process lives.
+/// Writes the records of the queue to the sink. Never returns.
 pub(super) fn write(queue: &Queue, mut sink: Box<dyn Sink>) {
     let mut lost = 0;
     loop {
         let (record, dropped) = queue.next();
         lost += dropped;
         match sink.write(&record) {
-            Ok(()) if lost > 0 && sink.write(&loss(lost)).is_ok() => lost = 0,
+            Ok(()) if lost > 0 && sink.write(&loss_record(lost)).is_ok() => lost = 0,
             Ok(()) => {}
             Err(_) => lost += 1,
         }
@@ -104,7 +105,7 @@ pub(super) fn write(queue: &Queue, mut sink: Box<dyn Sink>) {
     }
 }
 
-fn loss(lost: u64) -> Record {
+fn loss_record(lost: u64) -> Record {
     let mut record = Record::new(Level::WARN, "alertd::log");
     record.put("message", "the log could not keep up: entries are missing before this one");
     record.put("dropped", lost);
@@ -117,25 +118,25 @@ mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
-    /// Announces each record, then waits for the word whether it is written.
-    struct Gate {
-        came: Sender<Record>,
-        go: Receiver<bool>,
+    /// Reports each record, then waits until the test says whether the write succeeds.
+    struct ControlledSink {
+        arrived: Sender<Record>,
+        succeeds: Receiver<bool>,
     }
 
-    impl Sink for Gate {
+    impl Sink for ControlledSink {
         fn write(&mut self, record: &Record) -> io::Result<()> {
-            let _ = self.came.send(record.clone());
-            if self.go.recv().unwrap_or(true) { Ok(()) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
+            let _ = self.arrived.send(record.clone());
+            if self.succeeds.recv().unwrap_or(true) { Ok(()) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
         }
     }
 
-    fn gated() -> (Arc<Queue>, Receiver<Record>, SyncSender<bool>) {
-        let (came, arrivals) = channel();
-        let (release, go) = sync_channel(2 * RECORDS);
+    fn controlled() -> (Arc<Queue>, Receiver<Record>, SyncSender<bool>) {
+        let (arrived, arrivals) = channel();
+        let (release, succeeds) = sync_channel(2 * MAX_RECORDS);
         let queue = Arc::new(Queue::default());
         let written = Arc::clone(&queue);
-        std::thread::spawn(move || write(&written, Box::new(Gate { came, go })));
+        std::thread::spawn(move || write(&written, Box::new(ControlledSink { arrived, succeeds })));
         (queue, arrivals, release)
     }
 
@@ -146,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_sink_holds_nobody_up_and_the_loss_is_told_when_there_is_room() {
-        let (queue, arrivals, release) = gated();
+    fn push_does_not_wait_for_a_stuck_sink_and_the_loss_is_reported_later() {
+        let (queue, arrivals, release) = controlled();
         queue.push(record("first"));
         assert_eq!(arrivals.recv().unwrap().message, "first");
-        for n in 0..RECORDS + 10 {
+        for n in 0..MAX_RECORDS + 10 {
             queue.push(record(&n.to_string()));
         }
         assert!(!queue.flush(Duration::from_millis(10)), "nothing can be written yet");
@@ -159,25 +160,25 @@ mod tests {
         let written: Vec<_> = arrivals.try_iter().collect();
         assert_eq!(written[0].message, "0");
         assert_eq!(written[1].fields, [("dropped", "10".to_owned())]);
-        assert_eq!(written.last().unwrap().message, (RECORDS - 1).to_string());
-        assert_eq!(written.len(), RECORDS + 1);
+        assert_eq!(written.last().unwrap().message, (MAX_RECORDS - 1).to_string());
+        assert_eq!(written.len(), MAX_RECORDS + 1);
     }
 
     #[test]
     fn waiting_records_are_bounded_in_bytes() {
         let queue = Queue::default();
-        for _ in 0..RECORDS {
+        for _ in 0..MAX_RECORDS {
             queue.push(record(&"x".repeat(8 << 10)));
         }
         let state = queue.lock();
         let kept = state.waiting.len();
-        assert!(kept < RECORDS && state.bytes <= BYTES);
-        assert_eq!(kept as u64 + state.dropped, RECORDS as u64);
+        assert!(kept < MAX_RECORDS && state.bytes <= MAX_BYTES);
+        assert_eq!(kept as u64 + state.dropped, MAX_RECORDS as u64);
     }
 
     #[test]
-    fn what_the_sink_refuses_is_counted_and_told_once_it_works_again() {
-        let (queue, arrivals, release) = gated();
+    fn records_that_the_sink_refuses_are_counted_and_reported_later() {
+        let (queue, arrivals, release) = controlled();
         for (message, works) in [("one", false), ("two", false), ("three", true)] {
             release.send(works).unwrap();
             queue.push(record(message));

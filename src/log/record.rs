@@ -1,4 +1,4 @@
-//! One event, as the sinks take it.
+//! One event in the form that sinks write.
 
 use std::fmt::{self, Write};
 
@@ -7,25 +7,26 @@ use tracing::{Event, Level};
 
 use crate::text;
 
-/// Bytes of one value; what is longer is cut and ends in `…`.
-const VALUE: usize = 16 << 10;
-/// Bytes of all values of an event. With the names it stays far below the 200 KiB that fit into one datagram.
-const ALL: usize = 64 << 10;
+/// Maximum bytes of one value; a longer one is cut and ends in `…`.
+const MAX_VALUE_BYTES: usize = 16 << 10;
+/// Maximum bytes of all values of an event. With their names they stay far below the 200 KiB of a datagram.
+const MAX_RECORD_BYTES: usize = 64 << 10;
 
-/// An event with its values as text, each within bounds.
+/// An event with its values as text of limited length.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) level: Level,
     pub(super) target: &'static str,
     pub(super) message: String,
-    /// In the order of the event, without `message`.
+    /// The other fields, in the order of the event.
     pub(super) fields: Vec<(&'static str, String)>,
+    /// Bytes that further values may take.
     left: usize,
 }
 
 impl Record {
     pub(super) fn new(level: Level, target: &'static str) -> Self {
-        Self { level, target, message: String::new(), fields: Vec::new(), left: ALL }
+        Self { level, target, message: String::new(), fields: Vec::new(), left: MAX_RECORD_BYTES }
     }
 
     pub(super) fn of(event: &Event<'_>) -> Self {
@@ -34,7 +35,7 @@ impl Record {
         record
     }
 
-    /// The severity of syslog(3). `debug` and `trace` are the same there.
+    /// The severity in terms of syslog(3), which has one for both `debug` and `trace`.
     pub(super) fn priority(&self) -> u8 {
         match self.level {
             Level::ERROR => 3,
@@ -44,13 +45,13 @@ impl Record {
         }
     }
 
-    /// Bytes of memory, roughly, so that a queue can have a bound in bytes.
+    /// Approximate bytes of memory, for the bound of the queue.
     pub(super) fn size(&self) -> usize {
-        size_of::<Self>() + (ALL - self.left) + self.fields.len() * size_of::<(&str, String)>()
+        size_of::<Self>() + (MAX_RECORD_BYTES - self.left) + self.fields.len() * size_of::<(&str, String)>()
     }
 
     pub(super) fn put(&mut self, name: &'static str, value: impl fmt::Display) {
-        let mut capped = Capped { text: String::new(), max: VALUE.min(self.left) };
+        let mut capped = Capped { text: String::new(), max: MAX_VALUE_BYTES.min(self.left) };
         if write!(capped, "{value}").is_err() {
             capped.text.push_str(text::ELLIPSIS);
         }
@@ -69,7 +70,7 @@ impl Visit for Record {
     }
 }
 
-/// Takes text up to its bound, then fails, so that a huge value is not even built.
+/// Accepts text up to its bound and then fails, so that formatting stops and a huge value is never built.
 struct Capped {
     text: String,
     max: usize,
@@ -92,12 +93,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_value_is_cut_between_characters_and_says_so() {
+    fn a_long_value_is_cut_between_characters_and_marked() {
         let mut record = Record::new(Level::INFO, "alertd");
-        record.put("message", "ü".repeat(VALUE));
-        record.put("x", "a".repeat(VALUE));
-        record.put("y", "a".repeat(VALUE + 1));
-        assert_eq!(record.message.len(), VALUE + text::ELLIPSIS.len());
+        record.put("message", "ü".repeat(MAX_VALUE_BYTES));
+        record.put("x", "a".repeat(MAX_VALUE_BYTES));
+        record.put("y", "a".repeat(MAX_VALUE_BYTES + 1));
+        assert_eq!(record.message.len(), MAX_VALUE_BYTES + text::ELLIPSIS.len());
         assert!(record.message.ends_with("ü…"));
         assert!(record.fields[0].1.ends_with('a') && record.fields[1].1.ends_with("a…"));
     }
@@ -106,10 +107,10 @@ mod tests {
     fn all_values_together_stay_within_the_bound() {
         let mut record = Record::new(Level::INFO, "alertd");
         for _ in 0..32 {
-            record.put("x", "a".repeat(VALUE));
+            record.put("x", "a".repeat(MAX_VALUE_BYTES));
         }
         let bytes: usize = record.fields.iter().map(|(_, value)| value.len()).sum();
-        assert!(bytes <= ALL + 32 * text::ELLIPSIS.len(), "{bytes}");
+        assert!(bytes <= MAX_RECORD_BYTES + 32 * text::ELLIPSIS.len(), "{bytes}");
         assert_eq!(record.fields[31].1, text::ELLIPSIS);
     }
 }

@@ -1,4 +1,4 @@
-//! Chooses and opens what [`Target`] means on this machine, and the two text sinks.
+//! Opens the sink for a [`Target`]; the sinks for syslog and standard error.
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ const DEV_LOG: &str = "/dev/log";
 const STDERR: &str = "/proc/self/fd/2";
 
 /// # Errors
-/// The journal or syslog was asked for by name and is not there.
+/// [`LogError::Unreachable`] if the target is the journal or syslog and is not available.
 pub(super) fn open(settings: &Settings) -> Result<Box<dyn Sink>, LogError> {
     let journal = || Journald::open(Path::new(journald::SOCKET), &settings.identifier);
     let unreachable =
@@ -31,13 +31,13 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Sink>, LogError> {
     Ok(match settings.target {
         Target::Auto if is_journal(settings.journal_stream.as_deref(), Path::new(STDERR)) => match journal() {
             Ok(journal) => Box::new(journal),
-            // systemd reads standard error in any case, so only the fields are missing.
+            // systemd reads standard error anyway, so only the fields are lost.
             Err(_) => Box::new(Stderr),
         },
         Target::Auto | Target::Stderr => Box::new(Stderr),
         Target::Journald => Box::new(journal().map_err(unreachable("journald", journald::SOCKET))?),
         Target::Syslog => {
-            // Without this question a missing daemon would swallow everything in silence.
+            // Without a syslog daemon, syslog(3) would discard all messages silently.
             std::fs::metadata(DEV_LOG).map_err(unreachable("syslog", DEV_LOG))?;
             let identity = CString::new(settings.identifier.replace('\0', "")).unwrap_or_default();
             let syslog = Syslog::new(identity, Options::LOG_PID, Facility::Daemon).ok_or(LogError::Twice)?;
@@ -46,8 +46,8 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Sink>, LogError> {
     })
 }
 
-/// `$JOURNAL_STREAM` names device and inode of the stream that systemd connected; somebody may have redirected standard
-/// error since, and a child may have inherited the variable without the stream.
+/// Whether standard error is the journal. `$JOURNAL_STREAM` has device and inode of the stream that systemd connected, but
+/// standard error may be redirected, and the variable may be inherited from another process.
 fn is_journal(journal_stream: Option<&OsStr>, stderr: &Path) -> bool {
     let stream = journal_stream.and_then(OsStr::to_str).and_then(|stream| stream.split_once(':'));
     let Some((device, inode)) = stream else { return false };
@@ -73,7 +73,7 @@ impl Sink for ToSyslog {
     }
 }
 
-/// The crate makes `info` a notice and `debug` an info; one level lower it says what the journal says.
+/// The crate maps `info` to notice and `debug` to info. Passing it lower levels gives the same severities as in the journal.
 fn severity(record: &Record) -> &'static Metadata<'static> {
     match record.priority() {
         3 => &LEVELS[0],
@@ -83,7 +83,7 @@ fn severity(record: &Record) -> &'static Metadata<'static> {
     }
 }
 
-/// Carries a level to the crate, which asks for nothing else.
+/// A callsite for the metadata, from which the crate reads only the level.
 struct Site;
 static SITE: Site = Site;
 static LEVELS: [Metadata<'static>; 4] = [at(Level::ERROR), at(Level::WARN), at(Level::DEBUG), at(Level::TRACE)];
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_very_stream_of_systemd_is_taken_for_the_journal() {
+    fn only_the_stream_of_systemd_is_the_journal() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let own = std::fs::metadata(file.path()).unwrap();
         let is = |stream: Option<&str>| is_journal(stream.map(OsStr::new), file.path());
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn a_level_has_the_same_severity_in_syslog_as_in_the_journal() {
-        // The crate's own table, as its documentation has it.
-        let crate_says = |level: Level| match level {
+        // The table in the documentation of the crate.
+        let crate_severity = |level: Level| match level {
             Level::ERROR => 3,
             Level::WARN => 4,
             Level::INFO => 5,
@@ -130,7 +130,7 @@ mod tests {
         };
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
             let record = Record::new(level, "alertd");
-            assert_eq!(crate_says(*severity(&record).level()), record.priority(), "{level}");
+            assert_eq!(crate_severity(*severity(&record).level()), record.priority(), "{level}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All metrics: name, unit, type, meaning, labels.
+//! All metrics: name, unit, type, help text, labels.
 
 use std::fmt::Error;
 
@@ -12,7 +12,6 @@ use crate::alert::Level;
 use crate::histogram::Distribution;
 use crate::service::Measurements;
 
-/// What was measured, ready to be written.
 #[derive(Debug)]
 pub(super) struct Catalogue(pub(super) Measurements);
 
@@ -20,114 +19,122 @@ type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
 impl Collector for Catalogue {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let mut sheet = Sheet(encoder);
-        self.daemon(&mut sheet)?;
-        self.publishing(&mut sheet)?;
-        self.fan_out(&mut sheet)?;
-        self.log(&mut sheet)?;
-        self.keys(&mut sheet)
+        let mut writer = MetricWriter(encoder);
+        self.daemon(&mut writer)?;
+        self.publishing(&mut writer)?;
+        self.streams(&mut writer)?;
+        self.log(&mut writer)?;
+        self.keys(&mut writer)
     }
 }
 
 impl Catalogue {
-    fn daemon(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
+    fn daemon(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let Measurements { version, started, is_live, .. } = &self.0;
-        sheet.gauge(
+        writer.gauge(
             "build_info",
-            "Always 1; the label is the version that runs",
+            "Always 1; the label is the version of alertd",
             None,
             [([("version", *version)], 1)],
         )?;
-        sheet.lone("start_time", "When alertd started, since 1970", Some(Unit::Seconds), started.as_secs_f64())?;
-        sheet.lone(
+        writer.lone(
+            "start_time",
+            "Time at which alertd started, in seconds since 1970",
+            Some(Unit::Seconds),
+            started.as_secs_f64(),
+        )?;
+        writer.lone(
             "live",
-            "1, or 0 where writer, feed, hub or a loop are stuck and only a restart helps",
+            "1, or 0 if the writer, the feed, the hub or a broadcast loop is stuck and only a restart helps",
             None,
             u32::from(*is_live),
         )
     }
 
-    fn publishing(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
+    fn publishing(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let Measurements { accepted, publish_failures, .. } = &self.0;
         let alerts = accepted.iter().flat_map(|(class, alerts)| {
             let labels = Level::ALL.map(|level| [("class", class.as_str()), ("level", level.as_str())]);
             labels.into_iter().zip(*alerts)
         });
-        sheet.counter(
+        writer.counter(
             "alerts_accepted",
-            "Alerts stored and answered by this node, by the first label of their topic (32 are told apart) and by level",
+            "Alerts stored by this node, by level and by the first label of their topic (32 labels, then other)",
             alerts,
         )?;
-        let help = "Publishes answered 503: the log did not take them, or not in time";
-        sheet.counter("publish_failures", help, [([], *publish_failures)])
+        let help = "Publishes answered with 503, because the log could not store them or not in time";
+        writer.counter("publish_failures", help, [([], *publish_failures)])
     }
 
-    fn fan_out(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
+    fn streams(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let it = &self.0;
         let streams = it.streams.iter();
         let streams = streams
             .map(|(format, transport, open)| ([("format", format.as_str()), ("transport", transport.as_str())], *open));
-        sheet.gauge("streams", "Open streams, by format and transport", None, streams)?;
-        let help = "Streams that may be open (http.max_streams); 0 is no limit";
-        sheet.lone("streams_limit", help, None, it.max_streams)?;
-        sheet.lone("subscriptions", "Distinct subscriptions that have a ring of their own", None, it.subscriptions)?;
-        sheet.counter("deliveries", "Alerts handed to subscribers' connections", [([], it.deliveries)])?;
-        let help =
-            "From an alert's received_at to the write to a subscriber's connection; live deliveries only, no replays";
-        sheet.histogram("delivery_latency", help, &it.latency)?;
-        let help = "Age of the oldest alert that is in the log and has not reached the fan-out";
-        sheet.gauge("lag", help, Some(Unit::Seconds), it.lag.map(|lag| ([], lag.as_secs_f64())))?;
-        let help = "Broadcast loops that are behind, so that publishers are held back for a moment";
-        sheet.lone("loops_behind", help, None, it.loops_behind)?;
-        let help = "Times a ring went on without one of its readers, who was then served from the log";
-        sheet.counter("overtaken", help, [([], it.overtaken)])?;
-        sheet.counter("gaps", "Gap events sent: a subscriber was told that alerts may be missing", [([], it.gaps)])?;
+        writer.gauge("streams", "Open streams, by format and transport", None, streams)?;
+        let help = "Maximum number of open streams (http.max_streams); 0 means no limit";
+        writer.lone("streams_limit", help, None, it.max_streams)?;
+        writer.lone("subscriptions", "Distinct subscriptions that have a ring", None, it.subscriptions)?;
+        writer.counter("deliveries", "Alerts written to the connections of subscribers", [([], it.deliveries)])?;
+        let help = "Time from an alert's received_at to the write to a subscriber's connection, without replays";
+        writer.histogram("delivery_latency", help, &it.latency)?;
+        let help = "Age of the oldest alert that is in the log but not yet in the hub";
+        writer.gauge("lag", help, Some(Unit::Seconds), it.lag.map(|lag| ([], lag.as_secs_f64())))?;
+        let help = "Broadcast loops that are behind, because of which publishers are delayed";
+        writer.lone("loops_behind", help, None, it.loops_behind)?;
+        let help = "Times that a stream fell behind its ring and continued from the log";
+        writer.counter("overtaken", help, [([], it.overtaken)])?;
+        writer.counter(
+            "gaps",
+            "Gap events sent, which tell a subscriber that alerts may be missing",
+            [([], it.gaps)],
+        )?;
         let ended = it.ended.iter().map(|(reason, count)| ([("reason", *reason)], *count));
-        sheet.counter("streams_ended", "Streams that ended, by the reason told; gone is the reader's own doing", ended)
+        writer.counter("streams_ended", "Streams that ended, by reason; gone means that the client disconnected", ended)
     }
 
-    fn log(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
+    fn log(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let it = &self.0;
-        let help = "1 where publishing works now, 0 where the disk or Redis does not take alerts";
-        sheet.gauge("engine_up", help, None, [([("engine", it.engine)], u32::from(it.engine_is_up))])?;
+        let help = "1 if publishing works now, 0 if alerts cannot be written to the disk or to Redis";
+        writer.gauge("engine_up", help, None, [([("engine", it.engine)], u32::from(it.engine_is_up))])?;
         let help =
-            "Time of one write to the log: a commit of the store on disk, or a call of Redis with what it waits for";
-        sheet.histogram("engine_commit", help, &it.commits)?;
+            "Duration of one write to the log: a commit to disk, or a call of Redis including the wait for replicas";
+        writer.histogram("engine_commit", help, &it.commits)?;
         let store = it.store.as_ref();
-        let help = "Size of the store: the segments on disk, or all the memory that Redis takes";
-        sheet.gauge("store", help, Some(Unit::Bytes), store.map(|store| ([], store.store_bytes)))?;
-        let help = "Places where the log is damaged; readers are told of gaps there";
-        sheet.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
-        sheet.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
-        let help = "Bytes that the alerts in the log take";
-        sheet.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;
-        sheet.gauge(
+        let help = "Size of the store: the segments on disk, or all memory used by Redis";
+        writer.gauge("store", help, Some(Unit::Bytes), store.map(|store| ([], store.store_bytes)))?;
+        let help = "Places where the log is damaged; streams get a gap event there";
+        writer.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
+        writer.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
+        let help = "Bytes of the alerts in the log";
+        writer.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;
+        writer.gauge(
             "retained_topics",
             "Topics that have alerts in the log",
             None,
             store.map(|store| ([], store.topics)),
         )?;
         let oldest = store.and_then(|store| store.oldest).map(|oldest| ([], oldest.ms as f64 / 1000.0));
-        let help = "Id of the oldest alert in the log, as a time since 1970";
-        sheet.gauge("oldest_alert_timestamp", help, Some(Unit::Seconds), oldest)
+        let help = "Time in the id of the oldest alert in the log, in seconds since 1970";
+        writer.gauge("oldest_alert_timestamp", help, Some(Unit::Seconds), oldest)
     }
 
-    fn keys(&self, sheet: &mut Sheet<'_>) -> Result<(), Error> {
+    fn keys(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let it = &self.0;
-        sheet.lone("keys", "Keys in the store", None, it.keys)?;
+        writer.lone("keys", "Keys in the store", None, it.keys)?;
         let attempts = it.attempts.iter().map(|(result, count)| ([("result", *result)], *count));
-        sheet.counter("authentications", "Attempts to authenticate, by result", attempts)?;
+        writer.counter("authentications", "Attempts to authenticate, by result", attempts)?;
         let waiting = [([("pool", "own")], it.waiting_own), ([("pool", "imported")], it.waiting_imported)];
-        let help = "Distinct keys that are being verified or wait for it; at 1024 further ones are answered 503";
-        sheet.gauge("pbkdf2_queue", help, None, waiting)?;
-        sheet.counter("pbkdf2_derivations", "PBKDF2 runs to verify keys", [([], it.derivations)])
+        let help = "Keys being verified or waiting for it; at 1024 further ones are answered with 503";
+        writer.gauge("pbkdf2_queue", help, None, waiting)?;
+        writer.counter("pbkdf2_derivations", "PBKDF2 computations to verify keys", [([], it.derivations)])
     }
 }
 
-/// Where metrics are written one after the other. A metric without a sample is left out.
-struct Sheet<'a>(DescriptorEncoder<'a>);
+/// Writes one metric after the other. A metric without samples is left out.
+struct MetricWriter<'a>(DescriptorEncoder<'a>);
 
-impl Sheet<'_> {
+impl MetricWriter<'_> {
     fn counter<'l, const N: usize>(
         &mut self,
         name: &str,
@@ -172,9 +179,10 @@ impl Sheet<'_> {
     }
 
     /// A histogram of seconds.
-    fn histogram(&mut self, name: &str, help: &str, seen: &Distribution) -> Result<(), Error> {
-        let buckets: Vec<_> = seen.buckets().collect();
+    fn histogram(&mut self, name: &str, help: &str, distribution: &Distribution) -> Result<(), Error> {
+        let buckets: Vec<_> = distribution.buckets().collect();
         let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        metric.encode_histogram::<NoLabelSet>(seen.sum().as_secs_f64(), seen.count(), &buckets, None)
+        let (sum, count) = (distribution.sum().as_secs_f64(), distribution.count());
+        metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 }

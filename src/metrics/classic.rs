@@ -1,7 +1,6 @@
-//! From OpenMetrics to the older text format, in which a counter's family is named as its samples are, and which knows
-//! neither units nor an end.
+//! Converts OpenMetrics to the older text format of Prometheus. There, the family of a counter has the name of its samples,
+//! and there are no units and no end marker.
 
-/// The same metrics in the older format.
 pub(super) fn from_openmetrics(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut help = "";
@@ -28,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_are_named_as_their_samples_and_the_rest_stays() {
+    fn counters_are_renamed_and_the_rest_is_kept() {
         let text = "# HELP a_seconds About a.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total{x=\"# y\"} 1\n\
                     # HELP b About b, in words.\n# TYPE b gauge\nb 2.5\n# EOF\n";
         assert_eq!(

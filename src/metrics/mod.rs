@@ -1,8 +1,7 @@
-//! What Prometheus reads: all measurements with their names, types and meaning, in one of the two text forms.
+//! Writes the metrics for Prometheus, in one of two text formats.
 //!
-//! Called by the HTTP layer with what the service measured; it measures and keeps nothing itself. [`catalogue`] is the
-//! list of all metrics, and `packaging/doc/metrics.md` is it for people. Always true: whatever publishers and readers do,
-//! the number of series is bounded.
+//! Called by the HTTP layer with the measurements of the service; it measures nothing itself. [`catalogue`] lists all metrics,
+//! and `packaging/doc/metrics.md` documents them. The number of series is bounded, whatever publishers and subscribers do.
 
 mod catalogue;
 mod classic;
@@ -13,7 +12,7 @@ use prometheus_client::registry::Registry;
 use crate::service::Measurements;
 use catalogue::Catalogue;
 
-/// How the metrics are written.
+/// The text format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposition {
     /// The text format that every version of Prometheus reads.
@@ -23,7 +22,6 @@ pub(crate) enum Exposition {
 }
 
 impl Exposition {
-    /// The media type of the answer.
     #[must_use]
     pub(crate) const fn content_type(self) -> &'static str {
         match self {
@@ -32,13 +30,13 @@ impl Exposition {
         }
     }
 
-    /// Writes what was measured.
+    /// Formats the measurements.
     #[must_use]
-    pub(crate) fn write(self, measured: Measurements) -> String {
+    pub(crate) fn write(self, measurements: Measurements) -> String {
         let mut registry = Registry::with_prefix("alertd");
-        registry.register_collector(Box::new(Catalogue(measured)));
+        registry.register_collector(Box::new(Catalogue(measurements)));
         let mut text = String::with_capacity(16 << 10);
-        // A String takes all that is written.
+        // Writing to a String cannot fail.
         let _ = encode(&mut text, &registry);
         match self {
             Self::Classic => classic::from_openmetrics(&text),

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::{HubStatus, Reloaded, Status};
+use crate::api::{HubStatus, Reloaded, Stage, Status};
 use crate::delivery::Delivery;
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
@@ -45,8 +45,7 @@ use tickets::Tickets;
 /// What may change at a reload.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `prod` or `dev`.
-    pub stage: String,
+    pub stage: Stage,
     /// How old a `latest` alert may be.
     pub latest_ttl: Duration,
     /// Silence on a stream after which it gets a heartbeat.
@@ -166,7 +165,7 @@ impl Service {
             uptime: self.started.elapsed().as_secs(),
             ready: not_ready.is_none(),
             not_ready,
-            stage: settings.stage.clone(),
+            stage: settings.stage,
             engine: self.engine.stats().await,
             hub: HubStatus {
                 streams: self.streams(),

@@ -1,7 +1,7 @@
-//! Listening sockets that systemd opened and passed.
+//! Listening sockets that systemd passes.
 //!
 //! A descriptor with an unknown name is closed, because a newer version may have stored it before a downgrade. A known name
-//! on an unsuitable socket is a mistake in a unit, and refused.
+//! on an unsuitable socket is a mistake in a unit, and an error.
 
 use std::io;
 use std::net::TcpListener;
@@ -13,32 +13,24 @@ use socket2::SockRef;
 
 const NAMES: &str = "set FileDescriptorName= in its .socket unit to http, control or publish";
 
-/// Sockets that cannot be used. The daemon does not start, since clients of such a socket would never get an answer.
+/// Sockets that cannot be used. The daemon does not start, because clients of such a socket would never get an answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
-    /// More than one socket, so that a missing name is ambiguous.
+    /// A socket without a name beside others, so that its purpose is unknown.
     #[error("systemd passed {count} sockets, and number {number} has no name: {NAMES}")]
     Unnamed {
-        /// How many were passed.
         count: usize,
-        /// Its position, from 1.
+        /// Its position, counted from 1.
         number: usize,
     },
-    /// TCP instead of Unix, a datagram socket, or no socket at all.
+    /// TCP instead of Unix, a datagram socket, or not a socket.
     #[error(
         "the socket that systemd passed as {name:?} is not {expected} ({source}): correct ListenStream= or FileDescriptorName= in its .socket unit"
     )]
-    Kind {
-        /// The socket's name.
-        name: String,
-        /// What has to have that name.
-        expected: &'static str,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A connection, not a listening socket.
+    Kind { name: String, expected: &'static str, source: io::Error },
+    /// A connection instead of a listening socket.
     #[error(
-        "the socket that systemd passed as {0:?} is one connection and accepts none: set Accept=no in its .socket unit (and FileDescriptorName=)"
+        "the socket that systemd passed as {0:?} is a connection and not a listening socket: set Accept=no in its .socket unit (and FileDescriptorName=)"
     )]
     NotListening(String),
     /// A name that only one socket may have.
@@ -46,33 +38,26 @@ pub enum InheritedError {
         "systemd passed more than one socket named {0:?}: only http may have several; look for a second ListenStream= or .socket unit"
     )]
     Twice(String),
-    /// The system refused to prepare the socket.
+    /// The socket could not be set up.
     #[error("cannot use the socket that systemd passed as {name:?}: {source}")]
-    Unusable {
-        /// The socket's name.
-        name: String,
-        /// The cause.
-        source: io::Error,
-    },
+    Unusable { name: String, source: io::Error },
 }
 
-/// The sockets, each non-blocking and closed on exec. All empty without socket activation.
+/// The sockets that systemd passed, each non-blocking and closed on exec. Empty without socket activation.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     /// TCP sockets for requests with keys, in the order of the units.
     pub http: Vec<TcpListener>,
     /// Unix sockets for requests with keys, for a proxy on this machine.
     pub http_unix: Vec<UnixListener>,
-    /// The control socket.
     pub control: Option<UnixListener>,
-    /// The publish socket.
     pub publish: Option<UnixListener>,
-    /// Names of descriptors that were closed because nothing here has that name.
+    /// Unknown names, whose descriptors were closed.
     pub unknown: Vec<String>,
 }
 
 impl Inherited {
-    /// Whether systemd holds the sockets for requests with keys.
+    /// Whether systemd passed sockets for requests with keys.
     #[must_use]
     pub(crate) fn has_http(&self) -> bool {
         !self.http.is_empty() || !self.http_unix.is_empty()
@@ -81,11 +66,11 @@ impl Inherited {
     /// Takes all descriptors that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A single TCP
     /// socket without a name counts as `http`.
     ///
-    /// Call it first in `main`, before any other thread runs: the crate below takes `LISTEN_FDS` and `LISTEN_PID` out
-    /// of the environment, so that no child takes the sockets for its own. A second call finds nothing.
+    /// Must be called before any other thread runs, because `listenfd` removes `LISTEN_FDS` and `LISTEN_PID` from the
+    /// environment. A second call finds nothing.
     ///
     /// # Errors
-    /// [`InheritedError`]; the process should then end, as sockets that were not taken stay open.
+    /// [`InheritedError`]. The process should then exit, because sockets that were not taken remain open.
     pub(crate) fn take(fdnames: Option<String>) -> Result<Self, InheritedError> {
         let names = fdnames.unwrap_or_default();
         let names: Vec<&str> = names.split(':').collect();
@@ -94,13 +79,13 @@ impl Inherited {
         let mut taken = Self::default();
         for index in 0..count {
             match names.get(index).copied().unwrap_or_default() {
-                // "unknown" is what systemd's own library says where there is no name.
+                // systemd passes "unknown" for a socket without a name.
                 "" | "unknown" if count == 1 => taken.take_tcp(&mut passed, index)?,
                 "" | "unknown" => return Err(InheritedError::Unnamed { count, number: index + 1 }),
                 "http" => taken.take_http(&mut passed, index)?,
                 "control" => take_unix(&mut passed, index, "control", &mut taken.control)?,
                 "publish" => take_unix(&mut passed, index, "publish", &mut taken.publish)?,
-                // The name that Accept=yes gives, whatever the unit says.
+                // With Accept=yes, systemd passes this name whatever the unit says.
                 "connection" => return Err(InheritedError::NotListening("connection".into())),
                 other => taken.close(&mut passed, index, other)?,
             }
@@ -118,7 +103,7 @@ impl Inherited {
     }
 
     fn take_http(&mut self, passed: &mut ListenFd, index: usize) -> Result<(), InheritedError> {
-        // A socket of another family is left in place, and taken as TCP below.
+        // If this is not a Unix socket, `take_unix_listener` leaves it in place.
         if let Ok(listener) = passed.take_unix_listener(index) {
             if let Some(listener) = &listener {
                 check("http", listener, |l| l.set_nonblocking(true))?;
@@ -143,16 +128,16 @@ fn take_unix(
     passed: &mut ListenFd,
     index: usize,
     name: &'static str,
-    place: &mut Option<UnixListener>,
+    target: &mut Option<UnixListener>,
 ) -> Result<(), InheritedError> {
-    if place.is_some() {
+    if target.is_some() {
         return Err(InheritedError::Twice(name.to_owned()));
     }
     let listener = passed.take_unix_listener(index).map_err(kind(name, "a Unix stream socket"))?;
     if let Some(listener) = &listener {
         check(name, listener, |l| l.set_nonblocking(true))?;
     }
-    *place = listener;
+    *target = listener;
     Ok(())
 }
 
@@ -180,14 +165,14 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
 
-    /// In a child: takes what it got and writes it down. In the parent it has nothing to do.
+    /// Runs in a child process: takes the passed sockets and reports them. In the parent it does nothing.
     #[test]
     fn reports_what_it_took() {
         let Some(report) = child::report() else { return };
         let text = match Inherited::take(std::env::var("LISTEN_FDNAMES").ok()) {
             Err(error) => error.to_string(),
             Ok(mut taken) => {
-                // A blocking accept would never come back, for nobody connects.
+                // Nobody connects, so a blocking accept would never return.
                 let would_block = |error: io::Error| assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
                 taken.http.iter().for_each(|l| would_block(l.accept().unwrap_err()));
                 taken
@@ -232,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn sockets_are_told_apart_by_name_in_any_order() {
+    fn sockets_are_distinguished_by_name_in_any_order() {
         let ((control, _c), (publish, _p), (http, address)) = (unix("c"), unix("p"), tcp());
         let expected = format!("[{address:?}] Some(\"c\") Some(\"p\")");
         assert_eq!(take(Some("publish:http:control"), vec![publish, http, control]), expected);
@@ -250,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_tcp_socket_needs_no_name_and_two_do() {
+    fn a_single_tcp_socket_needs_no_name_but_two_do() {
         for names in [None, Some(""), Some("unknown")] {
             let (http, address) = tcp();
             assert_eq!(take(names, vec![http]), format!("[{address:?}] None None"), "{names:?}");
@@ -262,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_with_unknown_names_are_closed_whatever_they_are() {
+    fn descriptors_with_unknown_names_are_closed() {
         let (file, (http, address)) = (std::fs::File::open("/dev/null").unwrap(), tcp());
         let sockets = vec![tcp().0, file.into(), http];
         assert_eq!(
@@ -283,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_not_taken_for_a_listening_socket() {
+    fn a_connection_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         for name in ["http", "connection"] {
             let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -293,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_units_pass_the_names_that_are_taken() {
+    fn the_units_pass_the_expected_names() {
         for (unit, name) in [
             (include_str!("../../systemd/alertd.socket"), "http"),
             (include_str!("../../systemd/alertd-control.socket"), "control"),
@@ -304,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn without_activation_there_is_nothing() {
+    fn without_activation_there_are_no_sockets() {
         assert_eq!(take(Some("http"), vec![]), "[] None None");
     }
 }

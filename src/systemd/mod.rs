@@ -1,7 +1,6 @@
-//! What the service manager gives, and what it wants to know.
+//! The interface to systemd: sockets that it passes ([`Inherited`]) and notifications to it ([`Notifier`]).
 //!
-//! Owns the sockets it passes ([`Inherited`]) and the messages to it ([`Notifier`]). The daemon alone calls it. Without
-//! systemd everything here does nothing and is no error. It leaves logging to the module `log` and binds nothing itself.
+//! Called by the daemon only. Without systemd everything here does nothing.
 
 mod inherited;
 mod notify;
@@ -11,27 +10,27 @@ pub(crate) use notify::Notifier;
 
 #[cfg(test)]
 mod child {
-    //! Runs one test of this binary again as a child, with an environment and descriptors of its own: both belong to a
-    //! process, and cannot be changed in a running one.
+    //! Runs one test of this binary again in a child process, because environment and inherited descriptors cannot be
+    //! changed safely in a running process.
 
     use std::os::fd::OwnedFd;
     use std::path::PathBuf;
     use std::process::{Command, Stdio};
 
-    /// Names the file into which the child writes what it saw; absent in the parent.
+    /// Variable with the path of the child's report; not set in the parent.
     const REPORT: &str = "ALERTD_TEST_REPORT";
 
-    /// In the child: where to write.
+    /// The path of the report, in the child.
     pub(super) fn report() -> Option<PathBuf> {
         std::env::var_os(REPORT).map(PathBuf::from)
     }
 
-    /// Passes up to three descriptors as 3, 4 and 5, with `LISTEN_PID` right; gives back what the child reported.
+    /// Passes up to three descriptors as 3, 4 and 5, sets `LISTEN_PID`, and returns the child's report.
     pub(super) fn run(test: &str, sockets: Vec<OwnedFd>, environment: &[(&str, &str)]) -> String {
         let directory = tempfile::tempdir().unwrap();
         let report = directory.path().join("report");
         let output = std::fs::File::create(directory.path().join("output")).unwrap();
-        // The shell moves standard input, output and error to where systemd puts its descriptors.
+        // The shell moves standard input, output and error to the numbers at which systemd passes descriptors.
         let script = "exec 3<&0 4<&1 5<&2 0</dev/null 1>\"$OUTPUT\" 2>&1; LISTEN_PID=$$ exec \"$@\"";
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script, "sh"]).arg(std::env::current_exe().unwrap());

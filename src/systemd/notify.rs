@@ -1,4 +1,4 @@
-//! Messages to the service manager.
+//! Notifications to the service manager.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,54 +8,54 @@ use sd_notify::NotifyState;
 
 use crate::text;
 
-/// Bytes of a status line; systemd reads no more than 4 KiB of a message.
-const STATUS: usize = 2048;
+/// Maximum bytes of a status line; systemd reads at most 4 KiB of a message.
+const MAX_STATUS_BYTES: usize = 2048;
 
-/// Tells the service manager how things are, over `$NOTIFY_SOCKET`; without that variable it does nothing.
+/// Sends notifications to the service manager over `$NOTIFY_SOCKET`. Without that variable it does nothing.
 ///
-/// The variable stays in the environment, since taking it out is unsafe once threads run; what starts children keeps it
-/// from them. A manager that cannot be reached is reported once in the log and never stops the daemon. Sending may wait
-/// for a busy manager, so keep it off the serving threads.
+/// The variable stays in the environment, because removing it is unsafe once threads run; code that starts children removes
+/// it for them. If the manager cannot be reached, that is logged once and has no other effect. Sending may block while the
+/// manager is busy, so it must not be done on threads that serve requests.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     failed: AtomicBool,
 }
 
 impl Notifier {
-    /// The start, or a reload, is done.
+    /// Reports that the start or a reload is complete.
     pub(crate) fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
-    /// A reload has begun, at this moment of the monotonic clock; [`ready`](Self::ready) ends it, whatever came of it.
+    /// Reports the beginning of a reload. [`ready`](Self::ready) must follow, whether the reload succeeds or not.
     pub(crate) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
-            Err(error) => self.complain(&error),
+            Err(error) => self.report_once(&error),
         }
     }
 
-    /// The end has begun.
+    /// Reports the beginning of the stop.
     pub(crate) fn stopping(&self) {
         self.send(&[NotifyState::Stopping]);
     }
 
-    /// One line for `systemctl status`; line breaks become spaces.
+    /// Sets the status line in `systemctl status`.
     pub(crate) fn status(&self, status: &str) {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
-    /// A heartbeat for the manager. Send it twice in each [`watchdog_interval`](Self::watchdog_interval).
+    /// Feeds the watchdog. Must be sent twice in each [`watchdog_interval`](Self::watchdog_interval).
     pub(crate) fn watchdog(&self) {
         self.send(&[NotifyState::Watchdog]);
     }
 
-    /// Start, reload or stop takes up to this much longer, from now; at most 71 minutes at a time.
+    /// Extends the timeout of the start, reload or stop to this time from now, at most 71 minutes.
     pub(crate) fn extend_timeout(&self, by: Duration) {
         self.send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
     }
 
-    /// Within which time the manager wants a heartbeat from this process, if it wants one (`WatchdogSec=`).
+    /// The watchdog's timeout for this process (`WatchdogSec=`), if there is one.
     #[must_use]
     pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
@@ -63,20 +63,21 @@ impl Notifier {
 
     fn send(&self, states: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(states) {
-            self.complain(&error);
+            self.report_once(&error);
         }
     }
 
-    fn complain(&self, error: &io::Error) {
+    fn report_once(&self, error: &io::Error) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "cannot reach the service manager at $NOTIFY_SOCKET; it will not see this service's state");
         }
     }
 }
 
-/// A line break would begin another assignment: a status could end the service or feed its watchdog.
+/// Replaces control characters by spaces. A line break would begin another assignment, so that the text of a status could
+/// stop the service or feed its watchdog.
 fn one_line(status: &str) -> String {
-    text::truncate(status, STATUS).replace(char::is_control, " ")
+    text::truncate(status, MAX_STATUS_BYTES).replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -85,9 +86,9 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixDatagram;
 
-    /// In a child: says everything once. In the parent it has nothing to do.
+    /// Runs in a child process: sends every notification once. In the parent it does nothing.
     #[test]
-    fn says_everything_once() {
+    fn sends_every_notification_once() {
         let Some(report) = child::report() else { return };
         let notifier = Notifier::default();
         notifier.ready("2 streams\nWATCHDOG=trigger");
@@ -102,7 +103,7 @@ mod tests {
     }
 
     fn run(environment: &[(&str, &str)]) -> String {
-        child::run("systemd::notify::tests::says_everything_once", vec![], environment)
+        child::run("systemd::notify::tests::sends_every_notification_once", vec![], environment)
     }
 
     #[test]
@@ -114,16 +115,16 @@ mod tests {
         assert_eq!(run(&environment), "Some(30s) false");
         manager.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4096];
-        let mut said = Vec::new();
+        let mut received = Vec::new();
         while let Ok(length) = manager.recv(&mut buffer) {
-            said.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            received.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
         }
-        let (reloading, time) = said[1].split_once("MONOTONIC_USEC=").unwrap();
+        let (reloading, time) = received[1].split_once("MONOTONIC_USEC=").unwrap();
         assert_eq!(reloading, "RELOADING=1\n");
         assert!(time.trim_end().parse::<u64>().unwrap() > 0);
-        said.remove(1);
+        received.remove(1);
         assert_eq!(
-            said,
+            received,
             [
                 "READY=1\nSTATUS=2 streams WATCHDOG=trigger\n",
                 "STATUS=opening the store\n",
@@ -136,24 +137,24 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_nothing_is_said_and_nothing_fails() {
+    fn without_a_manager_nothing_is_sent_and_nothing_fails() {
         assert_eq!(run(&[]), "None false");
         assert_eq!(run(&[("WATCHDOG_USEC", "0")]), "None false");
     }
 
     #[test]
-    fn a_watchdog_meant_for_another_process_is_not_ours() {
+    fn the_watchdog_of_another_process_is_ignored() {
         assert_eq!(run(&[("WATCHDOG_USEC", "30000000"), ("WATCHDOG_PID", "1")]), "None false");
     }
 
     #[test]
-    fn a_manager_that_is_gone_is_no_reason_to_end() {
+    fn an_unreachable_manager_is_not_fatal() {
         assert_eq!(run(&[("NOTIFY_SOCKET", "/nonexistent/notify")]), "None true");
     }
 
     #[test]
     fn a_long_status_is_cut_between_characters() {
-        let line = one_line(&"ü".repeat(STATUS));
-        assert!(line.len() <= STATUS && line.ends_with("ü…"), "{}", line.len());
+        let line = one_line(&"ü".repeat(MAX_STATUS_BYTES));
+        assert!(line.len() <= MAX_STATUS_BYTES && line.ends_with("ü…"), "{}", line.len());
     }
 }

@@ -55,7 +55,7 @@ on_each_release! {
         machine.write("/etc/alertd.toml", WRONG);
         let reload = machine.try_sh("systemctl reload alertd");
         assert!(!reload.status.success());
-        assert!(machine.show("alertd.service", "StatusText").contains("reload refused"));
+        assert!(machine.show("alertd.service", "StatusText").contains("reload failed"));
         let entries = machine.journal("_SYSTEMD_UNIT=alertd.service MESSAGE_ID=6ad1f4a7b6f04c2f9a4e0d7c6a3f1e04");
         assert!(entries[0]["MESSAGE"].as_str().unwrap().contains("/etc/alertd.toml:2"), "{entries:?}");
         assert_eq!((machine.show("alertd.service", "ActiveState"), machine.show("alertd.service", "MainPID")), ("active".to_owned(), pid));

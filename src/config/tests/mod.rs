@@ -1,4 +1,4 @@
-//! The configuration as its users meet it: files, variables, and what is said about them.
+//! The configuration as a whole: files, variables, errors and warnings.
 
 mod refusals;
 
@@ -11,6 +11,8 @@ use super::document::example;
 use super::keys::{Apply, KEYS, find, variable};
 use super::*;
 use crate::alert::Pattern;
+use crate::api::Stage;
+use crate::log::{Level, Target};
 
 fn inputs(file: &str, environment: &[(&str, &str)]) -> (tempfile::TempDir, Inputs) {
     let directory = tempfile::tempdir().unwrap();
@@ -25,7 +27,7 @@ fn loaded(file: &str, environment: &[(&str, &str)]) -> Resolved {
     load(&inputs).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The errors, with the file's directory left out.
+/// The errors, without the directory of the file.
 fn refused_with(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let (directory, inputs) = inputs(file, environment);
     let errors = load(&inputs).map(|resolved| show(&resolved)).expect_err(file).0;
@@ -43,7 +45,7 @@ fn source(resolved: &Resolved, key: &str) -> String {
 }
 
 #[test]
-fn the_defaults_are_the_contracts() {
+fn defaults_without_any_settings() {
     let Config { stage, http, auth, alerts, engine, hooks, hub, limits, log, control_socket, .. } =
         loaded("", &[]).config;
     assert_eq!(stage, Stage::Prod);
@@ -63,12 +65,12 @@ fn the_defaults_are_the_contracts() {
     );
     assert_eq!((hub.memory, hub.max_subscriptions, hub.max_subscriptions_per_key), (64 << 20, 1024, 64));
     assert_eq!((limits.publish_rate, limits.streams_per_key, limits.failed_auth_rate), (0, 0, 30));
-    assert_eq!((log.target, log.level, log.mirror_alerts), (LogTarget::Auto, LogLevel::Info, false));
+    assert_eq!((log.target, log.level, log.mirror_alerts), (Target::Auto, Level::INFO, false));
     assert_eq!(control_socket, Path::new("/run/alertd/control.sock"));
 }
 
 #[test]
-fn the_directories_are_systemds_then_the_systems_then_the_users() {
+fn directories_come_from_systemd_or_the_system_or_the_user() {
     let given = |environment: &[(&str, &str)], is_root| {
         let (_directory, mut inputs) = inputs("", environment);
         inputs.is_root = is_root;
@@ -108,7 +110,7 @@ fn the_directories_are_systemds_then_the_systems_then_the_users() {
 }
 
 #[test]
-fn the_environment_wins_over_the_file_and_each_value_names_its_source() {
+fn the_environment_overrides_the_file_and_each_value_has_its_source() {
     let file = "stage = \"dev\"\n[http]\nlisten = [\"127.0.0.1:1\", \"[::1]:2\"]\nmax_streams = 0x5\n[limits]\npublish_rate = 7\n";
     let environment = [
         ("ALERTD_HTTP_MAX_STREAMS", "1000"),
@@ -144,7 +146,7 @@ fn the_environment_wins_over_the_file_and_each_value_names_its_source() {
 }
 
 #[test]
-fn what_is_shown_loads_to_the_same() {
+fn the_output_of_show_loads_to_the_same_configuration() {
     let file = "[http]\nlisten = [\"127.0.0.1:1\", \"[::1]:2\"]\ntls_cert = \"/a \\\"b\\\"\"\ntls_key = \"/k\"\n";
     let first = loaded(file, &[("ALERTD_LIMITS_PUBLISH_RATE", "5"), ("ALERTD_HTTP_TRUSTED_PROXIES", "::1,10.0.0.0/8")]);
     let second = loaded(&show(&first), &[]);
@@ -152,7 +154,7 @@ fn what_is_shown_loads_to_the_same() {
 }
 
 #[test]
-fn the_precise_name_wins_over_the_old_one_and_that_is_said() {
+fn the_prefixed_variable_overrides_the_legacy_one_with_a_warning() {
     let resolved = loaded("", &[("ALERTD_STAGE", "prod"), ("STAGE", "dev")]);
     assert_eq!(resolved.config.stage, Stage::Prod);
     assert_eq!(resolved.warnings, ["env STAGE: is overridden by ALERTD_STAGE; unset one of them"]);
@@ -168,29 +170,29 @@ fn redis_host_alone_selects_the_engine() {
     assert_eq!((engine.kind, engine.durability), (EngineKind::Redis, Durability::Primary));
     assert_eq!((engine.redis.host.as_str(), engine.redis.port), ("localhost", 6380));
     assert_eq!(source(&resolved, "engine.kind"), "env REDIS_HOST");
-    // Whoever names the engine means it; the host is of no use then.
+    // A configured engine is kept, and the host has no effect.
     let resolved = loaded("engine.kind = \"embedded\"\n", &both);
     assert_eq!(
         resolved.warnings,
         [
-            "env REDIS_HOST: engine.redis.host: has no effect on the embedded engine; remove it",
-            "env REDIS_PORT: engine.redis.port: has no effect on the embedded engine; remove it",
+            "env REDIS_HOST: engine.redis.host: has no effect with the embedded engine; remove it",
+            "env REDIS_PORT: engine.redis.port: has no effect with the embedded engine; remove it",
         ]
     );
     assert_eq!(loaded("", &[("ALERTD_ENGINE_REDIS_HOST", "h")]).config.engine.kind, EngineKind::Embedded);
 }
 
 #[test]
-fn redis_is_found_in_one_way_and_what_does_not_fit_it_is_said() {
+fn redis_has_one_kind_of_server_and_settings_that_do_not_fit_are_reported() {
     let redis = |more: &str| format!("[engine]\nkind = \"redis\"\n{more}");
     assert_eq!(
         refused(&redis(
             "durability = \"fsync\"\n[engine.redis]\nhost = \"h\"\ncluster = [\"a:1\"]\ntls_ca = \"/ca\"\n"
         )),
         [
-            "a.toml:3:14: engine.durability: \"fsync\" belongs to the embedded engine; write \"primary\" or \"replicas:N\"",
-            "a.toml:6:11: engine.redis.cluster: stands beside engine.redis.host; keep one of them",
-            "a.toml:7:10: engine.redis.tls_ca: stands alone; set engine.redis.tls = true too, or neither",
+            "a.toml:3:14: engine.durability: \"fsync\" is for the embedded engine; write \"primary\" or \"replicas:N\"",
+            "a.toml:6:11: engine.redis.cluster: cannot be combined with engine.redis.host; keep one of them",
+            "a.toml:7:10: engine.redis.tls_ca: requires engine.redis.tls = true; set both, or neither",
         ]
     );
     let resolved =
@@ -202,20 +204,20 @@ fn redis_is_found_in_one_way_and_what_does_not_fit_it_is_said() {
 }
 
 #[test]
-fn all_errors_are_found_at_once_in_the_order_of_the_file() {
+fn all_errors_are_reported_in_the_order_of_the_file() {
     let file = "stage = \"test\"\n[http]\nlisten = 8080\n  lissten = \"x\"\n[foo]\nbar = 1\n";
     assert_eq!(
         refused_with(file, &[("ALERTD_LOG_LEVEL", "loud"), ("ALERTD_HTP_LISTEN", "x")]),
         [
             "a.toml:1:9: stage: \"test\" is unknown; write \"prod\" or \"dev\"",
-            "a.toml:3:10: http.listen: 8080 is neither text nor list; write [\"…\", \"…\"]",
-            "a.toml:4:3: http.lissten: there is no such setting; did you mean http.listen?",
-            "a.toml:6:1: foo.bar: there is no such setting; alertd.toml(5) lists all",
-            "env ALERTD_HTP_LISTEN: there is no such setting; did you mean ALERTD_HTTP_LISTEN?",
+            "a.toml:3:10: http.listen: 8080 is neither text nor a list; write [\"…\", \"…\"]",
+            "a.toml:4:3: http.lissten: unknown setting; did you mean http.listen?",
+            "a.toml:6:1: foo.bar: unknown setting; see alertd.toml(5) for all settings",
+            "env ALERTD_HTP_LISTEN: unknown setting; did you mean ALERTD_HTTP_LISTEN?",
             "env ALERTD_LOG_LEVEL: log.level: \"loud\" is unknown; write \"error\" or \"warn\" or \"info\" or \"debug\" or \"trace\"",
         ]
     );
-    // What is not TOML keeps no error of the environment back.
+    // A syntax error in the file does not hide errors in the environment.
     assert_eq!(refused_with("stage = \"prod\nx = 1", &[("ALERTD_X", "1")]).len(), 2);
     let columns = refused("[http]\nlisten = \"ünïcode\" # ü\nretry = 1\n");
     assert!(columns[0].starts_with("a.toml:2:10: ") && columns[1].starts_with("a.toml:3:9: "), "{columns:?}");
@@ -246,30 +248,34 @@ fn a_variable_that_is_not_utf8_is_an_error() {
     let (_directory, mut given) = inputs("", &[]);
     given.env.push(("ALERTD_STATE_DIR".into(), std::ffi::OsString::from_vec(vec![b'/', 0xff])));
     let error = load(&given).map(|_| ()).unwrap_err().to_string();
-    assert_eq!(error, "env ALERTD_STATE_DIR: state_dir: is not UTF-8; write it so");
+    assert_eq!(error, "env ALERTD_STATE_DIR: state_dir: is not UTF-8; correct it");
 }
 
 #[test]
 fn the_two_sockets_must_differ_and_fit_an_address() {
-    let reason = "is the same path as the other socket, so publishers could do everything; choose two paths";
+    let reason =
+        "is the same path as the other socket, which would give publishers full access; choose different paths";
     let both = "control_socket = \"/s\"\npublish_socket = \"/s\"\n";
     assert_eq!(refused(both), [format!("a.toml:2:18: publish_socket: {reason}")]);
     let one = "control_socket = \"/run/alertd/publish.sock\"\n";
     assert_eq!(refused(one), [format!("a.toml:1:18: control_socket: {reason}")]);
     let path = |length: usize| format!("control_socket = \"/{}\"\n", "s".repeat(length - 1));
     assert_eq!(loaded(&path(107), &[]).config.control_socket.as_os_str().len(), 107);
-    assert!(refused(&path(108))[0].ends_with("has 108 bytes; choose a path of 107 at most, as sockets take no more"));
+    assert!(
+        refused(&path(108))[0]
+            .ends_with("has 108 bytes; choose a path of at most 107 bytes, the limit of Unix sockets")
+    );
 }
 
 #[test]
-fn a_reload_names_what_waits_for_a_restart() {
+fn a_reload_names_settings_that_need_a_restart() {
     let config = |file: &str| loaded(file, &[]).config;
     let old = config("[http]\nlisten = \"127.0.0.1:1\"\nheartbeat = \"5s\"\n");
     let new =
         config("[http]\nlisten = \"127.0.0.1:2\"\nheartbeat = \"6s\"\n[log]\ntarget = \"stderr\"\nlevel = \"debug\"\n");
     assert_eq!(old.restart_needed(&new), ["http.listen", "log.target"]);
     assert!(old.restart_needed(&old.clone()).is_empty());
-    // Written otherwise, the value is the same.
+    // The same value in another notation.
     assert!(config("http.max_connections = 1_000").restart_needed(&config("http.max_connections = 1000")).is_empty());
     assert_eq!(config("").restart_needed(&config("state_dir = \"/d\"")), ["state_dir", "auth.store_dir"]);
     let tls = |cert: &str| config(&format!("[http]\ntls_cert = \"{cert}\"\ntls_key = \"/key\"\n"));
@@ -289,7 +295,7 @@ fn every_key_has_one_name_in_the_file_and_one_in_the_environment() {
 }
 
 #[test]
-fn the_shipped_files_are_right() {
+fn the_shipped_files_have_the_defaults() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/alertd.example.toml");
     if std::env::var_os("UPDATE_EXAMPLE").is_some() {
         fs::write(shipped, example()).unwrap();
@@ -300,7 +306,7 @@ fn the_shipped_files_are_right() {
         let resolved = loaded(&file, &[]);
         assert_eq!((resolved.config, resolved.warnings), (defaults.config.clone(), Vec::<String>::new()));
     }
-    // With what stands there as a comment in force too, it is still the defaults of the system.
+    // With its commented settings enabled, the example still has the defaults of the system.
     let is_commented_key =
         |line: &&str| KEYS.iter().any(|key| line.starts_with(&format!("{} = ", key.name.rsplit('.').next().unwrap())));
     let uncommented: Vec<_> = example()
@@ -313,7 +319,7 @@ fn the_shipped_files_are_right() {
 }
 
 #[test]
-fn the_man_page_has_every_key_and_no_stray_request() {
+fn the_man_page_has_every_key_and_only_known_requests() {
     let page = man();
     for key in KEYS {
         assert!(page.contains(&format!("\n{}\n", variable(key.name))), "{}", key.name);

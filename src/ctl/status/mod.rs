@@ -105,7 +105,7 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
 }
 
 fn version(status: &Status) -> String {
-    format!("{} ({}), up {}", status.version, status.stage, time(status.uptime))
+    format!("{} ({}), up {}", status.version, status.stage.as_str(), time(status.uptime))
 }
 
 type Rows = Vec<(&'static str, String)>;

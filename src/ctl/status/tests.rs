@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{plural, run, size, time};
 use crate::alert::Id;
-use crate::api::{EngineStatus, HubStatus, Status, TrafficStatus};
+use crate::api::{EngineStatus, HubStatus, Stage, Status, TrafficStatus};
 use crate::ctl::args;
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
@@ -25,7 +25,7 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         uptime: 93_784,
         ready: not_ready.is_none(),
         not_ready: not_ready.map(Into::into),
-        stage: "prod".into(),
+        stage: Stage::Prod,
         engine: EngineStatus { head: Id::at(5_250), ..engine },
         hub: HubStatus { head: Id::at(5_000), ..HubStatus::default() },
         traffic: TrafficStatus { published, ..TrafficStatus::default() },
