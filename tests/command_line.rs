@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Stdio;
 
-use crate::harness::{program, told};
+use crate::harness::{Daemon, program, told};
 
 #[test]
 fn alertd_refuses_a_bad_configuration_with_all_errors_and_78() {
@@ -150,5 +150,43 @@ fn without_a_daemon_alertctl_says_so_with_69() {
         let output = program("alertctl").args(["--socket", "/nowhere/control.sock"]).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(69), "{arguments:?}: {}", told(&output));
         assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/control.sock"), "{}", told(&output));
+    }
+}
+
+/// What Kubernetes sets in each container for services named `redis`, `alertd` and `alertd-http`.
+const KUBERNETES: [(&str, &str); 10] = [
+    ("REDIS_SERVICE_HOST", "10.43.7.19"),
+    ("REDIS_SERVICE_PORT", "6379"),
+    ("REDIS_PORT", "tcp://10.43.7.19:6379"),
+    ("REDIS_PORT_6379_TCP", "tcp://10.43.7.19:6379"),
+    ("KUBERNETES_SERVICE_PORT_HTTPS", "443"),
+    ("ALERTD_PORT", "tcp://10.43.7.20:80"),
+    ("ALERTD_SERVICE_PORT_HTTP", "80"),
+    ("ALERTD_HTTP_SERVICE_HOST", "10.43.7.21"),
+    ("ALERTD_HTTP_PORT", "tcp://10.43.7.21:80"),
+    ("ALERTD_HTTP_PORT_80_TCP_ADDR", "10.43.7.21"),
+];
+
+#[test]
+fn variables_that_a_platform_sets_for_other_services_are_ignored_and_named() {
+    let daemon = Daemon::with_environment("", &KUBERNETES);
+    let key = daemon.key("alice");
+    daemon.publish(&key, "default", "well");
+    let said = daemon.said("the environment has variables that a container platform sets");
+    for name in ["REDIS_PORT", "ALERTD_PORT", "ALERTD_HTTP_SERVICE_HOST", "ALERTD_HTTP_PORT_80_TCP_ADDR"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let check = |more: (&str, &str)| {
+        let mut check = program("alertd");
+        check.arg("--check").arg("--config").arg("/dev/null").env("ALERTD_STATE_DIR", directory.path());
+        check.envs(KUBERNETES).env(more.0, more.1).output().unwrap()
+    };
+    let good = check(("UNRELATED", "x"));
+    assert!(good.status.success() && told(&good).contains("ignored: ALERTD_HTTP_PORT, "), "{}", told(&good));
+    for mistake in
+        [("ALERTD_HTTP_PORT", "80"), ("REDIS_PORT", "sixthousand"), ("ALERTD_HTTP_MAX_STREAMS", "tcp://10.0.0.1:1")]
+    {
+        assert_eq!(check(mistake).status.code(), Some(78), "{mistake:?}");
     }
 }

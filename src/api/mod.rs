@@ -70,7 +70,7 @@ pub(crate) struct HookStored {
     pub status: String,
     /// Number of new alerts.
     pub stored: usize,
-    /// Number of alerts that were stored before, in the same state.
+    /// Number of alerts that were stored before, in the same state. They are counted, not stored again.
     pub repeated: usize,
 }
 

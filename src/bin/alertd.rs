@@ -6,7 +6,13 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match alertd::run_daemon(alertd::DaemonArgs::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(remarks) => {
+            #[expect(clippy::print_stderr, reason = "--check has no log")]
+            for remark in remarks {
+                eprintln!("alertd: {remark}");
+            }
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             #[expect(clippy::print_stderr, reason = "a program's last word")]
             {

@@ -62,6 +62,8 @@ pub(crate) struct Resolved {
     pub(super) values: BTreeMap<&'static str, (Raw, Source)>,
     /// Settings that are valid but probably a mistake, one per line, with their position.
     pub warnings: Vec<String>,
+    /// Ignored variables that look like settings, but were set by a container platform for other services.
+    foreign: Vec<String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -71,6 +73,14 @@ impl Resolved {
     #[must_use]
     pub(crate) fn source(&self, name: &str) -> Option<&Source> {
         self.values.get(name).map(|(_, source)| source)
+    }
+
+    /// A line about the ignored variables of a container platform, if there are any.
+    #[must_use]
+    pub(crate) fn ignored(&self) -> Option<String> {
+        let names = self.foreign.join(", ");
+        let words = "the environment has variables that a container platform sets for other services; ignored";
+        (!names.is_empty()).then(|| format!("{words}: {names}"))
     }
 
     /// The source of every key, in the order of their names.
@@ -92,7 +102,8 @@ pub(crate) fn load(inputs: &Inputs) -> Result<Resolved, Errors> {
     loader.environment(inputs);
     let config = loader.build();
     if loader.errors.is_empty() {
-        Ok(Resolved { config, values: loader.values, warnings: loader.warnings.lines(), file })
+        let Loader { values, warnings, foreign, .. } = loader;
+        Ok(Resolved { config, values, warnings: warnings.lines(), foreign, file })
     } else {
         Err(Errors(loader.errors.lines()))
     }
@@ -113,6 +124,7 @@ pub(super) struct Loader {
     pub(super) values: BTreeMap<&'static str, (Raw, Source)>,
     pub(super) errors: Remarks,
     pub(super) warnings: Remarks,
+    foreign: Vec<String>,
 }
 
 impl Loader {
@@ -166,7 +178,9 @@ impl Loader {
 
     fn environment(&mut self, inputs: &Inputs) {
         let mut redis_host = None;
-        for set in environment::read(&inputs.env, &mut self.errors) {
+        let found = environment::read(&inputs.env, &mut self.errors);
+        self.foreign = found.foreign;
+        for set in found.set {
             let before = self.values.get(set.name);
             // The type of the value is that of the key's default, whatever type the file has.
             let default = keys::find(set.name).and_then(default_of);

@@ -20,8 +20,8 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// [`Failure::Configuration`] with all errors of the configuration.
 pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut Output) -> Result<(), Failure> {
     let resolved = settings::load(daemon)?;
-    for warning in &resolved.warnings {
-        note(warning);
+    for remark in resolved.ignored().iter().chain(&resolved.warnings) {
+        note(remark);
     }
     if resolved.file.is_none() {
         let file = settings::default_file().display();

@@ -90,11 +90,12 @@ struct Setup {
     github: Option<GitHub>,
 }
 
-/// Runs the daemon until a signal stops it. With `--check` it only checks the configuration.
+/// Runs the daemon until a signal stops it. With `--check` it only checks the configuration, and returns remarks about it
+/// for the program to print.
 ///
 /// # Errors
 /// [`Failure`], which the program prints.
-pub fn run(args: DaemonArgs) -> Result<(), Failure> {
+pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     // First, because it changes the environment, which no other thread may read at the same time.
     let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
     let inputs = Inputs::from_process(args.config);
@@ -103,12 +104,15 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     let fleet = settings::redis(&resolved.config, &inputs)?;
     let github = settings::github(&resolved.config, &inputs)?;
     if args.check {
-        return Ok(());
+        return Ok(resolved.ignored().into_iter().chain(resolved.warnings).collect());
     }
     let inherited = inherited?;
     supervisor::start();
     let log_settings = settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM"));
     let log = log::start(log_settings, |write| supervisor::essential_thread(LOG, write).map(drop))?;
+    if let Some(ignored) = resolved.ignored() {
+        tracing::info!("{ignored}");
+    }
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
@@ -125,7 +129,7 @@ pub fn run(args: DaemonArgs) -> Result<(), Failure> {
     log.flush();
     // With a time limit, because a blocking task may hang.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
+    ended.map(|()| Vec::new())
 }
 
 async fn serve(setup: Setup, log: &log::Handle) -> Result<(), Failure> {

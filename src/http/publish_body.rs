@@ -29,8 +29,8 @@ impl Options {
     pub(crate) fn read(mut parameters: Parameters) -> Result<Self, HttpError> {
         let level = parameters.level()?;
         let cut = match parameters.one("cut")?.as_deref() {
-            None | Some("0" | "false") => false,
-            Some("1" | "true" | "") => true,
+            None | Some("0") => false,
+            Some("1") => true,
             Some(_) => return Err(HttpError::invalid("cut", "takes 1 or 0")),
         };
         parameters.no_topic()?;

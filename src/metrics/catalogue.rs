@@ -52,15 +52,16 @@ impl Catalogue {
     }
 
     fn publishing(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
-        let Measurements { accepted, publish_failures, .. } = &self.0;
-        let alerts = accepted.iter().flat_map(|(class, alerts)| {
-            let labels = Level::ALL.map(|level| [("class", class.as_str()), ("level", level.as_str())]);
-            labels.into_iter().zip(*alerts)
-        });
+        let Measurements { accepted, repeated, publish_failures, .. } = &self.0;
         writer.counter(
             "alerts_accepted",
             "Alerts stored by this node, by level and by the first label of their topic (32 labels, then other)",
-            alerts,
+            by_class_and_level(accepted),
+        )?;
+        writer.counter(
+            "alerts_repeated",
+            "Alerts that were recognized as repeats and not stored again, by level and by the first label of their topic",
+            by_class_and_level(repeated),
         )?;
         let help = "Publishes answered with 503, because the log could not store them or not in time";
         writer.counter("publish_failures", help, [([], *publish_failures)])
@@ -129,6 +130,12 @@ impl Catalogue {
         writer.gauge("pbkdf2_queue", help, None, waiting)?;
         writer.counter("pbkdf2_derivations", "PBKDF2 computations to verify keys", [([], it.derivations)])
     }
+}
+
+fn by_class_and_level(alerts: &[(String, [u64; Level::ALL.len()])]) -> impl Iterator<Item = (Labels<'_, 2>, u64)> {
+    alerts.iter().flat_map(|(class, counts)| {
+        Level::ALL.map(|level| [("class", class.as_str()), ("level", level.as_str())]).into_iter().zip(*counts)
+    })
 }
 
 /// Writes one metric after the other. A metric without samples is left out.

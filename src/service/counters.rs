@@ -15,6 +15,8 @@ use crate::keyring::VerifyError;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) accepted: TopicClassCounters,
+    /// Alerts that were sent again and recognised.
+    pub(super) repeated: TopicClassCounters,
     pub(super) publish_failures: AtomicU64,
     /// Indexed like [`Attempt::ALL`].
     attempts: [AtomicU64; Attempt::ALL.len()],
@@ -98,6 +100,11 @@ impl Counters {
     /// Counts an alert that is in the log.
     pub(super) fn accepted(&self, alert: &Record) {
         self.accepted.count(&alert.topic, alert.level);
+    }
+
+    /// Counts an alert that was in the log already.
+    pub(super) fn repeated(&self, alert: &Record) {
+        self.repeated.count(&alert.topic, alert.level);
     }
 
     /// Counts a publish whose outcome is unknown.

@@ -25,6 +25,7 @@ pub(crate) struct Measurements {
     pub started: Duration,
     pub is_live: bool,
     pub accepted: Vec<(String, [u64; Level::ALL.len()])>,
+    pub repeated: Vec<(String, [u64; Level::ALL.len()])>,
     pub publish_failures: u64,
     pub streams: [(Format, Transport, u32); KINDS.len()],
     pub max_streams: u32,
@@ -63,6 +64,8 @@ impl Service {
             started: Duration::from_millis(self.started_ms),
             is_live: self.is_live(),
             accepted: counters.accepted.read(),
+            // Few classes ever have repeats.
+            repeated: counters.repeated.read().into_iter().filter(|(_, alerts)| *alerts != [0; 3]).collect(),
             publish_failures: counters.publish_failures.load(Ordering::Relaxed),
             streams: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
             max_streams: self.settings.load().max_streams,

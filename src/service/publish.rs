@@ -89,7 +89,11 @@ impl Service {
         if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
         }
-        for Stored { record, .. } in stored.unwrap_or_default().iter().filter(|stored| !stored.repeated) {
+        for Stored { record, repeated } in stored.unwrap_or_default() {
+            if *repeated {
+                self.counters.repeated(record);
+                continue;
+            }
             self.counters.accepted(record);
             tracing::debug!(topic = %record.topic, alert_id = %record.id, user = caller.user(), "stored");
             if self.settings.load().mirror_alerts {

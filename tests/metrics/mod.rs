@@ -249,6 +249,7 @@ fn a_repeated_publish_is_accepted_once() {
     }
     let metrics = Metrics::read(&daemon);
     assert_eq!(metrics.of("alerts_accepted_total{class=\"ops\",level=\"error\"}"), 1.0);
+    assert_eq!(metrics.of("alerts_repeated_total{class=\"ops\",level=\"error\"}"), 2.0);
     assert_eq!(metrics.of("publish_failures_total"), 0.0);
 }
 

@@ -209,3 +209,29 @@ fn a_job_that_pipes_its_output_lives_and_its_alert_arrives() {
     assert!(messages.iter().all(|message| message.starts_with("02:17 Ger\u{fffd}t sda")), "{messages:?}");
     assert!(!messages[0].ends_with('…') && messages[1..].iter().all(|m| m.len() <= 4096 && m.ends_with('…')));
 }
+
+#[test]
+fn each_repeat_of_an_alert_that_always_fires_is_counted() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let alert = |name: &str| {
+        json!({
+            "status": "firing", "fingerprint": name, "startsAt": "2026-11-23T17:37:10.123Z",
+            "labels": {"alertname": name, "severity": "none"}
+        })
+    };
+    let send = |alerts: &[Value]| {
+        let answer =
+            daemon.send(&Request::post("/hooks/alertmanager/alive").key(&key).json(&json!({ "alerts": alerts })));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (answer.json()["stored"].as_u64().unwrap(), answer.json()["repeated"].as_u64().unwrap())
+    };
+    assert_eq!(send(&[alert("Watchdog")]), (1, 0));
+    assert_eq!(send(&[alert("Watchdog")]), (0, 1));
+    assert_eq!(send(&[alert("Watchdog"), alert("DeadMansSwitch")]), (1, 1));
+    let metrics = Request::get("/metrics").over(&daemon.control()).text();
+    for (counter, count) in [("accepted", 2), ("repeated", 2)] {
+        let line = format!("alertd_alerts_{counter}_total{{class=\"alive\",level=\"info\"}} {count}");
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+}

@@ -190,6 +190,12 @@ fn an_invalid_variable_is_refused_like_a_value_of_the_file() {
         ("ALERTD_HTP_LISTEN", "x", "unknown setting; did you mean ALERTD_HTTP_LISTEN?"),
         ("ALERTD_CONFIGURATION", "x", "unknown setting; see alertd.toml(5) for all settings"),
         ("ALERTD_", "x", "unknown setting; see alertd.toml(5) for all settings"),
+        ("ALERTD_PORT", "8080", "unknown setting; see alertd.toml(5) for all settings"),
+        (
+            "ALERTD_ENGINE_REDIS_PORT",
+            "tcp",
+            "engine.redis.port: \"tcp\" is not a whole number; the range is 1 to 65535",
+        ),
         (
             "ALERTD_ENGINE_REDIS_PASSWORD",
             "hunter2",
