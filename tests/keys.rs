@@ -110,11 +110,32 @@ fn a_narrowed_key_ends_its_streams_at_a_reload(transport: Transport) {
     let mut stream = daemon.stream(&key, "/alerts");
     stream.until("cursor");
     let file = daemon.state().join("auth.json");
-    let narrowed = fs::read_to_string(&file).unwrap().replace("\"*\"", "\"ops\"");
-    fs::write(&file, narrowed).unwrap();
+    let mut keys: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    keys["keys"][0]["topics"] = json!(["ops"]);
+    keys["keys"][0].as_object_mut().unwrap().remove("checksum");
+    fs::write(&file, keys.to_string()).unwrap();
     assert_eq!(Request::post("/reload").over(&daemon.control()).status, 200);
     assert_eq!(stream.bye(), "revoked");
     assert_eq!(daemon.send(&Request::get("/alerts").key(&key)).status, 403);
+}
+
+#[test]
+fn a_damaged_key_is_named_and_refused_while_the_others_work() {
+    let daemon = Daemon::start();
+    let (bad, good) = (daemon.key("alice"), daemon.key("bob"));
+    let file = daemon.state().join("auth.json");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("\"alice\"", "\"alicf\"")).unwrap();
+    assert_eq!(Request::post("/reload").over(&daemon.control()).status, 200);
+    assert_eq!(daemon.send(&Request::get("/health").key(&bad)).status, 401);
+    assert_eq!(daemon.send(&Request::get("/health").key(&good)).status, 200);
+    eventually("the key in the log", || daemon.log().contains(&bad.id).then_some(()));
+    let listed = Request::get("/keys").over(&daemon.control()).json();
+    assert_eq!(listed["unusable"][0]["id"], bad.id.as_str());
+    let status = daemon.ctl(&["status"]);
+    assert!(String::from_utf8_lossy(&status.stdout).contains("1, and 1 refused"), "{status:?}");
+    let revoked = daemon.ctl(&["key", "revoke", &bad.id]);
+    assert!(revoked.status.success(), "{revoked:?}");
+    assert!(!fs::read_to_string(&file).unwrap().contains(&bad.id));
 }
 
 #[test]

@@ -239,6 +239,18 @@ pub(crate) struct Rotate {
 pub(crate) struct Keys {
     /// The keys, sorted by user and time of creation.
     pub keys: Vec<KeyInfo>,
+    /// Stored entries that are refused because they are damaged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<UnusableKey>,
+}
+
+/// A stored key that is refused.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct UnusableKey {
+    /// What `DELETE /keys/{id}` takes to remove it.
+    pub id: String,
+    /// What is wrong, and what to do.
+    pub reason: String,
 }
 
 /// The answer to `GET /topics`.

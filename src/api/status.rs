@@ -45,6 +45,9 @@ pub(crate) struct Status {
     pub traffic: TrafficStatus,
     /// Number of keys.
     pub keys: usize,
+    /// Stored keys that are refused because they are damaged; `GET /keys` names them.
+    #[serde(default)]
+    pub unusable_keys: usize,
     /// The configuration file in use, if there is one.
     pub config_file: Option<String>,
 }

@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::keys::Store;
 use super::output::{Output, note};
 use super::text::{escaped, local, table};
-use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, UnusableKey};
 
 /// The daemon's limit for the file to import.
 const MAX_IMPORT_FILE: u64 = 16 << 20;
@@ -40,12 +40,19 @@ pub(crate) async fn run(
             Ok(())
         }
         Key::Revoke { id_or_user } => {
-            for key in store.revoke(&id_or_user).await? {
-                output.line(&format!("revoked {}", escaped(&key.id))).await?;
+            let Keys { keys, unusable } = store.revoke(&id_or_user).await?;
+            for id in keys.iter().map(|key| &key.id).chain(unusable.iter().map(|key| &key.id)) {
+                output.line(&format!("revoked {}", escaped(id))).await?;
             }
             Ok(())
         }
-        Key::List { json } => list(&store.list().await?, json, output).await,
+        Key::List { json } => {
+            let Keys { keys, unusable } = store.list().await?;
+            for UnusableKey { id, reason } in &unusable {
+                note(&format!("the key {} is refused: {}", escaped(id), escaped(reason)));
+            }
+            list(&keys, json, output).await
+        }
         Key::Import { file } => {
             let imported = store.import(read(&file, input).await?).await?;
             note(&format!("imported {} keys; {} existed already", imported.added, imported.skipped));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::client::{Client, ClientError, Request, encoded};
 use super::exit::Failure;
 use super::output::note;
-use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, Rotate};
+use crate::api::{CreatedKey, Keys, NewKey, Rotate};
 use crate::keyring::{Imported, Keyring, KeyringError, Settings};
 
 /// Finds the settings of the file of keys. Only called if it is needed.
@@ -29,8 +29,8 @@ impl Store {
         Self { client, file }
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<KeyInfo>, Failure> {
-        let daemon = async { Ok(self.client.send(Request::get("/keys")).await?.json::<Keys>().await?.keys) };
+    pub(crate) async fn list(&self) -> Result<Keys, Failure> {
+        let daemon = async { self.client.send(Request::get("/keys")).await?.json().await };
         self.either(daemon, Keyring::list).await
     }
 
@@ -41,9 +41,9 @@ impl Store {
     }
 
     /// Revokes a key, or all keys of a user, and returns them.
-    pub(crate) async fn revoke(&self, id_or_user: &str) -> Result<Vec<KeyInfo>, Failure> {
+    pub(crate) async fn revoke(&self, id_or_user: &str) -> Result<Keys, Failure> {
         let request = Request::new(Method::DELETE, format!("/keys/{}", encoded(id_or_user)));
-        let daemon = async { Ok(self.client.send(request).await?.json::<Keys>().await?.keys) };
+        let daemon = async { self.client.send(request).await?.json().await };
         self.either(daemon, |keyring| keyring.revoke(id_or_user, now_ms())).await
     }
 
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(store(missing.clone(), None).list().await.unwrap_err().code(), 69);
         assert!(!dir.path().join("keys").exists());
         for address in [missing, stale] {
-            assert!(store(address, Some(dir.path())).list().await.unwrap().is_empty());
+            assert!(store(address, Some(dir.path())).list().await.unwrap().keys.is_empty());
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
         ])
         .await;
         let store = store(server.address(), None);
-        assert_eq!(store.revoke("a b/c").await.unwrap()[0].id, "k1");
+        assert_eq!(store.revoke("a b/c").await.unwrap().keys[0].id, "k1");
         assert_eq!(&*store.rotate("k1", 60).await.unwrap().secret, "s");
         assert_eq!(store.import(Bytes::from_static(b"{}")).await.unwrap(), Imported { added: 2, skipped: 1 });
         assert_eq!(store.revoke("x").await.unwrap_err().code(), 1);

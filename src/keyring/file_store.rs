@@ -6,14 +6,16 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::KeyringError;
-use super::record::{KeyRecord, check};
+use super::plain_file::{give_to_owner, open_plain};
+use super::record::KeyRecord;
+use super::stored::{Entry, StoredKeys};
 
 /// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
 const MAX_BYTES: u64 = 128 << 20;
@@ -33,7 +35,15 @@ struct Document<K> {
 }
 
 /// The file as it is read.
-type KeyFile = Document<Vec<KeyRecord>>;
+type KeyFile = Document<Vec<Value>>;
+
+/// An entry of the file as it is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Stored<'a> {
+    Usable(Entry<'a>),
+    Unusable(Value),
+}
 
 /// The member that is read first: keys of another version may look different.
 #[derive(Deserialize)]
@@ -95,14 +105,15 @@ impl FileStore {
     }
 
     /// The keys; none where there is no file yet.
-    pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
+    pub(super) fn load(&mut self) -> Result<StoredKeys, KeyringError> {
         let Some((document, stamp)) = self.read()? else {
             (self.stamp, self.unknown) = (None, Map::new());
-            return Ok(Vec::new());
+            return Ok(StoredKeys::default());
         };
-        check(&document.keys).map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
+        let keys = entries(&document.keys);
+        let keys = keys.map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
         (self.stamp, self.unknown) = (Some(stamp), document.unknown);
-        Ok(document.keys)
+        Ok(keys)
     }
 
     fn read(&self) -> Result<Option<(KeyFile, Stamp)>, KeyringError> {
@@ -131,7 +142,7 @@ impl FileStore {
     }
 
     /// Replaces the file; after a crash at any moment it is the old or the new one.
-    pub(super) fn save(&mut self, keys: &[KeyRecord]) -> Result<(), KeyringError> {
+    pub(super) fn save(&mut self, keys: &StoredKeys) -> Result<(), KeyringError> {
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(found) if self.stamp == Some(stamp(&found)) => {}
@@ -140,11 +151,16 @@ impl FileStore {
             Err(source) => return Err(KeyringError::Io { path: self.path.clone(), source }),
         }
         let unknown = self.unknown.clone();
-        let written = self.replace(&Document { alertd_keys: VERSION, keys, unknown });
+        let written = self.replace(keys, unknown);
         written.map_err(|source| KeyringError::Io { path: self.path.clone(), source })
     }
 
-    fn replace(&mut self, document: &Document<&[KeyRecord]>) -> io::Result<()> {
+    fn replace(&mut self, keys: &StoredKeys, unknown: Map<String, Value>) -> io::Result<()> {
+        let usable = keys.usable.iter().map(|record| Entry::new(record).map(Stored::Usable));
+        let unusable = keys.unusable.iter().map(|entry| serde_json::from_str(&entry.text).map(Stored::Unusable));
+        let keys: Vec<Stored<'_>> = usable.chain(unusable).collect::<Result<_, _>>()?;
+        let mut text = serde_json::to_vec_pretty(&Document { alertd_keys: VERSION, keys, unknown })?;
+        text.push(b'\n');
         let temporary = self.directory.join("auth.json.new");
         // One that a crash left behind; a link there goes as well, unfollowed.
         match fs::remove_file(&temporary) {
@@ -153,8 +169,6 @@ impl FileStore {
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         give_to_owner(&file, &self.directory)?;
-        let mut text = serde_json::to_vec_pretty(document)?;
-        text.push(b'\n');
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&temporary, &self.path)?;
@@ -163,38 +177,26 @@ impl FileStore {
     }
 }
 
-/// The keys in the content of such a file; `None` if it is another kind of file.
+/// The entries of the file.
+fn entries(found: &[Value]) -> Result<StoredKeys, String> {
+    let id = |entry: &Value| entry["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
+    StoredKeys::read(found.iter().map(|entry| (id(entry), entry.to_string())))
+}
+
+/// The keys in the content of such a file, if all can be used; `None` if it is another kind of file.
 pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<KeyRecord>, String>> {
     let version = serde_json::from_slice::<Head>(file).ok()?.alertd_keys;
     if version != VERSION {
         return Some(Err(format!("its version is {version}, and this alertd reads version {VERSION}")));
     }
     let document = serde_json::from_slice::<KeyFile>(file).map_err(|error| error.to_string());
-    Some(document.and_then(|document| check(&document.keys).map(|()| document.keys)))
-}
-
-/// An existing plain file; what a link points to is opened at the worst, never made, changed or used.
-fn open_plain(path: &Path, write: bool) -> Result<File, KeyringError> {
-    let failed = |source| KeyringError::Io { path: path.to_owned(), source };
-    // Looked at first, or a pipe in its place would hold the opening up.
-    if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
-        return Err(KeyringError::Link(path.to_owned()));
-    }
-    let file = OpenOptions::new().read(true).write(write).open(path).map_err(failed)?;
-    let (opened, named) = (file.metadata().map_err(failed)?, fs::symlink_metadata(path).map_err(failed)?);
-    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
-        return Err(KeyringError::Link(path.to_owned()));
-    }
-    Ok(file)
-}
-
-/// Root writes as the directory's owner, or the daemon could not read what `alertctl` wrote.
-fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
-    let (own, owner) = (file.metadata()?, fs::metadata(directory)?);
-    if (own.uid(), own.gid()) != (owner.uid(), owner.gid()) && own.uid() == 0 {
-        fchown(file, Some(owner.uid()), Some(owner.gid()))?;
-    }
-    Ok(())
+    Some(document.and_then(|document| {
+        let keys = entries(&document.keys)?;
+        match keys.unusable.first() {
+            Some(entry) => Err(format!("the key {:?} cannot be used: {} ({})", entry.id, entry.reason, entry.detail)),
+            None => Ok(keys.usable),
+        }
+    }))
 }
 
 #[cfg(test)]
@@ -225,18 +227,23 @@ mod tests {
         }
     }
 
+    fn usable(usable: Vec<KeyRecord>) -> StoredKeys {
+        StoredKeys { usable, ..StoredKeys::default() }
+    }
+
     #[test]
     fn fields_of_a_newer_version_are_ignored_and_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("auth.json");
-        FileStore::open(directory.path()).unwrap().save(&[record(1)]).unwrap();
+        FileStore::open(directory.path()).unwrap().save(&usable(vec![record(1)])).unwrap();
         let mut newer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         newer["quota"] = 7.into();
         newer["keys"][0]["color"] = "red".into();
+        newer["keys"][0].as_object_mut().unwrap().remove("checksum");
         fs::write(&path, serde_json::to_vec(&newer).unwrap()).unwrap();
         let mut store = FileStore::open(directory.path()).unwrap();
         let mut keys = store.load().unwrap();
-        keys.push(record(2));
+        keys.usable.push(record(2));
         store.save(&keys).unwrap();
         let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(written["quota"], 7);
@@ -253,7 +260,7 @@ mod tests {
         let mut store = FileStore::open(directory.path()).unwrap();
         let error = store.load().err().unwrap().to_string();
         assert!(error.contains("version 2") && error.contains("auth.json"), "{error}");
-        store.save(&[record(1)]).unwrap_err();
+        store.save(&usable(vec![record(1)])).unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), newer);
         assert!(parse(newer.as_bytes()).unwrap().err().unwrap().contains("version is 2"));
     }
@@ -272,21 +279,21 @@ mod tests {
     fn as_much_as_may_be_written_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = FileStore::open(directory.path()).unwrap();
-        store.save(&(0..MAX_KEYS).map(record).collect::<Vec<_>>()).unwrap();
-        assert_eq!(store.load().unwrap().len(), MAX_KEYS);
+        store.save(&usable((0..MAX_KEYS).map(record).collect())).unwrap();
+        assert_eq!(store.load().unwrap().usable.len(), MAX_KEYS);
     }
 
     #[test]
     fn what_a_crash_left_before_the_rename_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut store = FileStore::open(directory.path()).unwrap();
-        store.save(&[record(1)]).unwrap();
+        store.save(&usable(vec![record(1)])).unwrap();
         drop(store);
         fs::write(directory.path().join("auth.json.new"), "{\"alertd_keys\": 1, \"keys\": [").unwrap();
         let mut store = FileStore::open(directory.path()).unwrap();
-        assert!(store.load().unwrap() == [record(1)]);
-        store.save(&[record(1), record(2)]).unwrap();
-        assert_eq!(store.load().unwrap().len(), 2);
+        assert!(store.load().unwrap().usable == [record(1)]);
+        store.save(&usable(vec![record(1), record(2)])).unwrap();
+        assert_eq!(store.load().unwrap().usable.len(), 2);
         assert!(!directory.path().join("auth.json.new").exists());
     }
 
@@ -316,7 +323,7 @@ mod tests {
         assert_eq!(fs::metadata(&target).unwrap().uid(), 0);
         fs::remove_file(store.join("auth.lock")).unwrap();
         let mut made = FileStore::open(&store).unwrap();
-        made.save(&[]).unwrap();
+        made.save(&StoredKeys::default()).unwrap();
         for name in ["auth.lock", "auth.json"] {
             assert_eq!(fs::metadata(store.join(name)).unwrap().uid(), 12345, "{name}");
         }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::KeyringError;
 use super::file_store::FileStore;
-use super::record::{KeyRecord, check};
+use super::record::KeyRecord;
+use super::stored::{Entry, StoredKeys};
 use crate::log::Event;
 
 /// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
@@ -77,7 +78,7 @@ impl KeyStore {
     /// A shared store that is older than what this node knows was emptied or restored from an older state; one that
     /// differs at the same revision has lost keys. It gets back what this node knows: otherwise revoked keys would work
     /// again, and others would not. A node that knows nothing refuses a store that has lost keys.
-    pub(super) fn load(&mut self) -> Result<Vec<KeyRecord>, KeyringError> {
+    pub(super) fn load(&mut self) -> Result<StoredKeys, KeyringError> {
         let (shared, known) = match self {
             Self::File(store) => return store.load(),
             Self::Shared { shared, snapshot } => (shared, snapshot),
@@ -105,20 +106,21 @@ impl KeyStore {
         if let Some(damage) = found.damage {
             return Err(KeyringError::Away(damage));
         }
-        let records =
-            read(&found.keys).map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
+        let keys = StoredKeys::read(found.keys.iter().map(|(id, text)| (Some(id.clone()), text.clone())));
+        let keys = keys.map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
         *known = found;
-        Ok(records)
+        Ok(keys)
     }
 
     /// Keeps these and no others; false, and nothing is changed, where another node's change came in between.
-    pub(super) fn save(&mut self, records: &[KeyRecord]) -> Result<bool, KeyringError> {
+    pub(super) fn save(&mut self, keys: &StoredKeys) -> Result<bool, KeyringError> {
         let (shared, snapshot) = match self {
-            Self::File(store) => return store.save(records).map(|()| true),
+            Self::File(store) => return store.save(keys).map(|()| true),
             Self::Shared { shared, snapshot } => (shared, snapshot),
         };
-        let json = |record: &KeyRecord| Some((record.id.clone(), serde_json::to_string(record).ok()?));
-        let keys: Option<BTreeMap<_, _>> = records.iter().map(json).collect();
+        let usable = keys.usable.iter().map(|record| Some((record.id.clone(), json(record)?)));
+        let unusable = keys.unusable.iter().map(|entry| Some((entry.id.clone(), entry.text.clone())));
+        let keys: Option<BTreeMap<_, _>> = usable.chain(unusable).collect();
         let keys = keys.ok_or_else(|| KeyringError::Away("a key cannot be written as JSON".into()))?;
         let saved = shared.save(snapshot.revision, snapshot.revision, difference(&snapshot.keys, &keys));
         let Some(revision) = saved.map_err(KeyringError::Away)? else { return Ok(false) };
@@ -135,12 +137,75 @@ fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String
     }
 }
 
-fn read(keys: &BTreeMap<String, String>) -> Result<Vec<KeyRecord>, String> {
-    let records: Result<Vec<KeyRecord>, String> = keys
-        .iter()
-        .map(|(id, json)| serde_json::from_str(json).map_err(|error| format!("key {id:?}: {error}")))
-        .collect();
-    let records = records?;
-    check(&records)?;
-    Ok(records)
+fn json(record: &KeyRecord) -> Option<String> {
+    serde_json::to_string(&Entry::new(record).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::api::NewKey;
+    use crate::keyring::{Freshness, Keyring, Settings};
+
+    const NOW: u64 = 1_795_455_190_123;
+
+    fn for_user(user: &str) -> NewKey {
+        NewKey { user: user.into(), ..NewKey::default() }
+    }
+
+    /// A shared store without a network.
+    #[derive(Default)]
+    struct Memory(Mutex<Snapshot>);
+
+    impl SharedStore for Memory {
+        fn name(&self) -> String {
+            "a store in memory".into()
+        }
+
+        fn load(&self) -> Result<Snapshot, String> {
+            Ok(self.0.lock().clone())
+        }
+
+        fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String> {
+            let mut stored = self.0.lock();
+            if stored.revision != expected {
+                return Ok(None);
+            }
+            stored.revision = expected.max(floor) + 1;
+            stored.keys.retain(|id, _| !change.gone.contains(id));
+            stored.keys.extend(change.put);
+            Ok(Some(stored.revision))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_entry_of_a_shared_store_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { directory: directory.path().to_owned(), iterations: 10_000, workers: 2 };
+        let shared = Arc::new(Memory::default());
+        let node = || {
+            let keyring = Keyring::shared(&settings, Arc::clone(&shared) as Arc<dyn SharedStore>).unwrap();
+            keyring.reload().unwrap();
+            keyring.set_freshness(Freshness::Current);
+            keyring
+        };
+        let first = node();
+        let (bad, good) = (first.add(for_user("alice"), NOW).unwrap(), first.add(for_user("bob"), NOW).unwrap());
+        let damaged = {
+            let mut stored = shared.0.lock();
+            let text = stored.keys.get_mut(&bad.key.id).unwrap();
+            *text = text[..text.len() / 2].to_owned();
+            text.clone()
+        };
+        // A node that was not there before; one that was would give the store back what it knows.
+        let second = node();
+        assert_eq!((second.len(), second.unusable()), (1, 1));
+        assert!(second.verify(&good.secret, NOW).await.is_ok());
+        second.add(for_user("carol"), NOW).unwrap();
+        assert_eq!(shared.0.lock().keys[&bad.key.id], damaged);
+        second.revoke(&bad.key.id, NOW).unwrap();
+        assert!(!shared.0.lock().keys.contains_key(&bad.key.id));
+    }
 }

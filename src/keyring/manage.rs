@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::key_store::KeyStore;
 use super::record::{Algorithm, KeyRecord, derive, hex, time};
+use super::stored::StoredKeys;
 use super::{Keyring, KeyringError, MAX_KEYS, file_store, former, random};
 use crate::alert::Pattern;
-use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::api::{self, CreatedKey, NewKey};
 use crate::key::{Scope, is_user, secret};
 
 /// Topic patterns of a key.
@@ -91,29 +92,30 @@ impl Keyring {
         record.salt = hex(&random::<16>()?);
         record.hash = derive(&secret, &record.salt, self.iterations);
         let key = record.info();
-        self.change(now_ms, |records| {
-            change(records, &record.id)?;
-            records.push(record.clone());
+        self.change(now_ms, |keys| {
+            change(&mut keys.usable, &record.id)?;
+            keys.usable.push(record.clone());
             Ok(())
         })?;
         Ok(CreatedKey { key, secret, old_expires_at: None })
     }
 
-    /// Ends a key, or all keys of a user.
+    /// Removes a key, an entry that cannot be used, or all keys of a user.
     ///
     /// # Errors
     /// [`KeyringError::NotFound`], or where the store cannot be written.
-    pub(crate) fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<Vec<KeyInfo>, KeyringError> {
-        self.change(now_ms, |records| {
-            let is_id = records.iter().any(|record| record.id == id_or_user);
-            let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(records)
-                .into_iter()
-                .partition(|record| if is_id { record.id == id_or_user } else { record.user == id_or_user });
-            *records = kept;
-            if gone.is_empty() {
-                return Err(KeyringError::NotFound(id_or_user.chars().take(64).collect()));
+    pub(crate) fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<api::Keys, KeyringError> {
+        self.change(now_ms, |keys| {
+            let is_id = keys.usable.iter().any(|record| record.id == id_or_user);
+            let is_meant = |record: &mut KeyRecord| (if is_id { &record.id } else { &record.user }) == id_or_user;
+            let gone = StoredKeys {
+                usable: keys.usable.extract_if(.., is_meant).collect(),
+                unusable: keys.unusable.extract_if(.., |entry| entry.id == id_or_user).collect(),
+            };
+            match gone.len() {
+                0 => Err(KeyringError::NotFound(id_or_user.chars().take(64).collect())),
+                _ => Ok(gone.info()),
             }
-            Ok(gone.iter().map(KeyRecord::info).collect())
         })
     }
 
@@ -192,7 +194,8 @@ impl Keyring {
         });
         ids.into_iter().collect::<Result<Vec<_>, _>>()?;
         let read = read.map_err(|reason| KeyringError::Invalid { field: "file".into(), reason })?;
-        self.change(now_ms, |records| {
+        self.change(now_ms, |keys| {
+            let records = &mut keys.usable;
             let mut imported = Imported::default();
             for record in &read {
                 if records.iter().any(|known| known.hash == record.hash && known.user == record.user) {
@@ -219,21 +222,21 @@ impl Keyring {
     fn change<T>(
         &self,
         now_ms: u64,
-        change: impl Fn(&mut Vec<KeyRecord>) -> Result<T, KeyringError>,
+        change: impl Fn(&mut StoredKeys) -> Result<T, KeyringError>,
     ) -> Result<T, KeyringError> {
         let mut store = self.store.lock();
         for _ in 0..MAX_CHANGE_ATTEMPTS {
             self.renew(&mut store)?;
-            let mut records = self.read(|entry| entry.record.clone());
-            records.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY_MS)));
-            let done = change(&mut records)?;
-            if records.len() > MAX_KEYS {
+            let mut keys = self.stored();
+            keys.usable.retain(|record| !record.is_expired(now_ms.saturating_sub(LISTED_AFTER_EXPIRY_MS)));
+            let done = change(&mut keys)?;
+            if keys.len() > MAX_KEYS {
                 let reason = format!("{} holds {MAX_KEYS} keys at the most: revoke some", store.name());
                 return Err(KeyringError::Invalid { field: "keys".into(), reason });
             }
-            records.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-            if store.save(&records)? {
-                self.install(records, store.revision());
+            keys.usable.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+            if store.save(&keys)? {
+                self.install(keys, store.revision());
                 return Ok(done);
             }
         }

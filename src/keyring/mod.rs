@@ -11,7 +11,9 @@ mod file_store;
 mod former;
 mod key_store;
 mod manage;
+mod plain_file;
 mod record;
+mod stored;
 mod verify;
 
 use std::collections::HashMap;
@@ -23,18 +25,22 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use crate::api::KeyInfo;
+use crate::api;
 use crate::key::Grant;
+use crate::log::Event;
 pub(crate) use error::{KeyringError, VerifyError};
 use file_store::FileStore;
 use key_store::KeyStore;
 pub(crate) use key_store::{Change, SharedStore, Snapshot};
 pub(crate) use manage::Imported;
 use record::KeyRecord;
+use stored::{StoredKeys, UnusableEntry};
 use verify::{Fingerprint, VerifyPool};
 
 /// Keys in all.
 pub(crate) const MAX_KEYS: usize = 10_000;
+/// Of the entries that a load finds unusable; the others are counted.
+const MAX_LOGGED: usize = 10;
 
 /// What becomes of a key.
 #[derive(Clone, Debug)]
@@ -100,6 +106,8 @@ struct Keys {
     by_id: HashMap<String, Arc<KeyEntry>>,
     /// Those of the former service by user: their secrets name no id.
     imported: HashMap<String, Vec<Arc<KeyEntry>>>,
+    /// Refused, and kept in the store.
+    unusable: Vec<UnusableEntry>,
 }
 
 /// In words, why nobody can be let in.
@@ -200,17 +208,26 @@ impl Keyring {
         !self.may(Freshness::Stale)
     }
 
-    /// All keys, by user and age.
+    /// All keys, by user and age, and the entries that cannot be used.
     ///
     /// # Errors
     /// [`KeyringError::Away`] where they are not known.
-    pub(crate) fn list(&self) -> Result<Vec<KeyInfo>, KeyringError> {
+    pub(crate) fn list(&self) -> Result<api::Keys, KeyringError> {
         if self.has_no_keys() {
             return Err(KeyringError::Away(KEYS_OUT_OF_REACH.into()));
         }
-        let mut records: Vec<_> = self.read(|entry| entry.record.clone());
-        records.sort_by(|a, b| (&a.user, a.created_at, &a.id).cmp(&(&b.user, b.created_at, &b.id)));
-        Ok(records.iter().map(KeyRecord::info).collect())
+        let mut keys = self.stored();
+        keys.usable.sort_by(|a, b| (&a.user, a.created_at, &a.id).cmp(&(&b.user, b.created_at, &b.id)));
+        Ok(keys.info())
+    }
+
+    /// As they are to be stored.
+    fn stored(&self) -> StoredKeys {
+        let keys = self.keys.read();
+        StoredKeys {
+            usable: keys.by_id.values().map(|entry| entry.record.clone()).collect(),
+            unusable: keys.unusable.clone(),
+        }
     }
 
     fn read<T>(&self, look: impl Fn(&Arc<KeyEntry>) -> T) -> Vec<T> {
@@ -221,6 +238,12 @@ impl Keyring {
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.keys.read().by_id.len()
+    }
+
+    /// How many stored entries are refused, because they cannot be read or their checksum does not match.
+    #[must_use]
+    pub(crate) fn unusable(&self) -> usize {
+        self.keys.read().unusable.len()
     }
 
     /// News of a key; [`KeyState::Revoked`] at once where there is none of that id.
@@ -241,16 +264,30 @@ impl Keyring {
     }
 
     fn take_up(&self, store: &mut KeyStore) -> Result<usize, KeyringError> {
-        let records = store.load()?;
-        Ok(self.install(records, store.revision()))
+        let keys = store.load()?;
+        let known = self.keys.read().unusable.clone();
+        let new = keys.unusable.iter().filter(|entry| !known.contains(entry));
+        for UnusableEntry { id, reason, detail, .. } in new.clone().take(MAX_LOGGED) {
+            tracing::error!(
+                message_id = %Event::KeyUnusable,
+                key = id,
+                "the key {id:?} in {} is refused, the others stay in force: {reason} ({detail})",
+                store.name()
+            );
+        }
+        if let more @ 1.. = new.count().saturating_sub(MAX_LOGGED) {
+            tracing::error!(message_id = %Event::KeyUnusable, "{more} more keys in {} are refused", store.name());
+        }
+        Ok(self.install(keys, store.revision()))
     }
 
     /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
-    fn install(&self, records: Vec<KeyRecord>, revision: u64) -> usize {
+    fn install(&self, stored: StoredKeys, revision: u64) -> usize {
         let mut keys = self.keys.write();
         let mut before = std::mem::take(&mut *keys).by_id;
+        keys.unusable = stored.unusable;
         let mut changed = 0;
-        for record in records {
+        for record in stored.usable {
             let entry = match before.remove(&record.id) {
                 Some(entry) if entry.record == record => entry,
                 Some(entry) => {

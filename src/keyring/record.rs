@@ -2,8 +2,6 @@
 //!
 //! A newer alertd may add fields. They are ignored here and written back as they were found.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 use pbkdf2::pbkdf2_hmac;
 use serde::{Deserialize, Serialize};
@@ -11,7 +9,6 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::MAX_KEYS;
 use crate::alert::{Pattern, rfc3339};
 use crate::api::KeyInfo;
 use crate::key::{Grant, Scope, is_user};
@@ -129,19 +126,4 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
 /// Milliseconds since 1970 as the time that is written.
 pub(super) fn time(ms: u64) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// What the types do not say of keys that somebody else may have written.
-pub(super) fn check(records: &[KeyRecord]) -> Result<(), String> {
-    let mut ids = HashSet::new();
-    for record in records {
-        record.check().map_err(|reason| format!("key {:?}: {reason}", record.id))?;
-        if !ids.insert(&record.id) {
-            return Err(format!("the key {:?} is there twice", record.id));
-        }
-    }
-    if records.len() > MAX_KEYS {
-        return Err(format!("there are more than {MAX_KEYS} keys"));
-    }
-    Ok(())
 }

@@ -59,14 +59,14 @@ async fn keys_survive_and_the_secret_is_nowhere_on_disk() {
     };
     let key = keyring.add(new, NOW).unwrap();
     assert!(matches!(open(directory.path()), Err(KeyringError::Locked(_))));
-    let listed = keyring.list().unwrap();
+    let listed = keyring.list().unwrap().keys;
     drop(keyring);
     let path = directory.path().join("auth.json");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&path).unwrap();
     assert!(!text.contains(&key.secret[key.secret.len() - 20..]), "{text}");
     let keyring = open(directory.path()).unwrap();
-    assert_eq!(keyring.list().unwrap(), listed);
+    assert_eq!(keyring.list().unwrap().keys, listed);
     let grant = keyring.verify(&key.secret, NOW + 59_999).await.unwrap();
     assert_eq!((grant.user.as_str(), grant.topics[0].to_string().as_str()), ("bob", "ops.*"));
     assert_eq!(keyring.remembered(&key.secret, NOW + 60_000), None);
@@ -80,12 +80,12 @@ async fn a_revocation_reaches_the_streams_and_forgets_the_secret() {
     let (one, two) = (keyring.add(for_user("eve"), NOW).unwrap(), keyring.add(for_user("eve"), NOW).unwrap());
     keyring.verify(&one.secret, NOW).await.unwrap();
     let (first, second) = (keyring.watch(&one.key.id), keyring.watch(&two.key.id));
-    assert_eq!(keyring.revoke(&one.key.id, NOW).unwrap().len(), 1);
+    assert_eq!(keyring.revoke(&one.key.id, NOW).unwrap().keys.len(), 1);
     assert!(matches!(&*first.borrow(), KeyState::Revoked));
     assert!(matches!(&*second.borrow(), KeyState::Active { .. }));
     assert_eq!(keyring.remembered(&one.secret, NOW), None);
     assert_eq!(keyring.verify(&one.secret, NOW).await, Err(VerifyError::Unknown));
-    assert_eq!(keyring.revoke("eve", NOW).unwrap().len(), 1);
+    assert_eq!(keyring.revoke("eve", NOW).unwrap().keys.len(), 1);
     assert!(matches!(&*second.borrow(), KeyState::Revoked));
     assert!(matches!(keyring.revoke("eve", NOW), Err(KeyringError::NotFound(_))));
 }
@@ -123,7 +123,7 @@ async fn imported_keys_go_on_working() {
     assert_eq!(keyring.import(file.as_bytes(), NOW).unwrap(), Imported { added: 2, skipped: 0 });
     assert_eq!(keyring.import(file.as_bytes(), NOW).unwrap(), Imported { added: 0, skipped: 2 });
     assert_eq!(keyring.verify(&secret, NOW).await.unwrap().user, "dave");
-    let created: Vec<_> = keyring.list().unwrap().into_iter().map(|key| key.created_at).collect();
+    let created: Vec<_> = keyring.list().unwrap().keys.into_iter().map(|key| key.created_at).collect();
     assert_eq!(created, ["2023-11-14T22:13:20.000Z", "2025-01-02T03:04:05.678Z"]);
     for bad in [
         "",
@@ -164,6 +164,7 @@ async fn a_reload_takes_in_what_was_edited() {
     let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     file["keys"].as_array_mut().unwrap().retain(|key| key["user"] == "kim");
     file["keys"][0]["topics"] = serde_json::json!(["ops"]);
+    file["keys"][0].as_object_mut().unwrap().remove("checksum");
     fs::write(&path, file.to_string()).unwrap();
     assert_eq!(keyring.reload().unwrap(), 2);
     assert!(matches!(&*revoked.borrow(), KeyState::Revoked));
@@ -235,18 +236,23 @@ async fn who_holds_a_secret_that_was_replaced_is_out() {
     assert_eq!(keyring.verify(&key.secret, NOW).await, Err(VerifyError::Wrong));
 }
 
+/// Changes the first key as an operator does, who removes its checksum.
 fn edit(directory: &std::path::Path, change: impl FnOnce(&mut serde_json::Value)) {
     let path = directory.join("auth.json");
     let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    file["keys"][0].as_object_mut().unwrap().remove("checksum");
     change(&mut file["keys"][0]);
     fs::write(&path, file.to_string()).unwrap();
 }
 
-#[test]
-fn a_file_that_says_what_cannot_be_is_refused_by_key() {
+#[tokio::test]
+async fn an_entry_that_cannot_be_right_is_refused_and_the_others_stay_in_force() {
     let directory = tempfile::tempdir().unwrap();
-    let id = open(directory.path()).unwrap().add(for_user("a"), NOW).unwrap().key.id;
-    let good = fs::read(directory.path().join("auth.json")).unwrap();
+    let keyring = open(directory.path()).unwrap();
+    let (bad, good) = (keyring.add(for_user("a"), NOW).unwrap(), keyring.add(for_user("b"), NOW + 1).unwrap());
+    drop(keyring);
+    let path = directory.path().join("auth.json");
+    let original = fs::read(&path).unwrap();
     for (field, value) in [
         ("iterations", serde_json::json!(u32::MAX)),
         ("iterations", serde_json::json!(0)),
@@ -255,16 +261,21 @@ fn a_file_that_says_what_cannot_be_is_refused_by_key() {
         ("user", serde_json::json!("a~b")),
         ("scopes", serde_json::json!([])),
         ("topics", serde_json::json!([])),
+        ("topics", serde_json::json!(7)),
+        ("checksum", serde_json::json!("crc32c:00000000")),
     ] {
         edit(directory.path(), |key| key[field] = value);
-        let Err(KeyringError::Damaged { reason, .. }) = open(directory.path()) else { panic!("{field}") };
-        assert!(reason.contains(&id), "{reason}");
-        fs::write(directory.path().join("auth.json"), &good).unwrap();
+        let keyring = open(directory.path()).unwrap();
+        let unusable = keyring.list().unwrap().unusable;
+        assert_eq!(unusable.iter().map(|key| &*key.id).collect::<Vec<_>>(), [bad.key.id.as_str()], "{field}");
+        assert_eq!(keyring.verify(&bad.secret, NOW).await, Err(VerifyError::Unknown), "{field}");
+        assert!(keyring.verify(&good.secret, NOW).await.is_ok(), "{field}");
+        fs::write(&path, &original).unwrap();
     }
-    let mut twice: serde_json::Value = serde_json::from_slice(&good).unwrap();
+    let mut twice: serde_json::Value = serde_json::from_slice(&original).unwrap();
     let twin = twice["keys"][0].clone();
     twice["keys"].as_array_mut().unwrap().push(twin);
-    fs::write(directory.path().join("auth.json"), twice.to_string()).unwrap();
+    fs::write(&path, twice.to_string()).unwrap();
     assert!(matches!(open(directory.path()), Err(KeyringError::Damaged { .. })));
 }
 

@@ -120,6 +120,9 @@ events! {
     DescriptorUnknown("descriptor-unknown", "19", "alertd(8)"): "systemd passed a descriptor that alertd does not know",
         "It was closed. After a downgrade this is harmless: a newer version stored it. Otherwise correct \
          FileDescriptorName= in the .socket unit: alertd knows http, control and publish.";
+    KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
+        "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
+         reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";
 }
 
 impl Event {

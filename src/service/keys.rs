@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Caller, Refusal, Service};
-use crate::api::{CreatedKey, KeyInfo, NewKey};
+use crate::api::{CreatedKey, Keys, NewKey};
 use crate::key::Scope;
 use crate::keyring::{Imported, Keyring, KeyringError};
 use crate::log::Event;
@@ -13,7 +13,7 @@ impl Service {
     ///
     /// # Errors
     /// As the caller's key has it, [`Refusal::Unavailable`] where they are not known.
-    pub(crate) fn keys(&self, caller: &Caller) -> Result<Vec<KeyInfo>, Refusal> {
+    pub(crate) fn keys(&self, caller: &Caller) -> Result<Keys, Refusal> {
         caller.require(Scope::Admin)?;
         Ok(self.keyring.list()?)
     }
@@ -33,9 +33,12 @@ impl Service {
     ///
     /// # Errors
     /// As [`add_key`](Self::add_key), and [`Refusal::NotFound`].
-    pub(crate) async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Vec<KeyInfo>, Refusal> {
+    pub(crate) async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Keys, Refusal> {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
-        for key in &revoked {
+        for entry in &revoked.unusable {
+            tracing::info!(key = entry.id, by = caller.name(), "unusable key removed");
+        }
+        for key in &revoked.keys {
             tracing::info!(
                 message_id = %Event::KeyRevoked,
                 user = key.user,

@@ -176,6 +176,7 @@ impl Service {
             },
             traffic: self.counters.traffic(Instant::now(), self.delivery.counters().delivered()),
             keys: self.keyring.len(),
+            unusable_keys: self.keyring.unusable(),
             config_file: settings.config_file.clone(),
         })
     }

@@ -176,10 +176,11 @@ fn streams(status: &Status) -> Rows {
 }
 
 fn service(status: &Status) -> Rows {
-    vec![
-        ("keys", status.keys.to_string()),
-        ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned())),
-    ]
+    let keys = match status.unusable_keys {
+        0 => status.keys.to_string(),
+        unusable => format!("{}, and {unusable} refused: alertctl key list names them", status.keys),
+    };
+    vec![("keys", keys), ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned()))]
 }
 
 /// How far the hub is behind the log.

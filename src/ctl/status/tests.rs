@@ -30,6 +30,7 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         hub: HubStatus { head: Id::at(5_000), ..HubStatus::default() },
         traffic: TrafficStatus { published, ..TrafficStatus::default() },
         keys: 3,
+        unusable_keys: 0,
         config_file: None,
     };
     Reply::json(200, &serde_json::to_string(&status).unwrap())

@@ -3,7 +3,7 @@
 use hyper::{Response, StatusCode};
 
 use super::Context;
-use crate::api::{ImportedKeys, Keys, NewKey, Rotate};
+use crate::api::{ImportedKeys, NewKey, Rotate};
 use crate::http::error::{BodyLimit, HttpError};
 use crate::http::request;
 use crate::http::response::{self, Body};
@@ -13,7 +13,7 @@ const KEY_FILE: BodyLimit = BodyLimit { bytes: 16 << 20, set_by: "for a file of 
 
 pub(in crate::http) async fn list(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    Ok(response::json(StatusCode::OK, &Keys { keys: context.service.keys(&context.caller)? }))
+    Ok(response::json(StatusCode::OK, &context.service.keys(&context.caller)?))
 }
 
 pub(in crate::http) async fn add(context: Context) -> Result<Response<Body>, HttpError> {
@@ -34,7 +34,7 @@ pub(in crate::http) async fn import(context: Context) -> Result<Response<Body>, 
 pub(in crate::http) async fn revoke(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
     let id = context.argument.unwrap_or_default();
-    Ok(response::json(StatusCode::OK, &Keys { keys: context.service.revoke_key(&context.caller, id).await? }))
+    Ok(response::json(StatusCode::OK, &context.service.revoke_key(&context.caller, id).await?))
 }
 
 pub(in crate::http) async fn rotate(context: Context) -> Result<Response<Body>, HttpError> {
