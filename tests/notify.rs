@@ -132,3 +132,43 @@ fn the_units_are_well_formed() {
     let ours: Vec<_> = said.lines().filter(|line| line.contains("alertd")).collect();
     assert!(output.status.success() && ours.is_empty(), "{said}");
 }
+
+#[test]
+fn an_abstract_socket_hears_that_the_daemon_is_ready() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("alertd-e2e-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager { socket, directory: tempfile::tempdir().unwrap() };
+    let mut command = program("alertd");
+    manager.prepare(&mut command);
+    let mut daemon = command.env("NOTIFY_SOCKET", format!("@{name}")).spawn().unwrap();
+    manager.hears("READY=1");
+    assert!(Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status().unwrap().success());
+    manager.hears("STOPPING=1");
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn sockets_that_a_wrapper_keeps_are_explained() {
+    // What systemd would have passed: to the wrapper, which starts alertd as a child.
+    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let control = std::os::unix::net::UnixListener::bind(directory.path().join("held.sock")).unwrap();
+    for (http, control) in
+        [(http.local_addr().unwrap().to_string(), "own.sock"), ("127.0.0.1:0".to_owned(), "held.sock")]
+    {
+        let mut wrapper = Command::new("sh");
+        wrapper.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=3; export LISTEN_PID LISTEN_FDS; \"$0\"; exit $?"]);
+        wrapper.arg(program("alertd").get_program());
+        wrapper.env("ALERTD_STATE_DIR", directory.path()).env("ALERTD_HTTP_LISTEN", http);
+        wrapper.env("ALERTD_CONTROL_SOCKET", directory.path().join(control));
+        let output = wrapper.env("ALERTD_PUBLISH_SOCKET", directory.path().join("p.sock")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("$LISTEN_PID") && said.contains("write exec before alertd"), "{said}");
+        assert!(!said.contains("another program") && !said.contains("another alertd"), "{said}");
+    }
+    drop(control);
+}

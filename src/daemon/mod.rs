@@ -36,7 +36,7 @@ use crate::keyring::KeyringError;
 use crate::log::{self, Event, LogError};
 use crate::service::GitHub;
 use crate::supervisor;
-use crate::systemd::{Inherited, InheritedError};
+use crate::systemd::{Inherited, InheritedError, PassedToAnother};
 use running::Running;
 use secret::SecretError;
 
@@ -58,6 +58,8 @@ pub enum Failure {
     Inherited(#[from] InheritedError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("cannot listen on {address}: {reason}")]
+    PassedToAnother { address: String, reason: String },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -74,7 +76,7 @@ impl Failure {
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Tls(_) | Self::Secret(_) | Self::Inherited(_) => 78,
+            Self::Config(_) | Self::Tls(_) | Self::Secret(_) | Self::Inherited(_) | Self::PassedToAnother { .. } => 78,
             _ => 1,
         }
     }
@@ -96,7 +98,8 @@ struct Setup {
 /// # Errors
 /// [`Failure`], which the program prints.
 pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
-    // First, because it changes the environment, which no other thread may read at the same time.
+    let passed_to_another = PassedToAnother::from_environment();
+    // Before other threads start, because it changes the environment, which they may not read at the same time.
     let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
     let inputs = Inputs::from_process(args.config);
     let resolved = config::load(&inputs)?;
@@ -116,6 +119,9 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(reason) = &passed_to_another {
+        tracing::warn!("{reason}");
+    }
     for name in &inherited.unknown {
         tracing::warn!(
             message_id = %Event::DescriptorUnknown,
@@ -129,7 +135,13 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     log.flush();
     // With a time limit, because a blocking task may hang.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    ended.map(|()| Vec::new())
+    match (ended, passed_to_another) {
+        // systemd itself holds the address: "another program uses it" would send people the wrong way.
+        (Err(Failure::Listen(error)), Some(reason)) => {
+            Err(Failure::PassedToAnother { address: error.address(), reason: reason.to_string() })
+        }
+        (ended, _) => ended.map(|()| Vec::new()),
+    }
 }
 
 async fn serve(setup: Setup, log: &log::Handle) -> Result<(), Failure> {

@@ -29,6 +29,17 @@ pub enum ListenError {
     Answered(PathBuf),
 }
 
+impl ListenError {
+    /// The address or path.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp { address, .. } => address.to_string(),
+            Self::Unix { path, .. } | Self::NoSocket(path) | Self::Answered(path) => path.display().to_string(),
+        }
+    }
+}
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; another program uses it: stop that program, or choose another address",

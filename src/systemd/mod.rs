@@ -2,9 +2,11 @@
 //!
 //! Called by the daemon only. Without systemd everything here does nothing.
 
+mod activation;
 mod inherited;
 mod notify;
 
+pub(crate) use activation::PassedToAnother;
 pub(crate) use inherited::{Inherited, InheritedError};
 pub(crate) use notify::Notifier;
 

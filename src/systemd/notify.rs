@@ -1,6 +1,9 @@
 //! Notifications to the service manager.
 
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -62,7 +65,7 @@ impl Notifier {
     }
 
     fn send(&self, states: &[NotifyState<'_>]) {
-        if let Err(error) = sd_notify::notify(states) {
+        if let Err(error) = send(states) {
             self.report_once(&error);
         }
     }
@@ -72,6 +75,18 @@ impl Notifier {
             tracing::warn!(%error, "cannot reach the service manager at $NOTIFY_SOCKET; it will not see this service's state");
         }
     }
+}
+
+/// Sends one message, like `sd_notify::notify`, which does not know abstract sockets.
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Ok(()) };
+    let address = match name.as_bytes() {
+        [b'@', abstract_name @ ..] => SocketAddr::from_abstract_name(abstract_name)?,
+        _ => SocketAddr::from_pathname(&name)?,
+    };
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    // A datagram is sent as a whole or not at all.
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address).map(drop)
 }
 
 /// Replaces control characters by spaces. A line break would begin another assignment, so that the text of a status could
@@ -84,7 +99,6 @@ fn one_line(status: &str) -> String {
 mod tests {
     use super::super::child;
     use super::*;
-    use std::os::unix::net::UnixDatagram;
 
     /// Runs in a child process: sends every notification once. In the parent it does nothing.
     #[test]
@@ -111,8 +125,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "30000000")];
-        assert_eq!(run(&environment), "Some(30s) false");
+        receives_everything(&manager, path.to_str().unwrap());
+    }
+
+    #[test]
+    fn an_abstract_socket_gets_the_same() {
+        let name = format!("alertd-test-{}", std::process::id());
+        let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        receives_everything(&manager, &format!("@{name}"));
+    }
+
+    fn receives_everything(manager: &UnixDatagram, name: &str) {
+        assert_eq!(run(&[("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", "30000000")]), "Some(30s) false");
         manager.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4096];
         let mut received = Vec::new();
@@ -139,7 +163,7 @@ mod tests {
     #[test]
     fn without_a_manager_nothing_is_sent_and_nothing_fails() {
         assert_eq!(run(&[]), "None false");
-        assert_eq!(run(&[("WATCHDOG_USEC", "0")]), "None false");
+        assert_eq!(run(&[("WATCHDOG_USEC", "0"), ("NOTIFY_SOCKET", "")]), "None false");
     }
 
     #[test]
@@ -149,7 +173,9 @@ mod tests {
 
     #[test]
     fn an_unreachable_manager_is_not_fatal() {
-        assert_eq!(run(&[("NOTIFY_SOCKET", "/nonexistent/notify")]), "None true");
+        for name in ["/nonexistent/notify", "@nobody-listens-here"] {
+            assert_eq!(run(&[("NOTIFY_SOCKET", name)]), "None true", "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Alerts as scripts and tools really send them: too long, in another encoding, under another type, in their own words.
 
 mod github;
+mod host;
 
 use std::io::Write;
 use std::process::Stdio;

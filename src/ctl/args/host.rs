@@ -11,7 +11,7 @@ use crate::ctl::values;
 /// `alertctl unit-failed`.
 #[derive(Debug, Args)]
 pub(crate) struct UnitFailed {
-    /// Name of the unit with its suffix, such as nginx.service
+    /// Name of the unit with its suffix, such as nginx.service; write -- before a name that begins with a hyphen
     pub unit: String,
     /// Topic to publish to
     #[arg(short, long, default_value = "host.units")]

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::text::ELLIPSIS;
+
 /// An entry; fields are read as text.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry(Map<String, Value>);
@@ -16,10 +18,21 @@ impl Entry {
         serde_json::from_str(line).ok().map(Self)
     }
 
-    /// A field as text.
+    /// A field as text; if the entry has it several times, each value begins a line.
     #[must_use]
     pub(crate) fn text(&self, field: &str) -> Option<String> {
-        text(self.0.get(field)?)
+        let values = self.values(field);
+        (!values.is_empty()).then(|| values.join("\n"))
+    }
+
+    /// All values of a field.
+    #[must_use]
+    pub(crate) fn values(&self, field: &str) -> Vec<String> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) if !items.iter().all(Value::is_u64) => items.iter().map(text).collect(),
+            Some(value) => vec![text(value)],
+        }
     }
 
     /// Whether the entry has a message that journalctl left out because of its length.
@@ -46,10 +59,10 @@ impl Entry {
         jiff::Timestamp::from_microsecond(micros).ok().map(|time| format!("{time:.3}"))
     }
 
-    /// The priority, 0 to 7. Like journalctl, takes 6 if the entry has none.
+    /// The priority, 0 to 7: the most urgent one if the entry has several. Like journalctl, takes 6 if it has none.
     #[must_use]
     pub(crate) fn priority(&self) -> u8 {
-        self.text("PRIORITY").and_then(|text| text.parse().ok()).unwrap_or(6)
+        self.values("PRIORITY").iter().filter_map(|text| text.parse().ok()).min().unwrap_or(6)
     }
 
     /// The unit that the entry is about: for messages of the service manager, the unit named in the message.
@@ -59,16 +72,15 @@ impl Entry {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+/// One value of a field. One that journalctl left out is shown as a text that was cut.
+fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => Some(visible(text)),
-        Value::Array(items) if items.iter().all(Value::is_u64) => {
+        Value::String(text) => visible(text),
+        Value::Array(items) => {
             let bytes: Vec<u8> = items.iter().filter_map(|item| u8::try_from(item.as_u64()?).ok()).collect();
-            Some(visible(&String::from_utf8_lossy(&bytes)))
+            visible(&String::from_utf8_lossy(&bytes))
         }
-        // The entry has the field several times. The last value counts, as in a configuration file.
-        Value::Array(items) => items.iter().rev().find_map(text),
-        _ => None,
+        _ => ELLIPSIS.to_owned(),
     }
 }
 
@@ -95,10 +107,14 @@ mod tests {
         let text = |field| entry.text(field);
         assert_eq!(text("MESSAGE").as_deref(), Some("hi\u{fffd}\u{fffd}["));
         assert_eq!((text("A").as_deref(), text("B"), text("none")), (Some("x\ny"), None, None));
-        assert_eq!((text("C").as_deref(), text("D").as_deref()), (Some("two"), Some("three")));
+        assert_eq!((text("C").as_deref(), text("D").as_deref()), (Some("one\ntwo"), Some("\u{fffd}\u{fffd}\nthree")));
         assert_eq!((entry.priority(), entry.time().as_deref()), (3, Some("2026-11-23T17:33:10.123Z")));
         assert_eq!((entry.unit().as_deref(), entry.cursor().as_deref()), (Some("a.service"), Some("s=1;i=2")));
         assert_eq!(Entry::parse("{}").unwrap().priority(), 6);
+        let several = Entry::parse(r#"{"PRIORITY":["6","2","x","4"],"MESSAGE":["a",null,[104,105],"b"]}"#).unwrap();
+        assert_eq!((several.priority(), several.text("MESSAGE").as_deref()), (2, Some("a\n…\nhi\nb")));
+        assert!(!several.message_left_out());
+        assert_eq!(several.values("MESSAGE").len(), 4);
         assert!(Entry::parse("-- No entries --").is_none());
     }
 }

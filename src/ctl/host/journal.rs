@@ -198,11 +198,11 @@ fn is_own(entry: &Entry) -> bool {
             || ["-control", "-publish", "-journal", "-unit-failed"].iter().any(|n| suffix.starts_with(n))
     };
     let fields = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
-    entry.text("ALERTD_TARGET").is_some() || fields.iter().filter_map(|field| entry.text(field)).any(is_ours)
+    entry.text("ALERTD_TARGET").is_some() || fields.iter().flat_map(|field| entry.values(field)).any(is_ours)
 }
 
 fn level(entry: &Entry) -> Level {
-    let suppressed = entry.text("MESSAGE_ID").as_deref() == Some(SUPPRESSED);
+    let suppressed = entry.values("MESSAGE_ID").iter().any(|id| id == SUPPRESSED);
     match entry.priority() {
         0..=3 => Level::Error,
         4 => Level::Warn,
@@ -274,6 +274,7 @@ mod tests {
             r#"{"UNIT":"alertd-unit-failed@x.service"}"#,
             r#"{"OBJECT_SYSTEMD_UNIT":"alertd-journal.service"}"#,
             r#"{"ALERTD_TARGET":"alertd::alert","_SYSTEMD_UNIT":"user@0.service"}"#,
+            r#"{"UNIT":["a.service","alertd.service"]}"#,
         ] {
             assert!(is_own(&entry(own)), "{own}");
         }

@@ -33,6 +33,9 @@ const MAX_FAILURES: usize = 10_000;
 /// The time of watching for further failures doubles up to this.
 const MAX_WATCH: Duration = Duration::from_secs(3600);
 
+/// Maximum length of NAME so that `alertd-unit-failed@NAME.service` has the 255 characters that a unit's name may have.
+const MAX_INSTANCE: usize = 255 - "alertd-unit-failed@.service".len();
+
 /// One failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Failed {
@@ -49,8 +52,9 @@ struct Failed {
 ///
 /// # Errors
 /// [`Failure`] if the first alert could not be published.
-pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure> {
+pub(crate) async fn run(mut args: UnitFailed, client: &Client) -> Result<(), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    args.unit = failed_unit(args.unit, variable("MONITOR_UNIT"));
     let given = Failed::from_environment(&args.unit, variable);
     let mut last_entry = match &given {
         Some(failed) => failed.find_entry(&args.unit).await,
@@ -85,6 +89,12 @@ pub(crate) async fn run(args: UnitFailed, client: &Client) -> Result<(), Failure
         quiet = quiet.saturating_mul(2).min(MAX_WATCH);
     }
     Ok(())
+}
+
+/// The unit that failed. systemd cannot name an instance after a unit with a very long name; the instance then has any other
+/// name, and the environment names the unit.
+fn failed_unit(instance: String, monitored: Option<String>) -> String {
+    monitored.filter(|unit| unit.len() > MAX_INSTANCE).unwrap_or(instance)
 }
 
 /// The service manager's entries about failures of the unit; none if the journal cannot be read.
@@ -264,6 +274,14 @@ mod tests {
     fn given(pairs: &[(&str, &str)]) -> Option<Failed> {
         let variable = |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
         Failed::from_environment("a.service", variable)
+    }
+
+    #[test]
+    fn the_environment_names_a_unit_whose_name_is_too_long_for_an_instance() {
+        let long = format!("{}.service", "x".repeat(240));
+        assert_eq!(failed_unit("word".into(), Some(long.clone())), long);
+        assert_eq!(failed_unit("a.service".into(), Some("b.service".into())), "a.service");
+        assert_eq!(failed_unit("a.service".into(), None), "a.service");
     }
 
     #[test]
