@@ -51,7 +51,7 @@ pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, Recover
     if has_forgotten_ranges {
         state.dropped.clear();
     }
-    recovery.forgive(&state);
+    recovery.forgive(&state, ended.trim);
     let to_drop = recovery.drop_rest(&state);
     overwrite::redo(&recovery.found, &mut state, ended.is_clean)?;
     Ok(Recovered { to_drop, has_forgotten_ranges, ..recovery.finish(state, &ended, identity, highest) })

@@ -75,7 +75,7 @@ pub(super) struct Ended {
 
 impl Recovery<'_> {
     /// A content that an interrupted erase left behind is erased, not damaged; a segment that was dropped is not missing.
-    pub(super) fn forgive(&mut self, state: &State) {
+    pub(super) fn forgive(&mut self, state: &State, trim: Id) {
         for (number, offset, hole) in std::mem::take(&mut self.contents) {
             if state.erasures.contains(&(number, offset)) {
                 continue;
@@ -86,7 +86,8 @@ impl Recovery<'_> {
             }
         }
         for (what, hole) in std::mem::take(&mut self.missing) {
-            if !state.dropped.iter().any(|range| range.explains(&hole)) {
+            // Of those that retention dropped, a power cut may bring some back and not others.
+            if hole.upto > trim && !state.dropped.iter().any(|range| range.explains(&hole)) {
                 self.damage.push(format!("{what}: alerts behind {} up to {} are lost", hole.after, hole.upto));
                 self.holes.push(hole);
             }
