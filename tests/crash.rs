@@ -98,7 +98,8 @@ fn fifty_kills_under_load_lose_nothing_and_repeat_nothing() {
             })
             .collect();
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| reader(&key, &place, &last))).collect();
-        for round in 0..50 {
+        let runs = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+        for round in 0..50 * runs {
             // At any moment: after a few alerts or after many, between them or within one.
             let goal = answered.load(Ordering::Acquire) + 1 + round * 7 % 23;
             eventually("some answers", || (answered.load(Ordering::Acquire) >= goal).then_some(()));

@@ -8,10 +8,12 @@ use super::disk::real::RealDisk;
 use super::location;
 use super::store::{Options, Store};
 use super::testing::{UNLIMITED, publish};
-use super::{Durability, SEGMENT, Settings};
+use super::{Durability, Settings};
 use crate::alert::Level;
 
 const BATCH: u64 = 1024;
+/// As outside of tests.
+const SEGMENT: u64 = 64 << 20;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |value| value.replace('_', "").parse().unwrap())

@@ -28,6 +28,8 @@ mod index;
 mod inventory;
 mod keeper;
 mod keys;
+#[cfg(test)]
+mod killed;
 mod location;
 mod oldest;
 mod open_error;
@@ -88,8 +90,8 @@ const READERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Pieces of work that wait for the keeper.
 const CHORES: usize = 64;
-/// A segment is ended when it has this size.
-const SEGMENT: u64 = 64 << 20;
+/// A segment is ended when it has this size. Tests write little and are to meet many of them.
+const SEGMENT: u64 = if cfg!(test) { 256 << 10 } else { 64 << 20 };
 /// Between two steps of giving back space, so that the writer's sync is not held up.
 const PAUSE: Duration = Duration::from_millis(5);
 
