@@ -17,7 +17,8 @@ use crate::log::{self, Event};
 
 static WORKERS: LazyLock<watch::Sender<Workers>> = LazyLock::new(watch::Sender::default);
 
-/// In debug builds, a fault for the tests: `panic:NAME` or `end:NAME` makes the worker of this name do so once it starts.
+/// In debug builds, a fault for the tests. `panic:NAME` or `end:NAME` makes the worker of this name do so once it starts;
+/// `stay:NAME` makes the thread of this name stay when it should end.
 /// Not an `ALERTD_…` variable, because each of those sets a key of the configuration.
 #[cfg(debug_assertions)]
 const FAULT: &str = "TEST_WORKER_FAULT";
@@ -104,6 +105,9 @@ pub(crate) fn essential_thread(
         if !worker.fails_at_once() {
             run();
         }
+        while worker.has_fault("stay") {
+            thread::park();
+        }
         drop(worker);
     })
 }
@@ -120,16 +124,19 @@ impl Worker {
     }
 
     /// Panics, or says that the worker has to end, if a test wants that.
-    #[cfg(debug_assertions)]
     fn fails_at_once(&self) -> bool {
+        assert!(!self.has_fault("panic"), "a panic in {}, as a test wants it", self.name);
+        self.has_fault("end")
+    }
+
+    #[cfg(debug_assertions)]
+    fn has_fault(&self, fault: &str) -> bool {
         static WANTED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(FAULT).ok());
-        let Some((fault, name)) = WANTED.as_deref().and_then(|wanted| wanted.split_once(':')) else { return false };
-        assert!(name != self.name || fault != "panic", "a panic in {name}, as {FAULT} wants it");
-        name == self.name
+        WANTED.as_deref().and_then(|wanted| wanted.split_once(':')) == Some((fault, &*self.name))
     }
 
     #[cfg(not(debug_assertions))]
-    const fn fails_at_once(&self) -> bool {
+    const fn has_fault(&self, _: &str) -> bool {
         false
     }
 }

@@ -1,20 +1,21 @@
-//! Every essential thread and task: when it fails, the process ends and names it.
+//! Every essential thread and task: when it fails, the process ends and names it; when it does not end, the stop names it.
 
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
-use crate::harness::{Redis, program, told};
+use crate::harness::{Daemon, Redis, activated, told};
 
 /// Runs a daemon in which this fault happens, until it ends.
 fn run(fault: &str, configuration: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("alertd.toml"), configuration).unwrap();
-    let mut command: Command = program("alertd");
+    let mut command = activated(&at.join("http.sock"));
     command.arg("--config").arg(at.join("alertd.toml")).env("TEST_WORKER_FAULT", fault);
-    command.env("ALERTD_STATE_DIR", at.join("state")).env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
+    command.env("ALERTD_STATE_DIR", at.join("state"));
     command.env("ALERTD_CONTROL_SOCKET", at.join("c.sock")).env("ALERTD_PUBLISH_SOCKET", at.join("p.sock"));
-    command.stdin(Stdio::null()).output().unwrap()
+    command.output().unwrap()
 }
 
 fn assert_ends_the_process(worker: &str, configuration: &str) {
@@ -40,6 +41,7 @@ fn the_failure_of_an_essential_worker_ends_the_process_and_names_it() {
         "watchdog",
         "alertd-fan-0",
         "accept-http",
+        "accept-http-unix",
         "accept-control",
         "accept-publish",
     ] {
@@ -52,5 +54,28 @@ fn the_failure_of_a_worker_of_a_fleet_ends_the_process_and_names_it() {
     let redis = Redis::start();
     for worker in ["redis-writer", "redis-follower", "key-follower"] {
         assert_ends_the_process(worker, &redis.configuration(""));
+    }
+}
+
+#[test]
+fn a_stop_names_the_workers_and_counts_the_connections_that_do_not_end_in_time() {
+    let mut daemon = Daemon::with_environment("", &[("TEST_WORKER_FAULT", "stay:alertd-fan-0")]);
+    let mut request = std::net::TcpStream::connect(daemon.address).unwrap();
+    let head = "POST /alerts HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n";
+    request
+        .write_all(format!("{head}Authorization: Bearer {}\r\n\r\n", daemon.key("alice").secret).as_bytes())
+        .unwrap();
+    // The daemon waits for the body, which never comes.
+    let mut answer = [0; 12];
+    request.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    daemon.signal("TERM");
+    daemon.said("message_id=stopping");
+    // A second signal ends the wait for the request.
+    daemon.signal("TERM");
+    daemon.ended();
+    for what in ["connections did not end in time", "these workers did not end in time: alertd-fan-0"] {
+        let line = daemon.said(what);
+        assert!(line.contains("message_id=stop-incomplete"), "{line}");
     }
 }

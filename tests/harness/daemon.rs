@@ -50,6 +50,16 @@ impl Log {
     }
 }
 
+/// The daemon with two sockets that a service manager passed: one over TCP, and one at this path.
+pub fn activated(path: &Path) -> Command {
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(path).unwrap());
+    let mut command = undisturbed(Command::new("sh"));
+    let pass = "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:http exec \"$@\"";
+    command.args(["-c", pass, "sh"]).arg(program("alertd").get_program());
+    command.stdin(OwnedFd::from(tcp)).stdout(OwnedFd::from(unix));
+    command
+}
+
 impl Daemon {
     /// With the defaults.
     pub fn start() -> Self {
@@ -87,14 +97,7 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         configure(&directory, configuration);
         let path = directory.path().join("http.sock");
-        let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
-        let daemon = program("alertd");
-        let mut command = undisturbed(Command::new("sh"));
-        let pass =
-            "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:http exec \"$@\"";
-        command.args(["-c", pass, "sh"]).arg(daemon.get_program());
-        command.stdin(OwnedFd::from(tcp)).stdout(OwnedFd::from(unix));
-        (Self::run(command, directory, Vec::new(), None), path)
+        (Self::run(activated(&path), directory, Vec::new(), None), path)
     }
 
     /// With more configuration, in a network namespace, from where it takes clients of this one.

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use browser::{Browser, Look, npm};
-pub use daemon::{Daemon, Key};
+pub use daemon::{Daemon, Key, activated};
 pub use http::{Answer, Request, raw};
 pub use python::python;
 pub use redis::Redis;
