@@ -40,6 +40,20 @@ pub(crate) fn decoded_exactly(bytes: &[u8], charset: &str) -> Option<String> {
     named.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
 }
 
+/// The only line of a file, without a byte order mark and the whitespace at its end; otherwise what the file contains instead.
+pub(crate) fn only_line(file: &[u8]) -> Result<&str, &'static str> {
+    if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") {
+        return Err("bytes that are not text in UTF-8 but in UTF-16: save it as UTF-8");
+    }
+    let text = file.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file);
+    match std::str::from_utf8(text).map(str::trim_end) {
+        Err(_) => Err("bytes that are not text in UTF-8"),
+        Ok("") => Err("nothing"),
+        Ok(line) if line.contains(['\n', '\r']) => Err("several lines"),
+        Ok(line) => Ok(line),
+    }
+}
+
 /// The value of a header: UTF-8, or else Latin-1 as its superset windows-1252, as browsers read it.
 #[must_use]
 pub(crate) fn header(bytes: &[u8]) -> Cow<'_, str> {
@@ -99,6 +113,24 @@ mod tests {
         assert_eq!(header("\u{fc}berlauf".as_bytes()), "\u{fc}berlauf");
         assert_eq!(header(b"\xff\xfe"), "\u{ff}\u{fe}");
         assert_eq!(header(b"5 \x80"), "5 \u{20ac}");
+    }
+
+    #[test]
+    fn the_only_line_of_a_file_is_found_whatever_editor_wrote_it() {
+        for file in ["key", "key\n", "key\r\n", "\u{feff}key\r\n", "\u{feff}key", "key \t\n\n"] {
+            assert_eq!(only_line(file.as_bytes()), Ok("key"), "{file:?}");
+        }
+        for (file, contents) in [
+            (&b""[..], "nothing"),
+            (b"\xef\xbb\xbf\r\n", "nothing"),
+            (b"key\r\nother\r\n", "several lines"),
+            (b"key\rother", "several lines"),
+            (b"\xff\xfek\0e\0y\0", "bytes that are not text in UTF-8 but in UTF-16: save it as UTF-8"),
+            (b"\xfe\xff\0k\0e\0y", "bytes that are not text in UTF-8 but in UTF-16: save it as UTF-8"),
+            (b"k\xe4y", "bytes that are not text in UTF-8"),
+        ] {
+            assert_eq!(only_line(file), Err(contents), "{file:?}");
+        }
     }
 
     #[test]

@@ -61,6 +61,8 @@ use exit::Failure;
 use output::{Output, note};
 use terminal::Colour;
 
+use crate::text::only_line;
+
 /// Bytes to read of a key file, far more than a key has.
 const MAX_KEY_FILE: u64 = 4096;
 
@@ -158,8 +160,10 @@ fn client(daemon: &DaemonOptions) -> Result<(Client, bool), Failure> {
         (Address::Remote(_), Some(file)) => {
             Some(Credential { key: key_file(file)?, source: KeySource::File(file.clone()) })
         }
-        (Address::Remote(_), None) => text("ALERTCTL_KEY")?
-            .map(|key| Credential { key: Zeroizing::new(key.trim().to_owned()), source: KeySource::Variable }),
+        (Address::Remote(_), None) => text("ALERTCTL_KEY")?.map(|key| Credential {
+            key: Zeroizing::new(key.trim_start_matches('\u{feff}').trim().to_owned()),
+            source: KeySource::Variable,
+        }),
     };
     Ok((Client::new(address, key), is_local))
 }
@@ -184,16 +188,18 @@ fn runtime_dir() -> Option<PathBuf> {
 }
 
 fn key_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text));
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_end(&mut bytes));
     read.map_err(|e| {
         Failure::Failed(format!("cannot read the key file {}: {e}; check its owner and mode", path.display()))
     })?;
-    let key = text.trim();
-    if key.is_empty() || key.contains(char::is_whitespace) {
-        return Err(Failure::Failed(format!("the key file {} must contain only the key, on one line", path.display())));
-    }
-    Ok(Zeroizing::new(key.to_owned()))
+    let key = only_line(&bytes)
+        .map(str::trim_start)
+        .and_then(|key| if key.contains(char::is_whitespace) { Err("text with spaces") } else { Ok(key) });
+    key.map(|key| Zeroizing::new(key.to_owned())).map_err(|contents| {
+        let path = path.display();
+        Failure::Failed(format!("the key file {path} contains {contents}; it must contain only the key, on one line"))
+    })
 }
 
 /// A token that is cancelled by SIGINT and SIGTERM and, with `watch_output`, when standard output is closed.

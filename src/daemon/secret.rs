@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use crate::config::Inputs;
+use crate::text::only_line;
 
 /// The longest secret. A larger file is a mistake.
 const MAX_SECRET_BYTES: u64 = 4096;
@@ -50,11 +51,9 @@ pub(super) fn read(key: &'static str, value: &str, inputs: &Inputs) -> Result<Op
     if bytes.len() as u64 > MAX_SECRET_BYTES {
         return no_secret("more than 4 KiB");
     }
-    match std::str::from_utf8(&bytes).map(str::trim_end) {
-        Err(_) => no_secret("bytes that are not text"),
-        Ok("") => no_secret("nothing"),
-        Ok(text) if text.contains('\n') => no_secret("several lines"),
-        Ok(text) => Ok(Some(Zeroizing::new(text.to_owned()))),
+    match only_line(&bytes) {
+        Ok(line) => Ok(Some(Zeroizing::new(line.to_owned()))),
+        Err(contents) => no_secret(contents),
     }
 }
 
@@ -76,7 +75,8 @@ mod tests {
             fs::write(at(name), content).unwrap();
         }
         fs::write(at("binary"), [0xff, 0xfe]).unwrap();
-        for value in ["good", at("good").as_str()] {
+        fs::write(at("windows"), "\u{feff}hunter2\r\n").unwrap();
+        for value in ["good", at("good").as_str(), "windows"] {
             assert_eq!(read("k", value, &inputs).unwrap().unwrap().as_str(), "hunter2");
         }
         assert!(read("k", "", &inputs).unwrap().is_none());

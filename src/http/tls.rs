@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +43,39 @@ impl Tls {
     }
 }
 
+/// A file of PEM, without the byte order mark that some editors write.
+fn pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let mut text = Zeroizing::new(std::fs::read(path).map_err(|e| e.to_string())?);
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
+}
+
+fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    if chain.is_empty() { Err("contains no certificate in PEM format".into()) } else { Ok(chain) }
+}
+
+fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    // PKCS #8, and the format that OpenSSL wrote before it.
+    if has(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(b"Proc-Type: 4,ENCRYPTED") {
+        return Err("is encrypted, and a daemon cannot ask for the passphrase; write the key without one with \
+                    `openssl pkey -in KEY -out NEW`, readable for alertd only"
+            .into());
+    }
+    PrivateKeyDer::from_pem_slice(text).map_err(|e| match e {
+        pem::Error::NoItemsFound => "contains no private key in PEM format".into(),
+        e => e.to_string(),
+    })
+}
+
 fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let bad_cert = |reason: String| TlsError::Certificate { path: cert.to_owned(), reason };
     let bad_key = |reason: String| TlsError::Key { path: key.to_owned(), reason };
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| bad_cert(e.to_string()))?;
-    if chain.is_empty() {
-        return Err(bad_cert("holds no certificate in PEM form".into()));
-    }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| bad_key(e.to_string()))?;
+    let chain = pem(cert).and_then(|text| certificates(&text)).map_err(bad_cert)?;
+    let private = pem(key).and_then(|text| private_key(&text)).map_err(bad_key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -59,4 +85,36 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> 
         .map_err(|e| bad_key(format!("does not match the certificate: {e}")))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encrypted_key_is_named_with_the_remedy() {
+        for text in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,AB\n\nMIIF\n-----END RSA PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\n\r\nMIIF\r\n-----END EC PRIVATE KEY-----\r\n",
+        ] {
+            let error = private_key(text.as_bytes()).unwrap_err();
+            assert!(error.starts_with("is encrypted") && error.contains("openssl pkey"), "{error}");
+        }
+        for text in ["", "not PEM", "-----BEGIN CERTIFICATE-----\nMIIF\n-----END CERTIFICATE-----\n"] {
+            assert_eq!(private_key(text.as_bytes()).unwrap_err(), "contains no private key in PEM format");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_line_ends_of_windows_do_not_matter() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pem");
+        for (begin, end) in [("", "\n"), ("\u{feff}", "\r\n")] {
+            let lines = ["-----BEGIN CERTIFICATE-----", "MIIF", "-----END CERTIFICATE-----", ""];
+            std::fs::write(&path, format!("{begin}{}", lines.join(end))).unwrap();
+            assert_eq!(certificates(&pem(&path).unwrap()).unwrap().len(), 1, "{end:?}");
+        }
+        assert_eq!(certificates(b"").unwrap_err(), "contains no certificate in PEM format");
+    }
 }

@@ -4,11 +4,12 @@ mod github;
 mod host;
 
 use std::io::Write;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Daemon, Key, Request, raw, told};
+use crate::harness::{Answer, Daemon, Key, Redis, Request, certificate, program, raw, told};
 
 /// Publishes to the topic `t`; the answer's alert.
 fn publish(daemon: &Daemon, key: &Key, path: &str, kind: Option<&str>, body: impl Into<Vec<u8>>) -> Value {
@@ -235,4 +236,88 @@ fn each_repeat_of_an_alert_that_always_fires_is_counted() {
         let line = format!("alertd_alerts_{counter}_total{{class=\"alive\",level=\"info\"}} {count}");
         assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
     }
+}
+
+#[test]
+fn a_key_file_is_read_whatever_editor_wrote_it_or_its_contents_are_named() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    let url = format!("http://{}", daemon.address);
+    let history = |contents: &[u8]| {
+        std::fs::write(&file, contents).unwrap();
+        let mut command = program("alertctl");
+        command.args(["--url", &url, "history", "--key-file"]).arg(&file).output().unwrap()
+    };
+    let secret = key.secret.as_str();
+    for contents in
+        [secret.to_owned(), format!("{secret}\r\n"), format!("\u{feff}{secret}\r\n"), format!("\u{feff}{secret}")]
+    {
+        let output = history(contents.as_bytes());
+        assert!(output.status.success(), "{contents:?}: {}", told(&output));
+    }
+    let utf16: Vec<u8> = format!("\u{feff}{secret}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (contents, words) in [
+        (&utf16[..], "UTF-16: save it as UTF-8"),
+        (b"\xef\xbb\xbf\r\n", "contains nothing"),
+        (format!("{secret}\r\n{secret}\r\n").as_bytes(), "contains several lines"),
+        (b"k\xe4y", "not text in UTF-8"),
+    ] {
+        let output = history(contents);
+        assert!(!output.status.success() && told(&output).contains(words), "{words}: {}", told(&output));
+    }
+    let mut command = program("alertctl");
+    let output = command.args(["--url", &url, "history"]).env("ALERTCTL_KEY", format!("\u{feff}{secret}\r\n")).output();
+    assert!(output.unwrap().status.success());
+}
+
+#[test]
+fn an_encrypted_tls_key_is_named_with_the_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, plain) = certificate(directory.path(), "localhost");
+    let check = |key: &Path| {
+        let mut command = program("alertd");
+        command.args(["--check", "--config", "/dev/null"]).env("ALERTD_STATE_DIR", directory.path());
+        command.env("ALERTD_HTTP_TLS_CERT", &certificate).env("ALERTD_HTTP_TLS_KEY", key).output().unwrap()
+    };
+    for (name, arguments) in [
+        ("pkcs8", &["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout", "pass:hunter2"][..]),
+        ("traditional", &["ec", "-aes256", "-passout", "pass:hunter2"]),
+    ] {
+        let encrypted = directory.path().join(name);
+        let mut openssl = Command::new("openssl");
+        openssl.args(arguments).arg("-in").arg(&plain).arg("-out").arg(&encrypted);
+        let made = openssl.output().unwrap();
+        assert!(made.status.success(), "{}", told(&made));
+        let output = check(&encrypted);
+        let said = told(&output);
+        assert_eq!(output.status.code(), Some(78), "{name}: {said}");
+        assert!(
+            said.contains("http.tls_key: ") && said.contains("is encrypted") && said.contains("openssl pkey"),
+            "{said}"
+        );
+    }
+    for file in [&certificate, &plain] {
+        let text = std::fs::read_to_string(file).unwrap();
+        std::fs::write(file, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+    }
+    assert!(check(&plain).status.success());
+    assert!(told(&check(&certificate)).contains("contains no private key"));
+}
+
+#[test]
+fn a_clean_stop_with_redis_logs_neither_error_nor_warning() {
+    let redis = Redis::start();
+    let mut daemon = Daemon::with(&redis.configuration(""));
+    let key = daemon.key_once_ready();
+    let mut stream = daemon.stream(&key, "/alerts/ops?since=none");
+    stream.until("cursor");
+    daemon.publish(&key, "ops", "last");
+    let started = daemon.log().lines().count();
+    assert!(daemon.stop().success());
+    let log = daemon.log();
+    let stopping: Vec<_> = log.lines().skip(started).collect();
+    assert!(stopping.iter().any(|line| line.starts_with("info stopped")), "{log}");
+    assert!(!stopping.iter().any(|line| line.starts_with("error") || line.starts_with("warn")), "{log}");
 }

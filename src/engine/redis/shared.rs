@@ -178,6 +178,8 @@ impl Shared {
             is_news
         });
         match trouble {
+            // The end of the process is not a fault of Redis.
+            Some(Unavailable { cause: Cause::Stopping, .. }) => {}
             Some(trouble) if is_news => tracing::error!(message_id = %Event::EngineAway, "{}", trouble.detail),
             None if is_news => tracing::info!(message_id = %Event::EngineBack, "{} takes alerts", self.link.topology()),
             _ => {}
