@@ -25,15 +25,32 @@ impl Identified for Record {
     }
 }
 
-/// Compares an announcement of `records` after `before` with a node that has everything up to `at`. A predecessor that is
-/// merely older or newer than `at` proves nothing: after a failover that lost a part of the log, the next alert may follow
-/// an older one than the node has.
-pub(super) fn link<R: Identified>(at: Id, before: Id, mut records: Vec<R>) -> Link<R> {
-    if before == at {
+/// What a node has: its hub was fed with everything up to `at`, and `seen` is the newest id that it has heard of, which is
+/// newer while an alert that the node stored itself is on the way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Has {
+    pub(super) at: Id,
+    pub(super) seen: Id,
+}
+
+impl Has {
+    /// Whether records after `at` that end at `end` leave out what the node has seen.
+    pub(super) fn misses_seen<R: Identified>(self, records: &[R], end: Id) -> bool {
+        self.at < self.seen && self.seen <= end && !records.iter().any(|record| record.id() == self.seen)
+    }
+}
+
+/// Compares an announcement of `records` after `before` with a node. A predecessor that is merely older or newer than what
+/// the node has proves nothing: after a failover that lost a part of the log, the next alert may follow an older one.
+pub(super) fn link<R: Identified>(has: Has, before: Id, mut records: Vec<R>) -> Link<R> {
+    if records.last().is_some_and(|last| has.misses_seen(&records, last.id())) {
+        return Link::Doubt(records);
+    }
+    if before == has.at {
         return Link::Next(records);
     }
-    if records.iter().any(|record| record.id() == at) {
-        records.retain(|record| record.id() > at);
+    if records.iter().any(|record| record.id() == has.at) {
+        records.retain(|record| record.id() > has.at);
         return Link::Next(records);
     }
     Link::Doubt(records)
@@ -50,7 +67,7 @@ mod tests {
     }
 
     fn fits(at: u64, before: u64, records: &[u64]) -> Link<u64> {
-        link(Id::at(at), Id::at(before), records.to_vec())
+        link(Has { at: Id::at(at), seen: Id::at(at) }, Id::at(before), records.to_vec())
     }
 
     #[test]
@@ -62,5 +79,12 @@ mod tests {
         for (before, records) in [(6, [7, 8]), (3, [4, 6]), (3, [3, 4]), (4, [6, 7])] {
             assert_eq!(fits(5, before, &records), Link::Doubt(records.to_vec()));
         }
+    }
+
+    #[test]
+    fn what_leaves_out_an_id_that_the_node_has_seen_is_not_taken() {
+        let has = Has { at: Id::at(5), seen: Id::at(7) };
+        let fits = |records: &[u64]| matches!(link(has, Id::at(5), records.to_vec()), Link::Next(_));
+        assert!(fits(&[6]) && fits(&[6, 7]) && fits(&[7, 8]) && !fits(&[6, 8]) && !fits(&[8]));
     }
 }

@@ -83,12 +83,12 @@ impl SeekAnswer {
     }
 }
 
-/// The answer of `read.lua`.
-pub(super) fn page(answer: &[Vec<u8>]) -> Result<Page, Unreadable> {
-    let [next, trimmed, oldest, alerts @ ..] = answer else { return Err(Unreadable::Malformed) };
-    let ids = || Some((optional_id(next)?, id(trimmed)?, optional_id(oldest)?));
-    let (next, trimmed, oldest) = ids().ok_or(Unreadable::Malformed)?;
-    Ok(Page { records: records(alerts)?, next, trimmed, damaged: None, oldest })
+/// The answer of `read.lua`: the newest visible id, and the page.
+pub(super) fn page(answer: &[Vec<u8>]) -> Result<(Id, Page), Unreadable> {
+    let [visible, next, trimmed, oldest, alerts @ ..] = answer else { return Err(Unreadable::Malformed) };
+    let ids = || Some((id(visible)?, optional_id(next)?, id(trimmed)?, optional_id(oldest)?));
+    let (visible, next, trimmed, oldest) = ids().ok_or(Unreadable::Malformed)?;
+    Ok((visible, Page { records: records(alerts)?, next, trimmed, damaged: None, oldest }))
 }
 
 /// The answer of `topics.lua`.

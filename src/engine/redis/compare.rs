@@ -87,14 +87,20 @@ impl Follower {
             let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
             let answer = answer.map_err(|error| shared.failed(&error))?;
-            let page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+            let (_, page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
             if page.trimmed > self.at {
                 // Retention, of the log or of a topic, has overtaken this node.
                 self.reset(until.max(page.trimmed)).await;
                 return Ok(());
             }
+            let end = page.next.unwrap_or(until);
+            if self.has().misses_seen(&page.records, end) {
+                // The log has gone back since it was compared.
+                shared.compare_now.notify_one();
+                return Ok(());
+            }
             self.deliver(page.records).await;
-            self.at = self.at.max(page.next.unwrap_or(until));
+            self.at = self.at.max(end);
             shared.saw(self.at);
         }
         Ok(())

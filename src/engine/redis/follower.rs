@@ -14,7 +14,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
-use super::chain::{self, Link};
+use super::chain::{self, Has, Link};
 use super::codec::Announcement;
 use super::trial::{Trial, Verdict};
 use super::{Shared, jittered, server_warnings};
@@ -188,7 +188,7 @@ impl Follower {
                 if self.epoch.as_ref() != Some(&epoch) {
                     return Some(Announcement::Alerts { epoch, before, records });
                 }
-                match chain::link(self.at, before, records) {
+                match chain::link(self.has(), before, records) {
                     Link::Next(records) => {
                         self.deliver(records).await;
                         None
@@ -238,6 +238,10 @@ impl Follower {
         self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(trouble);
         Ok(())
+    }
+
+    pub(super) fn has(&self) -> Has {
+        Has { at: self.at, seen: self.shared.state(|state| state.head) }
     }
 
     /// Feeds the records that are new.

@@ -22,6 +22,8 @@ mod keys;
 mod link;
 #[cfg(test)]
 mod lost_parts;
+#[cfg(test)]
+mod model;
 mod queries;
 #[cfg(test)]
 mod refusals;
@@ -173,6 +175,7 @@ impl Redis {
         let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
         let answer = self.0.queries.script(arguments).await?;
         let found = codec::SeekAnswer::parse(&answer).map_err(|reason| shared.unreadable(&reason))?;
+        self.has_all(found.known.head, until)?;
         Ok(Seek::new(start, until, found.known, found.latest))
     }
 
@@ -180,11 +183,24 @@ impl Redis {
         let shared = &self.0.queries.shared;
         let answer =
             self.0.queries.script(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
-        let mut page = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+        self.has_all(visible, range.until)?;
         if direction == Direction::Backward {
             page.records.reverse();
         }
         Ok(page)
+    }
+
+    /// An error if the log does not show what this node has seen of a range that ends there. After a failover it may have
+    /// lost that part, or not know yet that it is visible: until the node has compared itself, a reader would pass it over.
+    fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
+        let shared = &self.0.queries.shared;
+        if visible >= until.min(shared.state(|state| state.head)) {
+            return Ok(());
+        }
+        shared.compare_now.notify_one();
+        let detail = format!("{} is behind what this node has seen, and is being compared", shared.link.topology());
+        Err(Unavailable::new(Cause::NotReached, detail))
     }
 
     pub(super) fn head(&self) -> Option<Id> {

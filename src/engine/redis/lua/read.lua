@@ -1,8 +1,8 @@
 -- Reads a part of the log in either direction; changes nothing, and reads a bounded number of entries.
 --
 -- ARGV: time, `1` for backward, after (exclusive), until (inclusive), limit of alerts, limit of bytes, level, and the
--- patterns. Returns the id at which it stopped before the end of the range or empty, the newest removed id for these
--- patterns, the oldest id or empty; then the alerts with five parts each, in the direction of reading.
+-- patterns. Returns the newest visible id, the id at which it stopped before the end of the range or empty, the newest removed
+-- id for these patterns, the oldest id or empty; then the alerts with five parts each, in the direction of reading.
 
 local backward, after, untill = ARGV[2] == '1', ARGV[3], ARGV[4]
 local limit, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -22,7 +22,7 @@ for _, pattern in ipairs(asked) do
 end
 local few = not all and #topics <= MAX_MERGED_TOPICS
 
-local answer = { '', trimmed_for(asked), oldest_id() }
+local answer = { visible, '', trimmed_for(asked), oldest_id() }
 if not less(after, untill) then return answer end
 
 local function entries(key, count)
@@ -60,12 +60,12 @@ if few then
     if entry[3] >= level then
       local fields = entry_of(entry[2])
       if fields and take(entry[2], fields) and (i < #found or bound) then
-        answer[1] = seen
+        answer[2] = seen
         return answer
       end
     end
   end
-  if bound and seen then answer[1] = seen end
+  if bound and seen then answer[2] = seen end
   return answer
 end
 
@@ -87,12 +87,12 @@ for _ = 1, MAX_SCANNED / STEP do
     local fields = entry[2]
     local full = tonumber(fields[4]) >= level and selects(fields[6]) and take(entry[1], fields)
     if full and (i < #list or #list == STEP) then
-      answer[1] = entry[1]
+      answer[2] = entry[1]
       return answer
     end
   end
   if #list < STEP then return answer end
   if backward then untill = '(' .. list[STEP][1] else after = list[STEP][1] end
 end
-answer[1] = backward and string.sub(untill, 2) or after
+answer[2] = backward and string.sub(untill, 2) or after
 return answer

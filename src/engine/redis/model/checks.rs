@@ -1,0 +1,106 @@
+//! What is promised in every state, and the searches: with all rules nothing breaks, and without any of them something does.
+
+use stateright::{Checker, Model, Property};
+
+use super::{Fault, Fleet, Rules, State};
+
+const COMPLETE: &str = "each answered alert reaches the reader or is covered by a gap";
+
+pub(super) fn properties() -> Vec<Property<Fleet>> {
+    vec![
+        Property::always(COMPLETE, |_, state: &State| !state.is_settled() || state.untold().is_empty()),
+        Property::always("the reader gets alerts once and in order", |_, state: &State| !state.reader.is_disordered),
+        Property::always("ids rise", |_, state: &State| !state.fell),
+        Property::always("nothing that was taken back surfaces, unless the log went back", |_, state: &State| {
+            state.has_failed || state.refused.0 & state.reader.got.0 == 0
+        }),
+        Property::always(
+            "with replicas:1 a failover loses nothing that was answered",
+            |fleet: &Fleet, state: &State| {
+                let is_there = |id: u8| state.log.has(id) || !state.answered.has(id);
+                !fleet.waits_for_replica || fleet.retained + fleet.topic_retained > 0 || (1..32).all(is_there)
+            },
+        ),
+        Property::sometimes("the reader gets all alerts", |fleet: &Fleet, state: &State| {
+            state.reader.got.0.count_ones() as usize == fleet.alerts
+        }),
+    ]
+}
+
+const QUIET: Fleet = Fleet {
+    rules: Rules::ALL,
+    fault: Fault::None,
+    waits_for_replica: false,
+    alerts: 3,
+    topics: 1,
+    retained: 0,
+    topic_retained: 0,
+    cuts: 0,
+    hops: 0,
+};
+
+fn holds(fleet: Fleet) {
+    let began = std::time::Instant::now();
+    let search = fleet.checker().threads(2).spawn_bfs().join();
+    println!("{} states in {:?} of {fleet:?}", search.unique_state_count(), began.elapsed());
+    search.assert_properties();
+}
+
+/// The steps to a state that breaks the promise.
+fn breaks(fleet: Fleet) {
+    let search = fleet.checker().threads(2).spawn_bfs().join();
+    let path = search.assert_any_discovery(COMPLETE);
+    println!("{} steps: {:?}", path.clone().into_actions().len(), path.into_actions());
+}
+
+#[test]
+fn the_promise_holds_when_the_log_goes_back_to_an_older_state() {
+    holds(Fleet { fault: Fault::OlderState, hops: 1, ..QUIET });
+    holds(Fleet { fault: Fault::OlderState, cuts: 1, alerts: 2, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_when_the_log_is_emptied() {
+    holds(Fleet { fault: Fault::Emptied, hops: 1, alerts: 2, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_under_retention() {
+    holds(Fleet { retained: 1, cuts: 1, ..QUIET });
+    holds(Fleet { topics: 2, topic_retained: 1, cuts: 1, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_with_a_replica_that_has_to_confirm() {
+    holds(Fleet { fault: Fault::OlderState, waits_for_replica: true, alerts: 2, hops: 1, ..QUIET });
+}
+
+#[test]
+fn an_announcement_after_an_older_alert_hides_a_loss_if_it_is_taken() {
+    let rules = Rules { predecessor_is_exact: false, store_compares: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::OlderState, hops: 1, ..QUIET });
+}
+
+#[test]
+fn a_page_hides_what_retention_removed_if_it_is_not_compared() {
+    let rules = Rules { pages_are_compared: false, ..Rules::ALL };
+    breaks(Fleet { rules, retained: 2, cuts: 1, ..QUIET });
+}
+
+#[test]
+fn a_page_hides_what_the_limit_of_a_topic_removed_if_it_is_not_compared() {
+    let rules = Rules { pages_are_compared: false, ..Rules::ALL };
+    breaks(Fleet { rules, topics: 2, topic_retained: 1, cuts: 1, ..QUIET });
+}
+
+#[test]
+fn an_alert_that_the_node_stored_itself_is_passed_over_if_what_it_has_seen_is_not_compared() {
+    let rules = Rules { seen_is_missed: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::OlderState, cuts: 1, alerts: 2, ..QUIET });
+}
+
+#[test]
+fn a_stream_passes_over_what_the_log_does_not_show_yet_if_it_does_not_wait() {
+    let rules = Rules { streams_wait: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::OlderState, waits_for_replica: true, alerts: 2, hops: 1, ..QUIET });
+}

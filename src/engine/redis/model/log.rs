@@ -1,0 +1,121 @@
+//! The log as the scripts keep it, each script one step.
+
+use super::{Alert, Rules, Set};
+use crate::alert::Id;
+use crate::engine::redis::chain::Identified;
+
+/// An id; the model needs few of them.
+pub(super) type Number = u8;
+
+impl Identified for Alert {
+    fn id(&self) -> Id {
+        Id::at(self.id.into())
+    }
+}
+
+/// The keys of the scripts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Log {
+    /// 0 for a log that was emptied and that no node has looked at since.
+    pub(super) epoch: u8,
+    pub(super) entries: Vec<Alert>,
+    pub(super) head: Number,
+    pub(super) shown: Number,
+    pub(super) trim: Number,
+    /// For each topic the newest id that its limit removed.
+    pub(super) topic_trim: [Number; 2],
+    /// What limits of topics removed.
+    pub(super) removed: Set,
+}
+
+/// A message on the channel `live`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Announcement {
+    pub(super) epoch: u8,
+    pub(super) before: Number,
+    pub(super) alerts: Vec<Alert>,
+}
+
+impl Log {
+    pub(super) fn is_known(&self, id: Number) -> bool {
+        id == self.shown || id == self.trim || self.has(id) || self.removed.has(id)
+    }
+
+    pub(super) fn has(&self, id: Number) -> bool {
+        self.entries.iter().any(|alert| alert.id == id)
+    }
+
+    /// The newest id that was removed, whatever its topic.
+    pub(super) fn trimmed(&self) -> Number {
+        self.topic_trim.iter().copied().max().unwrap_or(0).max(self.trim)
+    }
+
+    pub(super) fn oldest(&self) -> Option<Number> {
+        self.entries.first().map(|alert| alert.id)
+    }
+
+    /// The visible entries after an id.
+    pub(super) fn after(&self, id: Number, until: Number) -> impl Iterator<Item = Alert> {
+        let until = until.min(self.shown);
+        self.entries.iter().filter(move |alert| alert.id > id && alert.id <= until).copied()
+    }
+
+    /// `look_back` of `log.lua`. `now` is the server's time: it has moved on since the last alert was stored.
+    pub(super) fn look_back(&mut self, epoch: u8, seen: Number, now: Number) -> Option<Announcement> {
+        if seen == 0 {
+            return None;
+        }
+        let is_other = epoch != self.epoch;
+        if self.trim < seen && (is_other || !self.is_known(seen)) {
+            let cut = (self.head.max(seen) + 1).max(now);
+            (self.head, self.shown, self.trim) = (cut, cut, cut);
+            None
+        } else if !is_other && self.shown < seen {
+            self.announce(seen)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn announce(&mut self, upto: Number) -> Option<Announcement> {
+        if self.shown >= upto {
+            return None;
+        }
+        let (epoch, before) = (self.epoch, self.shown);
+        self.shown = upto;
+        Some(Announcement { epoch, before, alerts: self.after(before, upto).collect() })
+    }
+
+    /// `store.lua`, without the announcement of the new alert.
+    pub(super) fn store(
+        &mut self,
+        rules: Rules,
+        epoch: u8,
+        seen: Number,
+        topic: usize,
+        now: Number,
+    ) -> (Number, Option<Announcement>) {
+        let announced = if rules.store_compares { self.look_back(epoch, seen, now) } else { None };
+        self.head = (self.head + 1).max(now);
+        self.entries.push(Alert { id: self.head, topic });
+        (self.head, announced)
+    }
+
+    /// A step of retention of the whole log; nothing that waits for the replicas is touched.
+    pub(super) fn retain(&mut self) {
+        let oldest = self.entries.remove(0);
+        self.trim = self.trim.max(oldest.id);
+    }
+
+    /// A step of the limit of a topic.
+    pub(super) fn retain_topic(&mut self, topic: usize) {
+        let Some(at) = self.entries.iter().position(|alert| alert.topic == topic) else { return };
+        let oldest = self.entries.remove(at);
+        self.topic_trim[topic] = oldest.id;
+        self.removed.add(oldest.id);
+    }
+
+    pub(super) fn take_out(&mut self, id: Number) {
+        self.entries.retain(|alert| alert.id != id);
+    }
+}

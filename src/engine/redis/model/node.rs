@@ -1,0 +1,167 @@
+//! A node as the writer and the follower of this engine do it, each call of a script one step.
+
+use super::log::{Announcement, Log, Number};
+use super::{Alert, Rules};
+use crate::alert::Id;
+use crate::engine::redis::chain::{self, Has, Link};
+
+/// What a follower does next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    /// Waits for announcements.
+    #[default]
+    Follows,
+    /// An announcement did not fit, or the node has just connected.
+    MustLook,
+    /// Compared itself with the log, which had this newest visible id; now takes what is on the way.
+    Drains(Number),
+    /// Reads up to an id, then takes what it held.
+    Reads(Number, Vec<Announcement>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Node {
+    pub(super) epoch: u8,
+    /// The hub was fed with everything up to this id.
+    pub(super) at: Number,
+    /// The newest id in an answer or an announcement.
+    pub(super) seen: Number,
+    /// What the subscription brings, in order.
+    pub(super) queue: Vec<Announcement>,
+    pub(super) phase: Phase,
+    pub(super) is_cut: bool,
+    /// An alert that was stored and waits for the replica.
+    pub(super) waits: Option<Number>,
+}
+
+/// What the hub is fed with.
+#[derive(Clone, Debug)]
+pub(super) enum Feed {
+    Alerts(Vec<Alert>),
+    Reset,
+}
+
+impl Node {
+    fn has(&self, rules: Rules) -> Has {
+        let seen = if rules.seen_is_missed { self.seen } else { self.at };
+        Has { at: Id::at(self.at.into()), seen: Id::at(seen.into()) }
+    }
+
+    fn deliver(&mut self, alerts: Vec<Alert>) -> Feed {
+        let new: Vec<_> = alerts.into_iter().filter(|alert| alert.id > self.at).collect();
+        self.at = new.last().map_or(self.at, |last| last.id);
+        self.seen = self.seen.max(self.at);
+        Feed::Alerts(new)
+    }
+
+    fn reset(&mut self, visible: Number) -> Feed {
+        self.at = self.at.max(visible);
+        self.seen = self.seen.max(self.at);
+        Feed::Reset
+    }
+
+    /// Takes an announcement, or gives it back if it does not continue what the node has.
+    fn take(&mut self, rules: Rules, announcement: Announcement) -> Result<Feed, Announcement> {
+        let Announcement { epoch, before, alerts } = announcement;
+        if epoch != self.epoch {
+            return Err(Announcement { epoch, before, alerts });
+        }
+        if !rules.predecessor_is_exact {
+            return if before <= self.at {
+                Ok(self.deliver(alerts))
+            } else {
+                Err(Announcement { epoch, before, alerts })
+            };
+        }
+        match chain::link(self.has(rules), Id::at(before.into()), alerts) {
+            Link::Next(alerts) => Ok(self.deliver(alerts)),
+            Link::Doubt(alerts) => Err(Announcement { epoch, before, alerts }),
+        }
+    }
+
+    /// The next announcement.
+    pub(super) fn hears(&mut self, rules: Rules) -> Option<Feed> {
+        let announcement = self.queue.remove(0);
+        match self.take(rules, announcement) {
+            Ok(feed) => Some(feed),
+            Err(_) => {
+                self.phase = Phase::MustLook;
+                None
+            }
+        }
+    }
+
+    /// `tick.lua` and what follows from its answer.
+    pub(super) fn tick(&mut self, log: &mut Log, now: Number) -> (Option<Announcement>, Option<Feed>) {
+        if log.epoch == 0 {
+            log.epoch = self.epoch + 1;
+        }
+        let announced = log.look_back(self.epoch, self.seen, now);
+        let mut feed = None;
+        if self.epoch != log.epoch || log.trim > self.at {
+            feed = Some(self.reset(log.shown));
+            self.phase = Phase::Follows;
+        } else if log.shown > self.at {
+            self.phase = Phase::Drains(log.shown);
+        } else {
+            self.phase = Phase::Follows;
+        }
+        self.epoch = log.epoch;
+        (announced, feed)
+    }
+
+    /// Takes everything that is on the way.
+    pub(super) fn drain(&mut self, rules: Rules, until: Number) -> Vec<Feed> {
+        let (mut fed, mut held) = (Vec::new(), Vec::new());
+        for announcement in std::mem::take(&mut self.queue) {
+            match self.take(rules, announcement) {
+                Ok(feed) => fed.push(feed),
+                Err(announcement) => held.push(announcement),
+            }
+        }
+        self.phase = Phase::Reads(until, held);
+        fed
+    }
+
+    /// One page of one alert, or the end of catching up.
+    pub(super) fn read(&mut self, rules: Rules, log: &Log, until: Number, held: Vec<Announcement>) -> Vec<Feed> {
+        if self.at >= until {
+            return self.follow_on(rules, held);
+        }
+        if rules.pages_are_compared && log.trimmed() > self.at {
+            let mut fed = vec![self.reset(until.max(log.trimmed()))];
+            fed.extend(self.follow_on(rules, held));
+            return fed;
+        }
+        let page: Vec<_> = log.after(self.at, until).take(1).collect();
+        let end = page.first().map_or(until, |alert| alert.id);
+        if self.has(rules).misses_seen(&page, Id::at(end.into())) {
+            let fed = self.follow_on(rules, held);
+            self.phase = Phase::MustLook;
+            return fed;
+        }
+        let feed = self.deliver(page);
+        self.at = self.at.max(end);
+        self.seen = self.seen.max(self.at);
+        self.phase = Phase::Reads(until, held);
+        vec![feed]
+    }
+
+    fn follow_on(&mut self, rules: Rules, held: Vec<Announcement>) -> Vec<Feed> {
+        let mut fed = Vec::new();
+        self.phase = Phase::Follows;
+        for announcement in held {
+            if announcement.alerts.last().is_some_and(|last| last.id <= self.at) {
+                continue;
+            }
+            match self.take(rules, announcement) {
+                Ok(feed) => fed.push(feed),
+                Err(_) => {
+                    self.phase = Phase::MustLook;
+                    break;
+                }
+            }
+        }
+        fed
+    }
+}
