@@ -122,8 +122,7 @@ impl Appender {
         sync: bool,
         encode: &impl Fn(&Self, &Tail, &mut Vec<u8>) -> T,
     ) -> io::Result<T> {
-        let is_full = self.tail.as_ref().is_some_and(|tail| tail.end >= self.segment_bytes);
-        if is_full {
+        if self.tail.as_ref().is_some_and(|tail| tail.end >= self.segment_bytes) {
             self.roll(first)?;
         } else if self.tail.is_none() {
             self.make_tail(first)?;
@@ -268,6 +267,7 @@ impl Appender {
             self.catalog.write().relocate(&failed, &segment, &moved);
             segment.index.write().end = RECORDS + bytes.len() as u64;
             let _ = failed.segment.file.truncate(failed.end);
+            failed.segment.set_leftover();
             self.sealed.push(failed.segment);
         }
         self.tail = Some(Tail::new(segment));

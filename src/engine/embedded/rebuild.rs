@@ -4,7 +4,7 @@ use std::io;
 
 use super::codec::StoredAlert;
 use super::disk::{self, Disk, DiskFile};
-use super::frame::{KEYED, Kind};
+use super::frame::{Head, KEYED, Kind, Mark};
 use super::header::{RECORDS, sidecar_name};
 use super::index::{Hole, Index};
 use super::inventory::File;
@@ -22,6 +22,22 @@ pub(super) fn from_sidecar(disk: &dyn Disk, file: &File, end: u64, topics: &mut 
     let index = sidecar::decode(&bytes, &file.header, |topic| topics.intern(topic)).ok()?;
     // A file that is shorter than its index lost its end.
     (index.end == end && file.file.length().is_ok_and(|length| length >= end)).then_some(index)
+}
+
+/// Cuts what is behind the end that the next segment names and is no seal: a failed disk had it unsynced, and it was refused
+/// or written again. It must not come to light should the next segment be lost.
+pub(super) fn cut_leftover(file: &File, end: u64) -> io::Result<()> {
+    if file.file.length()? <= end {
+        return Ok(());
+    }
+    let bytes = disk::read(&*file.file, end, 1 << 10)?;
+    let head = Head::read(&bytes, end, file.header.salt).filter(|head| head.kind == Kind::Mark);
+    let mark = head.and_then(|head| Mark::read(&head, head.content(&bytes, end, file.header.salt)?.1));
+    if mark.is_none_or(|mark| !mark.is_seal) {
+        file.file.truncate(end)?;
+        file.file.sync()?;
+    }
+    Ok(())
 }
 
 /// The bytes of a segment's records.

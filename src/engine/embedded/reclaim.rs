@@ -66,6 +66,11 @@ impl Store {
         let emptied = catalog.emptied.iter().filter_map(|number| catalog.segment(*number));
         emptied
             .filter(|segment| segment.number() > needed.number() && !self.is_tail(segment))
+            // Behind a leftover it says where the log goes on.
+            .filter(|segment| {
+                let before = segment.number().checked_sub(1).and_then(|number| catalog.segment_until(number));
+                before.is_none_or(|before| !before.has_leftover())
+            })
             // What was removed from it must be known without it.
             .filter(|segment| self.is_in_snapshot(segment))
             .cloned()

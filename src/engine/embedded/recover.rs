@@ -128,6 +128,7 @@ impl Recovery<'_> {
 
     /// A segment whose end the next one names.
     fn sealed(&mut self, file: File, end: Previous) -> Result<(), RecoverError> {
+        rebuild::cut_leftover(&file, end.end)?;
         if let Some(index) = self.sidecar(&file, end.end) {
             self.last = end.last;
             self.found.push(Arc::new(Segment::new(file.header, file.name, file.file, index)));

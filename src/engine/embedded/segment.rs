@@ -23,6 +23,8 @@ pub(super) struct Segment {
     retained: AtomicU64,
     /// Retention took it away: what cannot be read is removed, not damaged.
     is_dropped: AtomicBool,
+    /// A failed disk may hold more in its file than belongs to the log; the next start cuts that.
+    has_leftover: AtomicBool,
 }
 
 /// A place in the log: a segment and an ordinal within it.
@@ -50,8 +52,8 @@ pub(super) struct Alert {
 
 impl Segment {
     pub(super) fn new(header: Header, name: String, file: Arc<dyn DiskFile>, index: Index) -> Self {
-        let (retained, is_dropped) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { header, name, file, index: RwLock::new(index), retained, is_dropped }
+        let (retained, is_dropped, has_leftover) = Default::default();
+        Self { header, name, file, index: RwLock::new(index), retained, is_dropped, has_leftover }
     }
 
     pub(super) const fn number(&self) -> u32 {
@@ -70,6 +72,14 @@ impl Segment {
     /// Whether it is worth a look if all its alerts are removed.
     pub(super) fn seems_emptied(&self) -> bool {
         self.retained.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn set_leftover(&self) {
+        self.has_leftover.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_leftover(&self) -> bool {
+        self.has_leftover.load(Ordering::Acquire)
     }
 
     pub(super) fn set_dropped(&self) {
