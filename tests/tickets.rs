@@ -115,7 +115,7 @@ fn only_a_key_that_may_subscribe_gets_a_ticket() {
     let writer = daemon.key_with(&json!({"user": "w", "scopes": ["publish"]}));
     let answer = daemon.send(&post().key(&writer));
     assert_eq!((answer.status, answer.problem().as_str()), (403, "not-permitted"));
-    for (socket, words) in [(daemon.control(), "stands for a key"), (daemon.publish_socket(), "alerts only")] {
+    for (socket, words) in [(daemon.control(), "stands for a key"), (daemon.publish_socket(), "can only publish")] {
         let answer = post().over(&socket);
         assert_eq!((answer.status, answer.problem().as_str()), (403, "not-permitted"));
         assert!(answer.text().contains(words), "{}", answer.text());

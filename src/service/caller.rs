@@ -1,4 +1,4 @@
-//! Callers: who they are, what they may do, and how a key is authenticated.
+//! Callers: their rights, and the authentication of keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::keyring::VerifyError;
 pub(crate) enum Caller {
     /// A verified key.
     Key(Arc<Grant>),
-    /// The control socket: file permissions are the credential, everything is allowed.
+    /// The control socket. File permissions restrict it, and it has all rights.
     Control,
-    /// The publish socket: it takes alerts and nothing else.
+    /// The publish socket, which may only publish.
     Publisher,
-    /// Nobody, or nobody yet: may do nothing.
+    /// A request without a key, which has no rights.
     Anonymous,
 }
 
@@ -27,7 +27,7 @@ fn named(peer: Option<IpAddr>) -> String {
 }
 
 impl Caller {
-    /// What rates, streams and rings are counted by.
+    /// The name under which rates, streams and rings are counted.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Key(grant) => &grant.key_id,
@@ -37,7 +37,7 @@ impl Caller {
         }
     }
 
-    /// What idempotency keys belong to.
+    /// The user to whom idempotency keys belong.
     pub(super) fn user(&self) -> &str {
         match self {
             Self::Key(grant) => &grant.user,
@@ -45,13 +45,14 @@ impl Caller {
         }
     }
 
-    /// The control socket is for operators, who must get through whatever the rates say.
+    /// The control socket is for operators, who need access even when limits are reached.
     pub(super) const fn is_rate_limited(&self) -> bool {
         !matches!(self, Self::Control)
     }
 
     /// # Errors
-    /// [`Refusal::Scope`] for a key without the scope, and what fits for the other callers.
+    /// [`Refusal::Scope`] for a key without the scope, [`Refusal::PublishOnly`] on the publish socket,
+    /// [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require(&self, scope: Scope) -> Result<(), Refusal> {
         match self {
             Self::Key(grant) if grant.has(scope) => Ok(()),
@@ -64,7 +65,7 @@ impl Caller {
     }
 
     /// # Errors
-    /// [`Refusal::PublishOnly`] on the publish socket, [`Refusal::Unauthorized`] for nobody.
+    /// [`Refusal::PublishOnly`] on the publish socket, [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require_any(&self) -> Result<(), Refusal> {
         match self {
             Self::Key(_) | Self::Control => Ok(()),
@@ -74,7 +75,7 @@ impl Caller {
     }
 
     /// # Errors
-    /// [`Refusal::ControlOnly`] for everybody but the control socket.
+    /// [`Refusal::ControlOnly`] for a key and on the publish socket, [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require_control(&self) -> Result<(), Refusal> {
         match self {
             Self::Control => Ok(()),
@@ -97,12 +98,13 @@ impl Caller {
 }
 
 impl Service {
-    /// The caller with this key. A key that was verified before costs a hash table look-up, any other one PBKDF2 on the
+    /// Authenticates a key. A key that was verified before costs one look-up in a hash table; any other costs PBKDF2 on the
     /// verification pool.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] for every kind of wrong key, which only the log tells apart; [`Refusal::TooMany`] for an
-    /// address with too many failures; [`Refusal::Unavailable`] when too many keys wait to be verified.
+    /// [`Refusal::Unauthorized`] for every kind of invalid key, which only the log distinguishes; [`Refusal::TooMany`] for an
+    /// address with too many failures; [`Refusal::Unavailable`] if too many keys wait for verification, or if the keys of the
+    /// fleet cannot be reached.
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
@@ -117,11 +119,11 @@ impl Service {
             }
             Err(busy @ VerifyError::Busy) => {
                 self.counters.attempt(Attempt::Refused(busy));
-                Err(Refusal::unavailable("too many keys wait to be verified: try again"))
+                Err(Refusal::unavailable("too many keys are waiting for verification: try again"))
             }
-            Err(VerifyError::Away) => {
-                Err(Refusal::unavailable("this node cannot reach the keys of its fleet: try again, or another node"))
-            }
+            Err(VerifyError::Away) => Err(Refusal::unavailable(
+                "this node cannot reach the keys of its fleet: try again, or use another node",
+            )),
             Err(reason) => {
                 self.refused_key(peer, Attempt::Refused(reason), &reason.to_string());
                 Err(Refusal::Unauthorized)
@@ -129,7 +131,7 @@ impl Service {
         }
     }
 
-    /// Refuses an address with too many failed attempts; a key that was verified before is never held back.
+    /// Refuses an address with too many failed attempts. Not called for a key that was verified before.
     pub(super) fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
         let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
         self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
@@ -153,7 +155,7 @@ impl Service {
         self.counters.attempt(attempt);
         tracing::warn!(address = named(peer), reason, "authentication failed");
         let rate = self.settings.load().failed_auth_rate;
-        // This attempt is answered as a failure whatever the rate says; the rate holds back the ones after it.
+        // The result is ignored, because this attempt is refused anyway; the rate limits later ones.
         let _ = self.failed_auth.take(peer, rate, Duration::from_secs(60), Instant::now());
     }
 }

@@ -1,4 +1,4 @@
-//! What the service counts: accepted alerts and attempts to authenticate, and the rates of the last minute.
+//! Counters of the service: accepted alerts and authentication attempts, and the rates of the last minute.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub(super) struct Counters {
     pub(super) publish_failures: AtomicU64,
     /// Indexed like [`Attempt::ALL`].
     attempts: [AtomicU64; Attempt::ALL.len()],
-    /// Accepted and delivered alerts at some moments of the last minute. Bounded by its length.
+    /// Numbers of accepted and delivered alerts at times of the last minute. Bounded, because older samples are removed.
     samples: Mutex<VecDeque<(Instant, u64, u64)>>,
 }
 
@@ -97,7 +97,7 @@ impl Attempt {
 impl Counters {
     const WINDOW: Duration = Duration::from_secs(60);
 
-    /// Counts an alert that is in the log.
+    /// Counts a stored alert.
     pub(super) fn accepted(&self, alert: &Record) {
         self.accepted.count(&alert.topic, alert.level);
     }
@@ -122,7 +122,7 @@ impl Counters {
         Attempt::ALL.into_iter().zip(&self.attempts).map(|(attempt, count)| (attempt, count.load(Ordering::Relaxed)))
     }
 
-    /// Notes the counters for the rates of the last minute. Called every few seconds; `delivered` is delivery's counter.
+    /// Samples the counters, for the rates of the last minute. Called every few seconds; `delivered` is delivery's counter.
     pub(super) fn sample(&self, now: Instant, delivered: u64) {
         let mut samples = self.samples.lock();
         while samples.front().is_some_and(|(at, ..)| now.duration_since(*at) > Self::WINDOW) {
@@ -175,7 +175,7 @@ mod tests {
         let counters = Counters::default();
         Attempt::ALL.into_iter().for_each(|attempt| counters.attempt(attempt));
         assert!(counters.attempts().all(|(_, count)| count == 1));
-        // Neither the good keys, nor those that were not verified.
+        // Valid keys do not count, nor keys that were not verified.
         assert_eq!(counters.traffic(Instant::now(), 0).auth_failures, 7);
         let names: std::collections::HashSet<_> = Attempt::ALL.map(Attempt::as_str).into();
         assert_eq!(names.len(), Attempt::ALL.len());

@@ -1,7 +1,7 @@
-//! The senders of hooks: how GitHub is authenticated, and how many payloads are read at once.
+//! Hooks: the authentication of GitHub, and the limit of payloads in memory.
 //!
-//! A tool that can send a key is a caller like any other. GitHub signs the body instead, with a configured secret; the
-//! signature permits publishing to the configured topics and nothing else.
+//! A tool that can send a key is a caller like any other. GitHub instead signs the body with a configured secret; the
+//! signature permits only publishing to the configured topics.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use crate::alert::Pattern;
 use crate::hooks::signature::Secret;
 use crate::key::{Grant, Scope};
 
-/// Payloads in memory at once, for senders with keys and for GitHub each; one may be as large as `hooks.max_body`.
+/// Maximum number of payloads in memory, separately for senders with keys and for GitHub. Each may have `hooks.max_body`
+/// bytes.
 const MAX_PAYLOADS: usize = 16;
-/// How long a payload waits for a slot. GitHub gives up after ten seconds.
+/// How long a request waits for a slot. GitHub gives up after ten seconds.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The user that GitHub's alerts are published as; no key can have this name.
+/// The user as whom GitHub's alerts are published. No key can have this name.
 const GITHUB: &str = "(github hook)";
 
 /// The configuration of the GitHub hook.
@@ -44,13 +45,13 @@ impl Default for PayloadSlots {
 
 impl PayloadSlots {
     async fn acquire(slots: &Semaphore) -> Result<SemaphorePermit<'_>, Refusal> {
-        let busy = || Refusal::unavailable("too many hooks send at once: try again");
+        let busy = || Refusal::unavailable("too many hooks at the same time: try again");
         timeout(SLOT_TIMEOUT, slots.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 }
 
 impl Service {
-    /// Waits for a slot for the payload of a known caller; call it before the body is read.
+    /// Waits for a slot for the payload of a caller with a key. Must be called before the body is read.
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] if none becomes free in time.
@@ -58,21 +59,21 @@ impl Service {
         PayloadSlots::acquire(&self.payloads.with_key).await
     }
 
-    /// The same for a sender that claims to be GitHub; the signature cannot be checked before the whole body is read.
+    /// Waits for a slot for a sender that claims to be GitHub. Its signature can only be checked after the body is read.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] if no secret is configured, [`Refusal::TooMany`] for an address with too many failures, else
-    /// as [`hook_slot`](Self::hook_slot).
+    /// [`Refusal::NotFound`] if no secret is configured, [`Refusal::TooMany`] for an address with too many failures,
+    /// otherwise those of [`hook_slot`](Self::hook_slot).
     pub(crate) async fn signed_hook_slot(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
         self.github()?;
         self.may_try_keys(peer)?;
         PayloadSlots::acquire(&self.payloads.signed).await
     }
 
-    /// The caller behind GitHub's signature of a body.
+    /// Authenticates GitHub by its signature of a body.
     ///
     /// # Errors
-    /// [`Refusal::Signature`], [`Refusal::NotFound`].
+    /// [`Refusal::Signature`] if the signature is wrong, [`Refusal::NotFound`] if no secret is configured.
     pub(crate) fn authenticate_github(
         &self,
         signature: Option<&str>,
@@ -89,13 +90,13 @@ impl Service {
         Ok(Caller::Key(Arc::new(Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None })))
     }
 
-    /// Counts a body that was too large or incomplete as a failed attempt: it held a slot without showing a signature.
+    /// Counts a body that was too large or incomplete as a failed attempt, because it held a slot without a valid signature.
     pub(crate) fn count_unsigned_body(&self, peer: Option<IpAddr>) {
         self.refused_key(peer, Attempt::BadSignature, "the body of a signed hook was too large or incomplete");
     }
 
     fn github(&self) -> Result<GitHub, Refusal> {
-        let off = || Refusal::NotFound("the GitHub hook is off: name its secret in hooks.github_secret_file".into());
+        let off = || Refusal::NotFound("the GitHub hook is off: set hooks.github_secret_file to turn it on".into());
         self.settings.load().github.clone().ok_or_else(off)
     }
 }

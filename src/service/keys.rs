@@ -1,4 +1,4 @@
-//! Managing keys: for the control socket, and for keys with the scope `admin`.
+//! Management of keys, for the control socket and for keys with the scope `admin`.
 
 use std::sync::Arc;
 
@@ -9,30 +9,28 @@ use crate::keyring::{Imported, Keyring, KeyringError};
 use crate::log::Event;
 
 impl Service {
-    /// All keys.
-    ///
     /// # Errors
-    /// As the caller's key has it, [`Refusal::Unavailable`] where they are not known.
+    /// [`Refusal::Scope`] without the scope `admin`, [`Refusal::Unavailable`] if the keys cannot be read.
     pub(crate) fn keys(&self, caller: &Caller) -> Result<Keys, Refusal> {
         caller.require(Scope::Admin)?;
         Ok(self.keyring.list()?)
     }
 
-    /// Makes a key; its secret is in the answer and nowhere else.
+    /// Creates a key. Its secret is in the answer only, and is not stored.
     ///
     /// # Errors
-    /// As the caller's key has it, [`Refusal::Invalid`] for what a key cannot be, [`Refusal::Unavailable`] where the
-    /// store cannot be written.
+    /// [`Refusal::Scope`] without the scope `admin`, [`Refusal::Invalid`] for an invalid field, [`Refusal::Unavailable`] if
+    /// the keys cannot be written.
     pub(crate) async fn add_key(&self, caller: &Caller, new: NewKey) -> Result<CreatedKey, Refusal> {
         let created = self.change(caller, move |keyring, now_ms| keyring.add(new, now_ms)).await?;
         tracing::info!(user = created.key.user, key = created.key.id, by = caller.name(), "key added");
         Ok(created)
     }
 
-    /// Ends a key, or all keys of a user, and their streams.
+    /// Revokes a key, or all keys of a user, and ends their streams.
     ///
     /// # Errors
-    /// As [`add_key`](Self::add_key), and [`Refusal::NotFound`].
+    /// Those of [`add_key`](Self::add_key), and [`Refusal::NotFound`].
     pub(crate) async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Keys, Refusal> {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
         for entry in &revoked.unusable {
@@ -50,10 +48,10 @@ impl Service {
         Ok(revoked)
     }
 
-    /// Makes a key like this one, which goes on working for `overlap` seconds.
+    /// Creates a key with the rights of an existing one, which remains valid for `overlap` seconds.
     ///
     /// # Errors
-    /// As [`revoke_key`](Self::revoke_key).
+    /// Those of [`revoke_key`](Self::revoke_key).
     pub(crate) async fn rotate_key(
         &self,
         caller: &Caller,
@@ -66,17 +64,17 @@ impl Service {
         Ok(created)
     }
 
-    /// Takes over the keys of the former service.
+    /// Imports the keys of the former alert server.
     ///
     /// # Errors
-    /// As [`add_key`](Self::add_key).
+    /// Those of [`add_key`](Self::add_key).
     pub(crate) async fn import_keys(&self, caller: &Caller, file: bytes::Bytes) -> Result<Imported, Refusal> {
         let imported = self.change(caller, move |keyring, now_ms| keyring.import(&file, now_ms)).await?;
         tracing::info!(added = imported.added, skipped = imported.skipped, by = caller.name(), "keys imported");
         Ok(imported)
     }
 
-    /// Hashing and the disk stay off the serving threads.
+    /// Changes the keys on a blocking thread, because hashing and writing to disk take time.
     async fn change<T: Send + 'static>(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Rates that bound what one key or address may take.
+//! Rate limits for keys and addresses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,73 +6,72 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A rate for each key: `burst` at once, then one each `burst`-th of `per`. Bounded: at most [`Rate::MOST`] keys are
-/// remembered, and those that are back at rest are forgotten first.
+/// A rate limit for each key: `burst` permits at once, and a new one after each `per / burst`. Bounded: at most
+/// [`Rate::MAX_KEYS`] keys are remembered; those with all their permits are removed first.
 pub(super) struct Rate<K> {
-    /// The time by which each key's allowance is whole again.
-    whole_at: Mutex<HashMap<K, Instant>>,
+    /// When each key has all its permits again.
+    full_at: Mutex<HashMap<K, Instant>>,
 }
 
 impl<K: Eq + Hash> Default for Rate<K> {
     fn default() -> Self {
-        Self { whole_at: Mutex::default() }
+        Self { full_at: Mutex::default() }
     }
 }
 
 impl<K: Eq + Hash> Rate<K> {
-    /// So many keys are remembered.
-    pub(super) const MOST: usize = 65_536;
+    pub(super) const MAX_KEYS: usize = 65_536;
 
-    /// Takes one from the key's allowance of `burst` for each `per`; zero means no limit.
+    /// Takes a permit of a key; a `burst` of zero means no limit.
     ///
     /// # Errors
-    /// How long to wait until one is there again.
+    /// The time until the key has a permit again.
     pub(super) fn take(&self, key: K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
         if burst == 0 {
             return Ok(());
         }
-        let mut map = self.whole_at.lock();
+        let mut map = self.full_at.lock();
         Self::make_room(&mut map, now);
-        let whole_at = map.entry(key).or_insert(now);
-        let debt = whole_at.saturating_duration_since(now) + per / burst;
+        let full_at = map.entry(key).or_insert(now);
+        let debt = full_at.saturating_duration_since(now) + per / burst;
         if debt > per {
             return Err(debt - per);
         }
-        *whole_at = now + debt;
+        *full_at = now + debt;
         Ok(())
     }
 
-    /// Takes `more` than [`take`](Self::take) took, whether they are there or not: the next one waits until they are.
-    pub(super) fn owe(&self, key: K, more: u32, burst: u32, per: Duration, now: Instant) {
-        if burst == 0 || more == 0 {
+    /// Takes `permits`, even if the key does not have that many: the next [`take`](Self::take) then waits for longer.
+    pub(super) fn owe(&self, key: K, permits: u32, burst: u32, per: Duration, now: Instant) {
+        if burst == 0 || permits == 0 {
             return;
         }
-        let mut map = self.whole_at.lock();
+        let mut map = self.full_at.lock();
         Self::make_room(&mut map, now);
-        let whole_at = map.entry(key).or_insert(now);
-        *whole_at = (*whole_at).max(now) + per / burst * more;
+        let full_at = map.entry(key).or_insert(now);
+        *full_at = (*full_at).max(now) + per / burst * permits;
     }
 
-    /// Whether one could be taken, without taking it.
+    /// Whether a permit could be taken, without taking it.
     ///
     /// # Errors
-    /// How long to wait until one is there again.
+    /// The time until the key has a permit again.
     pub(super) fn check(&self, key: &K, burst: u32, per: Duration, now: Instant) -> Result<(), Duration> {
         if burst == 0 {
             return Ok(());
         }
-        let map = self.whole_at.lock();
+        let map = self.full_at.lock();
         let debt = map.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now)) + per / burst;
         if debt > per { Err(debt - per) } else { Ok(()) }
     }
 
     fn make_room(map: &mut HashMap<K, Instant>, now: Instant) {
-        if map.len() < Self::MOST {
+        if map.len() < Self::MAX_KEYS {
             return;
         }
-        map.retain(|_, whole_at| *whole_at > now);
-        if map.len() >= Self::MOST {
-            // A flood from that many places at once: forgetting all of them is better than growing.
+        map.retain(|_, full_at| *full_at > now);
+        if map.len() >= Self::MAX_KEYS {
+            // Under a flood from that many addresses, losing the limits is better than growing without bound.
             map.clear();
         }
     }
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_gives_its_burst_then_its_pace_and_says_how_long() {
+    fn a_rate_permits_its_burst_and_then_one_by_one() {
         let (rate, start, second) = (Rate::default(), Instant::now(), Duration::from_secs(1));
         for _ in 0..4 {
             rate.take("k", 4, second, start).unwrap();
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_waited_for() {
+    fn owed_permits_are_waited_for() {
         let (rate, start, second) = (Rate::default(), Instant::now(), Duration::from_secs(1));
         rate.take("k", 4, second, start).unwrap();
         rate.owe("k", 11, 4, second, start);
@@ -108,9 +107,9 @@ mod tests {
     #[test]
     fn a_flood_of_keys_does_not_grow_the_memory() {
         let (rate, start) = (Rate::default(), Instant::now());
-        for key in 0..=Rate::<usize>::MOST {
+        for key in 0..=Rate::<usize>::MAX_KEYS {
             rate.take(key, 1, Duration::from_secs(60), start).unwrap();
         }
-        assert!(rate.whole_at.lock().len() <= Rate::<usize>::MOST);
+        assert!(rate.full_at.lock().len() <= Rate::<usize>::MAX_KEYS);
     }
 }

@@ -1,7 +1,7 @@
 //! All measurements at one moment, for the metrics.
 //!
-//! Counters are read without a lock. The log is read like by any other reader, for at most [`STATS_TIMEOUT`]; what is not known
-//! by then is left out instead of reported as zero.
+//! Counters are read without a lock. Numbers of the log that are not available within [`STATS_TIMEOUT`] are left out, because
+//! zero would be misleading.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::sse::Format;
 /// How long to wait for the log.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Counters count since the start of the process.
+/// All measurements; counters count since the start of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Measurements {
     pub version: &'static str,
@@ -53,8 +53,8 @@ impl Service {
     /// [`Refusal::Scope`] without the scope `metrics`.
     pub(crate) async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
         caller.require(Scope::Metrics)?;
-        let patient = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
-        let (store, lag) = patient.await.ok().unzip();
+        let stats = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
+        let (store, lag) = stats.await.ok().unzip();
         let engine = self.engine.status();
         let (counters, delivered) = (&self.counters, self.delivery.counters());
         let [waiting_own, waiting_imported] = self.keyring.waiting();

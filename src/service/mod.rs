@@ -1,7 +1,7 @@
-//! The use cases: publish, read, follow, manage keys. The only place that decides who may do what.
+//! The use cases: publish, read, follow, manage keys. The only layer that authorises.
 //!
-//! Called by the HTTP layer for every kind of socket. It joins the engine, the hub and the keyring, which know nothing of
-//! each other. Every method takes a [`Caller`] and checks it first; what comes in is already typed and validated.
+//! Called by the HTTP layer for every kind of socket. It connects the engine, the hub and the keyring, which do not know each
+//! other. Every method for a client takes a [`Caller`] and checks its rights first; its arguments are typed and validated.
 
 mod caller;
 mod counters;
@@ -42,35 +42,35 @@ pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
 use tickets::Tickets;
 
-/// What may change at a reload.
+/// The settings that a reload can change.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub stage: Stage,
-    /// How old a `latest` alert may be.
+    /// The maximum age of an alert that a new stream gets with `since=latest`.
     pub latest_ttl: Duration,
     /// Silence on a stream after which it gets a heartbeat.
     pub heartbeat: Duration,
-    /// Span from which each stream's reconnect delay is drawn.
+    /// Range of the random reconnect delay of streams.
     pub retry: (Duration, Duration),
     /// Age at which a stream is ended; zero means never.
     pub stream_lifetime: Duration,
-    /// Streams in all.
+    /// Maximum number of streams.
     pub max_streams: u32,
-    /// Streams of one key; zero means no limit.
+    /// Maximum number of streams of one key; zero means no limit.
     pub streams_per_key: u32,
     /// Publishes per key and second; zero means no limit.
     pub publish_rate: u32,
     /// Refused keys per address and minute; zero means no limit.
     pub failed_auth_rate: u32,
-    /// Who may send to the GitHub hook; none where it is off.
+    /// `None` if the GitHub hook is off.
     pub github: Option<GitHub>,
-    /// Whether each alert is written to the log at its own priority.
+    /// Whether each alert is also written to the process's log.
     pub mirror_alerts: bool,
-    /// For the status.
+    /// Shown in the status.
     pub config_file: Option<String>,
 }
 
-/// Asks the daemon to read its configuration again; the answer is what to know of it, or all errors.
+/// A request to the daemon to reload its configuration. It answers with the result, or with all errors.
 pub(crate) type ReloadRequest = oneshot::Sender<Result<Reloaded, Vec<String>>>;
 
 /// The use cases; shared by all connections.
@@ -86,7 +86,7 @@ pub(crate) struct Service {
     stuck: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
-    /// None is a proxy that does not say for whom it asks.
+    /// `None` stands for clients of a trusted proxy that does not name them.
     failed_auth: Rate<Option<IpAddr>>,
     tickets: Tickets,
     payloads: PayloadSlots,
@@ -94,7 +94,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Joins the parts. `reload` reaches the daemon.
+    /// `reload` is the daemon's channel for [`ReloadRequest`].
     #[must_use]
     pub(crate) fn new(
         engine: Engine,
@@ -130,31 +130,28 @@ impl Service {
         (self.clock)()
     }
 
-    /// The streams that [`open_stream`](Self::open_stream) opens are carried here.
     #[must_use]
     pub(crate) fn delivery(&self) -> &Arc<Delivery> {
         &self.delivery
     }
 
-    /// Notes the counters for the rates of the last minute. The daemon calls it every few seconds.
+    /// Samples the counters, for the rates of the last minute. The daemon calls it every few seconds.
     pub(crate) fn sample_traffic(&self, now: Instant) {
         self.counters.sample(now, self.delivery.counters().delivered());
     }
 
-    /// Puts new settings into force for whatever begins from now on.
+    /// Replaces the settings. They apply to requests and streams that begin from now on.
     pub(crate) fn configure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
     }
 
-    /// Ends all streams, and each that is opened from now on, with this reason.
+    /// Ends all streams with this reason, also those that are opened from now on.
     pub(crate) fn drain(&self, bye: Bye) {
         self.delivery.drain(bye);
     }
 
-    /// Everything at a glance.
-    ///
     /// # Errors
-    /// As the key has it.
+    /// [`Refusal::Scope`] without the scope `admin`.
     pub(crate) async fn status(&self, caller: &Caller) -> Result<Status, Refusal> {
         caller.require(Scope::Admin)?;
         let settings = self.settings.load_full();
@@ -181,7 +178,7 @@ impl Service {
         })
     }
 
-    /// Open streams.
+    /// The number of open streams.
     #[must_use]
     pub(crate) fn streams(&self) -> u64 {
         self.delivery.slots().open().into()
@@ -197,21 +194,22 @@ impl Service {
         unavailable.or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))
     }
 
-    /// Notes whether the watchdog's marker came through in time.
+    /// Sets whether the watchdog's marker is late.
     pub(crate) fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
     }
 
-    /// False only where a restart would help.
+    /// False only if a restart would help.
     #[must_use]
     pub(crate) fn is_live(&self) -> bool {
         !self.stuck.load(Ordering::Relaxed)
     }
 
-    /// Reads file, keys and certificates again.
+    /// Reloads configuration, keys and certificates.
     ///
     /// # Errors
-    /// [`Refusal::ControlOnly`] for a key; [`Refusal::Invalid`] with all reasons where the new configuration is refused.
+    /// [`Refusal::ControlOnly`] except on the control socket; [`Refusal::Invalid`] with all errors if the new configuration
+    /// is invalid.
     pub(crate) async fn reload(&self, caller: &Caller) -> Result<Reloaded, Refusal> {
         caller.require_control()?;
         let (answer, answered) = oneshot::channel();

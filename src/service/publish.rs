@@ -8,21 +8,21 @@ use crate::engine::{AppendError, Idempotency, Publish, Stored};
 use crate::hooks::Entry;
 use crate::key::Scope;
 
-/// The span that `limits.publish_rate` is counted in.
-const RATE_SPAN: Duration = Duration::from_secs(1);
+/// The time to which `limits.publish_rate` applies.
+const RATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Proof that a caller may publish and is within its rate.
 ///
-/// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log: no route
-/// can store an alert without the check. One permit is good for one request.
+/// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log, so no route
+/// can store an alert without the check. A permit is for one request.
 pub(crate) struct PublishPermit<'a> {
     service: &'a Service,
     caller: &'a Caller,
 }
 
 impl Service {
-    /// Checks the scope and takes one from the caller's rate. Call it before the body is read, so that a request that
-    /// will be refused costs no memory.
+    /// Checks the scope and the rate of the caller. Must be called before the body is read, so that a refused request costs
+    /// no memory.
     ///
     /// # Errors
     /// [`Refusal::Scope`] without the scope `publish`, [`Refusal::TooMany`] over the rate.
@@ -30,10 +30,11 @@ impl Service {
         caller.require(Scope::Publish)?;
         let rate = self.settings.load().publish_rate;
         if caller.is_rate_limited()
-            && let Err(retry_after) = self.publish_rate.take(caller.name().to_owned(), rate, RATE_SPAN, Instant::now())
+            && let Err(retry_after) =
+                self.publish_rate.take(caller.name().to_owned(), rate, RATE_PERIOD, Instant::now())
         {
             return Err(Refusal::TooMany {
-                what: format!("over {rate} alerts a second (limits.publish_rate): send slower"),
+                what: format!("more than {rate} alerts per second (limits.publish_rate): send more slowly"),
                 retry_after,
             });
         }
@@ -46,7 +47,7 @@ impl PublishPermit<'_> {
     ///
     /// # Errors
     /// [`Refusal::Topic`] for a topic that the key does not cover, [`Refusal::Conflict`] for a reused idempotency key,
-    /// [`Refusal::Unavailable`] when the outcome is unknown.
+    /// [`Refusal::Unavailable`] if the outcome is unknown.
     pub(crate) async fn publish(self, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
         let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
@@ -57,20 +58,20 @@ impl PublishPermit<'_> {
         Ok(stored?)
     }
 
-    /// Stores all alerts of a payload, or none of them. Each counts towards the rate: a payload larger than the rest of
-    /// the allowance is still taken, and the caller's next request waits.
+    /// Stores all alerts of a payload, or none of them. Each counts towards the rate. A payload that exceeds it is stored
+    /// nevertheless, and the caller's next request waits.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), except for the conflict: a repeated entry is answered as it was stored.
+    /// Those of [`publish`](Self::publish) except [`Refusal::Conflict`]: for a repeated entry the stored alert is returned.
     pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
         let Self { service, caller } = self;
         for entry in &entries {
             caller.require_topics(&[Pattern::Exact(entry.draft.topic().clone())])?;
         }
         if caller.is_rate_limited() {
-            let more = u32::try_from(entries.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            let further = u32::try_from(entries.len().saturating_sub(1)).unwrap_or(u32::MAX);
             let rate = service.settings.load().publish_rate;
-            service.publish_rate.owe(caller.name().to_owned(), more, rate, RATE_SPAN, Instant::now());
+            service.publish_rate.owe(caller.name().to_owned(), further, rate, RATE_PERIOD, Instant::now());
         }
         let publish = |Entry { draft, key, state }| {
             let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
@@ -84,7 +85,7 @@ impl PublishPermit<'_> {
 }
 
 impl Service {
-    /// Counts and logs what became of a publish.
+    /// Counts and logs the outcome of a publish.
     fn record_outcome(&self, caller: &Caller, stored: Result<&[Stored], &AppendError>) {
         if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
@@ -103,7 +104,7 @@ impl Service {
     }
 }
 
-/// Logs an alert at its own level; the target passes whatever `log.level` is set to.
+/// Writes an alert to the process's log, with its own level. This target is logged whatever `log.level` is.
 fn mirror(record: &Record, user: &str) {
     #[derive(serde::Deserialize)]
     struct Message {

@@ -1,4 +1,4 @@
-//! Reading: what a stream or a page asks for, and who may have it.
+//! Reading: streams, pages of history, and the list of topics.
 
 use super::{Caller, Refusal, Service, Settings};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start};
@@ -10,18 +10,18 @@ use crate::key::Scope;
 use crate::random::between;
 use crate::sse::{Format, Gap};
 
-/// What a stream or a page asks for.
+/// The parameters of a stream or a page of history.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// Topics; never empty.
+    /// Never empty.
     pub patterns: Vec<Pattern>,
-    /// The least level.
+    /// The lowest level.
     pub level: Level,
-    /// Where to begin; none where the client did not say.
+    /// Where to begin, if the client named a position.
     pub start: Option<Start>,
-    /// For history: only what is before this id.
+    /// For history: only alerts before this id.
     pub before: Option<Id>,
-    /// For history: so many at the most.
+    /// For history: the maximum number of alerts.
     pub limit: usize,
 }
 
@@ -32,14 +32,14 @@ pub(crate) struct HistoryPage {
     pub records: Vec<Record>,
     /// Cursor of the next page, exclusive.
     pub next: Option<Id>,
-    /// Something asked for may be missing.
+    /// Requested alerts may be missing.
     pub gap: Option<Gap>,
 }
 
-/// Bytes of a page of history.
-const HISTORY_BYTES: usize = 1 << 20;
+/// Maximum bytes of a page of history.
+const MAX_HISTORY_BYTES: usize = 1 << 20;
 
-/// The gap that damage of the log left in a page.
+/// The gap for a page that crosses a damaged place of the log.
 fn damage(page: &Page, head: Id) -> Option<Gap> {
     page.damaged.map(|lost| Gap { requested: lost.to_string(), oldest: complete_from(page.oldest, page.trimmed), head })
 }
@@ -53,8 +53,7 @@ fn both(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
 }
 
 impl Service {
-    /// Opens a stream, which the HTTP layer then gives a sink. An engine that is away is not an error: the stream waits for
-    /// it.
+    /// Opens a stream, which the HTTP layer then connects to a sink. If the engine is unavailable, the stream waits for it.
     ///
     /// # Errors
     /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover the query, [`Refusal::TooMany`] at a limit on
@@ -63,7 +62,7 @@ impl Service {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
-        let (least, most) = settings.retry;
+        let (min_retry, max_retry) = settings.retry;
         let lifetime = settings.stream_lifetime;
         let limits = StreamLimits { per_key: settings.streams_per_key, total: settings.max_streams };
         let request = StreamRequest {
@@ -77,7 +76,7 @@ impl Service {
             start: query.start.unwrap_or(Start::Latest),
             latest_after_ms: self.latest_after_ms(&settings),
             heartbeat: settings.heartbeat,
-            retry: between(least, most),
+            retry: between(min_retry, max_retry),
             lifetime: (!lifetime.is_zero()).then(|| between(lifetime.mul_f64(0.8), lifetime)),
             limits,
         };
@@ -90,20 +89,22 @@ impl Service {
                     format!("all {} streams are in use (http.max_streams): try again later", limits.total)
                 }
             },
-            retry_after: most,
+            retry_after: max_retry,
         })
     }
 
-    /// A page of history, oldest first: the newest `limit`, or from `start` on, or what is right before `before`.
+    /// A page of history, oldest first: the newest alerts, those from `start` on, or those right before `before`.
     ///
     /// # Errors
-    /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
+    /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover the query, [`Refusal::Unavailable`] if the engine
+    /// is.
     pub(crate) async fn history(&self, caller: &Caller, query: Query) -> Result<HistoryPage, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
         let until = query.before.map_or(Id::MAX, Id::predecessor);
-        let range = |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: HISTORY_BYTES };
+        let range =
+            |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: MAX_HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read(range(Id::ZERO), Direction::Backward).await?;
             let gap = damage(&page, self.engine.head().unwrap_or_default());
@@ -121,10 +122,10 @@ impl Service {
         Ok(HistoryPage { records: page.records, next: page.next, gap })
     }
 
-    /// Topics with alerts that begin so and that the caller may read.
+    /// Topics with this prefix that have alerts and that the caller may read.
     ///
     /// # Errors
-    /// As the key has it, and [`Refusal::Unavailable`] where the engine is away.
+    /// [`Refusal::Scope`] without the scope `subscribe`, [`Refusal::Unavailable`] if the engine is.
     pub(crate) async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
         caller.require(Scope::Subscribe)?;
         let patterns = match caller {

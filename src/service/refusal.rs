@@ -1,7 +1,7 @@
-//! Why the service does not do what was asked; the HTTP layer gives each its status in one place.
+//! Why the service refuses a request. The HTTP layer maps each reason to a status, in one place.
 //!
-//! Its `Display` is for whoever asked and never contains a path, a host or the text of a library. What only the operator
-//! may see is the [`detail`](Refusal::detail).
+//! `Display` is for clients and never contains a path, a host or the text of a library. Only the operator sees the
+//! [`detail`](Refusal::detail).
 
 use std::time::Duration;
 
@@ -10,68 +10,62 @@ use crate::engine::{AppendError, Unavailable};
 use crate::key::Scope;
 use crate::keyring::KeyringError;
 
-/// A refusal with its remedy, for the one who asked.
+/// A refusal with its remedy.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// No key, or none that works; one wording for all, so that nothing is learnt by trying.
-    #[error("this needs a valid key: send it as Authorization: Bearer KEY")]
+    /// No key or an invalid one. The text is the same for all reasons, so that guessing reveals nothing.
+    #[error("this requires a valid key: send it as Authorization: Bearer KEY")]
     Unauthorized,
-    /// No ticket that works; one wording for all, as with keys.
-    #[error("this needs a valid ticket: it opens one stream, within 30 s; ask for a new one with POST /tickets")]
+    /// An invalid ticket. The text is the same for all reasons, as for keys.
+    #[error("this requires a valid ticket: it opens one stream, within 30 s; get a new one with POST /tickets")]
     Ticket,
-    /// Not signed, or not with the secret of the GitHub hook.
+    /// The body has no signature, or not one with the secret of the GitHub hook.
     #[error(
-        "X-Hub-Signature-256 is not of this body and the secret in hooks.github_secret_file: enter that secret on GitHub's page of the webhook"
+        "X-Hub-Signature-256 does not match this body and the secret in hooks.github_secret_file: enter that secret in the settings of the webhook at GitHub"
     )]
     Signature,
-    /// The key lacks a scope.
-    #[error("this key has no scope \"{0}\": ask for one that has it (alertctl key add --scope {0})")]
+    /// The key does not have a scope.
+    #[error("this key does not have the scope \"{0}\": use one that has it (alertctl key add --scope {0})")]
     Scope(Scope),
-    /// The socket lacks a right.
-    #[error("the publish socket takes alerts only: use the control socket, or HTTP with a key")]
+    /// Not permitted on the publish socket.
+    #[error("the publish socket can only publish: use the control socket, or HTTP with a key")]
     PublishOnly,
-    /// Only a key has this.
-    #[error("a ticket stands for a key: ask for it over HTTP with one; this socket opens streams without")]
+    /// Only a key can get a ticket.
+    #[error("a ticket stands for a key: request it over HTTP with a key; this socket opens streams without a ticket")]
     KeyOnly,
-    /// Only the control socket may do this.
+    /// Only permitted on the control socket.
     #[error("this works on the control socket only")]
     ControlOnly,
-    /// The key's topics do not reach so far.
-    #[error("this key may not use the topic {0}: its topics are {own}", own = words(.1))]
+    /// The topics of the key do not cover a topic.
+    #[error("this key may not use the topic {0}: its topics are {own}", own = joined(.1))]
     Topic(Pattern, Vec<Pattern>),
-    /// A field or parameter is not as it must be.
+    /// A field or parameter is invalid.
     #[error("{field}: {reason}")]
-    Invalid {
-        /// The field or parameter.
-        field: String,
-        /// What it must be.
-        reason: String,
-    },
-    /// No key of that id or user.
+    Invalid { field: String, reason: String },
+    /// The key, user or hook does not exist.
     #[error("{0}")]
     NotFound(String),
     /// The request contradicts an earlier one.
     #[error("{0}")]
     Conflict(String),
-    /// Too much of something.
+    /// A limit is reached.
     #[error("{what}")]
     TooMany {
-        /// What, and the limit's name.
+        /// The text for the client, with the name of the limit.
         what: String,
-        /// When to come back.
         retry_after: Duration,
     },
-    /// Not now; for a publish the outcome is unknown.
+    /// Temporarily impossible; for a publish the outcome is unknown.
     #[error("{reason}")]
     Unavailable {
-        /// For whoever asked.
+        /// The text for the client.
         reason: String,
-        /// For the operator: which file or server, what it answered, and the remedy.
+        /// For the operator: the file or server, its error, and the remedy.
         detail: Option<String>,
     },
 }
 
-fn words(patterns: &[Pattern]) -> String {
+fn joined(patterns: &[Pattern]) -> String {
     patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -80,7 +74,7 @@ impl Refusal {
         Self::Unavailable { reason: reason.into(), detail: None }
     }
 
-    /// What the operator sees beside the reason: in the log, and in answers on the control socket.
+    /// The text for the operator, in the log and in answers on the control socket.
     pub(crate) fn detail(&self) -> Option<&str> {
         match self {
             Self::Unavailable { detail, .. } => detail.as_deref(),
@@ -116,7 +110,7 @@ impl From<KeyringError> for Refusal {
             KeyringError::NotFound(_) => Self::NotFound(error.to_string()),
             KeyringError::Invalid { field, reason } => Self::Invalid { field, reason },
             other => {
-                let reason = "the keys cannot be read or changed now: the journal of alertd has the reason".into();
+                let reason = "the keys cannot be read or changed now: see the journal of alertd for the reason".into();
                 Self::Unavailable { reason, detail: Some(other.to_string()) }
             }
         }

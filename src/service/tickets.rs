@@ -1,10 +1,12 @@
-//! Tickets: what opens one stream for a browser whose `EventSource` cannot send a key.
+//! Tickets, each of which opens one stream for a browser, whose `EventSource` cannot send a key.
 //!
-//! Owned by the service, which gives and redeems them. A ticket is 192 random bits, of which only the hash is kept, in
-//! memory: a restart forgets all, and their holders ask for new ones. A fleet keeps the hashes in its engine as well, so a
-//! ticket opens a stream on any node; there the engine says whether it was used, and memory only how many were given. Always: a ticket is redeemed once at the most, not
-//! after [`LIFETIME`], and not once its key has ended. What is remembered is bounded for each key and in all, used
-//! tickets included, so that a key which uses up its tickets at once cannot have more than one which keeps them.
+//! Owned by the service, which issues and redeems them. A ticket is 192 random bits, of which only the hash is kept, in
+//! memory: after a restart, clients request new ones. A fleet keeps the hashes in its engine too, so that a ticket opens a
+//! stream on any node; the engine then decides whether it was used, and memory only counts issued tickets.
+//!
+//! A ticket is redeemed at most once, not after [`LIFETIME`], and not after its key was revoked or has expired. The number of
+//! remembered tickets is bounded for each key and in total. Used tickets count too, so that a key gets no more tickets by
+//! using them immediately.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -23,23 +25,21 @@ use crate::api::Ticket;
 use crate::key::{Grant, Scope};
 use crate::keyring::KeyState;
 
-/// How long a ticket is good for.
+/// How long a ticket is valid.
 const LIFETIME: Duration = Duration::from_secs(30);
-/// Tickets that one key gets within a lifetime.
-const PER_KEY: usize = 256;
-/// Tickets that all keys together get within a lifetime.
-const IN_ALL: usize = 65_536;
-/// Random bytes of a ticket.
-const RANDOM: usize = 24;
+/// Maximum number of tickets for one key within a lifetime.
+const MAX_TICKETS_PER_KEY: usize = 256;
+/// Maximum number of tickets for all keys together within a lifetime.
+const MAX_TICKETS: usize = 65_536;
+const RANDOM_BYTES: usize = 24;
 
-/// Why there is no ticket.
+/// Why no ticket was issued.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TicketError {
-    /// A bound is reached; it tells when there is room again.
-    #[error("{0} tickets were given within {seconds} s: come back a little later", seconds = LIFETIME.as_secs())]
+    /// A limit is reached, with the time until the next ticket.
+    #[error("{0} tickets were issued within {seconds} s: try again later", seconds = LIFETIME.as_secs())]
     TooMany(usize, Duration),
-    /// No randomness.
-    #[error("the system gives no random numbers: {0}")]
+    #[error("cannot get random numbers from the system: {0}")]
     Random(getrandom::Error),
 }
 
@@ -48,7 +48,7 @@ impl From<TicketError> for Refusal {
         match error {
             TicketError::TooMany(_, retry_after) => Self::TooMany { what: error.to_string(), retry_after },
             TicketError::Random(_) => Self::Unavailable {
-                reason: "no ticket can be made now: try again".into(),
+                reason: "cannot issue a ticket now: try again".into(),
                 detail: Some(error.to_string()),
             },
         }
@@ -56,23 +56,23 @@ impl From<TicketError> for Refusal {
 }
 
 impl Service {
-    /// Who holds the key behind this ticket, which is used up by it. As a remembered key a good ticket is never held
-    /// back; a bad one counts as a wrong key does.
+    /// Redeems a ticket for the caller with its key. A valid ticket is accepted even from an address with too many failures,
+    /// like a key that was verified before; an invalid one counts like an invalid key.
     ///
     /// # Errors
-    /// [`Refusal::Ticket`] for every reason alike; [`Refusal::TooMany`] for an address with too many failures;
-    /// [`Refusal::Unavailable`] where the fleet's tickets are out of reach.
+    /// [`Refusal::Ticket`] for every kind of invalid ticket; [`Refusal::TooMany`] for an address with too many failures;
+    /// [`Refusal::Unavailable`] if the tickets of the fleet cannot be reached.
     pub(crate) async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
-        // By hash, so that the time a look-up takes tells nothing of the tickets that are there.
+        // Looked up by hash, so that the time it takes reveals nothing about valid tickets.
         let hash = hash(presented);
         let mut grant = self.tickets.redeem(&hash, Instant::now(), self.now_ms());
         if let Some(fleet) = self.engine.fleet() {
             if grant.is_none() {
-                // Guesses cost the fleet nothing.
+                // Limits how often a guess causes a request to Redis.
                 self.may_try_keys(peer)?;
             }
             let key_id = fleet.take_ticket(&hash).await?;
-            grant = key_id.and_then(|id| live(&self.keyring.watch(&id), self.now_ms()));
+            grant = key_id.and_then(|id| current_grant(&self.keyring.watch(&id), self.now_ms()));
         }
         if let Some(grant) = grant {
             self.counters.attempt(Attempt::Ticket);
@@ -83,11 +83,11 @@ impl Service {
         Err(Refusal::Ticket)
     }
 
-    /// A ticket for one stream as this key.
+    /// Issues a ticket for one stream with the rights of the caller's key.
     ///
     /// # Errors
-    /// [`Refusal::Scope`] without the scope to subscribe, [`Refusal::KeyOnly`] on a socket without keys,
-    /// [`Refusal::TooMany`] where too many were given, [`Refusal::Unavailable`] where the fleet's are out of reach.
+    /// [`Refusal::Scope`] without the scope `subscribe`, [`Refusal::KeyOnly`] on a socket without keys, [`Refusal::TooMany`]
+    /// if too many were issued, [`Refusal::Unavailable`] if the tickets of the fleet cannot be reached.
     pub(crate) async fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
         caller.require(Scope::Subscribe)?;
         let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
@@ -107,16 +107,16 @@ pub(super) struct Tickets(Mutex<Issued>);
 
 #[derive(Default)]
 struct Issued {
-    /// Not used yet, with the key behind each.
-    open: HashMap<Hash, watch::Receiver<KeyState>>,
-    /// All, used or not, the oldest first; every ticket lives equally long.
-    ends: VecDeque<(Instant, Hash, Arc<str>)>,
-    /// When the tickets of each key end, the oldest first.
-    of_key: HashMap<Arc<str>, VecDeque<Instant>>,
+    /// Tickets that are not used yet, with their key.
+    unused: HashMap<Hash, watch::Receiver<KeyState>>,
+    /// All tickets with their time of expiry, used or not, the oldest first.
+    expiries: VecDeque<(Instant, Hash, Arc<str>)>,
+    /// The times of expiry for each key, the oldest first.
+    expiries_by_key: HashMap<Arc<str>, VecDeque<Instant>>,
 }
 
 impl Tickets {
-    /// A new ticket for the key that `key` has news of.
+    /// Issues a ticket; `key` is the current state of its key.
     ///
     /// # Errors
     /// [`TicketError`].
@@ -126,39 +126,39 @@ impl Tickets {
         key: watch::Receiver<KeyState>,
         now: Instant,
     ) -> Result<Zeroizing<String>, TicketError> {
-        let mut random = Zeroizing::new([0; RANDOM]);
+        let mut random = Zeroizing::new([0; RANDOM_BYTES]);
         getrandom::fill(&mut *random).map_err(TicketError::Random)?;
         let ticket = Zeroizing::new(BASE64.encode(*random));
         let mut issued = self.0.lock();
-        issued.forget(now);
-        let too_many = |number, oldest: Option<&Instant>| {
-            let wait = oldest.map_or(LIFETIME, |ends| ends.saturating_duration_since(now));
-            Err(TicketError::TooMany(number, wait))
+        issued.remove_expired(now);
+        let too_many = |limit, oldest: Option<&Instant>| {
+            let wait = oldest.map_or(LIFETIME, |expiry| expiry.saturating_duration_since(now));
+            Err(TicketError::TooMany(limit, wait))
         };
-        if issued.ends.len() >= IN_ALL {
-            return too_many(IN_ALL, issued.ends.front().map(|(ends, ..)| ends));
+        if issued.expiries.len() >= MAX_TICKETS {
+            return too_many(MAX_TICKETS, issued.expiries.front().map(|(expiry, ..)| expiry));
         }
-        if let Some(own) = issued.of_key.get(key_id).filter(|own| own.len() >= PER_KEY) {
-            return too_many(PER_KEY, own.front());
+        if let Some(own) = issued.expiries_by_key.get(key_id).filter(|own| own.len() >= MAX_TICKETS_PER_KEY) {
+            return too_many(MAX_TICKETS_PER_KEY, own.front());
         }
-        let (hash, key_id, ends) = (hash(&ticket), Arc::<str>::from(key_id), now + LIFETIME);
-        issued.open.insert(hash, key);
-        issued.of_key.entry(Arc::clone(&key_id)).or_default().push_back(ends);
-        issued.ends.push_back((ends, hash, key_id));
+        let (hash, key_id, expiry) = (hash(&ticket), Arc::<str>::from(key_id), now + LIFETIME);
+        issued.unused.insert(hash, key);
+        issued.expiries_by_key.entry(Arc::clone(&key_id)).or_default().push_back(expiry);
+        issued.expiries.push_back((expiry, hash, key_id));
         Ok(ticket)
     }
 
-    /// What the key behind a ticket may do now. Whatever the answer, the ticket is used up.
+    /// The current grant of the ticket's key. The ticket is used up even if its key is no longer valid.
     pub(super) fn redeem(&self, hash: &Hash, now: Instant, now_ms: u64) -> Option<Arc<Grant>> {
         let mut issued = self.0.lock();
-        issued.forget(now);
-        let key = issued.open.remove(hash)?;
-        live(&key, now_ms)
+        issued.remove_expired(now);
+        let key = issued.unused.remove(hash)?;
+        current_grant(&key, now_ms)
     }
 }
 
-/// What a key may do now, if it works.
-fn live(key: &watch::Receiver<KeyState>, now_ms: u64) -> Option<Arc<Grant>> {
+/// The grant of a key, if the key is valid now.
+fn current_grant(key: &watch::Receiver<KeyState>, now_ms: u64) -> Option<Arc<Grant>> {
     match &*key.borrow() {
         KeyState::Revoked | KeyState::Unknown => None,
         KeyState::Active { expires_ms, .. } if expires_ms.is_some_and(|ms| ms <= now_ms) => None,
@@ -167,16 +167,15 @@ fn live(key: &watch::Receiver<KeyState>, now_ms: u64) -> Option<Arc<Grant>> {
 }
 
 impl Issued {
-    /// Lets go of what is over.
-    fn forget(&mut self, now: Instant) {
-        while self.ends.front().is_some_and(|(ends, ..)| *ends <= now)
-            && let Some((_, hash, key_id)) = self.ends.pop_front()
+    fn remove_expired(&mut self, now: Instant) {
+        while self.expiries.front().is_some_and(|(expiry, ..)| *expiry <= now)
+            && let Some((_, hash, key_id)) = self.expiries.pop_front()
         {
-            self.open.remove(&hash);
-            if let Some(own) = self.of_key.get_mut(&key_id) {
+            self.unused.remove(&hash);
+            if let Some(own) = self.expiries_by_key.get_mut(&key_id) {
                 own.pop_front();
                 if own.is_empty() {
-                    self.of_key.remove(&key_id);
+                    self.expiries_by_key.remove(&key_id);
                 }
             }
         }
@@ -204,9 +203,9 @@ mod tests {
         watch::Sender::new(KeyState::Active { expires_ms, grant: Arc::new(grant) })
     }
 
-    fn is_at_rest(tickets: &Tickets) -> bool {
+    fn is_empty(tickets: &Tickets) -> bool {
         let issued = tickets.0.lock();
-        issued.open.is_empty() && issued.ends.is_empty() && issued.of_key.is_empty()
+        issued.unused.is_empty() && issued.expiries.is_empty() && issued.expiries_by_key.is_empty()
     }
 
     #[test]
@@ -224,7 +223,7 @@ mod tests {
             assert!(tickets.redeem(&hash(other), start, 0).is_none());
         }
         assert!(tickets.redeem(&hash("x"), start + LIFETIME + SECOND, 0).is_none());
-        assert!(is_at_rest(&tickets));
+        assert!(is_empty(&tickets));
     }
 
     #[test]
@@ -241,22 +240,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_by_key_and_in_all() {
+    fn remembered_tickets_are_bounded_per_key_and_in_total() {
         let (tickets, key, start) = (Tickets::default(), key(None), Instant::now());
         let issue = |id: &str, at| tickets.issue(id, key.subscribe(), at);
-        for _ in 0..PER_KEY {
+        for _ in 0..MAX_TICKETS_PER_KEY {
             let ticket = issue("greedy", start).unwrap();
             tickets.redeem(&hash(&ticket), start, 0).unwrap();
         }
         let refused = issue("greedy", start + SECOND).unwrap_err();
-        assert!(matches!(refused, TicketError::TooMany(PER_KEY, wait) if wait == LIFETIME - SECOND), "{refused}");
+        assert!(
+            matches!(refused, TicketError::TooMany(MAX_TICKETS_PER_KEY, wait) if wait == LIFETIME - SECOND),
+            "{refused}"
+        );
         assert!(issue("other", start + SECOND).is_ok() && issue("greedy", start + LIFETIME).is_ok());
-        for n in 2..IN_ALL {
-            issue(&(n / PER_KEY).to_string(), start + LIFETIME).unwrap();
+        for n in 2..MAX_TICKETS {
+            issue(&(n / MAX_TICKETS_PER_KEY).to_string(), start + LIFETIME).unwrap();
         }
         let refused = issue("late", start + LIFETIME).unwrap_err();
-        assert!(matches!(refused, TicketError::TooMany(IN_ALL, wait) if wait == SECOND), "{refused}");
+        assert!(matches!(refused, TicketError::TooMany(MAX_TICKETS, wait) if wait == SECOND), "{refused}");
         assert!(tickets.redeem(&hash("x"), start + 2 * LIFETIME, 0).is_none());
-        assert!(is_at_rest(&tickets));
+        assert!(is_empty(&tickets));
     }
 }

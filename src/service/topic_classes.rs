@@ -21,7 +21,7 @@ pub(super) struct TopicClassCounters {
 }
 
 impl TopicClassCounters {
-    /// Classes with counters of their own.
+    /// Number of classes that have their own counters.
     pub(super) const MAX_CLASSES: usize = 32;
 
     pub(super) fn count(&self, topic: &Topic, level: Level) {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_that_publishers_make_up_cannot_make_more_classes_than_there_are() {
+    fn publishers_cannot_create_classes_without_bound() {
         let classes = TopicClassCounters::default();
         let count = |topic: &str, level| classes.count(&topic.parse().unwrap(), level);
         count("ops.db", Level::Error);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_meet_a_class_at_the_same_time_count_in_the_same_place() {
+    fn threads_that_count_a_new_class_at_the_same_time_share_its_counter() {
         let classes = TopicClassCounters::default();
         std::thread::scope(|scope| {
             for thread in 0..4 {

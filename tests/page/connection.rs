@@ -21,7 +21,7 @@ fn a_wrong_key_is_told_so_and_a_right_one_sees_alerts_at_once() {
     browser.says("#door-error", "mistyped, or it was revoked or has expired");
     enter(&mut browser, &writer);
     browser.says("#state-text", "No permission");
-    browser.says("#door-error", "no scope \"subscribe\"");
+    browser.says("#door-error", "the scope \"subscribe\"");
     enter(&mut browser, &narrow);
     browser.says("#door-error", "its topics are ops.*");
     browser.fill("#door-topics", "ops.*, a b..c");

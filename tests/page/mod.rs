@@ -108,7 +108,7 @@ fn a_test_alert_is_published_where_the_key_may() {
     browser.says("#state-text", "Live");
     browser.click("#test-open");
     browser.click("#test-form button[type=submit]");
-    browser.says("#test-error", "Not permitted: this key has no scope \"publish\"");
+    browser.says("#test-error", "Not permitted: this key does not have the scope \"publish\"");
     is_clean(&mut browser, &daemon, true);
 }
 
