@@ -3,11 +3,12 @@
 //! The hub encodes each alert once per ring, `delivery` encodes control events, and `alertctl tail` uses the parser. Every
 //! event has data and ends with an empty line; no event contains a part of an alert.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::alert::{Id, Record};
+use crate::alert::{Id, Record, escape_line_ends, frame};
 
 /// The format of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,17 +84,18 @@ impl Format {
 
     /// Appends an alert.
     pub fn alert(self, out: &mut BytesMut, record: &Record) {
+        let json = frame::line(record);
         match self {
             Self::Sse => {
-                out.reserve(record.json.len() + 64);
+                out.reserve(json.len() + 64);
                 // Writing to a BytesMut cannot fail.
                 let _ = write!(out, "id: {}\ndata: ", record.id);
-                out.put_slice(&record.json);
+                out.put_slice(&json);
                 out.put_slice(b"\n\n");
             }
             Self::Ndjson => {
-                out.reserve(record.json.len() + 1);
-                out.put_slice(&record.json);
+                out.reserve(json.len() + 1);
+                out.put_slice(&json);
                 out.put_u8(b'\n');
             }
         }
@@ -151,7 +153,10 @@ impl Format {
                 let _ = writeln!(text, "{line}");
             }
         }
-        text.into()
+        match escape_line_ends(text.as_bytes()) {
+            Cow::Borrowed(_) => text.into(),
+            Cow::Owned(escaped) => escaped.into(),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! An alert that bypassed it could put line breaks into the lines of a stream, and text of any size into every subscriber.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::{Id, Level, Metadata, Record, Topic};
+use super::{Id, Level, Metadata, Record, Topic, escape_line_ends};
 use crate::text;
 
 /// A valid alert that has no id yet.
@@ -52,11 +53,6 @@ impl Draft {
         }
     }
 
-    /// The same, cut to what is allowed. Fails only if the message is empty.
-    pub fn cut(topic: Topic, message: &str, level: Level, metadata: Metadata) -> Result<Self, DraftError> {
-        Self::new(topic, text::truncate(message, Self::MAX_MESSAGE).into_owned(), level, metadata)
-    }
-
     /// The topic of the URL or the body, or the fallback. Fails if they name different ones.
     pub fn one_topic(url: Option<Topic>, body: Option<Topic>) -> Result<Topic, DraftError> {
         match (url, body) {
@@ -71,6 +67,11 @@ impl Draft {
     pub fn from_text(topic: Option<Topic>, body: &[u8], level: Level) -> Result<Self, DraftError> {
         let topic = topic.unwrap_or_else(Topic::fallback);
         Self::cut(topic, &text::decoded(body, None), level, Metadata::default())
+    }
+
+    #[must_use]
+    pub(super) fn with_metadata(self, metadata: Metadata) -> Self {
+        Self { metadata, ..self }
     }
 
     #[must_use]
@@ -140,10 +141,15 @@ impl Draft {
     }
 
     fn write_between(&self, json: &mut Vec<u8>) {
+        let start = json.len();
         // Writing to a Vec cannot fail.
         let _ = write!(json, r#"","topic":"{}","message":"#, self.topic);
         serde_json::to_writer(&mut *json, &self.message).unwrap_or_default();
         let _ = write!(json, r#","level":"{}","metadata":{},"received_at":""#, self.level, self.metadata.as_str());
+        if let Cow::Owned(escaped) = escape_line_ends(&json[start..]) {
+            json.truncate(start);
+            json.extend_from_slice(&escaped);
+        }
     }
 
     /// Enough for the whole alert unless its message has many characters to escape.

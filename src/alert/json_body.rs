@@ -25,7 +25,7 @@ impl Draft {
     /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
     pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
         let Parts { topic, message, level, metadata } = Parts::read(topic, utf8(body)?)?;
-        Self::new(topic, message, level, metadata)
+        Self::new(topic, message, level, metadata)?.within_frame()
     }
 
     /// The same, with what is too long cut, and U+FFFD for bytes that are not UTF-8.

@@ -11,16 +11,22 @@
 //! | [`filter`] | which alerts a reader wants, and from where on |
 //! | [`duration`] | durations as people write them |
 //! | [`level`] | info, warn, error |
+//! | [`line_ends`] | characters that end a line, escaped |
 //! | [`metadata`] | the sender's own JSON object |
+//! | [`excerpt`] | what is left of metadata that is too long |
+//! | [`frame`] | the bounds of what a reader gets of one alert |
 //! | [`schema`] | JSON Schemas of the values that are text |
 
 pub mod draft;
 pub mod duration;
+pub mod excerpt;
 pub mod fault;
 pub mod filter;
+pub mod frame;
 pub mod id;
 pub mod json_body;
 pub mod level;
+pub mod line_ends;
 pub mod metadata;
 pub mod schema;
 pub mod topic;
@@ -30,6 +36,7 @@ pub use fault::fault;
 pub use filter::{Filter, Start};
 pub use id::Id;
 pub use level::Level;
+pub use line_ends::escape_line_ends;
 pub use metadata::Metadata;
 pub use topic::{NotATopic, Pattern, Topic};
 

@@ -1,5 +1,6 @@
 //! Answers: whole bodies and streams, the headers that all have, and the two transports that a stream's body may take.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::alert::Record;
+use crate::alert::{Record, escape_line_ends, frame};
 use crate::delivery::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
 use crate::service::HistoryPage;
 use crate::sse::{Bye, Format};
@@ -134,7 +135,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
 /// The answer to a publish. A record is a line of JSON already, so it is copied as it is.
 #[must_use]
 pub(crate) fn published(record: &Record) -> Response<Body> {
-    let parts = [br#"{"status":"alert stored","alert":"#, &record.json[..], b"}\n"];
+    let parts = [br#"{"status":"alert stored","alert":"#, &frame::line(record)[..], b"}\n"];
     whole(StatusCode::OK, "application/json", parts.concat().into())
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn history(page: &HistoryPage) -> Response<Body> {
         if n > 0 {
             text.push(b',');
         }
-        text.extend_from_slice(&record.json);
+        text.extend_from_slice(&frame::line(record));
     }
     text.extend_from_slice(br#"],"next":"#);
     text.extend_from_slice(&encoded(&page.next));
@@ -160,7 +161,11 @@ pub(crate) fn history(page: &HistoryPage) -> Response<Body> {
 
 fn encoded(value: &impl Serialize) -> Vec<u8> {
     // Our own plain types always serialise.
-    serde_json::to_vec(value).unwrap_or_default()
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    match escape_line_ends(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(escaped) => escaped,
+    }
 }
 
 /// A JSON answer that contains a secret. Its buffer is wiped once hyper has copied it to the connection; hyper's write
