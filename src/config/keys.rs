@@ -130,7 +130,7 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live alerts.retain_count = "1_000_000", number(0, 1_000_000_000),
         "Maximum number of alerts to keep; 0 means no limit."),
     key!(Live alerts.retain_bytes = "\"1GiB\"", size_or_zero(KIB, 16 * TIB),
-        "Maximum bytes of alerts to keep; 0 means no limit. The file on disk takes up to three times as much."),
+        "Maximum bytes of alerts to keep; 0 means no limit. The log on disk takes up to one segment (64 MiB) more."),
     key!(Live alerts.topic_count = "100_000", number(0, 1_000_000_000),
         "Maximum number of alerts to keep of one topic, so that a noisy topic does not displace the others; 0 means no \
          limit."),
