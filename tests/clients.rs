@@ -49,7 +49,7 @@ impl Drop for Client {
 }
 
 fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clients")
 }
 
 /// Busy, quiet, killed, back: the client has every alert once, and no gap although the log forgot what was before.

@@ -8,10 +8,10 @@ use sha2::Sha256;
 
 use crate::harness::{Alertmanager, Answer, Daemon, Key, Request, fixed_port, raw};
 
-const ALERTMANAGER: &str = include_str!("hooks/alertmanager.json");
-const GRAFANA: &str = include_str!("hooks/grafana.json");
-const PUSH: &str = include_str!("hooks/github-push.json");
-const WORKFLOW_RUN: &str = include_str!("hooks/github-workflow_run.json");
+const ALERTMANAGER: &str = include_str!("fixtures/hooks/alertmanager.json");
+const GRAFANA: &str = include_str!("fixtures/hooks/grafana.json");
+const PUSH: &str = include_str!("fixtures/hooks/github-push.json");
+const WORKFLOW_RUN: &str = include_str!("fixtures/hooks/github-workflow_run.json");
 const SECRET: &str = "It's a Secret to Everybody";
 
 fn send(daemon: &Daemon, key: &Key, path: &str, body: impl Into<Vec<u8>>) -> Answer {

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::told;
 
-/// The scripts of `tests/clients` with the npm packages they need; kept between runs.
+/// The scripts of `tests/fixtures/clients` with the npm packages they need; kept between runs.
 pub fn npm() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let place = root.join("target/clients/npm");
         std::fs::create_dir_all(&place).unwrap();
-        for file in std::fs::read_dir(root.join("tests/clients")).unwrap().map(Result::unwrap) {
+        for file in std::fs::read_dir(root.join("tests/fixtures/clients")).unwrap().map(Result::unwrap) {
             std::fs::copy(file.path(), place.join(file.file_name())).unwrap();
         }
         let mut install = Command::new("npm");

@@ -165,7 +165,7 @@ fn each_rule_fires_where_its_trouble_is_and_none_where_all_is_well() {
     let checked = check.args(["check", "rules"]).arg(packaging("prometheus/alertd.rules.yml")).output().unwrap();
     assert!(checked.status.success(), "{}", told(&checked));
     let directory = tempfile::tempdir().unwrap();
-    let tests = include_str!("rules.yml");
+    let tests = include_str!("../fixtures/metrics/rules.yml");
     let run = |rules: &str| {
         fs::write(directory.path().join("alertd.rules.yml"), rules).unwrap();
         fs::write(directory.path().join("tests.yml"), tests).unwrap();

@@ -11,7 +11,7 @@ on_each_release! {
         let section = DOCUMENT.split("## GitHub").nth(1).unwrap();
         let commands = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
         machine.sh(&format!("set -e\n{commands}"));
-        machine.write("/root/body", include_str!("../hooks/github-push.json"));
+        machine.write("/root/body", include_str!("../fixtures/hooks/github-push.json"));
         let send = |secret: &str| {
             machine.sh(&format!(
                 "signature=$(openssl dgst -sha256 -hmac \"{secret}\" -r /root/body | cut -d' ' -f1)
