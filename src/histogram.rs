@@ -1,19 +1,18 @@
-//! Durations, counted by how long they were.
+//! Histograms of durations.
 //!
-//! Written by many threads and read by whoever asks; neither waits for the other. The bounds are the same everywhere, so
-//! that what the parts of the daemon take can be compared.
+//! Threads write and read them without a lock. All have the same bounds, so that durations of different parts can be compared.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The longest duration of each bucket but the last, which has no end; microseconds.
+/// The upper bound of each bucket except the last, which has none, in microseconds.
 const BOUNDS: [u64; 18] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000,
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// What was observed since the start.
+/// The durations observed since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
@@ -21,16 +20,16 @@ pub(crate) struct Histogram {
     sum: AtomicU64,
 }
 
-/// A histogram at one moment.
+/// A snapshot of a histogram.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Distribution {
-    /// How many durations fell into each bucket.
+    /// Number of durations in each bucket.
     counts: [u64; BUCKETS],
     sum: Duration,
 }
 
 impl Histogram {
-    /// Notes that so many things took `each`.
+    /// Counts `times` durations of length `each`.
     pub(crate) fn observe(&self, each: Duration, times: u64) {
         let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < micros);
@@ -38,7 +37,7 @@ impl Histogram {
         self.sum.fetch_add(micros.saturating_mul(times), Ordering::Relaxed);
     }
 
-    /// All that was observed so far.
+    /// A snapshot of the durations observed so far.
     #[must_use]
     pub(crate) fn read(&self) -> Distribution {
         let counts = std::array::from_fn(|bucket| self.buckets[bucket].load(Ordering::Relaxed));
@@ -47,19 +46,19 @@ impl Histogram {
 }
 
 impl Distribution {
-    /// The longest duration of each bucket in seconds, infinite for the last one, and how many fell into it alone.
+    /// The upper bound of each bucket in seconds (infinite for the last) and the number of durations in it, not cumulated.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
         bounds.zip(self.counts)
     }
 
-    /// How many were observed.
+    /// The number of durations.
     #[must_use]
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How long all of them took together.
+    /// The sum of all durations.
     #[must_use]
     pub(crate) const fn sum(&self) -> Duration {
         self.sum

@@ -50,7 +50,7 @@ pub(crate) fn stopping() {
     WORKERS.send_modify(|workers| workers.phase = Phase::Stopping);
 }
 
-/// Aborts all essential tasks. What they still had to do must be done.
+/// Aborts all essential tasks. Their work must be complete.
 pub(crate) fn abort_tasks() {
     WORKERS.send_modify(|workers| workers.tasks.drain(..).for_each(|task| task.abort()));
 }

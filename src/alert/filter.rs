@@ -1,4 +1,4 @@
-//! What a reader asks for: topics, a level, and where to start.
+//! The selection of a stream or page: topics, a level, and where to start.
 
 use super::{Id, Level, Pattern, duration};
 

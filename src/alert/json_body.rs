@@ -1,6 +1,6 @@
 //! The JSON body of a publish, read field by field so that every refusal names one.
 //!
-//! Called by the HTTP layer, and by alertctl to say what is wrong without a daemon.
+//! Called by the HTTP layer, and by alertctl to report errors without a request.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -8,8 +8,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Id, Pattern, Topic};
 
+/// The regular expression for [`Pattern`], as a literal for `concat!`: the live page checks topics by the same one.
+macro_rules! pattern_regex {
+    () => {
+        r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$"
+    };
+}
+pub(crate) use pattern_regex;
+
 macro_rules! text {
-    ($($kind:ident: $description:literal, $pattern:literal, $longest:expr;)*) => {$(
+    ($($kind:ident: $description:literal, $pattern:expr, $max_length:expr;)*) => {$(
         impl JsonSchema for $kind {
             fn schema_name() -> Cow<'static, str> {
                 stringify!($kind).into()
@@ -17,7 +25,7 @@ macro_rules! text {
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({
-                    "type": "string", "description": $description, "pattern": $pattern, "minLength": 1, "maxLength": $longest
+                    "type": "string", "description": $description, "pattern": $pattern, "minLength": 1, "maxLength": $max_length
                 })
             }
         }
@@ -28,6 +36,5 @@ text! {
     Id: "`<milliseconds>-<sequence>`: orders all alerts, and is the cursor after this one.", r"^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$", 41;
     Topic: "Labels of letters, digits, `_` and `-`, joined by dots.",
         r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", Topic::MAX;
-    Pattern: "A topic, `ops.*` (all below `ops`) or `*`.",
-        r"^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$", Topic::MAX + 2;
+    Pattern: "A topic, `ops.*` (all below `ops`) or `*`.", pattern_regex!(), Topic::MAX + 2;
 }

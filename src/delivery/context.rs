@@ -1,4 +1,4 @@
-//! What the streams of one key, filter and format share.
+//! The values that streams of the same key, filter and format share.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How publishes get into an engine: the deadlines, the queue's refusals in one wording, and what one write takes.
+//! The intake of publishes, shared by both engines: deadlines, refusals by the queue, and the batches of the writer.
 //!
 //! Both engines use it. The engine's handle submits a group and waits for its outcome; the engine's writer gathers the
 //! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own: a channel
@@ -19,12 +19,12 @@ const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The alerts of a group with their ids, or why there are none.
 pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
 
-/// What a writer is asked to do.
+/// A request to a writer.
 pub(super) enum Job {
     Append(Group),
     /// Look at what else is due, such as the watchdog's marker.
     Wake,
-    /// Store what came before this, then end.
+    /// Store everything queued before this, then end.
     Close,
 }
 
@@ -143,7 +143,7 @@ pub(super) struct WriteLimits {
     pub(super) bytes: usize,
 }
 
-/// What a writer took off its queue at once.
+/// The publishes that a writer took from its queue together.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) groups: Vec<Group>,

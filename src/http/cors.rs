@@ -1,12 +1,12 @@
-//! Which pages of other origins may ask: exactly those in `http.cors_origins`, or all where it says `*`.
+//! Cross-origin requests: permits the origins in `http.cors_origins`, or all with `*`.
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 
-/// Adds what the browser needs to see. Keys travel in a header of their own, never in cookies, so credentials are not
-/// allowed and an origin gains nothing that its user did not type in.
+/// Adds the CORS headers for the request's origin. Keys are sent in a header and never in cookies, so credentials are not
+/// permitted, and an origin has no access without a key from its user.
 pub(crate) fn apply(origins: &[String], request: Option<&HeaderValue>, preflight: bool, headers: &mut HeaderMap) {
     if origins.is_empty() {
         return;

@@ -9,22 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::Pattern;
 
-/// One thing that a key may do.
+/// One kind of permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Send alerts.
+    /// Publish alerts.
     Publish,
     /// Read streams and history.
     Subscribe,
     /// Read `/metrics`.
     Metrics,
-    /// Manage keys, read the status.
+    /// Manage keys and read the status.
     Admin,
 }
 
 impl Scope {
-    /// All scopes.
     pub const ALL: [Self; 4] = [Self::Publish, Self::Subscribe, Self::Metrics, Self::Admin];
 
     /// The lower-case name.
@@ -51,7 +50,7 @@ pub fn is_user(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-/// The text is no scope.
+/// The text is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope is publish, subscribe, metrics or admin")]
 pub struct NotAScope;
@@ -64,18 +63,16 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// What a verified key may do: the answer to "who is this".
+/// The rights of a verified key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The key's public id.
     pub key_id: String,
-    /// Whose key it is.
+    /// The user who owns the key.
     pub user: String,
-    /// What it may do.
     pub scopes: Vec<Scope>,
-    /// Where it may do it.
     pub topics: Vec<Pattern>,
-    /// When it ends, milliseconds since 1970.
+    /// Time of expiry, in milliseconds since 1970.
     pub expires_ms: Option<u64>,
 }
 
@@ -92,7 +89,7 @@ impl Grant {
         self.has(Scope::Subscribe) && patterns.iter().all(|pattern| self.covers(pattern))
     }
 
-    /// Whether all that `pattern` selects is within the key's topics.
+    /// Whether the topics of the key include everything that `pattern` selects.
     #[must_use]
     pub fn covers(&self, pattern: &Pattern) -> bool {
         self.topics.iter().any(|own| own.covers(pattern))

@@ -1,8 +1,8 @@
-//! The text form of a secret: what a client sends as its bearer token.
+//! The text form of a secret, which clients send as their bearer token.
 //!
-//! `alertd_<user>~<id>~<random><checksum>`: a prefix that secret scanners know, the public key id, so that one look-up
-//! finds the key, 192 random bits, and a checksum, so that a mistyped secret costs no hashing. Secrets of the service
-//! before, which are base64url of `user:` and 24 bytes, are told apart by their form.
+//! `alertd_<user>~<id>~<random><checksum>`: a prefix for secret scanners, the public id, with which one look-up finds the
+//! key, 192 random bits, and a checksum, so that a mistyped secret costs no hashing. Secrets of the former alert server,
+//! base64url of `user:` and 24 bytes, are recognised by their form.
 
 use std::fmt;
 use std::ops::Deref;
@@ -15,27 +15,27 @@ use zeroize::Zeroizing;
 
 use super::is_user;
 
-/// How every secret begins.
+/// The beginning of every secret.
 pub const PREFIX: &str = "alertd_";
 /// Random bytes in a secret.
 pub const RANDOM: usize = 24;
-/// Random bytes from which a key's id is made.
+/// Random bytes for the id of a key.
 pub const ID_RANDOM: usize = 10;
-/// Longer texts are no secrets.
+/// A longer text cannot be a secret.
 const MAX_LEN: usize = 256;
 const CHECKSUM_LEN: usize = 6;
 
-/// What a presented text says of itself, before anything is verified.
+/// The form of a presented secret, which is not verified yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// One of ours, complete.
+    /// A secret of alertd's own form with a valid checksum.
     Own {
-        /// Whose key it claims to be.
+        /// The claimed user.
         user: &'a str,
-        /// Which key it claims to be.
+        /// The claimed id.
         id: &'a str,
     },
-    /// The form of the former service; the user is in the returned text of [`former_user`].
+    /// A secret of the former alert server; [`former_user`] returns its user.
     Former,
 }
 
@@ -89,7 +89,7 @@ pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Secret {
     format!("{}{}", body.as_str(), checksum(&body)).into()
 }
 
-/// Reads a presented text. None where it cannot be a secret: cut, mistyped, or something else.
+/// Parses a presented secret. `None` if it cannot be one, for example because it is incomplete or mistyped.
 #[must_use]
 pub fn parse(text: &str) -> Option<Presented<'_>> {
     if text.len() > MAX_LEN || !text.is_ascii() {
@@ -105,7 +105,7 @@ pub fn parse(text: &str) -> Option<Presented<'_>> {
     (whole && checksum(body) == given).then_some(Presented::Own { user, id })
 }
 
-/// The user in a secret of the former service.
+/// The user in a secret of the former alert server.
 #[must_use]
 pub fn former_user(text: &str) -> Option<String> {
     let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
@@ -114,7 +114,7 @@ pub fn former_user(text: &str) -> Option<String> {
     is_user(user).then(|| user.to_owned())
 }
 
-/// Finds typing errors; it protects nothing.
+/// Detects typing errors; it is no protection against forgery.
 fn checksum(body: &str) -> String {
     BASE64.encode(Sha256::digest(body)).chars().take(CHECKSUM_LEN).collect()
 }

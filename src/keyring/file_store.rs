@@ -1,8 +1,7 @@
 //! `auth.json` and its lock.
 //!
-//! Whoever holds a [`FileStore`] is the only writer: the lock is held for its life. A write either happens whole or not at
-//! all, and never through a symbolic link. A file that is not the one that was read, such as the former service's copied in
-//! between, is never replaced.
+//! The owner of a [`FileStore`] is the only writer, because it holds the lock. A write is atomic and never follows a symbolic
+//! link. If the file was replaced since it was read, for example by that of the former alert server, it is not overwritten.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -17,7 +16,7 @@ use super::plain_file::{give_to_owner, open_plain};
 use super::record::KeyRecord;
 use super::stored::{Entry, StoredKeys};
 
-/// A larger file is none of ours: the most keys with the most and longest topics take 90 MiB.
+/// The maximum number of keys with the longest topics takes 90 MiB, so a larger file is not a key file.
 const MAX_BYTES: u64 = 128 << 20;
 
 /// The version that is read and written. A newer alertd may add fields without changing it.
@@ -26,7 +25,7 @@ const VERSION: u32 = 1;
 /// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Document<K> {
-    /// Marks the file as ours, and is its version.
+    /// Identifies the kind of file, and has its version.
     alertd_keys: u32,
     keys: K,
     /// Fields of a newer alertd, written back as they were found.
@@ -34,10 +33,10 @@ struct Document<K> {
     unknown: Map<String, Value>,
 }
 
-/// The file as it is read.
+/// The file for reading.
 type KeyFile = Document<Vec<Value>>;
 
-/// An entry of the file as it is written.
+/// An entry of the file for writing.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Stored<'a> {
@@ -45,7 +44,7 @@ enum Stored<'a> {
     Unusable(Value),
 }
 
-/// The member that is read first: keys of another version may look different.
+/// The version, which is read first because the keys of another version may have another form.
 #[derive(Deserialize)]
 struct Head {
     alertd_keys: u32,
@@ -54,15 +53,15 @@ struct Head {
 pub(super) struct FileStore {
     directory: PathBuf,
     path: PathBuf,
-    /// Of the file as it was last read or written.
+    /// The stamp of the file when it was last read or written.
     stamp: Option<Stamp>,
-    /// Fields of a newer alertd in that file.
+    /// Fields of a newer alertd in the file.
     unknown: Map<String, Value>,
     /// Held, not used.
     _lock: File,
 }
 
-/// Tells one version of the file from another: device, inode, size and time of change.
+/// Identifies a version of the file: device, inode, size and time of change.
 type Stamp = (u64, u64, u64, i64, i64);
 
 fn stamp(file: &Metadata) -> Stamp {
@@ -77,8 +76,8 @@ impl FileStore {
         }
         let path = directory.join("auth.lock");
         let failed = |source| KeyringError::Io { path: path.clone(), source };
-        // Made anew or opened as it is: creating "if missing" would make a file wherever a dangling link points, and an
-        // older file may have another name, whose owner is nobody's to change.
+        // Either created or opened. Opening with "create" would create a file at the target of a dangling link, and an
+        // existing file may have another owner, who must not be changed.
         let lock = match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
             Ok(lock) => {
                 give_to_owner(&lock, directory).map_err(failed)?;
@@ -104,7 +103,7 @@ impl FileStore {
         &self.path
     }
 
-    /// The keys; none where there is no file yet.
+    /// The keys; empty if there is no file yet.
     pub(super) fn load(&mut self) -> Result<StoredKeys, KeyringError> {
         let Some((document, stamp)) = self.read()? else {
             (self.stamp, self.unknown) = (None, Map::new());
@@ -141,12 +140,12 @@ impl FileStore {
         KeyringError::Foreign { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    /// Replaces the file; after a crash at any moment it is the old or the new one.
+    /// Replaces the file atomically: after a crash it is either the old or the new one.
     pub(super) fn save(&mut self, keys: &StoredKeys) -> Result<(), KeyringError> {
         match fs::symlink_metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(found) if self.stamp == Some(stamp(&found)) => {}
-            // Another's file is named as such.
+            // Reading again gives a more specific error for a foreign file.
             Ok(_) => return Err(self.read().err().unwrap_or_else(|| KeyringError::Changed(self.path.clone()))),
             Err(source) => return Err(KeyringError::Io { path: self.path.clone(), source }),
         }
@@ -162,7 +161,7 @@ impl FileStore {
         let mut text = serde_json::to_vec_pretty(&Document { alertd_keys: VERSION, keys, unknown })?;
         text.push(b'\n');
         let temporary = self.directory.join("auth.json.new");
-        // One that a crash left behind; a link there goes as well, unfollowed.
+        // Left behind by a crash. A link is removed too, not followed.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -314,7 +313,7 @@ mod tests {
         let (store, target) = (directory.path().join("store"), directory.path().join("target"));
         fs::create_dir(&store).unwrap();
         fs::write(&target, "").unwrap();
-        // Only root can make this case, and only for root does it matter.
+        // Only root can create this case.
         if own != 0 || chown(&store, Some(12345), Some(12345)).is_err() {
             return;
         }

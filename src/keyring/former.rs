@@ -1,4 +1,4 @@
-//! The key file of the former service: TinyDB's JSON, table `users`.
+//! The key file of the former alert server: JSON of TinyDB, table `users`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::record::{Algorithm, KeyRecord, time};
 use crate::alert::Pattern;
 use crate::key::{Scope, is_user};
 
-/// Iterations that all its keys have.
+/// The iterations of all its keys.
 const ITERATIONS: u32 = 100_000;
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Key {
 /// The keys of the file, with ids from `new_id`.
 ///
 /// # Errors
-/// What is wrong with the file; then nothing of it is taken.
+/// A message, if the file is invalid.
 pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String) -> Result<Vec<KeyRecord>, String> {
     let document: Document = serde_json::from_slice(file)
         .map_err(|e| format!("is not a TinyDB file with a table \"users\" of username and api_keys: {e}"))?;
@@ -70,7 +70,7 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
                 algorithm: Algorithm::default(),
                 unknown: serde_json::Map::new(),
                 iterations: ITERATIONS,
-                // The salt is the text of the digits, so its case stays.
+                // The salt is the text of the digits, so their case must not change.
                 salt: key.salt,
                 hash: key.hash.to_ascii_lowercase(),
             });

@@ -1,4 +1,4 @@
-//! Where the keys are stored: in a file of this machine, or in a store that the nodes of a fleet share.
+//! The store of the keys: a file on this machine, or a store that the nodes of a fleet share.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,22 +10,22 @@ use super::record::KeyRecord;
 use super::stored::{Entry, StoredKeys};
 use crate::log::Event;
 
-/// What a fleet keeps its keys in. All of it blocks; errors are for people, with the remedy.
+/// The shared store of a fleet. All methods block; errors are messages for people, with a remedy.
 pub(crate) trait SharedStore: Send + Sync {
-    /// What it is, in words.
+    /// The name of the store, for messages.
     fn name(&self) -> String;
 
-    /// All that it keeps.
+    /// Reads the whole content.
     ///
     /// # Errors
-    /// Where it cannot be reached.
+    /// A message, if the store cannot be reached.
     fn load(&self) -> Result<Snapshot, String>;
 
-    /// Changes what it keeps, if that is still of the revision `expected`, and returns the new revision, which is above
-    /// `floor` too. None where it is of another one.
+    /// Applies a change if the revision is still `expected`, and returns the new revision, which is greater than `floor` too.
+    /// Returns `None` if the revision is another.
     ///
     /// # Errors
-    /// Where it cannot be reached; whether it was changed is unknown then.
+    /// A message, if the store cannot be reached; the outcome is then unknown.
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String>;
 }
 
@@ -36,11 +36,11 @@ pub(crate) struct Snapshot {
     pub revision: u64,
     /// Each key as JSON, by id.
     pub keys: BTreeMap<String, String>,
-    /// Where these are more or fewer than were saved: what became of them, in words with the remedy.
+    /// If there are more or fewer keys than were saved: a message with a remedy.
     pub damage: Option<String>,
 }
 
-/// A change of what a [`SharedStore`] keeps.
+/// A change of the content of a [`SharedStore`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Change {
     /// Keys to write, by id.
@@ -112,7 +112,7 @@ impl KeyStore {
         Ok(keys)
     }
 
-    /// Keeps these and no others; false, and nothing is changed, where another node's change came in between.
+    /// Replaces all keys. Returns false, without a change, if another node changed them at the same time.
     pub(super) fn save(&mut self, keys: &StoredKeys) -> Result<bool, KeyringError> {
         let (shared, snapshot) = match self {
             Self::File(store) => return store.save(keys).map(|()| true),
@@ -199,7 +199,7 @@ mod tests {
             *text = text[..text.len() / 2].to_owned();
             text.clone()
         };
-        // A node that was not there before; one that was would give the store back what it knows.
+        // A new node. A node that knew the keys before would restore them in the store.
         let second = node();
         assert_eq!((second.len(), second.unusable()), (1, 1));
         assert!(second.verify(&good.secret, NOW).await.is_ok());

@@ -1,7 +1,6 @@
-//! Changes of the keys: made, ended, rotated, taken over.
+//! Changes of the keys: add, revoke, rotate, import.
 //!
-//! Each is one step: what the change makes of all keys is kept first, and in force then. All of it blocks, for a derivation
-//! and for the place where the keys are kept.
+//! A change is stored first and then takes effect. All functions block, for a derivation and for the store.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -14,33 +13,33 @@ use crate::alert::Pattern;
 use crate::api::{self, CreatedKey, NewKey};
 use crate::key::{Scope, is_user, secret};
 
-/// Topic patterns of a key.
+/// Maximum number of topic patterns of a key.
 const MAX_TOPICS: usize = 64;
-/// Bytes of a label.
+/// Maximum bytes of a label.
 const MAX_LABEL: usize = 128;
-/// How long a rotated key goes on working where nobody says otherwise, seconds.
+/// How long a rotated key remains valid by default.
 const DEFAULT_OVERLAP_SECONDS: u64 = 24 * 3600;
-/// The longest expiry and overlap, seconds: a hundred years.
+/// The longest expiry and overlap: a hundred years.
 const MAX_LIFETIME_SECONDS: u64 = 100 * 366 * 86_400;
-/// Of a change, where those of other nodes come in between.
+/// How often a change is attempted when other nodes change the keys at the same time.
 const MAX_CHANGE_ATTEMPTS: usize = 16;
-/// An expired key is listed for so long, milliseconds.
+/// How long an expired key is still listed.
 const LISTED_AFTER_EXPIRY_MS: u64 = 30 * 86_400_000;
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Imported {
-    /// Keys taken over.
+    /// Number of new keys.
     pub added: usize,
-    /// Keys that were there already.
+    /// Number of keys that existed before.
     pub skipped: usize,
 }
 
 impl Keyring {
-    /// Makes a key. Blocks for a derivation and the disk.
+    /// Creates a key.
     ///
     /// # Errors
-    /// [`KeyringError::Invalid`], or where the store cannot be written.
+    /// [`KeyringError::Invalid`], or an error of the store.
     pub(crate) fn add(&self, new: NewKey, now_ms: u64) -> Result<CreatedKey, KeyringError> {
         let invalid = |field: &str, reason: &str| KeyringError::Invalid { field: field.into(), reason: reason.into() };
         if !is_user(&new.user) {
@@ -80,7 +79,7 @@ impl Keyring {
         self.create(record, now_ms, |_, _| Ok(()))
     }
 
-    /// Gives a key its id, secret and hash, and stores it with whatever `change` does to the others.
+    /// Gives a key its id, secret and hash, and stores it together with the changes that `change` makes to other keys.
     fn create(
         &self,
         mut record: KeyRecord,
@@ -103,7 +102,7 @@ impl Keyring {
     /// Removes a key, an entry that cannot be used, or all keys of a user.
     ///
     /// # Errors
-    /// [`KeyringError::NotFound`], or where the store cannot be written.
+    /// [`KeyringError::NotFound`], or an error of the store.
     pub(crate) fn revoke(&self, id_or_user: &str, now_ms: u64) -> Result<api::Keys, KeyringError> {
         self.change(now_ms, |keys| {
             let is_id = keys.usable.iter().any(|record| record.id == id_or_user);
@@ -119,16 +118,17 @@ impl Keyring {
         })
     }
 
-    /// Makes a key like this one; the old one goes on for `overlap` seconds (a day if none is given), 0 ends it now.
+    /// Creates a key with the same rights. The old one remains valid for `overlap` seconds, by default a day; with 0 it ends
+    /// immediately.
     ///
     /// # Errors
-    /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or where the store cannot be written.
+    /// [`KeyringError::NotFound`], [`KeyringError::Invalid`], or an error of the store.
     pub(crate) fn rotate(&self, id: &str, overlap: Option<u64>, now_ms: u64) -> Result<CreatedKey, KeyringError> {
         let overlap = overlap.unwrap_or(DEFAULT_OVERLAP_SECONDS);
         if overlap > MAX_LIFETIME_SECONDS {
             return Err(KeyringError::Invalid { field: "overlap".into(), reason: "is at most 100 years".into() });
         }
-        // Where keys are shared, it may have been made on another node a moment ago.
+        // In a fleet, the key may just have been created on another node.
         self.renew(&mut self.store.lock())?;
         let found = self.read(|entry| entry.record.clone()).into_iter().find(|record| record.id == id);
         let old = found.ok_or_else(|| KeyringError::NotFound(id.chars().take(64).collect()))?;
@@ -137,18 +137,18 @@ impl Keyring {
             return Err(KeyringError::Invalid { field: "id".into(), reason });
         }
         if let Some(field) = old.unknown.keys().next() {
-            // What the field means is unknown: a copy of it could be wrong, and without it the new key could reach further.
+            // The meaning of the field is unknown: copying it may be wrong, and without it the new key may have more rights.
             let reason = format!("has the field {field} of a newer alertd: rotate it there, or make a new key");
             return Err(KeyringError::Invalid { field: "id".into(), reason });
         }
         if let Some(successor) = &old.successor {
-            // Its expiry is that of the overlap by now, which a second successor must not take for its own.
+            // Its expiry is now the end of the overlap, which must not become the expiry of another successor.
             let reason = format!("was rotated already: rotate {successor}, which took its place, or make a new key");
             return Err(KeyringError::Invalid { field: "id".into(), reason });
         }
         let end = now_ms.saturating_add(overlap * 1000);
         let end = old.expires_ms().map_or(end, |ms| ms.min(end));
-        // The new key lives as long as the old one was meant to.
+        // The new key has the same lifetime as the old one had.
         let meant = old.expires_at.map(|time| time.as_millisecond() - old.created_at.as_millisecond());
         let meant = meant.and_then(|ms| u64::try_from(ms).ok());
         let new = KeyRecord {
@@ -159,7 +159,7 @@ impl Keyring {
             ..old.clone()
         };
         let created = self.create(new, now_ms, |records, successor| {
-            // Changed while the new one was hashed: a revoked key must not live on in a successor.
+            // The old key may have been revoked while the new one was hashed. Then there must be no successor.
             let at = records.iter().position(|record| record.id == old.id);
             let at = at.ok_or_else(|| KeyringError::NotFound(old.id.clone()))?;
             if records[at] != old {
@@ -177,11 +177,10 @@ impl Keyring {
         Ok(CreatedKey { old_expires_at: Some(crate::alert::rfc3339(end)), ..created })
     }
 
-    /// Takes over the keys of the former service, or those of another alertd's `auth.json`; those that are there already
-    /// are skipped.
+    /// Imports the keys of the former alert server, or of another alertd's `auth.json`. Keys that exist already are skipped.
     ///
     /// # Errors
-    /// [`KeyringError::Invalid`] for another kind of file, or where the store cannot be written.
+    /// [`KeyringError::Invalid`] for any other file, or an error of the store.
     pub(crate) fn import(&self, file: &[u8], now_ms: u64) -> Result<Imported, KeyringError> {
         let mut ids = Vec::new();
         let read = file_store::parse(file).unwrap_or_else(|| {
@@ -209,7 +208,7 @@ impl Keyring {
         })
     }
 
-    /// Takes up what another node may have changed a moment ago.
+    /// Applies changes that other nodes may just have made.
     fn renew(&self, store: &mut KeyStore) -> Result<(), KeyringError> {
         if let KeyStore::Shared { .. } = store {
             self.take_up(store)?;
@@ -217,8 +216,8 @@ impl Keyring {
         Ok(())
     }
 
-    /// One change of the keys: kept, then in force, then told to the streams. Made anew from theirs where another node's
-    /// came in between.
+    /// Stores a change, then applies it and notifies streams. If another node changed the keys at the same time, the change is
+    /// made again on top of that.
     fn change<T>(
         &self,
         now_ms: u64,

@@ -37,53 +37,53 @@ use record::KeyRecord;
 use stored::{StoredKeys, UnusableEntry};
 use verify::{Fingerprint, VerifyPool};
 
-/// Keys in all.
+/// Maximum number of keys.
 pub(crate) const MAX_KEYS: usize = 10_000;
-/// Of the entries that a load finds unusable; the others are counted.
+/// Maximum number of unusable entries that a load logs one by one.
 const MAX_LOGGED: usize = 10;
 
-/// What becomes of a key.
+/// The state of a key, for those who watch it.
 #[derive(Clone, Debug)]
 pub(crate) enum KeyState {
-    /// It works, until then.
+    /// The key is valid, until it expires.
     Active {
         /// Milliseconds since 1970.
         expires_ms: Option<u64>,
-        /// What it may do now.
+        /// The current rights.
         grant: Arc<Grant>,
     },
-    /// It is gone.
+    /// The key was revoked.
     Revoked,
-    /// Nothing is known of it: this node has been cut off from the keys for too long.
+    /// Unknown, because this node could not reach the shared keys for too long.
     Unknown,
 }
 
-/// What a node may say of the keys that it knows.
+/// How far the keys that a node knows can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Freshness {
-    /// Nothing: it has not reached them, or not for too long.
+    /// Not at all: the node has not reached the shared keys, or not for too long.
     None,
-    /// That they worked a moment ago, but not whether another one does.
+    /// Known keys are accepted, but no others are verified.
     Stale,
-    /// That they are all there is.
+    /// The node knows all keys.
     Current,
 }
 
-/// Where the keys lie and how they are hashed.
+/// Where the keys are stored and how they are hashed.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The directory of `auth.json`; made if missing.
+    /// The directory of `auth.json`; created if it does not exist.
     pub directory: PathBuf,
     /// PBKDF2 iterations of new keys.
     pub iterations: u32,
-    /// Derivations at the same time.
+    /// Number of parallel derivations.
     pub workers: usize,
 }
 
 struct KeyEntry {
     record: KeyRecord,
     grant: Arc<Grant>,
-    /// Of the secret that was verified for it.
+    /// The fingerprint of the secret that was verified for this key.
     verified: Mutex<Option<Fingerprint>>,
     state: watch::Sender<KeyState>,
 }
@@ -100,38 +100,38 @@ impl KeyEntry {
     }
 }
 
-/// The keys in force, and the ways to find them.
+/// The current keys and their indexes.
 #[derive(Default)]
 struct Keys {
     by_id: HashMap<String, Arc<KeyEntry>>,
-    /// Those of the former service by user: their secrets name no id.
+    /// The keys of the former alert server by user, because their secrets contain no id.
     imported: HashMap<String, Vec<Arc<KeyEntry>>>,
-    /// Refused, and kept in the store.
+    /// Entries that are refused but remain in the store.
     unusable: Vec<UnusableEntry>,
 }
 
-/// In words, why nobody can be let in.
+/// The reason why no key can be accepted.
 pub(crate) const KEYS_OUT_OF_REACH: &str =
     "the keys of the fleet cannot be reached: check the journal, Redis and [engine.redis]";
 
-/// The keys.
+/// The stored keys and their verification.
 pub(crate) struct Keyring {
-    /// Locked for the length of a change, the disk included; readers do not need it. Boxed to keep the keyring small where
-    /// `alertctl` holds one.
+    /// Locked during a change, including the write to disk; readers do not need it. Boxed to keep the type small in
+    /// `alertctl`.
     store: Mutex<Box<KeyStore>>,
-    /// Revision in force. Outside the `store` lock: the follower must not block on a change that is itself waiting for the
-    /// shared store.
+    /// The current revision. Outside the `store` lock, because the follower must not block on a change that itself waits for
+    /// the shared store.
     revision: AtomicU64,
     /// A [`Freshness`].
     freshness: AtomicU8,
     keys: RwLock<Keys>,
     iterations: u32,
     fingerprint_key: Zeroizing<[u8; 32]>,
-    /// A known id of our own form.
+    /// Verifies secrets of alertd's own form, which contain an id.
     own: VerifyPool,
-    /// The form of the former service, whose secrets do not name their key.
+    /// Verifies secrets of the former alert server, which contain no id.
     former: VerifyPool,
-    /// Shared with derivations whose caller is gone.
+    /// Shared with derivations that outlive their caller.
     derivations: Arc<AtomicU64>,
 }
 
@@ -139,7 +139,7 @@ impl Keyring {
     /// Opens the store and takes its lock. Blocks on the disk.
     ///
     /// # Errors
-    /// Where the store is locked, foreign or cannot be read.
+    /// [`KeyringError`] if the store is locked, foreign or cannot be read.
     pub(crate) fn open(settings: &Settings) -> Result<Self, KeyringError> {
         let store = FileStore::open(&settings.directory)?;
         let keyring = Self::new(settings, KeyStore::File(store), Freshness::Current)?;
@@ -147,10 +147,10 @@ impl Keyring {
         Ok(keyring)
     }
 
-    /// Keys that a fleet shares. They are not waited for: until the first [`reload`](Self::reload) nothing is known.
+    /// A keyring with the shared keys of a fleet. It knows no keys before the first [`reload`](Self::reload).
     ///
     /// # Errors
-    /// Where there is no randomness.
+    /// [`KeyringError`] if the system provides no random numbers.
     pub(crate) fn shared(settings: &Settings, shared: Arc<dyn SharedStore>) -> Result<Self, KeyringError> {
         Self::new(settings, KeyStore::Shared { shared, snapshot: Snapshot::default() }, Freshness::None)
     }
@@ -184,34 +184,34 @@ impl Keyring {
         }
     }
 
-    /// The revision of the shared store's keys that is in force here; 0 for a file. Never blocks.
+    /// The current revision of the shared keys; 0 for a file. Never blocks.
     #[must_use]
     pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// PBKDF2 runs since start.
+    /// PBKDF2 computations since the start.
     #[must_use]
     pub(crate) fn derivations(&self) -> u64 {
         self.derivations.load(Ordering::Relaxed)
     }
 
-    /// Distinct secrets that are being verified or wait for it: of alertd's own keys, and of those taken over.
+    /// Number of distinct secrets being verified or waiting for it: of alertd's own keys, and of imported ones.
     #[must_use]
     pub(crate) fn waiting(&self) -> [usize; 2] {
         [self.own.waiting(), self.former.waiting()]
     }
 
-    /// Whether it does not know its keys, not even as they were a while ago.
+    /// Whether the keys are unknown, because the shared store could not be reached for too long.
     #[must_use]
     pub(crate) fn has_no_keys(&self) -> bool {
         !self.may(Freshness::Stale)
     }
 
-    /// All keys, by user and age, and the entries that cannot be used.
+    /// All keys, sorted by user and time of creation, and the entries that cannot be used.
     ///
     /// # Errors
-    /// [`KeyringError::Away`] where they are not known.
+    /// [`KeyringError::Away`] if the keys are unknown.
     pub(crate) fn list(&self) -> Result<api::Keys, KeyringError> {
         if self.has_no_keys() {
             return Err(KeyringError::Away(KEYS_OUT_OF_REACH.into()));
@@ -221,7 +221,7 @@ impl Keyring {
         Ok(keys.info())
     }
 
-    /// As they are to be stored.
+    /// The keys in the form in which they are stored.
     fn stored(&self) -> StoredKeys {
         let keys = self.keys.read();
         StoredKeys {
@@ -234,19 +234,19 @@ impl Keyring {
         self.keys.read().by_id.values().map(look).collect()
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.keys.read().by_id.len()
     }
 
-    /// How many stored entries are refused, because they cannot be read or their checksum does not match.
+    /// The number of stored entries that are refused, because they cannot be read or their checksum does not match.
     #[must_use]
     pub(crate) fn unusable(&self) -> usize {
         self.keys.read().unusable.len()
     }
 
-    /// News of a key; [`KeyState::Revoked`] at once where there is none of that id.
+    /// Watches the state of a key; [`KeyState::Revoked`] if there is none with this id.
     #[must_use]
     pub(crate) fn watch(&self, id: &str) -> watch::Receiver<KeyState> {
         let keys = self.keys.read();
@@ -254,11 +254,10 @@ impl Keyring {
         keys.by_id.get(id).map_or_else(|| watch::Sender::new(none()).subscribe(), |entry| entry.state.subscribe())
     }
 
-    /// Reads the store again: what an operator restored or edited, or another node changed, takes effect. Returns
-    /// how many keys changed.
+    /// Reads the store again and applies changes by operators or other nodes. Returns the number of changed keys.
     ///
     /// # Errors
-    /// Where they cannot be read; the keys stay as they are.
+    /// [`KeyringError`] if the keys cannot be read; they then remain unchanged.
     pub(crate) fn reload(&self) -> Result<usize, KeyringError> {
         self.take_up(&mut self.store.lock())
     }
@@ -281,7 +280,7 @@ impl Keyring {
         Ok(self.install(keys, store.revision()))
     }
 
-    /// Puts these keys into force; entries that did not change stay, with what is remembered of them.
+    /// Replaces the keys. Unchanged entries are kept, with their remembered fingerprints.
     fn install(&self, stored: StoredKeys, revision: u64) -> usize {
         let mut keys = self.keys.write();
         let mut before = std::mem::take(&mut *keys).by_id;
@@ -313,8 +312,8 @@ impl Keyring {
     }
 }
 
-/// The entry of a record that changed. With the same secret it keeps those who watch; with another, who held the old
-/// one is out.
+/// The entry for a changed record. With the same secret, watchers are notified of the new state; with another secret, the
+/// old key counts as revoked.
 fn replace(old: &KeyEntry, record: KeyRecord) -> KeyEntry {
     if !old.record.has_secret_of(&record) {
         old.state.send_replace(KeyState::Revoked);

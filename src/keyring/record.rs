@@ -1,6 +1,6 @@
-//! A key as it is stored: in the key file, or in the store that a fleet shares.
+//! The stored form of a key, in the key file or in the shared store of a fleet.
 //!
-//! A newer alertd may add fields. They are ignored here and written back as they were found.
+//! Fields of a newer alertd are ignored and written back unchanged.
 
 use jiff::Timestamp;
 use pbkdf2::pbkdf2_hmac;
@@ -36,14 +36,14 @@ pub(super) struct KeyRecord {
     pub(super) expires_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) imported: bool,
-    /// The key that took its place.
+    /// The key that replaced this one in a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) successor: Option<String>,
-    /// Keys that were written before it was named all use the default.
+    /// Keys without this field use the default.
     #[serde(default)]
     pub(super) algorithm: Algorithm,
     pub(super) iterations: u32,
-    /// 32 hex digits. The salt is this text, not the bytes that it encodes, because the former service did it so.
+    /// 32 hex digits. As in the former alert server, the salt is this text and not the bytes that it encodes.
     pub(super) salt: String,
     /// 64 hex digits.
     pub(super) hash: String,
@@ -52,11 +52,11 @@ pub(super) struct KeyRecord {
     pub(super) unknown: Map<String, Value>,
 }
 
-/// Above this, an edited file could keep a core busy for minutes.
+/// With more iterations, an edited file could keep a processor busy for minutes.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
 impl KeyRecord {
-    /// What the types do not say, of a record that somebody may have edited.
+    /// Checks constraints that the types do not express, because the file may have been edited.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
         match self {
@@ -71,7 +71,7 @@ impl KeyRecord {
         }
     }
 
-    /// Whether both verify the same secret.
+    /// Whether both records have the same secret.
     pub(super) fn has_secret_of(&self, other: &Self) -> bool {
         (self.algorithm, self.iterations, &self.salt, &self.hash)
             == (other.algorithm, other.iterations, &other.salt, &other.hash)
@@ -123,7 +123,7 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
     hex(&hash)
 }
 
-/// Milliseconds since 1970 as the time that is written.
+/// Converts milliseconds since 1970 to a stored time.
 pub(super) fn time(ms: u64) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }

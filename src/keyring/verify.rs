@@ -84,7 +84,7 @@ impl Drop for Waiter<'_> {
 }
 
 impl Keyring {
-    /// The grant of a secret that was verified before; never a derivation.
+    /// The grant of a secret that was verified before. Never runs a derivation.
     #[must_use]
     pub(crate) fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
         if !self.may(Freshness::Stale) {
@@ -95,7 +95,7 @@ impl Keyring {
         (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
     }
 
-    /// Verifies a secret, with a derivation off the calling thread where its form and id do not refuse it before.
+    /// Verifies a secret, with a derivation on a blocking thread unless its form or id is invalid.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -115,7 +115,7 @@ impl Keyring {
         let waiter = pool.enter(fingerprint, &owner).ok_or(VerifyError::Busy)?;
         let outcome = waiter.outcome.get_or_try_init(|| self.derive(pool, presented, fingerprint, live)).await?;
         let entry = outcome.as_ref().ok_or(VerifyError::Wrong)?;
-        // Revoked or given another secret in the meantime: then that is what counts.
+        // The key may have been revoked or changed in the meantime.
         let keys = self.keys.read();
         match keys.by_id.get(&entry.record.id) {
             Some(now) if !now.record.has_secret_of(&entry.record) => Err(VerifyError::Unknown),
@@ -128,7 +128,8 @@ impl Keyring {
         }
     }
 
-    /// The key whose secret this is. Runs once for all who wait; where that one goes away, the next begins again.
+    /// The key with this secret. Runs once for all requests that wait; if the request that runs it is dropped, the next one
+    /// starts it again.
     async fn derive(
         &self,
         pool: &VerifyPool,
@@ -143,7 +144,7 @@ impl Keyring {
         }
         let (secret, derivations) = (Zeroizing::new(presented.to_owned()), Arc::clone(&self.derivations));
         let found = tokio::task::spawn_blocking(move || {
-            // The place is taken until the work is done, also where nobody waits for it any more.
+            // The permit is held until the derivation ends, even if no request waits for it any more.
             let _permit = permit;
             let found = live.into_iter().find(|entry| {
                 derivations.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +158,7 @@ impl Keyring {
         found.await.map_err(|_| VerifyError::Busy)
     }
 
-    /// The keys that a presented text may be the secret of.
+    /// The keys to which a presented secret may belong.
     fn candidates(&self, presented: &str) -> Result<Vec<Arc<KeyEntry>>, VerifyError> {
         let parsed = secret::parse(presented).ok_or(VerifyError::Malformed)?;
         let keys = self.keys.read();

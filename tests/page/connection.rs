@@ -14,20 +14,20 @@ fn a_wrong_key_is_told_so_and_a_right_one_sees_alerts_at_once() {
     let narrow = daemon.key_with(&json!({"user": "n", "topics": ["ops.*"]}));
     let mut browser = open(&daemon);
     browser.says("#state-text", "Not connected");
-    browser.click("#door button[type=submit]");
-    browser.says("#door-error", "Enter a key");
+    browser.click("#sign-in button[type=submit]");
+    browser.says("#sign-in-error", "Enter a key");
     enter(&mut browser, &Key { id: String::new(), secret: "alertd_nobody".into() });
     browser.says("#state-text", "Key refused");
-    browser.says("#door-error", "mistyped, or it was revoked or has expired");
+    browser.says("#sign-in-error", "mistyped, or it was revoked or has expired");
     enter(&mut browser, &writer);
     browser.says("#state-text", "No permission");
-    browser.says("#door-error", "the scope \"subscribe\"");
+    browser.says("#sign-in-error", "the scope \"subscribe\"");
     enter(&mut browser, &narrow);
-    browser.says("#door-error", "its topics are ops.*");
-    browser.fill("#door-topics", "ops.*, a b..c");
+    browser.says("#sign-in-error", "its topics are ops.*");
+    browser.fill("#sign-in-topics", "ops.*, a b..c");
     enter(&mut browser, &key);
-    browser.says("#door-error", "\"b..c\" is no topic");
-    browser.fill("#door-topics", "ops.*");
+    browser.says("#sign-in-error", "\"b..c\" is not a topic");
+    browser.fill("#sign-in-topics", "ops.*");
     enter(&mut browser, &narrow);
     browser.says("#state-text", "Live");
     browser.says("#empty", "No alerts yet");
@@ -75,7 +75,7 @@ fn a_restart_of_the_daemon_loses_and_repeats_nothing() {
 }
 
 #[test]
-fn what_is_no_longer_retained_is_a_gap_in_the_list() {
+fn alerts_that_are_no_longer_stored_are_a_gap_in_the_list() {
     let address = fixed_port();
     let configuration = "[http]\nretry = \"1h..1h\"\n[alerts]\nretain_count = 20\n";
     let mut daemon = Daemon::with_environment(configuration, &[("ALERTD_HTTP_LISTEN", &address)]);

@@ -55,7 +55,7 @@ fn topics_level_and_search_narrow_what_is_shown() {
     shows(&mut browser, &["two", "four", "five"]);
     browser.fill("#topics", "no topic, ..");
     browser.press("Enter");
-    browser.says("#filter-error", "\"..\" is no topic");
+    browser.says("#filter-error", "\"..\" is not a topic");
     browser.press("Escape");
     browser.press("/");
     assert_eq!(browser.evaluate("document.activeElement.id"), "search");
@@ -110,7 +110,7 @@ fn earlier_alerts_come_by_scrolling_up() {
         browser.evaluate("document.getElementById('log').scrollTop = 0");
         browser.says("#count", seen);
     }
-    browser.says("#past", "the beginning of what is retained");
+    browser.says("#past", "the oldest stored alerts");
     let all: Vec<String> = (0..250).map(|number| number.to_string()).collect();
     assert_eq!(messages(&mut browser), json!(all));
     // Who reads further up is not pulled away, but told.

@@ -14,7 +14,7 @@ fn open(daemon: &Daemon) -> Browser {
 /// Enters a key, with topics and level as they are.
 fn enter(browser: &mut Browser, key: &Key) {
     browser.fill("#key", &key.secret);
-    browser.click("#door button[type=submit]");
+    browser.click("#sign-in button[type=submit]");
 }
 
 fn watching(daemon: &Daemon, key: &Key) -> Browser {
@@ -95,7 +95,7 @@ fn a_test_alert_is_published_where_the_key_may() {
     browser.click("#test-open");
     browser.fill("#test-topic", "ops..");
     browser.click("#test-form button[type=submit]");
-    browser.says("#test-error", "is no topic");
+    browser.says("#test-error", "is not a topic");
     browser.fill("#test-topic", "ops.test");
     browser.choose("#test-level", "warn");
     browser.fill("#test-message", "is anybody there?");
@@ -130,7 +130,7 @@ fn the_page_is_for_everybody() {
             assert_eq!(wide, false, "{scheme} {width} {what} is too wide");
         };
         good(&mut browser, "the form");
-        browser.click("#door button[type=submit]");
+        browser.click("#sign-in button[type=submit]");
         good(&mut browser, "the form with an error");
         enter(&mut browser, &key);
         browser.says("#state-text", "Live");

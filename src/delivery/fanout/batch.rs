@@ -9,7 +9,7 @@ use super::ids::RingQueueId;
 use crate::alert::Id;
 use crate::hub::{Chunk, ReadOutcome, RingReader};
 
-/// The approximate size of one write. What a socket does not take was gathered in vain.
+/// The approximate size of one write. Gathering more would be wasted if the socket does not accept it.
 const MAX_BATCH_BYTES: usize = 256 << 10;
 
 #[derive(Default)]

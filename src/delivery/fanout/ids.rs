@@ -1,4 +1,4 @@
-//! The ids of what a broadcast loop holds. An id is the index of a slab entry, and is used again once that entry is gone.
+//! The ids of entries in a broadcast loop. An id is the index of a slab entry, and is reused after the entry was removed.
 
 use crate::hub::RingTag;
 

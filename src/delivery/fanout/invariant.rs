@@ -1,4 +1,4 @@
-//! Access to what the loop's invariants guarantee to be there.
+//! Access to entries that exist by the loop's invariants.
 
 /// The value of an option that is never `None` unless the loop has a bug. A debug build then panics. A release build logs an
 /// error and returns early, because one broken stream is better than the end of all.

@@ -1,4 +1,4 @@
-//! What the time asks for: heartbeats, and the end of streams whose client is too slow or that reach their maximum age.
+//! Timers of a loop: heartbeats, and the end of streams whose client is too slow or that reach their maximum age.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Writes to subscribers: what is new in their ring, and what their socket left over.
+//! Writes to subscribers: new frames of their ring, and bytes that their socket has not accepted yet.
 
 use std::os::fd::OwnedFd;
 

@@ -1,6 +1,6 @@
-// Requests to alertd as one key, and the errors they end with. Used by the stream, the history and the test alert.
+// Requests to alertd with one key, and their errors. Used by the stream, the history and the test alert.
 
-/** What the server refused, or why it could not be asked; `status` is 0 where there was no answer. */
+/** Why a request failed; `status` is 0 if there was no answer. */
 export class Problem extends Error {
   constructor(status, detail, retryAfter) {
     super(detail);
@@ -8,13 +8,13 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether asking again, without a change, can help. */
-  get passes() {
+  /** Whether the same request may succeed later. */
+  get isTransient() {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Topic patterns and the least level, as the reads of the API take them. */
+/** The query parameters for topic patterns and the lowest level. */
 export function query({ topics, level }, more = {}) {
   const parameters = new URLSearchParams(topics.map((topic) => ["topic", topic]));
   parameters.set("level", level);
@@ -24,7 +24,7 @@ export function query({ topics, level }, more = {}) {
 
 export class Api {
   #key;
-  /** The server's clock minus ours, in milliseconds: ages are told by the clock that stamped the alerts. */
+  /** The server's clock minus that of the browser, in milliseconds: ages are by the server's clock, like the alerts' times. */
   skew = 0;
 
   constructor(key) {
@@ -35,7 +35,7 @@ export class Api {
     return Date.now() + this.skew;
   }
 
-  /** The answer, if it is a good one. Paths are relative to the page, which a proxy may have moved. */
+  /** Returns a successful answer, or throws. Paths are relative to the page, which a proxy may serve below another path. */
   async send(path, { headers = {}, ...options } = {}) {
     let answer;
     try {
@@ -49,7 +49,7 @@ export class Api {
       throw new Problem(0, `the server cannot be reached (${error.message})`);
     }
     const date = Date.parse(answer.headers.get("Date") ?? "");
-    // The header has whole seconds: less than that is no skew.
+    // The header has whole seconds, so a small difference is not skew.
     if (Number.isFinite(date)) this.skew = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
     if (answer.ok) return answer;
     let detail = `the server answered ${answer.status}`;
@@ -57,7 +57,7 @@ export class Api {
       const problem = await answer.json();
       if (typeof problem.detail === "string") detail = problem.detail;
     } catch {
-      // Not from alertd, but from a proxy before it: the status says all.
+      // The answer of a proxy has no problem document.
     }
     throw new Problem(answer.status, detail, Number(answer.headers.get("Retry-After")) || 0);
   }
@@ -69,7 +69,7 @@ export class Api {
     return answer.json();
   }
 
-  /** Stores an alert; the same idempotency key stores it once, however often it is sent. */
+  /** Publishes an alert. With the same idempotency key it is stored only once. */
   async publish(topic, alert, idempotencyKey) {
     const answer = await this.send(`alerts/${encodeURIComponent(topic)}`, {
       method: "POST",

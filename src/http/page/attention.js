@@ -1,15 +1,15 @@
-// Draws attention to alerts of the level error: browser notifications and a short sound, each only once it was asked for.
+// Notifications and a sound for alerts of level error, each only after the user turned it on.
 
-/** At most one of each in this time, in milliseconds: a burst is one reason to look. */
-const CALM = 2000;
+/** Minimum time between two sounds or notifications, in milliseconds. */
+const MIN_INTERVAL = 2000;
 
-/** Two short tones, made here: no file, no request. */
+/** Two short tones, generated here instead of loaded from a file. */
 export class Sound {
   #context = null;
   #last = -Infinity;
   on = false;
 
-  /** Must be called by a click: browsers let no page make a sound before. */
+  /** Must be called on a click, because browsers forbid sound before one. */
   async toggle() {
     this.on = !this.on;
     if (!this.on) return "Sound is off.";
@@ -20,12 +20,12 @@ export class Sound {
       return "Sound on error is on.";
     } catch {
       this.on = false;
-      return "This browser plays no sound.";
+      return "This browser cannot play sound.";
     }
   }
 
   error() {
-    if (!this.on || performance.now() - this.#last < CALM) return;
+    if (!this.on || performance.now() - this.#last < MIN_INTERVAL) return;
     this.#last = performance.now();
     this.#play();
   }
@@ -46,7 +46,7 @@ export class Sound {
   }
 }
 
-/** Notifications of the browser; a burst replaces its first by the number. */
+/** Notifications of the browser; several errors in a short time become one notification with their number. */
 export class Notifications {
   #held = [];
   #timer = null;
@@ -58,7 +58,7 @@ export class Notifications {
       this.on = false;
       return "Notifications are off.";
     }
-    if (!("Notification" in window)) return "This browser has no notifications, or only over HTTPS.";
+    if (!("Notification" in window)) return "This browser does not support notifications, or only over HTTPS.";
     const permission = await Notification.requestPermission();
     this.on = permission === "granted";
     if (this.on) return "Notifications on error are on.";
@@ -70,7 +70,7 @@ export class Notifications {
   error(alert) {
     if (!this.on) return;
     this.#held = [...this.#held.slice(-99), alert];
-    const wait = this.#last + CALM - performance.now();
+    const wait = this.#last + MIN_INTERVAL - performance.now();
     if (this.#timer === null) this.#timer = setTimeout(() => this.#show(), Math.max(0, wait));
   }
 
@@ -88,7 +88,7 @@ export class Notifications {
         shown.close();
       };
     } catch {
-      // Some browsers on phones let only service workers show them.
+      // Some browsers on phones permit notifications only from service workers.
       this.on = false;
     }
   }

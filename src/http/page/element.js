@@ -1,6 +1,6 @@
-// Elements of the page, made from text alone: what comes from a server never becomes markup.
+// Creates elements from text only, so that data from the server never becomes markup.
 
-/** An element with attributes, properties that begin with a dot, and children: elements or text. */
+/** Creates an element with attributes, properties (their names begin with a dot), and children (elements or text). */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -12,7 +12,7 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** Text in which `words` in backquotes are code. */
+/** Converts text with `words` in backquotes to text and code elements. */
 export function prose(text) {
   return (text ?? "").split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }

@@ -1,9 +1,9 @@
-// The list of alerts: rows in order, oldest on top, bounded, searched and paused. What an alert holds is shown as text
-// and never read as HTML. Used by main.js alone.
+// The list of alerts: rows in order, the oldest at the top, with a limit, a search and a pause. The content of alerts is
+// inserted as text and never parsed as HTML. Used by main.js only.
 
 import { element } from "./element.js";
 
-/** Rows in the list, and rows that wait during a pause; beyond that the oldest are dropped. */
+/** Maximum number of rows in the list, and of rows held during a pause; beyond it the oldest are dropped. */
 export const MAX_ROWS = 2000;
 /** Distance from the end, in pixels, within which the list counts as scrolled to its end. */
 const NEAR_END_PX = 48;
@@ -38,7 +38,7 @@ export class List {
   #now;
   #changed;
   #held = [];
-  #heldInAll = 0;
+  #heldCount = 0;
   #search = "";
   #texts = new WeakMap();
   #times = new Map();
@@ -46,12 +46,12 @@ export class List {
   #timer = null;
   #hushed = null;
   paused = false;
-  /** Alerts that came in below while somebody reads further up. */
+  /** Number of alerts added below the visible part while the list is scrolled up. */
   unseen = 0;
-  /** Whether nothing older than the first row is retained. */
+  /** Whether no older alerts than that of the first row are stored. */
   complete = false;
 
-  /** `log` scrolls, `rows` holds the rows, `now` is the server's clock, `changed` is told after each change. */
+  /** `log` scrolls, `rows` contains the rows, `now` is the server's clock, `changed` is called after each change. */
   constructor(log, rows, now, changed) {
     this.#log = log;
     this.#rows = rows;
@@ -77,10 +77,10 @@ export class List {
   }
 
   get held() {
-    return this.#heldInAll;
+    return this.#heldCount;
   }
 
-  /** The id of the oldest alert that is shown: where history goes on. */
+  /** The id of the oldest alert in the list, before which history continues. */
   get oldest() {
     return this.#rows.querySelector(".alert")?.dataset.id;
   }
@@ -90,7 +90,7 @@ export class List {
     this.#times.clear();
     this.#queue = [];
     this.#held = [];
-    this.#heldInAll = 0;
+    this.#heldCount = 0;
     this.unseen = 0;
     this.complete = false;
     this.#changed();
@@ -107,14 +107,14 @@ export class List {
   #take(item) {
     if (this.paused) {
       this.#held.push(item);
-      this.#heldInAll += item.alert ? 1 : 0;
+      this.#heldCount += item.alert ? 1 : 0;
       if (this.#held.length > MAX_ROWS) this.#held.shift();
       this.#changed();
       return;
     }
     this.#queue.push(item);
     if (this.#queue.length > MAX_ROWS) this.#queue.shift();
-    // Many at a time: a replay must not lay the page out again for each alert.
+    // Several at a time, so that a replay does not lay out the page for each alert.
     this.#timer ??= setTimeout(() => this.#flush(), 30);
   }
 
@@ -122,7 +122,7 @@ export class List {
     this.paused = paused;
     if (!paused) {
       this.#queue.push(...this.#held.splice(0));
-      this.#heldInAll = 0;
+      this.#heldCount = 0;
       this.#flush();
     }
     this.#changed();
@@ -142,7 +142,7 @@ export class List {
     this.#changed();
   }
 
-  /** Puts a page of history on top; what is read stays where it is. */
+  /** Inserts a page of history at the top, without moving the visible rows. */
   prepend(alerts) {
     const [first, before] = [this.#rows.firstElementChild, this.#log.scrollHeight];
     this.#hush();
@@ -152,7 +152,7 @@ export class List {
     this.#changed();
   }
 
-  /** Old news, and much at once, is not read out. */
+  /** Keeps screen readers from announcing history and large batches. */
   #hush() {
     this.#log.setAttribute("aria-live", "off");
     clearTimeout(this.#hushed);
@@ -207,12 +207,12 @@ export class List {
   }
 
   #gap(gap) {
-    const oldest = gap.oldest ? ` The oldest that is kept is ${gap.oldest}.` : "";
-    const text = `Gap: alerts after ${gap.requested} may be missing here, because they are no longer retained.${oldest}`;
+    const oldest = gap.oldest ? ` The oldest stored alert is ${gap.oldest}.` : "";
+    const text = `Gap: alerts after ${gap.requested} may be missing here, because they are no longer stored.${oldest}`;
     return this.notice(text, "gap");
   }
 
-  /** A row that is no alert. */
+  /** A row that is not an alert. */
   notice(text, className) {
     const row = element("li", { class: `row notice ${className}` });
     row.tabIndex = -1;
@@ -253,7 +253,7 @@ export class List {
     this.unseen = 0;
   }
 
-  /** Moves the selection by so many rows; without one it begins at the end. */
+  /** Moves the selection by `step` rows. Without a selection it begins at the end. */
   select(step) {
     const rows = [...this.#rows.children].filter((row) => !row.hidden);
     const at = rows.indexOf(document.activeElement);

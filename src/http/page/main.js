@@ -1,20 +1,20 @@
-// The live page: joins the forms, the stream, the list and what draws attention. The key is held in a variable, and in
-// the tab's session storage only where its owner asks for that.
+// The live page: connects the forms, the stream, the list, sounds and notifications. The key is kept in a variable, and in
+// the session storage of the tab only if the user asks for that.
 
 import { Api } from "./api.js";
 import { Notifications, Sound } from "./attention.js";
 import { List, MAX_ROWS } from "./list.js";
 import { Follower } from "./stream.js";
+import { TOPIC_PATTERN } from "./topic.js";
 
 const $ = (id) => document.getElementById(id);
-const KEPT = "alertd.key";
-const THEME = "alertd.theme";
-const PATTERN = /^(\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?)$/;
-const WORDS = {
+const STORED_KEY = "alertd.key";
+const STORED_THEME = "alertd.theme";
+const STATE_TEXTS = {
   off: () => "Not connected",
   connecting: () => "Connecting",
   behind: ({ seconds }) => (seconds ? `Behind by ${seconds} s` : "Catching up"),
-  silent: ({ seconds }) => `Nothing heard for ${seconds} s`,
+  silent: ({ seconds }) => `No data for ${seconds} s`,
   live: () => "Live",
   waiting: ({ seconds }) => `Reconnecting in ${seconds} s`,
   refused: () => "Key refused",
@@ -28,7 +28,7 @@ let filter = { topics: ["*"], level: "info" };
 let follower = null;
 let state = { name: "off" };
 let news = 0;
-/** Where history goes on: behind which row, and with which cursor. */
+/** Where earlier history continues: the oldest row, and the cursor of the page before it. */
 let past = null;
 let loading = false;
 
@@ -36,25 +36,25 @@ const sound = new Sound();
 const notifications = new Notifications();
 const list = new List($("log"), $("rows"), () => api?.now() ?? Date.now(), show);
 
-/** Storage may be forbidden in a browser; then nothing is kept. */
+/** Reads or writes a stored value. If the browser forbids storage, nothing is stored. */
 function stored(storage, name, value) {
   try {
     if (value === undefined) return window[storage].getItem(name) ?? "";
     if (value) window[storage].setItem(name, value);
     else window[storage].removeItem(name);
   } catch {
-    // As if nothing were kept.
+    // Storage is forbidden.
   }
   return "";
 }
 
-/** Topics as typed: separated by commas or spaces. Throws what is wrong with them. */
+/** Parses topics separated by commas or spaces. Throws an error with a text for the user. */
 function topicsOf(text) {
   const topics = [...new Set(text.split(/[\s,]+/).filter(Boolean))];
-  if (topics.length === 0) throw new Error("Name at least one topic, or * for all.");
+  if (topics.length === 0) throw new Error("Enter at least one topic, or * for all.");
   if (topics.length > 64) throw new Error("At most 64 topics: use a pattern such as ops.*");
-  const wrong = topics.find((topic) => !PATTERN.test(topic) || topic.replace(/\.\*$/, "").length > 128);
-  if (wrong) throw new Error(`"${wrong}" is no topic: a topic is like ops.db, a pattern like ops.* or *`);
+  const wrong = topics.find((topic) => !TOPIC_PATTERN.test(topic) || topic.replace(/\.\*$/, "").length > 128);
+  if (wrong) throw new Error(`"${wrong}" is not a topic: a topic is like ops.db, a pattern like ops.* or *`);
   return topics;
 }
 
@@ -72,22 +72,22 @@ function show() {
   $("unseen").hidden = list.unseen === 0;
   $("unseen").textContent = list.unseen === 1 ? "1 new alert ↓" : `${list.unseen} new alerts ↓`;
   $("empty").hidden = visible > 0 || !past;
-  const none = list.complete ? "No alerts yet. They appear here as they come in." : "No alerts among the newest that were looked through.";
-  $("empty").textContent = list.size > 0 ? "Nothing that is shown matches the search." : none;
+  const none = list.complete ? "No alerts yet. New alerts appear here." : "No matching alerts among the newest ones.";
+  $("empty").textContent = list.size > 0 ? "No alert in the list matches the search." : none;
   const full = list.size >= MAX_ROWS;
   $("earlier").hidden = list.complete || full || !past;
-  $("past-text").textContent = list.complete && list.size ? "This is the beginning of what is retained." : "";
-  if (full) $("past-text").textContent = `${MAX_ROWS} alerts are shown: narrow topics or level to see further back.`;
-  document.title = `${news && document.hidden ? `(${news}) ` : ""}alertd: ${WORDS[state.name](state).toLowerCase()}`;
+  $("past-text").textContent = list.complete && list.size ? "These are the oldest stored alerts." : "";
+  if (full) $("past-text").textContent = `The list is limited to ${MAX_ROWS} alerts: narrow topics or level to see earlier ones.`;
+  document.title = `${news && document.hidden ? `(${news}) ` : ""}alertd: ${STATE_TEXTS[state.name](state).toLowerCase()}`;
 }
 
 function setState(next) {
-  const words = WORDS[next.name](next);
-  // A countdown is for the eyes: it is read out once, not each second.
+  const words = STATE_TEXTS[next.name](next);
+  // Screen readers announce a countdown once, not each second.
   if (next.name !== state.name) $("said").textContent = words.replace(/ in \d+ s$/, "");
   state = next;
   $("state").dataset.state = next.name;
-  // Where the server said no for now, it said why.
+  // The reason of a temporary refusal by the server.
   $("why").textContent = next.why ?? "";
   $("state-text").textContent = words;
   $("hurry").hidden = next.name !== "waiting";
@@ -126,13 +126,13 @@ function prepend({ alerts, next }) {
   list.prepend(alerts);
 }
 
-/** The server's no, in its own words. What is on the screen stays there. */
+/** Shows why the server refused the request for good. Alerts in the list remain visible. */
 function refused({ status, message }) {
   const name = { 401: "refused", 403: "denied" }[status] ?? "failed";
   setState({ name });
   const ended = list.size > 0 ? "It was revoked or has expired." : "It was mistyped, or it was revoked or has expired.";
-  const text = `${WORDS[name]()}. ${status === 401 ? ended : `${message[0].toUpperCase()}${message.slice(1)}.`}`;
-  if (status === 401) stored("sessionStorage", KEPT, "");
+  const text = `${STATE_TEXTS[name]()}. ${status === 401 ? ended : `${message[0].toUpperCase()}${message.slice(1)}.`}`;
+  if (status === 401) stored("sessionStorage", STORED_KEY, "");
   if (list.size > 0) {
     $("banner-text").textContent = text;
     $("banner").hidden = false;
@@ -143,15 +143,15 @@ function refused({ status, message }) {
 
 function open(board) {
   for (const id of ["board", "board-tools", "leave"]) $(id).hidden = !board;
-  $("door").hidden = board;
+  $("sign-in").hidden = board;
 }
 
 /** Shows the form for a key. */
 function enter(text) {
   open(false);
-  complain("door-error", text);
-  $("door-topics").value = filter.topics.join(", ");
-  $("door-level").value = filter.level;
+  complain("sign-in-error", text);
+  $("sign-in-topics").value = filter.topics.join(", ");
+  $("sign-in-level").value = filter.level;
   $("plain").hidden = window.isSecureContext;
   $("key").focus();
   $("key").select();
@@ -162,7 +162,7 @@ function leave() {
   follower = null;
   api = null;
   key = "";
-  stored("sessionStorage", KEPT, "");
+  stored("sessionStorage", STORED_KEY, "");
   $("key").value = "";
   $("keep").checked = false;
   if (list.paused) list.pause(false);
@@ -171,20 +171,20 @@ function leave() {
   enter("");
 }
 
-$("door").addEventListener("submit", (event) => {
+$("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = $("key").value.trim();
   try {
     if (!typed) throw new Error("Enter a key.");
     if (!/^[\x21-\x7e]+$/.test(typed)) throw new Error("A key has no spaces and no special characters.");
-    filter = { topics: topicsOf($("door-topics").value), level: $("door-level").value };
+    filter = { topics: topicsOf($("sign-in-topics").value), level: $("sign-in-level").value };
   } catch (error) {
-    complain("door-error", error.message);
+    complain("sign-in-error", error.message);
     return;
   }
-  complain("door-error", "");
+  complain("sign-in-error", "");
   key = typed;
-  stored("sessionStorage", KEPT, $("keep").checked ? key : "");
+  stored("sessionStorage", STORED_KEY, $("keep").checked ? key : "");
   watch();
   $("log").focus();
 });
@@ -194,7 +194,7 @@ function refine(event) {
   try {
     const wanted = { topics: topicsOf($("topics").value), level: $("level").value };
     complain("filter-error", "");
-    // After a refusal the same may be tried again.
+    // After a refusal, the same filter may be tried again.
     if (JSON.stringify(wanted) === JSON.stringify(filter) && $("banner").hidden) return;
     filter = wanted;
   } catch (error) {
@@ -210,7 +210,7 @@ $("search").addEventListener("input", () => list.search($("search").value));
 
 async function earlier() {
   const asked = api;
-  // A page may be empty and still have one before it; the list may also have let go of its oldest rows.
+  // A page may be empty although there is one before it; and the list may have dropped its oldest rows.
   const before = past?.oldest === list.oldest ? past?.next : list.oldest;
   if (!asked || loading || list.complete || list.size >= MAX_ROWS || !before) return;
   loading = true;
@@ -271,7 +271,7 @@ function theme(name) {
 }
 $("theme").addEventListener("click", () => {
   const name = dark() ? "light" : "dark";
-  stored("localStorage", THEME, name);
+  stored("localStorage", STORED_THEME, name);
   theme(name);
 });
 
@@ -297,11 +297,11 @@ $("test-form").addEventListener("submit", async (event) => {
   const topic = $("test-topic").value.trim();
   $("test-done").textContent = "";
   complain("test-error", "");
-  if (!PATTERN.test(topic) || topic.includes("*")) {
-    complain("test-error", `"${topic}" is no topic: a topic is like ops.db`);
+  if (!TOPIC_PATTERN.test(topic) || topic.includes("*")) {
+    complain("test-error", `"${topic}" is not a topic: a topic is like ops.db`);
     return;
   }
-  // The same for another try at the same alert: should the first have been stored, it is not stored again.
+  // Kept until the alert is stored, so that a retry does not store it twice.
   idempotencyKey ||= [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join("-");
   try {
     const alert = { message: $("test-message").value, level: $("test-level").value };
@@ -310,8 +310,8 @@ $("test-form").addEventListener("submit", async (event) => {
     $("test-done").textContent = `Stored as ${id}.`;
   } catch (problem) {
     const word = problem.status === 403 ? "Not permitted" : "Not stored";
-    const unknown = "It is not known whether it was stored; publish again, and it is stored once";
-    complain("test-error", `${problem.passes && problem.status !== 429 ? unknown : word}: ${problem.message}`);
+    const unknown = "The alert may or may not be stored; publish again, and it is stored only once";
+    complain("test-error", `${problem.isTransient && problem.status !== 429 ? unknown : word}: ${problem.message}`);
   }
 });
 
@@ -343,16 +343,16 @@ document.addEventListener("keydown", (event) => {
   actions[event.key]();
 });
 
-theme(stored("localStorage", THEME));
+theme(stored("localStorage", STORED_THEME));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme());
 const address = new URLSearchParams(location.hash.slice(1));
 try {
   if (address.has("topics")) filter.topics = topicsOf(address.get("topics"));
   if (["info", "warn", "error"].includes(address.get("level"))) filter.level = address.get("level");
 } catch {
-  // A mistyped address: all topics, as without one.
+  // The address is invalid: use all topics.
 }
-key = stored("sessionStorage", KEPT);
+key = stored("sessionStorage", STORED_KEY);
 if (key) {
   $("keep").checked = true;
   $("key").value = key;

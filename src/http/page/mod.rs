@@ -1,8 +1,7 @@
-//! The pages: static files in the binary, for anybody; what they show needs a key, which the page sends itself.
+//! The live page and the documentation page: static files in the binary. They need no key; their requests to the API do.
 //!
-//! Called by the handlers for `/` and `/page/…`, the live page, and `/docs` and `/docs/…`, where the API can be read and
-//! tried. Always: no file asks for anything beyond this server, none holds inline
-//! scripts or styles, and the policy that goes with each forbids browsers both.
+//! Called by the handlers for `/` and `/page/…`, the live page, and for `/docs` and `/docs/…`, the documentation. No file
+//! loads anything from another server or contains inline scripts or styles, and the content security policy forbids both.
 
 use std::sync::LazyLock;
 
@@ -15,17 +14,18 @@ use hyper::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::response::{self, Body};
+use crate::alert::schema::pattern_regex;
 use crate::text;
 
-/// Nothing but our own files, and no text that becomes markup: what alerts hold cannot run whatever the page does with it.
+/// Allows files of this server only, and no conversion of text to markup, so that the content of alerts can never run as code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 /// A page with its files.
 pub(crate) struct Site {
-    /// Name below the page's path, type, content; the first is the page itself.
+    /// Name below the path of the page, media type, content. The first is the page itself.
     files: &'static [(&'static str, &'static str, &'static str)],
-    /// The tag of each file, by its content.
+    /// The entity tag of each file, a hash of its content.
     tags: LazyLock<Vec<String>>,
 }
 
@@ -33,7 +33,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// `/`, and what lies below `/page/`.
+/// The live page: `/` and the files below `/page/`.
 pub(crate) static LIVE: Site = Site {
     files: &[
         ("", HTML, include_str!("index.html")),
@@ -43,13 +43,14 @@ pub(crate) static LIVE: Site = Site {
         ("stream.js", SCRIPT, include_str!("stream.js")),
         ("list.js", SCRIPT, include_str!("list.js")),
         ("element.js", SCRIPT, include_str!("element.js")),
+        ("topic.js", SCRIPT, concat!("export const TOPIC_PATTERN = /", pattern_regex!(), "/;\n")),
         ("attention.js", SCRIPT, include_str!("attention.js")),
         ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ],
     tags: LazyLock::new(|| LIVE.digests()),
 };
 
-/// `/docs`, and what lies below it; it takes colours and icon from the live page.
+/// The documentation: `/docs` and the files below it. It uses style sheet and icon of the live page.
 pub(crate) static DOCS: Site = Site {
     files: &[
         ("", HTML, include_str!("docs/index.html")),
@@ -67,7 +68,7 @@ impl Site {
         self.files.iter().map(|(.., content)| format!("\"{}\"", digits(content))).collect()
     }
 
-    /// The answer with the file of this name, if there is one; browsers that have it already get its head alone.
+    /// The answer with the file of this name, if there is one. A browser that has its current version gets 304.
     #[must_use]
     pub(crate) fn answer(&self, name: &str, request: &HeaderMap) -> Option<Response<Body>> {
         let index = self.files.iter().position(|(known, ..)| *known == name)?;
@@ -78,7 +79,7 @@ impl Site {
             *response.body_mut() = Body::empty();
         }
         let headers = response.headers_mut();
-        // Asked again each time, so that an upgrade is in force at the next visit, and all files are of one version.
+        // Browsers ask again each time, so that after an upgrade all files are of the new version.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.extend(HeaderValue::from_str(tag).map(|tag| (ETAG, tag)));
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -91,10 +92,10 @@ impl Site {
     }
 }
 
-/// Whether the request names this tag, or any, as one that it has.
+/// Whether `If-None-Match` has this tag, or `*`.
 fn has(request: &HeaderMap, tag: &str) -> bool {
     let named = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    // Weak and strong tags are compared alike here.
+    // Weak comparison, as RFC 9110 requires it for this header.
     named.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 
@@ -107,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_ask_for_nothing_that_is_not_here() {
+    fn the_pages_load_nothing_from_other_servers() {
         for (name, _, content) in files() {
-            // The names of XML's own spaces are no addresses.
+            // The name of an XML namespace is not loaded.
             let content = content.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
             for outside in ["http:", "https:", "//cdn", "@import", "url(", "innerHTML", "style=", "onclick=\"", "eval("]
             {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_has_a_file_gets_its_head_alone() {
+    fn a_browser_that_has_the_current_version_gets_304() {
         let status = |tag: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, HeaderValue::from_str(tag).unwrap());
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_page_is_one_idea() {
+    fn the_files_of_the_pages_are_short() {
         for (name, _, content) in files() {
             assert!(content.lines().count() < 400, "{name}");
         }

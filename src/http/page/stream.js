@@ -1,21 +1,21 @@
-// Follows the stream by fetch: parses Server-Sent Events, resumes behind the last event after any break, and says at
-// every moment how things stand. Used by main.js, which shows it.
+// Follows the stream with fetch: parses Server-Sent Events, resumes after the last event when the connection breaks, and
+// reports its state. Used by main.js.
 
 import { Problem, query } from "./api.js";
 
-/** A line longer than this is no stream of alertd's. */
+/** A longer line does not come from alertd. */
 const MAX_LINE = 1 << 20;
-/** The server's delay where it has not said one yet, and the longest between two tries, in milliseconds. */
-const RETRY = 3000;
-const RETRY_MOST = 30_000;
-/** No head of an answer for so long is no connection. */
-const HEAD_TIMEOUT = 20_000;
-/** The usual silence before a sign of life; a server with a longer one is learnt. */
-const HEARTBEAT = 15_000;
-/** An alert that is older than this on arrival was held up. */
-const LATE = 5000;
+/** Reconnect delay until the server sends one, and its maximum, in milliseconds. */
+const DEFAULT_RETRY_MS = 3000;
+const MAX_RETRY_MS = 30_000;
+/** Time limit for the head of an answer, in milliseconds. */
+const HEAD_TIMEOUT_MS = 20_000;
+/** The server's default heartbeat, in milliseconds. If longer silences occur, they are taken as its heartbeat. */
+const DEFAULT_HEARTBEAT_MS = 15_000;
+/** An alert that is older than this on arrival shows that the stream is behind, in milliseconds. */
+const MAX_DELAY_MS = 5000;
 
-/** Takes a stream of text apart into events; lines and events may be cut anywhere. */
+/** Parses a stream of text into events; lines and events may be cut anywhere. */
 export class Parser {
   #emit;
   #rest = "";
@@ -35,7 +35,7 @@ export class Parser {
       this.#begun = true;
       if (text.startsWith("\ufeff")) text = text.slice(1);
     }
-    // The second half of a line end whose first half came with the piece before.
+    // The second character of a line break whose first one ended the previous piece.
     if (this.#afterReturn && text.startsWith("\n")) text = text.slice(1);
     if (piece) this.#afterReturn = text.endsWith("\r");
     const lines = (this.#rest + text).split(/\r\n|\r|\n/);
@@ -64,8 +64,8 @@ export class Parser {
 }
 
 /**
- * One subscription, until it is stopped or refused. `tell` has a function for each thing that happens: `state`, `page`
- * (the first page of history), `alert`, `gap`, `refused`.
+ * A subscription that runs until it is stopped or refused. `tell` has a function for each event: `state`, `page` (the first
+ * page of history), `alert`, `gap`, `refused`.
  */
 export class Follower {
   #api;
@@ -73,8 +73,8 @@ export class Follower {
   #tell;
   #cursor = "";
   #since = "";
-  #retry = RETRY;
-  #heartbeat = HEARTBEAT;
+  #retry = DEFAULT_RETRY_MS;
+  #heartbeat = DEFAULT_HEARTBEAT_MS;
   #failures = 0;
   #bye = "";
   #state = { name: "" };
@@ -95,7 +95,7 @@ export class Follower {
     this.#wake?.();
   }
 
-  /** Ends the wait before the next try. */
+  /** Ends the wait before the next attempt. */
   hurry() {
     this.#wake?.();
   }
@@ -119,7 +119,7 @@ export class Follower {
         problem = error instanceof Problem ? error : new Problem(0, String(error.message ?? error));
       }
       if (this.#stopped) return;
-      if (!problem.passes) {
+      if (!problem.isTransient) {
         this.#tell.refused(problem);
         return;
       }
@@ -127,17 +127,17 @@ export class Follower {
     }
   }
 
-  /** The newest page of history, and with it the place where the stream goes on. */
+  /** Loads the newest page of history. The stream continues after it. */
   async #begin() {
     this.#abort = new AbortController();
     let [page, pages] = [await this.#api.history(this.#filter, null, this.#abort.signal), 1];
-    // A page may be empty and still have one before it, where much else lies in between.
+    // A page may be empty although there is one before it, because the server limits how much it scans for one.
     while (page.alerts.length === 0 && page.next && pages++ < 5) {
       page = await this.#api.history(this.#filter, page.next, this.#abort.signal);
     }
     if (this.#stopped) return;
     this.#cursor = page.alerts.at(-1)?.id ?? "";
-    // Nothing of this subscription lies behind `next`, or in the whole log.
+    // No alert of this subscription is newer than `next`, or in the log at all.
     this.#since = this.#cursor ? "" : page.next ?? "all";
     this.#tell.page(page);
   }
@@ -151,7 +151,7 @@ export class Follower {
     let open = false;
     const watch = setInterval(() => {
       const silent = Date.now() - heard;
-      if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT)) abort.abort();
+      if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT_MS)) abort.abort();
       else if (open && silent > 2.5 * this.#heartbeat) this.#to("silent", { seconds: Math.round(silent / 1000) });
     }, 1000);
     try {
@@ -180,15 +180,15 @@ export class Follower {
       return;
     }
     const value = JSON.parse(data);
-    // Only what was taken in is a place to resume from.
+    // The cursor moves only after the event is handled.
     if (name === "") {
       this.#cursor = id;
       this.#tell.alert(value);
       const late = this.#api.now() - Date.parse(value.received_at);
-      // Before the seam everything is late; after it this is the way to find out.
+      // Before the seam all alerts are old; after it, an old alert shows that the stream is behind.
       if (this.#state.name !== "behind" || this.#state.seconds !== undefined) {
         const seconds = Math.round(late / 1000);
-        if (late <= LATE) this.#live();
+        if (late <= MAX_DELAY_MS) this.#live();
         else if (this.#state.seconds !== seconds) this.#to("behind", { seconds });
       }
     } else if (name === "cursor") {
@@ -208,12 +208,12 @@ export class Follower {
     if (this.#state.name !== "live") this.#to("live");
   }
 
-  /** Waits as long as the server asks for, longer from failure to failure; counts the seconds down. */
+  /** Waits at least as long as the server asks, and longer after each failure. Reports the remaining seconds. */
   async #pause(problem) {
-    const least = Math.max(this.#retry, (problem.retryAfter ?? 0) * 1000);
-    const grown = Math.min(RETRY_MOST, this.#retry * 2 ** Math.min(this.#failures, 6));
-    // Whether a key has ended for good is asked at once.
-    const delay = ["revoked", "expired"].includes(this.#bye) ? 250 : Math.max(least, grown);
+    const requested = Math.max(this.#retry, (problem.retryAfter ?? 0) * 1000);
+    const backoff = Math.min(MAX_RETRY_MS, this.#retry * 2 ** Math.min(this.#failures, 6));
+    // The next answer tells whether the key is really invalid, so do not wait for it.
+    const delay = ["revoked", "expired"].includes(this.#bye) ? 250 : Math.max(requested, backoff);
     this.#failures += 1;
     const until = Date.now() + delay;
     let hurried = false;

@@ -1,15 +1,15 @@
-// One call: its fields, the request they make, and what the server answers, as it comes. A stream is shown until it is stopped.
+// The form for one call of the API: its fields, the request, and the answer as it arrives. A stream is shown until it is stopped.
 import { element, prose } from "./element.js";
 
-/** So much of an answer is shown, the newest. */
-const SHOWN = 200_000;
+/** Maximum number of characters of an answer to show; of a longer one, the end is shown. */
+const MAX_SHOWN = 200_000;
 
-/** The headers that a reader of an answer wants to see. */
-const TOLD = ["content-type", "retry-after", "allow", "www-authenticate", "x-request-id"];
+/** The headers of the answer to show. */
+const SHOWN_HEADERS = ["content-type", "retry-after", "allow", "www-authenticate", "x-request-id"];
 
 let number = 0;
 
-/** A field with its label; `named` finds it. */
+/** A field with its label. */
 function field(parameter, resolve) {
   const { name, required, description } = parameter;
   const schema = resolve(parameter.schema);
@@ -25,14 +25,14 @@ function field(parameter, resolve) {
   return [element("label", { for: id }, name, required ? " *" : ""), element("div", {}, control, hint)];
 }
 
-/** A choice among types, with its label. */
+/** A selection among media types, with its label. */
 function choice(label, words) {
   const id = `field-${(number += 1)}`;
   const select = element("select", { id }, ...words.map((word) => element("option", {}, word)));
   return [[element("label", { for: id }, label), select], select];
 }
 
-/** An example of a body, as the schema has it. */
+/** An example of a body, generated from its schema. */
 export function example(schema, resolve, depth = 0) {
   const own = resolve(schema);
   if (own.example !== undefined) return own.example;
@@ -50,7 +50,7 @@ export function example(schema, resolve, depth = 0) {
   return { integer: own.minimum ?? 0, number: 0, boolean: false, null: null }[type] ?? "text";
 }
 
-/** The form that makes a call: `resolve` follows references, `key` says the key of the moment. */
+/** The form for a call: `resolve` follows references, `key` returns the current key. */
 export function form(method, path, operation, resolve, key) {
   const parameters = (operation.parameters ?? []).map(resolve);
   const fields = element("div", { class: "fields" });
@@ -74,7 +74,7 @@ export function form(method, path, operation, resolve, key) {
   let accept;
   const good = Object.entries(operation.responses).find(([status]) => status.startsWith("2"))?.[1];
   const types = Object.keys(resolve(good ?? {}).content ?? {});
-  // The stream first, as for those who say nothing.
+  // The stream first, because it is the default of the API.
   types.sort((one, other) => other.endsWith("event-stream") - one.endsWith("event-stream"));
   if (types.length > 1 && !types.includes("text/html")) {
     let row;
@@ -94,7 +94,7 @@ export function form(method, path, operation, resolve, key) {
     for (const control of fields.querySelectorAll("[data-in]")) {
       const value = control.value.trim();
       if (control.dataset.in === "path") {
-        if (!value) throw new Error(`${control.name}: is needed, it is part of the path`);
+        if (!value) throw new Error(`${control.name} is required, because it is part of the path`);
         target = target.replace(`{${control.name}}`, encodeURIComponent(value));
       } else if (value && control.dataset.in === "query") {
         for (const one of control.dataset.many ? value.split(/[\s,]+/) : [value]) query.append(control.name, one);
@@ -120,7 +120,7 @@ export function form(method, path, operation, resolve, key) {
       const answer = await fetch(target, { ...options, signal: own.signal });
       state.textContent = `${answer.status} ${answer.statusText}`;
       output.hidden = false;
-      const told = TOLD.filter((name) => answer.headers.has(name)).map((name) => `${name}: ${answer.headers.get(name)}\n`);
+      const told = SHOWN_HEADERS.filter((name) => answer.headers.has(name)).map((name) => `${name}: ${answer.headers.get(name)}\n`);
       await show(answer, `${told.join("")}\n`, output);
     } catch (error) {
       if (own === running) state.textContent = own.signal.aborted ? `${state.textContent}, stopped` : error.message;
@@ -132,7 +132,7 @@ export function form(method, path, operation, resolve, key) {
   return made;
 }
 
-/** Shows an answer as it comes, whatever its length; JSON that is there as a whole is laid out. */
+/** Shows an answer as it arrives. A complete JSON answer is then formatted. */
 async function show(answer, head, output) {
   const decoder = new TextDecoder();
   let text = "";
@@ -141,16 +141,16 @@ async function show(answer, head, output) {
   for (;;) {
     const { done, value } = (await reader?.read()) ?? { done: true };
     if (done) break;
-    text = (text + decoder.decode(value, { stream: true })).slice(-SHOWN);
+    text = (text + decoder.decode(value, { stream: true })).slice(-MAX_SHOWN);
     const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 20;
     output.textContent = head + text;
     if (atEnd) output.scrollTop = output.scrollHeight;
   }
-  if (/^application\/(problem\+)?json/.test(answer.headers.get("content-type") ?? "") && text.length < SHOWN) {
+  if (/^application\/(problem\+)?json/.test(answer.headers.get("content-type") ?? "") && text.length < MAX_SHOWN) {
     try {
       output.textContent = head + JSON.stringify(JSON.parse(text), null, 2);
     } catch {
-      // As it came, then.
+      // Not JSON: leave it unformatted.
     }
   }
 }

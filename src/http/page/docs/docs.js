@@ -1,11 +1,11 @@
-// The page of the documentation: the document at openapi.json as text, and a form for each call.
+// The documentation page: shows the OpenAPI document at openapi.json, with a form for each call.
 import { element, prose } from "./element.js";
 import { form } from "./call.js";
 
 const calls = document.querySelector("#calls");
 const key = () => document.querySelector("#key").value.trim();
 
-/** What a reference leads to; anything else is itself. */
+/** Returns a function that follows references in the document. */
 function resolver(whole) {
   return function resolve(value) {
     const name = value?.$ref;
@@ -45,7 +45,7 @@ function call(method, path, operation, resolve) {
       element("code", { class: `method ${method}` }, method.toUpperCase()),
       element("code", {}, path),
       element("span", { class: "about" }, operation.summary)));
-  // Only when it is wanted: there are many.
+  // Created when it is opened, because there are many.
   made.addEventListener("toggle", () => {
     made.append(element("div", { class: "inside" },
       element("p", {}, ...prose(operation.description)),
@@ -84,7 +84,7 @@ async function start() {
   const resolve = resolver(whole);
   const { title, version, description } = whole.info;
   const link = element("a", { href: "openapi.json" }, "openapi.json");
-  calls.append(element("p", {}, `${title} ${version}. `, ...prose(description), " The same for programs: ", link, "."));
+  calls.append(element("p", {}, `${title} ${version}. `, ...prose(description), " For programs: ", link, "."));
   for (const { name, description: about } of whole.tags) {
     calls.append(element("h2", {}, name[0].toUpperCase() + name.slice(1)), element("p", { class: "hint" }, ...prose(about)));
     for (const [path, methods] of Object.entries(whole.paths)) {
