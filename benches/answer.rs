@@ -1,4 +1,4 @@
-//! Just enough of HTTP/1.1 answers: the status, and where one ends.
+//! Just enough of HTTP/1.1 responses: the status and the length.
 
 use memchr::memmem;
 

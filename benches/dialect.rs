@@ -18,7 +18,7 @@ pub(crate) enum Dialect {
     Fastapi,
 }
 
-/// A server under load: where it is, how it is spoken to, and which processes it consists of.
+/// A server under load: its address, its protocol and its processes.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Target {
     #[arg(long, value_enum, default_value = "alertd")]

@@ -25,7 +25,7 @@ impl Poll {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(number), flags)?)
     }
 
-    /// Waits at most so long, and gives number and flags of what is ready.
+    /// Waits at most this long, and returns token and flags of each ready descriptor.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,

@@ -43,7 +43,7 @@ impl Stamp {
     }
 }
 
-/// Where the first stamp is.
+/// Offset of the first stamp.
 pub(crate) fn find(bytes: &[u8]) -> Option<usize> {
     FINDER.find(bytes)
 }
@@ -53,7 +53,7 @@ pub(crate) fn find(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn scan(bytes: &[u8], mut each: impl FnMut(Stamp)) -> usize {
     let (mut at, mut stride, mut last) = (0, 0, 0);
     loop {
-        // Alerts of one run are equally long: look where the next one should be before searching for it.
+        // Alerts of one run have the same length: try the expected offset before searching.
         let guess = last + stride;
         let found = if stride > 0 && bytes.get(guess..guess + 3) == Some(MARK) {
             Some(guess)

@@ -57,9 +57,9 @@ fn stored(daemon: &Daemon) -> Value {
 
 #[test]
 fn a_key_reaches_exactly_the_routes_of_its_scopes_and_stores_nothing_without_publish() {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("github"), "a secret of some length").unwrap();
-    let hook = format!("[hooks]\ngithub_secret_file = \"{}/github\"\n", place.path().display());
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("github"), "a secret of some length").unwrap();
+    let hook = format!("[hooks]\ngithub_secret_file = \"{}/github\"\n", secrets.path().display());
     let daemon = Daemon::with(&format!("stage = \"dev\"\n{hook}[limits]\nfailed_auth_rate = 0\npublish_rate = 0\n"));
     let operations = operations(&daemon);
     assert!(operations.len() > 30, "{}", operations.len());

@@ -72,7 +72,7 @@ fn follows_over_breaks_from(origin: &str, command: impl Fn() -> Command) {
     daemon.publish(&key, "quiet", "two\nlines \u{1f600}");
     assert_eq!(client.message(), "two", "the message's first line as printed");
     assert_eq!(client.lines.next().unwrap().unwrap(), "lines \u{1f600}");
-    // Far more elsewhere than is retained: only the cursor events keep the quiet client's place.
+    // More alerts on other topics than are retained: only cursor events keep the position of a quiet client.
     let mut newest = String::new();
     for number in 0..60 {
         newest = daemon.publish(&key, "noisy", &number.to_string());

@@ -9,14 +9,14 @@ use serde_json::json;
 
 use crate::harness::{Daemon, Key, PATIENCE, Request, Stream, eventually};
 
-/// Where the daemon is now, and whether there will be another.
-struct Place {
+/// The current address of the daemon, and whether it will be started again.
+struct Location {
     address: Mutex<Option<SocketAddr>>,
     moved: Condvar,
     done: AtomicBool,
 }
 
-impl Place {
+impl Location {
     fn set(&self, address: Option<SocketAddr>) {
         *self.address.lock().unwrap() = address;
         self.moved.notify_all();
@@ -30,10 +30,10 @@ impl Place {
 }
 
 /// Publishes until the end; each alert is retried with its key until its outcome is known.
-fn publisher(number: usize, key: &Key, place: &Place, answered: &AtomicUsize) -> HashMap<String, String> {
+fn publisher(number: usize, key: &Key, location: &Location, answered: &AtomicUsize) -> HashMap<String, String> {
     let mut ids = HashMap::new();
     for turn in 0.. {
-        if place.done.load(Ordering::Acquire) {
+        if location.done.load(Ordering::Acquire) {
             break;
         }
         let message = format!("{number}-{turn}");
@@ -42,7 +42,7 @@ fn publisher(number: usize, key: &Key, place: &Place, answered: &AtomicUsize) ->
             .header("Idempotency-Key", &message)
             .json(&json!({"message": message}));
         let id = loop {
-            match request.try_to(place.wait()) {
+            match request.try_to(location.wait()) {
                 Some(answer) if answer.status == 200 => {
                     break answer.json()["alert"]["id"].as_str().unwrap().to_owned();
                 }
@@ -57,11 +57,11 @@ fn publisher(number: usize, key: &Key, place: &Place, answered: &AtomicUsize) ->
 }
 
 /// Follows over all breaks until it has seen the last alert.
-fn reader(key: &Key, place: &Place, last: &Mutex<Option<String>>) -> Vec<String> {
+fn reader(key: &Key, location: &Location, last: &Mutex<Option<String>>) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), "0-0".to_owned());
     loop {
         let request = Request::get("/alerts/load").key(key).header("Last-Event-ID", &cursor);
-        let Some(mut stream) = Stream::try_open(place.wait(), &request) else {
+        let Some(mut stream) = Stream::try_open(location.wait(), &request) else {
             std::thread::yield_now();
             continue;
         };
@@ -84,32 +84,32 @@ fn reader(key: &Key, place: &Place, last: &Mutex<Option<String>>) -> Vec<String>
 fn fifty_kills_under_load_lose_nothing_and_repeat_nothing() {
     let daemon = Daemon::with("[http]\nheartbeat = \"1s\"\n");
     let key = daemon.key("alice");
-    let place =
-        Place { address: Mutex::new(Some(daemon.address)), moved: Condvar::new(), done: AtomicBool::new(false) };
+    let location =
+        Location { address: Mutex::new(Some(daemon.address)), moved: Condvar::new(), done: AtomicBool::new(false) };
     let mut daemon = Some(daemon);
     let (answered, last) = (AtomicUsize::new(0), Mutex::new(None));
     let (answers, read) = std::thread::scope(|scope| {
         let publishers: Vec<_> = (0..4)
             .map(|n| {
                 scope.spawn({
-                    let (key, place, answered) = (&key, &place, &answered);
-                    move || publisher(n, key, place, answered)
+                    let (key, location, answered) = (&key, &location, &answered);
+                    move || publisher(n, key, location, answered)
                 })
             })
             .collect();
-        let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| reader(&key, &place, &last))).collect();
+        let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| reader(&key, &location, &last))).collect();
         let runs = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
         for round in 0..50 * runs {
             // At any moment: after a few alerts or after many, between them or within one.
             let goal = answered.load(Ordering::Acquire) + 1 + round * 7 % 23;
             eventually("some answers", || (answered.load(Ordering::Acquire) >= goal).then_some(()));
-            place.set(None);
+            location.set(None);
             daemon.as_mut().unwrap().kill();
             let back = daemon.take().unwrap().again();
-            place.set(Some(back.address));
+            location.set(Some(back.address));
             daemon = Some(back);
         }
-        place.done.store(true, Ordering::Release);
+        location.done.store(true, Ordering::Release);
         let mut answers = HashMap::new();
         publishers.into_iter().for_each(|publisher| answers.extend(publisher.join().unwrap()));
         *last.lock().unwrap() = answers.values().max_by_key(|id| order(id)).cloned();

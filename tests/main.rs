@@ -1,6 +1,6 @@
 //! The real programs, end to end. One binary, so that the harness is built once.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 #[expect(unreachable_pub, reason = "a test binary has no outside")]
 mod harness;

@@ -168,9 +168,9 @@ fn tested(more: &str) -> Daemon {
 #[test]
 fn whatever_is_sent_is_answered_as_the_document_says() {
     // With the GitHub hook on, for its refusals.
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("github"), "a secret of some length").unwrap();
-    let daemon = tested(&format!("[hooks]\ngithub_secret_file = \"{}/github\"\n", place.path().display()));
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("github"), "a secret of some length").unwrap();
+    let daemon = tested(&format!("[hooks]\ngithub_secret_file = \"{}/github\"\n", secrets.path().display()));
     conforms(&daemon, &["--max-examples", "15", "--exclude-path-regex", "^/(keys|alerts)"]);
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn recipe(name: &str) -> String {
 }
 
 /// Puts it into the directory, for this daemon.
-fn place(name: &str, daemon: &Daemon) -> PathBuf {
+fn written(name: &str, daemon: &Daemon) -> PathBuf {
     let file = daemon.directory.path().join(name);
     fs::write(&file, recipe(name).replace("localhost:8080", &daemon.address.to_string())).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
@@ -37,7 +37,7 @@ impl Follower {
     /// Runs it in the daemon's directory, as alice.
     fn start(interpreter: &str, name: &str, daemon: &Daemon, key: &Key) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", "exec \"$@\" 2>&1", "sh", interpreter]).arg(place(name, daemon));
+        command.args(["-c", "exec \"$@\" 2>&1", "sh", interpreter]).arg(written(name, daemon));
         let url = format!("http://{}/alerts?topic=ops.*", daemon.address);
         command.env("API_KEY", &key.secret).env("ALERTS_URL", url).current_dir(daemon.directory.path());
         let mut child = command.stdout(Stdio::piped()).process_group(0).spawn().unwrap();
@@ -85,10 +85,10 @@ impl Drop for Follower {
     }
 }
 
-/// Waits until a follower has noted this place.
-fn has_noted(daemon: &Daemon, place: &str) {
+/// Waits until a follower has saved this cursor.
+fn has_noted(daemon: &Daemon, cursor: &str) {
     let file = daemon.directory.path().join("follow.place");
-    eventually(&format!("the place {place}"), || (fs::read_to_string(&file).ok()?.trim() == place).then_some(()));
+    eventually(&format!("the cursor {cursor}"), || (fs::read_to_string(&file).ok()?.trim() == cursor).then_some(()));
 }
 
 fn newest_of(daemon: &Daemon) -> String {
@@ -125,7 +125,7 @@ fn resumes(interpreter: &str, name: &str) -> (Daemon, Follower) {
     let crashed = burst(&daemon, "after the crash");
     takes(&mut follower, crashed);
 
-    // Far more elsewhere than is retained: only the cursor keeps the place of a quiet reader.
+    // More alerts on other topics than are retained: only cursor events keep the position of a quiet reader.
     daemon.has_streams(1);
     noise(&daemon);
     has_noted(&daemon, &newest_of(&daemon));
@@ -136,7 +136,7 @@ fn resumes(interpreter: &str, name: &str) -> (Daemon, Follower) {
     let restarted = burst(&daemon, "after the restart");
     takes(&mut follower, restarted);
 
-    // An alert is handled at least once: again only where the reader ends before it has noted the place.
+    // An alert is handled at least once: again only if the reader ends before it has saved the cursor.
     has_noted(&daemon, &newest_of(&daemon));
     drop(follower);
     let alone = burst(&daemon, "while nobody followed");
@@ -184,7 +184,10 @@ fn python_sends_once_and_waits_for_a_daemon_that_is_away() {
     let key = daemon.key("alice");
     let publish = |daemon: &Daemon, key: &Key| {
         let mut python = Command::new("python3");
-        python.arg(place("publish.py", daemon)).args(["ops.db", "it's \"here\" \u{1f600}"]).env("API_KEY", &key.secret);
+        python
+            .arg(written("publish.py", daemon))
+            .args(["ops.db", "it's \"here\" \u{1f600}"])
+            .env("API_KEY", &key.secret);
         python.env("ALERTS_URL", format!("http://{address}/alerts")).stdout(Stdio::piped()).stderr(Stdio::piped());
         python.spawn().unwrap()
     };
@@ -230,7 +233,7 @@ fn a_page_of_another_origin_follows_with_tickets_over_a_restart() {
     let configuration = format!("[http]\ncors_origins = [\"http://{page}\"]\n");
     let mut daemon = Daemon::with_environment(&configuration, &[("ALERTD_HTTP_LISTEN", &address)]);
     let key = daemon.key("alice");
-    place("alerts.html", &daemon);
+    written("alerts.html", &daemon);
     let (host, port) = page.split_once(':').unwrap();
     let mut files = Command::new("python3");
     files.args(["-u", "-m", "http.server", port, "--bind", host]).current_dir(daemon.directory.path());
@@ -319,7 +322,7 @@ fn alerts_are_shown_on_a_desktop_as_text() {
     let desktop = Desktop::start(home);
     fs::create_dir_all(home.join(".local/bin")).unwrap();
     fs::create_dir_all(home.join("state/alert-notify")).unwrap();
-    fs::rename(place("alert-notify", &daemon), home.join(".local/bin/alert-notify")).unwrap();
+    fs::rename(written("alert-notify", &daemon), home.join(".local/bin/alert-notify")).unwrap();
     fs::write(home.join(".alertkey"), &key.secret).unwrap();
     let mut tail = Command::new("sh");
     tail.args(["-c", &command_of(&recipe("alert-notify.service"), &daemon, home)]);

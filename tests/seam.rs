@@ -23,11 +23,11 @@ const PATTERNS: [&str; 4] = ["*", "ops.*", "web", "ops.db"];
 struct Plan {
     pattern: usize,
     level: usize,
-    /// Connects once so many alerts are stored.
+    /// Connects once this number of alerts is stored.
     from: usize,
-    /// Breaks off after so many events, each time.
+    /// Disconnects after this number of events, each time.
     breaks: Vec<usize>,
-    /// Before it goes on reading it waits until so many alerts are stored.
+    /// Reads on only once this number of alerts is stored.
     stall: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Streams: where they begin, what they carry, how they end.
+//! Streams: their start, their content and their end.
 
 use std::time::Duration;
 

@@ -44,7 +44,7 @@ fn a_ticket_opens_one_stream() {
     let wrong = ["", "x", &one[1..], "%00", &"x".repeat(2000), &ticket(&daemon, &key).to_lowercase().replace('a', "b")];
     assert!(wrong.iter().all(|wrong| refused(&daemon.send(&with(wrong))) == used));
     assert!(refused(&daemon.send(&Request::get("/alerts"))).contains("Authorization: Bearer"));
-    // It goes on from where the one before stopped.
+    // It resumes where the previous stream ended.
     let next = format!("/alerts?since=all&last_event_id={}&ticket={}", stream.last_id.unwrap(), ticket(&daemon, &key));
     daemon.publish(&key, "default", "in between");
     let mut stream = daemon.stream(&Key { id: String::new(), secret: "none".into() }, &next);

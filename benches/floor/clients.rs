@@ -12,7 +12,7 @@ use crate::{Result, answer};
 
 /// The epoll number of the listener.
 const LISTENER: u64 = u64::MAX;
-/// The epoll number of whatever else wakes the loop.
+/// The epoll token of everything else that wakes the loop.
 pub(super) const OTHER: u64 = u64::MAX - 1;
 
 /// What a client wants.

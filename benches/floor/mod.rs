@@ -19,7 +19,7 @@ pub(crate) enum Floor {
     Write(Options),
     /// A log of wire-ready bytes and a cursor for each subscriber; a publish is answered when it is in the log.
     Ring(RingOptions),
-    /// The bare store alone: commits of so many alerts each, one after another.
+    /// The bare store alone: one commit after another, each of this number of alerts.
     Store(store::Options),
 }
 

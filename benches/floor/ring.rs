@@ -18,12 +18,12 @@ const NONE: u64 = u64::MAX;
 /// The log and who is how far in it.
 struct Ring {
     log: Vec<u8>,
-    /// Where the log's first byte is in the endless stream of bytes.
+    /// Offset of the log's first byte in the whole stream of bytes.
     base: u64,
     /// By number of the client; `NONE` for those who are no subscribers.
     cursors: Vec<u64>,
     blocked: Vec<bool>,
-    /// Where the pass over the subscribers is.
+    /// The next subscriber of the current pass.
     at: usize,
     /// Subscribers in a row that had all; a whole round of them ends the pass.
     served: usize,
@@ -128,7 +128,7 @@ impl Ring {
         }
     }
 
-    /// Serves so many subscribers at most; returns those that are to be closed.
+    /// Serves at most this number of subscribers; returns those to close.
     fn slice(&mut self, most: usize, clients: &Clients) -> Vec<usize> {
         let (mut sends, mut lost, head) = (0, Vec::new(), self.head());
         while sends < most && self.pending() {

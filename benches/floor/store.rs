@@ -1,4 +1,4 @@
-//! The bare store: alerts as bytes by a rising number in one redb table, one thread that writes, commits of what waits.
+//! The bare store: one redb table from increasing numbers to the bytes of alerts, and one thread that commits all waiting alerts together.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -38,7 +38,7 @@ pub(crate) enum Workload {
     Reconnect(reconnect::Options),
     /// Hold a part of very many streams.
     Hold(hold::Options),
-    /// Go on from so many alerts back.
+    /// Resume this number of alerts before the end.
     Resume(resume::Options),
 }
 

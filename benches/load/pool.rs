@@ -75,7 +75,7 @@ impl Pool {
         })
     }
 
-    /// The first streams are read byte by byte, as a client must: so many.
+    /// Number of streams, from the first, that are parsed byte by byte, as a client must.
     pub(crate) fn decode(&mut self, number: usize) {
         for stream in self.streams.iter_mut().take(number) {
             stream.decoder = Some(Box::new(Decoder::new(true)));
@@ -108,7 +108,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Opens streams from the first up to this number, so many at a time.
+    /// Opens streams up to this number, a limited number at a time.
     pub(crate) fn open_to(&mut self, number: usize, at_once: usize, patience: Duration) -> Result<()> {
         let mut next = self.open + self.asking;
         let mut moved = now();

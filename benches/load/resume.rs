@@ -1,4 +1,4 @@
-//! Going on from so many alerts back, in a log of so many: what it costs must follow what is sent.
+//! Resuming a number of alerts before the end, in logs of several sizes: the cost must depend on what is sent, not on the size of the log.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<Map<String, Value>> {
     Ok(report)
 }
 
-/// Fills the log, and returns the ids from which on so many alerts follow.
+/// Fills the log, and returns the ids that are followed by the requested numbers of alerts.
 fn fill(options: &Options, report: &mut Map<String, Value>) -> Result<Vec<(u32, String)>> {
     let mut backs: Vec<u32> = options.back.iter().copied().filter(|&back| back < options.log).collect();
     backs.sort_unstable_by(|a, b| b.cmp(a));
@@ -99,7 +99,7 @@ fn resume(target: &Target, back: u32, id: &str) -> Result<u64> {
         }
     }
     if pool.gaps > 0 {
-        return Err("a gap where there is none".into());
+        return Err("a gap although nothing is missing".into());
     }
     Ok(now() - began)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Stream {
     pub(crate) order: Order,
     /// Bytes of a head or stamp that have come in part.
     pub(crate) pending: Vec<u8>,
-    /// Reads every byte as a client must, where the workload wants to know ids, or to be sure of the framing.
+    /// Parses every byte as a client must, if the workload needs ids or checks the framing.
     pub(crate) decoder: Option<Box<Decoder>>,
 }
 

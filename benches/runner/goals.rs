@@ -34,7 +34,7 @@ impl Goal {
         Self { metric, of: of.to_owned(), by: Some(by.to_owned()), least: true, bound }
     }
 
-    /// As a row of the summary: what, bound, figure, verdict. Nothing where it was not measured.
+    /// A row of the summary: goal, bound, figure, verdict. `None` if it was not measured.
     pub(crate) fn line(&self, row: &str, records: &[Record]) -> Option<String> {
         let figure = match &self.by {
             Some(by) => ratio(self.metric, row, &self.of, by, records)?,

@@ -45,7 +45,7 @@ pub(super) fn address(command: &mut Command, target: &Target) {
     command.args(["--pids", &pids.join(",")]);
 }
 
-/// Runs a generator for so many seconds at most, and does what it asks for.
+/// Runs a generator for at most this number of seconds, and serves its requests.
 fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<u32>) -> Result<Value> {
     let mut command = bounded(command, limit);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -68,7 +68,7 @@ fn converse(command: Command, limit: u32, mut restart: impl FnMut() -> Result<u3
     Ok(serde_json::from_str(&last)?)
 }
 
-/// The same command, killed after so many seconds.
+/// The same command, killed after this number of seconds.
 fn bounded(command: Command, seconds: u32) -> Command {
     let mut outer = Command::new("setpriv");
     outer

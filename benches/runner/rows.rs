@@ -15,7 +15,7 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Of the load generator.
     pub(crate) arguments: Vec<String>,
-    /// The alertd to measure, where it is not the one that the run is about.
+    /// The alertd to measure, if it is another than the run's own.
     pub(crate) program: Option<PathBuf>,
     /// Rounds at most.
     pub(crate) rounds: u32,

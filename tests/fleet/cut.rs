@@ -13,7 +13,8 @@ fn nothing_is_lost_when_a_node_is_cut_off_from_redis() {
     let Some(network) = Network::make() else { return };
     let redis = Redis::inside(&network.there, &["--appendonly", "yes", "--protected-mode", "no"]);
     let configuration = harness::redis::configuration(&format!("host = \"{ADDRESS}\"\nport = {}\n", redis.port));
-    let nodes = [&network.here, &network.there, &network.there].map(|place| Daemon::inside(place, &configuration));
+    let nodes =
+        [&network.here, &network.there, &network.there].map(|namespace| Daemon::inside(namespace, &configuration));
     let fleet = Fleet::new(nodes.into());
     let outcome = Load::during(&fleet, |load| {
         network.link("down");
@@ -53,7 +54,7 @@ impl Network {
             && ip(&["-n", there, "address", "add", &format!("{ADDRESS}/30"), "dev", "wire"]);
         let up = [here, there]
             .iter()
-            .all(|place| ["lo", "wire"].iter().all(|device| ip(&["-n", place, "link", "set", device, "up"])));
+            .all(|namespace| ["lo", "wire"].iter().all(|device| ip(&["-n", namespace, "link", "set", device, "up"])));
         assert!(made && up, "no network");
         Some(network)
     }

@@ -64,8 +64,8 @@ fn nothing_is_lost_and_nothing_surfaces_when_redis_hangs() {
         std::thread::park_timeout(Duration::from_secs(30));
         for node in 0..3 {
             // A restart would not help, so nothing asks for one.
-            assert_eq!(Request::get("/livez").to(fleet.door(node).0).status, 200);
-            assert_eq!(Request::get("/readyz").to(fleet.door(node).0).status, 503);
+            assert_eq!(Request::get("/livez").to(fleet.endpoint(node).0).status, 200);
+            assert_eq!(Request::get("/readyz").to(fleet.endpoint(node).0).status, 503);
         }
         redis.signal("CONT");
         fleet.is_ready();

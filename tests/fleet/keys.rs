@@ -33,7 +33,7 @@ fn a_key_that_is_revoked_on_one_node_ends_its_streams_on_all_within_a_second() {
 fn a_rotated_key_and_its_successor_work_on_all_nodes() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    let (_, old) = fleet.door(0);
+    let (_, old) = fleet.endpoint(0);
     let answer = fleet.node(0, |node| {
         Request::post(&format!("/keys/{}/rotate", old.id)).json(&json!({"overlap": 0})).over(&node.control())
     });
@@ -86,7 +86,7 @@ fn a_node_that_is_cut_off_verifies_nothing_new_and_vouches_for_nobody_after_a_wh
 fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() {
     let mut redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    let (_, key) = fleet.door(0);
+    let (_, key) = fleet.endpoint(0);
     let gone = fleet.node(0, |node| node.key("bob"));
     let old = tempfile::tempdir().unwrap();
     redis.save_to(old.path());
@@ -110,7 +110,7 @@ fn keys_survive_a_redis_that_was_emptied_and_a_revoked_one_does_not_come_back() 
 fn keys_that_redis_lost_alone_come_back_within_a_moment() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    let (_, key) = fleet.door(0);
+    let (_, key) = fleet.endpoint(0);
     let other = fleet.node(1, |node| node.key("bob"));
     let one = format!("HDEL {{alertd}}:keys {}", key.id);
     for loss in ["DEL {alertd}:keys", &one, "SET {alertd}:keys something"] {
@@ -147,7 +147,7 @@ fn nodes_that_change_keys_at_the_same_time_do_not_refuse_each_other() {
     const EACH: usize = 40;
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    fleet.door(0);
+    fleet.endpoint(0);
     let before: usize = redis.ask(&["HLEN", "{alertd}:keys"]).trim().parse().unwrap();
     std::thread::scope(|scope| {
         for number in 0..2 {
@@ -200,7 +200,7 @@ fn a_redis_without_memory_keeps_its_nodes_and_gets_rid_of_what_is_too_much() {
     let gone = fleet.node(0, |node| node.key("bob"));
     (0..20).for_each(|_| drop(fleet.publish(0, "one of many")));
     redis.ask(&["CONFIG", "SET", "maxmemory", "1000"]);
-    let (address, key) = fleet.door(0);
+    let (address, key) = fleet.endpoint(0);
     let refused = Request::post("/alerts/ops").key(&key).body("one too many").to(address);
     assert!(
         refused.status == 503 && refused.text().contains("has no room now") && !refused.text().contains("Redis"),
@@ -224,9 +224,9 @@ fn a_redis_without_memory_keeps_its_nodes_and_gets_rid_of_what_is_too_much() {
 fn a_ticket_opens_one_stream_on_any_node() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    let (address, key) = fleet.door(0);
+    let (address, key) = fleet.endpoint(0);
     let opens = |number: usize, ticket: &str| {
-        let address = fleet.door(number).0;
+        let address = fleet.endpoint(number).0;
         Stream::open(address, &Request::get(&format!("/alerts?since=none&ticket={ticket}"))).head.status
     };
     for first in 0..2 {

@@ -49,7 +49,7 @@ pub(super) struct Load<'a> {
     pauses: Mutex<(Instant, Duration)>,
 }
 
-/// Ends the writers also where the test fails, which waits for them.
+/// Ends the writers even if the test fails, because the test waits for them.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -118,7 +118,7 @@ impl<'a> Load<'a> {
             let message = format!("{number}-{alert}");
             let mut turn = number + alert;
             loop {
-                let (address, key) = self.fleet.door(turn);
+                let (address, key) = self.fleet.endpoint(turn);
                 let mut request = Request::post("/alerts/load").key(&key).json(&json!({ "message": message }));
                 if insists {
                     request = request.header("Idempotency-Key", &message);
@@ -160,7 +160,7 @@ impl<'a> Load<'a> {
     fn read(&self, number: usize, writers: &AtomicUsize) -> Vec<Seen> {
         let (mut seen, mut cursor) = (Vec::new(), "0-0".to_owned());
         for turn in number.. {
-            let (address, key) = self.fleet.door(turn);
+            let (address, key) = self.fleet.endpoint(turn);
             let request = Request::get("/alerts?topic=*").key(&key).header("Last-Event-ID", &cursor);
             let Some(mut stream) = Stream::try_open(address, &request) else {
                 std::thread::park_timeout(PACE);
@@ -168,7 +168,7 @@ impl<'a> Load<'a> {
             };
             assert_eq!(stream.head.status, 200, "{:?}", stream.head);
             stream.set_patience(Duration::from_secs(60));
-            // One reader stays, to see a whole fault from one place.
+            // One reader stays at its node and sees the whole fault from there.
             let mut left = if number == 0 { usize::MAX } else { 1 + (turn * 7919) % 60 };
             while left > 0
                 && let Some(event) = stream.event()

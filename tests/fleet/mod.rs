@@ -48,7 +48,7 @@ fn an_alert_is_in_the_history_of_every_node_once_it_was_answered() {
     let fleet = Fleet::of(2, &redis.configuration(""));
     for number in 0..50 {
         let id = fleet.publish(number, "x");
-        let (address, key) = fleet.door(number + 1);
+        let (address, key) = fleet.endpoint(number + 1);
         let page = Request::get("/alerts/ops?limit=1").header("Accept", "application/json").key(&key).to(address);
         assert_eq!(page.json()["alerts"][0]["id"], id, "{}", page.text());
     }
@@ -59,7 +59,7 @@ fn a_repeated_idempotency_key_is_known_on_every_node() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
     let publish = |node, text: &str| {
-        let (address, key) = fleet.door(node);
+        let (address, key) = fleet.endpoint(node);
         Request::post("/alerts/ops").key(&key).header("Idempotency-Key", "once").body(text).to(address)
     };
     let (first, second) = (publish(0, "a"), publish(1, "a"));
@@ -114,7 +114,7 @@ fn the_status_of_each_node_shows_all_of_them() {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
     let _streams = [fleet.stream(1, ""), fleet.stream(1, "")];
-    let port = fleet.door(1).0.port().to_string();
+    let port = fleet.endpoint(1).0.port().to_string();
     eventually("two streams on the other node", || {
         let status = fleet.node(0, Daemon::status);
         let nodes = status["engine"]["nodes"].as_array()?.clone();

@@ -28,14 +28,14 @@ impl Fleet {
     }
 
     /// Address and key of a node; the numbers go round.
-    pub(super) fn door(&self, number: usize) -> (SocketAddr, Key) {
+    pub(super) fn endpoint(&self, number: usize) -> (SocketAddr, Key) {
         let doors = self.doors.read().unwrap();
         (doors[number % doors.len()], self.key.clone())
     }
 
     /// Publishes a text on a node, and returns its id.
     pub(super) fn publish(&self, number: usize, message: &str) -> String {
-        let (address, key) = self.door(number);
+        let (address, key) = self.endpoint(number);
         let answer = Request::post("/alerts/ops").key(&key).body(message).to(address);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["alert"]["id"].as_str().unwrap().to_owned()
@@ -43,7 +43,7 @@ impl Fleet {
 
     /// A stream of all topics on a node.
     pub(super) fn stream(&self, number: usize, more: &str) -> Stream {
-        let (address, key) = self.door(number);
+        let (address, key) = self.endpoint(number);
         Stream::open(address, &Request::get(&format!("/alerts?topic=*{more}")).key(&key))
     }
 

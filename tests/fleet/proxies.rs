@@ -44,8 +44,8 @@ impl Proxy {
 fn a_fleet_behind(example: &str) {
     let redis = Redis::start();
     let fleet = Fleet::of(2, &redis.configuration(""));
-    let proxy = Proxy::start(example, [fleet.door(0).0, fleet.door(1).0]);
-    let key = fleet.door(0).1;
+    let proxy = Proxy::start(example, [fleet.endpoint(0).0, fleet.endpoint(1).0]);
+    let key = fleet.endpoint(0).1;
     let follow = |cursor: &str| {
         let request = Request::get("/alerts?topic=*").key(&key).header("Last-Event-ID", cursor);
         Stream::try_open(proxy.address, &request).filter(|stream| stream.head.status == 200)

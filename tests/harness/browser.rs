@@ -14,16 +14,16 @@ pub fn npm() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let place = root.join("target/clients/npm");
-        std::fs::create_dir_all(&place).unwrap();
+        let directory = root.join("target/clients/npm");
+        std::fs::create_dir_all(&directory).unwrap();
         for file in std::fs::read_dir(root.join("tests/fixtures/clients")).unwrap().map(Result::unwrap) {
-            std::fs::copy(file.path(), place.join(file.file_name())).unwrap();
+            std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
         }
         let mut install = Command::new("npm");
-        install.args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&place);
+        install.args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&directory);
         let output = install.output().unwrap();
         assert!(output.status.success(), "{install:?}: {}", told(&output));
-        place
+        directory
     })
 }
 

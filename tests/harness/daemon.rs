@@ -19,7 +19,7 @@ pub struct Daemon {
     child: Child,
     pub directory: TempDir,
     pub address: SocketAddr,
-    /// What clients trust, where they come over TLS.
+    /// The certificate that clients trust, if they connect over TLS.
     trusted: Option<PathBuf>,
     log: Arc<Log>,
     environment: Vec<(String, String)>,
@@ -44,7 +44,7 @@ impl Log {
         let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
         let (lines, _) = self.more.wait_timeout_while(lines, PATIENCE, |lines| found(lines).is_none()).unwrap();
         let (found, all) = (found(&lines), lines.join("\n"));
-        // Or the log could not be shown where the test fails.
+        // Unlocked, so that a failing test can show the log.
         drop(lines);
         found.unwrap_or_else(|| panic!("the log never said {text:?}:\n{all}"))
     }
@@ -100,15 +100,15 @@ impl Daemon {
         (Self::run(activated(&path), directory, Vec::new(), None), path)
     }
 
-    /// With more configuration, in a network namespace, from where it takes clients of this one.
-    pub fn inside(place: &str, configuration: &str) -> Self {
+    /// With more configuration, in a network namespace. Its listener is in this namespace, so the test can connect.
+    pub fn inside(namespace: &str, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         configure(&directory, configuration);
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let daemon = program("alertd");
         let mut command = undisturbed(Command::new("sh"));
         let pass = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http exec ip netns exec \"$@\"";
-        command.args(["-c", pass, "sh", place]).arg(daemon.get_program());
+        command.args(["-c", pass, "sh", namespace]).arg(daemon.get_program());
         command.stdin(OwnedFd::from(tcp)).stdout(Stdio::null());
         Self::run(command, directory, Vec::new(), None)
     }
@@ -200,7 +200,7 @@ impl Daemon {
         self.trusted.as_deref()
     }
 
-    /// A connection over TCP, and TLS where it has that.
+    /// A connection over TCP, with TLS if the daemon has it.
     pub fn connect(&self) -> Wire {
         Wire::connect(self.address, self.trusted.as_deref()).unwrap()
     }
@@ -233,7 +233,7 @@ impl Daemon {
         Request::get("/status").over(&self.control()).json()
     }
 
-    /// Waits until so many streams are open.
+    /// Waits until this number of streams is open.
     pub fn has_streams(&self, number: u64) {
         eventually(&format!("{number} streams"), || (self.status()["hub"]["streams"] == number).then_some(()));
     }

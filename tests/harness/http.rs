@@ -74,7 +74,7 @@ impl Request {
         raw(address, &self.bytes(true))
     }
 
-    /// As [`Request::to`] where there may be nobody; an answer that broke off is none.
+    /// Like [`Request::to`], but `None` if nobody listens or the answer is incomplete.
     pub fn try_to(&self, address: SocketAddr) -> Option<Answer> {
         self.on(TcpStream::connect(address).ok()?)
     }
@@ -86,7 +86,7 @@ impl Request {
         (answer.status != 0 && length == Some(answer.body.len())).then_some(answer)
     }
 
-    /// Whatever came; none where the connection is dead already.
+    /// The bytes that arrived; `None` if the connection is already closed.
     pub fn answered(&self, wire: impl Into<Wire>) -> Option<Answer> {
         let mut stream = wire.into().patient().ok()?;
         // The server may refuse, answer and close before it has read all.

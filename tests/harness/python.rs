@@ -6,11 +6,11 @@ use std::process::Command;
 use super::told;
 
 /// The programs of a virtual environment below `target/` with these packages; kept between runs.
-pub fn python(place: &str, packages: &[&str]) -> PathBuf {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(place);
-    let programs = place.join("bin");
+pub fn python(directory: &str, packages: &[&str]) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(directory);
+    let programs = directory.join("bin");
     if !programs.join("python").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&place));
+        run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
     }
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     run(Command::new(programs.join("python")).args(install).args(packages));

@@ -22,7 +22,7 @@ pub struct Redis {
     pub port: u16,
     arguments: Vec<String>,
     /// The network namespace that it is in, if it is in one of its own.
-    place: Option<String>,
+    namespace: Option<String>,
 }
 
 impl Redis {
@@ -37,15 +37,15 @@ impl Redis {
     }
 
     /// The same, in this network namespace and at all addresses there.
-    pub fn inside(place: &str, arguments: &[&str]) -> Self {
-        Self::at(Some(place.to_owned()), arguments)
+    pub fn inside(namespace: &str, arguments: &[&str]) -> Self {
+        Self::at(Some(namespace.to_owned()), arguments)
     }
 
-    fn at(place: Option<String>, arguments: &[&str]) -> Self {
+    fn at(namespace: Option<String>, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
         let arguments = ["--save", ""].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { child: None, directory, port, arguments, place };
+        let mut server = Self { child: None, directory, port, arguments, namespace };
         server.again();
         server
     }
@@ -62,7 +62,7 @@ impl Redis {
         fs::write(&file, watched).unwrap();
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
         let arguments = vec![file.display().to_string(), "--sentinel".into()];
-        let mut server = Self { child: None, directory, port, arguments, place: None };
+        let mut server = Self { child: None, directory, port, arguments, namespace: None };
         server.again();
         server
     }
@@ -71,7 +71,7 @@ impl Redis {
     pub fn again(&mut self) {
         self.kill();
         let mut command = self.command("redis-server");
-        let addresses = if self.place.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let addresses = if self.namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         command.args(&self.arguments).args(["--bind", addresses, "--port", &self.port.to_string()]);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed"));
@@ -79,9 +79,9 @@ impl Redis {
     }
 
     fn command(&self, program: &str) -> Command {
-        let Some(place) = &self.place else { return Command::new(program) };
+        let Some(namespace) = &self.namespace else { return Command::new(program) };
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", place, program]);
+        command.args(["netns", "exec", namespace, program]);
         command
     }
 
@@ -115,15 +115,15 @@ impl Redis {
     }
 
     /// Keeps its append-only file as it is now.
-    pub fn save_to(&self, place: &Path) {
-        copy(&self.directory().join(FILES), place);
+    pub fn save_to(&self, directory: &Path) {
+        copy(&self.directory().join(FILES), directory);
     }
 
     /// Ends it, and starts it again with the files that were kept there.
-    pub fn restore_from(&mut self, place: &Path) {
+    pub fn restore_from(&mut self, directory: &Path) {
         self.kill();
         fs::remove_dir_all(self.directory().join(FILES)).unwrap();
-        copy(&place.join(FILES), self.directory());
+        copy(&directory.join(FILES), self.directory());
         self.again();
     }
 

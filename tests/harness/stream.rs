@@ -30,7 +30,7 @@ impl Stream {
         Self::try_open(address, request).expect("an answer")
     }
 
-    /// The same where there may be nobody.
+    /// The same, but `None` if nobody listens.
     pub fn try_open(address: SocketAddr, request: &Request) -> Option<Self> {
         Self::on(TcpStream::connect(address).ok()?, request)
     }
@@ -74,7 +74,7 @@ impl Stream {
         self.parser.feed(&body, |event| events.push_back(event)).unwrap();
     }
 
-    /// The next event; none where the stream ended.
+    /// The next event; `None` if the stream has ended.
     pub fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -109,7 +109,7 @@ impl Stream {
         }
     }
 
-    /// The next alert; control events are passed over. None where the stream ended.
+    /// The next alert, skipping control events; `None` if the stream has ended.
     pub fn alert(&mut self) -> Option<Value> {
         loop {
             let event = self.event()?;

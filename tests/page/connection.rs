@@ -1,4 +1,4 @@
-//! The page's way to the daemon: keys, breaks, and how it says where it stands.
+//! The page's connection to the daemon: keys, disconnects, and the state that it shows.
 
 use std::time::{Duration, Instant};
 

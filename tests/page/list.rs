@@ -1,4 +1,4 @@
-//! The page's list of alerts: what is in it, in which order, and what is left out.
+//! The page's list of alerts: its content, its order, and its filters.
 
 use serde_json::json;
 
