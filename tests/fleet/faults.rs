@@ -85,7 +85,7 @@ fn nothing_is_lost_when_subscriptions_are_killed() {
         }
     });
     assert_eq!(outcome.surfaced, 0, "{outcome:?}");
-    is_as_documented("the subscriptions are killed", &outcome);
+    is_as_documented("the connections of subscriptions are killed", &outcome);
 }
 
 #[test]
