@@ -8,37 +8,27 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub(in super::super) use super::random::Random;
 use super::{Disk, DiskFile};
 
 const PIECE: usize = 512;
 
-/// Small deterministic random numbers (xorshift), so that a failing seed can be run again.
-pub(in super::super) struct Random(pub(in super::super) u64);
-
-impl Random {
-    pub(in super::super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(in super::super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(in super::super) fn below(&mut self, limit: u64) -> u64 {
-        (self.next() >> 11) % limit.max(1)
-    }
-
-    pub(in super::super) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
 enum Pending {
     Write(u64, Vec<u8>),
     Truncate(u64),
+}
+
+impl Pending {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Truncate(length) => content.resize(usize::try_from(*length).unwrap(), 0),
+            Self::Write(offset, bytes) => {
+                let start = usize::try_from(*offset).unwrap();
+                content.resize(content.len().max(start + bytes.len()), 0);
+                content[start..start + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -178,9 +168,9 @@ fn torn(file: &Content, random: &mut Random) -> Vec<u8> {
     let percent = [0, 100, 50, 90][usize::try_from(random.below(4)).unwrap()];
     for pending in &file.pending {
         match pending {
-            Pending::Truncate(length) => {
+            Pending::Truncate(_) => {
                 if random.chance(percent) {
-                    content.resize(usize::try_from(*length).unwrap(), 0);
+                    pending.apply(&mut content);
                 }
             }
             Pending::Write(offset, bytes) => {
@@ -324,10 +314,10 @@ impl DiskFile for SimulatedFile {
             file.failed += 1;
             return Err(io::Error::other("the disk failed"));
         }
-        if file.failed == 0 {
-            file.durable.clone_from(&file.current);
+        // What a sync that failed left out is not in the pending writes, and never reaches the disk.
+        for pending in std::mem::take(&mut file.pending) {
+            pending.apply(&mut file.durable);
         }
-        file.pending.clear();
         Ok(())
     }
 
