@@ -1,5 +1,6 @@
 //! What a Cluster does to a fleet: its log lies in one slot, which may get another owner.
 
+use std::fs;
 use std::process::Command;
 
 use super::faults::is_as_documented;
@@ -33,6 +34,41 @@ fn nothing_is_lost_when_the_slot_moves() {
         load.flows();
     });
     is_as_documented("the slot moves in the Cluster", &outcome);
+}
+
+#[test]
+fn a_node_that_is_cut_off_from_its_cluster_is_not_believed() {
+    let mut cluster = Cluster::start();
+    let owner = cluster.owner();
+    // What the owner of the slot knew, in a process that cannot reach the others and that they do not know.
+    let known = fs::read_to_string(cluster.nodes[owner].directory().join("nodes.conf")).unwrap();
+    let cut_off: String = known
+        .lines()
+        .map(|line| match line.split_once('@') {
+            Some((address, rest)) => format!("{address}@1{}\n", &rest[rest.find([',', ' ']).unwrap()..]),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    cluster.nodes[owner].kill();
+    eventually("another owner", || (cluster.owner_seen_by((owner + 1) % 6)? != owner).then_some(()));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("nodes.conf").display().to_string();
+    fs::write(&file, cut_off).unwrap();
+    let bus = harness::fixed_port();
+    let bus = bus.rsplit(':').next().unwrap();
+    let own = ["--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000"];
+    let isolated = Redis::with(&[&own[..], &["--cluster-config-file", &file]].concat());
+    let slots = isolated.ask(&["CLUSTER", "NODES"]);
+    assert!(slots.lines().any(|line| line.contains("myself,master") && line.ends_with(|c: char| c.is_ascii_digit())));
+    assert!(isolated.ask(&["CLUSTER", "INFO"]).contains("cluster_state:fail"));
+    let others = (0..6).filter(|node| *node != owner).map(|node| &cluster.nodes[node]);
+    for list in
+        [vec![&isolated].into_iter().chain(others.clone()).collect::<Vec<_>>(), { others.chain([&isolated]).collect() }]
+    {
+        let list: Vec<_> = list.into_iter().map(|node| format!("\"{}\"", address(node))).collect();
+        let fleet = Fleet::of(1, &harness::redis::configuration(&format!("cluster = [{}]\n", list.join(", "))));
+        fleet.publish(0, "on the majority's side");
+    }
 }
 
 /// Three primaries with a replica each.

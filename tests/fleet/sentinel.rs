@@ -1,5 +1,7 @@
 //! What a failover by Sentinel does to a fleet.
 
+use std::time::Duration;
+
 use super::faults::is_as_documented;
 use super::load::{Load, Outcome};
 use super::nodes::Fleet;
@@ -25,6 +27,31 @@ fn a_failover_that_loses_a_tail_is_told() {
     });
     assert!(outcome.told > 0, "{outcome:?}");
     is_as_documented("Sentinel fails over, `primary`", &outcome);
+}
+
+#[test]
+fn nodes_leave_a_primary_that_was_replaced_although_it_still_answers() {
+    let servers = Sentinels::start();
+    let fleet = Fleet::of(3, &servers.configuration("primary"));
+    let outcome = Load::during(&fleet, |load| {
+        assert!(servers.sentinels[0].ask(&["SENTINEL", "FAILOVER", "fleet"]).contains("OK"));
+        let old = servers.primary.port.to_string();
+        eventually("a majority that names another primary", || {
+            let asked = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "fleet"];
+            let others = servers.sentinels.iter().filter(|sentinel| !sentinel.ask(&asked).contains(&old));
+            (others.count() >= 2).then_some(())
+        });
+        // So long it may take, by the document.
+        std::thread::park_timeout(Duration::from_secs(1));
+        let stored = || servers.primary.ask(&["HGET", "{alertd}:state", "head"]);
+        let before = stored();
+        load.flows();
+        let after = stored();
+        if servers.primary.ask(&["ROLE"]).starts_with("master") {
+            assert_eq!(before, after, "a node still stores on the old primary");
+        }
+    });
+    is_as_documented("Sentinel fails over on request, `primary`", &outcome);
 }
 
 /// A primary with two replicas, and three Sentinels that have found all of them.

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
 use super::chain::{self, Has, Link};
 use super::codec::Announcement;
+use super::link::Address;
 use super::trial::{Trial, Verdict};
 use super::{Shared, jittered, server_warnings};
 use crate::alert::{Id, Record};
@@ -37,6 +38,7 @@ const MAX_HELD: usize = 256;
 
 /// The connections of one session.
 pub(super) struct Session {
+    address: Address,
     /// Holds the subscription.
     _live: MultiplexedConnection,
     pushes: mpsc::Receiver<Option<PushInfo>>,
@@ -97,12 +99,13 @@ impl Follower {
     }
 
     async fn connect(&mut self) -> Result<Session, Unavailable> {
-        let (live, pushes) = self.shared.link.subscribe().await?;
-        let mut data = self.shared.link.connect().await?;
+        let address = self.shared.link.server().await?;
+        let (live, pushes) = self.shared.link.subscribe(&address).await?;
+        let mut data = self.shared.link.connect_to(&address).await?;
         let warnings = server_warnings::ask(&mut data, (self.shared.local)()).await;
         self.probe = 0;
         self.probed = 0;
-        Ok(Session { _live: live, pushes, data, warnings, trial: Trial::default() })
+        Ok(Session { address, _live: live, pushes, data, warnings, trial: Trial::default() })
     }
 
     /// Shows what the server may lose; each change is logged.
@@ -125,8 +128,14 @@ impl Follower {
         let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
         period.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shared = Arc::clone(&self.shared);
+        let mut primary = shared.primary.subscribe();
         loop {
+            if shared.is_replaced(&session.address) {
+                let detail = format!("{}: another server was promoted", shared.link.topology());
+                return Unavailable::new(Cause::NotReached, detail);
+            }
             let look = tokio::select! {
+                _ = primary.changed() => false,
                 push = session.pushes.recv() => match push {
                     None => return self.closed(),
                     // Announcements were dropped; the log has the alerts.

@@ -1,23 +1,26 @@
-//! Finds the server that holds the log, and connects to it.
+//! Connections to the server that holds the log.
 //!
 //! Used by the writer and the follower, which drop a connection at the first doubt and come here again. The server is looked
-//! up each time: nothing from before a failover is remembered.
+//! up each time ([`primary`](super::primary)).
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
     RedisError,
 };
-use redis::{IntoConnectionInfo, TlsCertificates, Value};
+use redis::{IntoConnectionInfo, TlsCertificates};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::primary::Belief;
 use super::{Settings, Tls};
 use crate::engine::{Cause, Unavailable};
 
@@ -86,16 +89,32 @@ impl From<LinkError> for Unavailable {
     }
 }
 
-/// Makes connections.
-pub(super) struct Link {
-    topology: Topology,
+/// Makes connections; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Link(Arc<Access>);
+
+/// How servers are reached.
+pub(super) struct Access {
+    pub(super) topology: Topology,
     username: Option<String>,
     password: Option<Zeroizing<String>>,
     tls: Option<Tls>,
     prefix: String,
+    /// Which server those that were asked named.
+    pub(super) belief: Mutex<Belief>,
+    /// Connections to Sentinels or Cluster nodes that have answered.
+    pub(super) asked: Mutex<HashMap<Address, MultiplexedConnection>>,
 }
 
-type Address = (String, u16);
+pub(super) type Address = (String, u16);
+
+/// A connection, and to which server.
+pub(super) struct Connected {
+    pub(super) redis: MultiplexedConnection,
+    pub(super) address: Address,
+    /// Set as soon as the server has closed the connection.
+    pub(super) is_closed: Arc<AtomicBool>,
+}
 
 impl Link {
     pub(super) fn new(settings: &Settings) -> Self {
@@ -103,32 +122,38 @@ impl Link {
             // The client takes the process's choice of cryptography; it fails where one was made already.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        Self {
+        Self(Arc::new(Access {
             topology: settings.topology.clone(),
             username: settings.username.clone(),
             password: settings.password.clone(),
             tls: settings.tls.clone(),
             prefix: settings.key_prefix.clone(),
-        }
+            belief: Mutex::default(),
+            asked: Mutex::default(),
+        }))
     }
 
-    pub(super) const fn topology(&self) -> &Topology {
-        &self.topology
+    pub(super) fn topology(&self) -> &Topology {
+        &self.0.topology
     }
 
     /// The full name of a key; the braces put all keys into one slot of a Cluster.
     pub(super) fn key(&self, name: &str) -> String {
-        format!("{{{}}}:{name}", self.prefix)
+        self.0.key(name)
     }
 
-    /// A connection to the server that holds the log.
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, LinkError> {
-        let address = self.server().await?;
-        self.open(&address, config()).await
+    /// The server that holds the log now.
+    pub(super) async fn server(&self) -> Result<Address, LinkError> {
+        self.0.server().await
     }
 
-    /// The same with a flag that is set as soon as the server has closed the connection.
-    pub(super) async fn connect_watched(&self) -> Result<(MultiplexedConnection, Arc<AtomicBool>), LinkError> {
+    /// A connection to a server.
+    pub(super) async fn connect_to(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
+        self.0.open(address, config()).await
+    }
+
+    /// A connection to the server that holds the log, which knows when it is closed.
+    pub(super) async fn connect_watched(&self) -> Result<Connected, LinkError> {
         let address = self.server().await?;
         let is_closed = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_closed);
@@ -138,15 +163,16 @@ impl Link {
             }
             Ok::<_, redis::aio::SendError>(())
         };
-        Ok((self.open(&address, config().set_push_sender(push)).await?, is_closed))
+        let redis = self.0.open(&address, config().set_push_sender(push)).await?;
+        Ok(Connected { redis, address, is_closed })
     }
 
     /// A connection, subscribed to the announcements. The receiver ends with the connection; a message that found it full is
     /// replaced by `None`.
     pub(super) async fn subscribe(
         &self,
+        address: &Address,
     ) -> Result<(MultiplexedConnection, mpsc::Receiver<Option<PushInfo>>), LinkError> {
-        let address = self.server().await?;
         let (sender, receiver) = mpsc::channel(MAX_PUSHES);
         let push = move |push: PushInfo| {
             // The last place is kept for the sign that something was left out.
@@ -156,10 +182,16 @@ impl Link {
                 _ => Ok(()),
             }
         };
-        let mut connection = self.open(&address, config().set_push_sender(push)).await?;
+        let mut connection = self.0.open(address, config().set_push_sender(push)).await?;
         let live = self.key("live");
-        connection.subscribe(live).await.map_err(|error| LinkError::Server(shown(&address), error))?;
+        connection.subscribe(live).await.map_err(|error| LinkError::Server(shown(address), error))?;
         Ok((connection, receiver))
+    }
+}
+
+impl Access {
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{{{}}}:{name}", self.prefix)
     }
 
     async fn open(&self, address: &Address, config: AsyncConnectionConfig) -> Result<MultiplexedConnection, LinkError> {
@@ -181,7 +213,7 @@ impl Link {
     }
 
     /// Sentinels often have no password although their servers have one, and then refuse a connection that sends one.
-    async fn open_to_ask(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
+    pub(super) async fn open_to_ask(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
         match self.open(address, config()).await {
             Err(LinkError::Server(_, error))
                 if matches!(self.topology, Topology::Sentinel { .. })
@@ -212,58 +244,6 @@ impl Link {
             Some(tls) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: tls.ca.clone() }),
         }
     }
-
-    /// The server that holds the log now.
-    async fn server(&self) -> Result<Address, LinkError> {
-        match &self.topology {
-            Topology::Alone { host, port } => Ok((host.clone(), *port)),
-            Topology::Sentinel { sentinels, service } => {
-                let mut ask = redis::cmd("SENTINEL");
-                ask.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
-                self.ask_each(sentinels, &ask, |answer, _| {
-                    let (host, port): (String, u16) = redis::from_redis_value(answer).ok()?;
-                    Some((host, port))
-                })
-                .await
-            }
-            Topology::Cluster { nodes } => {
-                let slot = self.slot_of_keys(nodes).await?;
-                let mut ask = redis::cmd("CLUSTER");
-                ask.arg("SLOTS");
-                self.ask_each(nodes, &ask, |answer, asked| owner_of(slot, &answer, asked)).await
-            }
-        }
-    }
-
-    async fn slot_of_keys(&self, nodes: &[Address]) -> Result<i64, LinkError> {
-        let mut ask = redis::cmd("CLUSTER");
-        ask.arg("KEYSLOT").arg(self.key("log"));
-        self.ask_each(nodes, &ask, |answer, _| redis::from_redis_value(answer).ok()).await
-    }
-
-    /// Asks the servers in turn; returns the first useful answer.
-    async fn ask_each<T>(
-        &self,
-        servers: &[Address],
-        ask: &redis::Cmd,
-        read: impl Fn(Value, &Address) -> Option<T>,
-    ) -> Result<T, LinkError> {
-        let mut reasons = Vec::new();
-        for server in servers {
-            let answer = async {
-                let mut connection = self.open_to_ask(server).await?;
-                ask.query_async::<Value>(&mut connection).await.map_err(|error| LinkError::Server(shown(server), error))
-            };
-            match answer.await {
-                Ok(answer) => match read(answer, server) {
-                    Some(found) => return Ok(found),
-                    None => reasons.push(format!("{} does not know it", shown(server))),
-                },
-                Err(error) => reasons.push(error.to_string()),
-            }
-        }
-        Err(LinkError::Unknown(reasons.join("; ")))
-    }
 }
 
 fn config() -> AsyncConnectionConfig {
@@ -272,22 +252,6 @@ fn config() -> AsyncConnectionConfig {
         .set_response_timeout(Some(ANSWER_TIMEOUT))
 }
 
-fn shown((host, port): &Address) -> String {
+pub(super) fn shown((host, port): &Address) -> String {
     format!("{host}:{port}")
-}
-
-/// Reads `CLUSTER SLOTS`: ranges of first slot, last slot and nodes, the primary first. A node without an address is the one
-/// that was asked.
-fn owner_of(slot: i64, answer: &Value, asked: &Address) -> Option<Address> {
-    let Value::Array(ranges) = answer else { return None };
-    ranges.iter().find_map(|range| {
-        let Value::Array(range) = range else { return None };
-        let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else { return None };
-        if !(*first..=*last).contains(&slot) {
-            return None;
-        }
-        let host: Option<String> = redis::from_redis_value_ref(primary.first()?).ok()?;
-        let port: u16 = redis::from_redis_value_ref(primary.get(1)?).ok()?;
-        Some((host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.0.clone()), port))
-    })
 }

@@ -24,6 +24,7 @@ mod link;
 mod lost_parts;
 #[cfg(test)]
 mod model;
+mod primary;
 mod queries;
 #[cfg(test)]
 mod refusals;
@@ -35,6 +36,7 @@ pub(crate) mod testing;
 mod tickets;
 mod topics;
 mod trial;
+mod watcher;
 mod writer;
 
 use std::sync::Arc;
@@ -137,6 +139,7 @@ impl Redis {
             node: settings.node,
             state: Mutex::new(State { trouble, ..State::default() }),
             epoch: watch::Sender::new(None),
+            primary: watch::Sender::new(None),
             keys: watch::Sender::new(None),
             streams: AtomicU64::new(0),
             compare_now: Notify::new(),
@@ -149,6 +152,9 @@ impl Redis {
         let (markers, marked) = watch::channel(0);
         supervisor::essential("redis-writer", Writer::new(Arc::clone(&shared), markers).run(queued));
         supervisor::essential("redis-follower", Follower::new(Arc::clone(&shared), feed).run(marked));
+        if matches!(shared.link.topology(), Topology::Sentinel { .. }) {
+            supervisor::essential("redis-watcher", watcher::run(Arc::clone(&shared)));
+        }
         let queries = Arc::new(Queries::new(shared));
         let fleet = Fleet(Arc::clone(&queries));
         (Self(Arc::new(Inner { queries, fleet, jobs, intake })), fed)

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::codec::Unreadable;
-use super::link::Link;
+use super::link::{Address, Link};
 use super::{Durability, script};
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// The epoch of the log that this node follows; none before the log was reached first.
     pub(super) epoch: watch::Sender<Option<String>>,
+    /// The server that the Sentinels name; none without Sentinels, or before they were asked.
+    pub(super) primary: watch::Sender<Option<Address>>,
     /// The newest state of the keys that the fleet shares.
     pub(super) keys: watch::Sender<Option<KeysHeard>>,
     /// Open streams, for the list of nodes.
@@ -73,6 +75,11 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.state.lock())
+    }
+
+    /// Whether the Sentinels have named another server than this.
+    pub(super) fn is_replaced(&self, server: &Address) -> bool {
+        self.primary.borrow().as_ref().is_some_and(|named| named != server)
     }
 
     /// Why the log cannot be read or written now.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::codec::{self, Unreadable};
+use super::link::{Address, Connected};
 use super::script::{self, Seen, Unsettled};
 use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::Id;
@@ -29,6 +30,7 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Used to detect a dead connection before a publish is written to it: afterwards the outcome of the publish is unknown.
 struct Connection {
     redis: MultiplexedConnection,
+    address: Address,
     is_closed: Arc<AtomicBool>,
     used: Instant,
 }
@@ -142,7 +144,10 @@ impl Writer {
     }
 
     async fn connect(&mut self, until: Instant) -> Result<&mut MultiplexedConnection, Unavailable> {
-        self.connection.take_if(|connection| connection.is_closed.load(Ordering::Acquire));
+        let shared = &self.shared;
+        self.connection.take_if(|connection| {
+            connection.is_closed.load(Ordering::Acquire) || shared.is_replaced(&connection.address)
+        });
         if self.connection.is_none() {
             if let Some((reason, due)) = &self.refused
                 && Instant::now() < *due
@@ -152,9 +157,9 @@ impl Writer {
             let connected = timeout_at(until, self.shared.link.connect_watched()).await;
             let connected = connected.map_err(|_| self.shared.timed_out());
             match connected.and_then(|connected| connected.map_err(Unavailable::from)) {
-                Ok((redis, is_closed)) => {
+                Ok(Connected { redis, address, is_closed }) => {
                     self.refused = None;
-                    self.connection = Some(Connection { redis, is_closed, used: Instant::now() });
+                    self.connection = Some(Connection { redis, address, is_closed, used: Instant::now() });
                 }
                 Err(reason) => {
                     self.refused = Some((reason.clone(), Instant::now() + super::jittered(RECONNECT_PAUSE)));

@@ -1,0 +1,211 @@
+//! Which server holds the log: what the Sentinels, or the nodes of a Cluster, say, and whom of them to believe.
+//!
+//! Asked for each new connection, and by the watcher twice a second. All of those that are configured are asked at once, so
+//! that their order does not matter and one that does not answer costs little. Always: the highest configuration epoch
+//! wins. Of Sentinels a majority must have answered; a node of a Cluster speaks for a majority unless it says `fail`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisError, Value};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::link::{Access, Address, LinkError, Topology, shown};
+
+/// For the answer of one of those that are asked, with the connection to it.
+const ASK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the others are waited for once enough have answered: one alone may know of a failover first.
+const GRACE: Duration = Duration::from_millis(100);
+/// How long a word outlives one of a lower epoch, which comes from somebody who has not heard of a failover yet.
+const BELIEVED_FOR: Duration = Duration::from_secs(10);
+
+/// What one of those that are asked says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    server: Address,
+    /// The configuration epoch.
+    epoch: u64,
+}
+
+/// The word that is believed, and when it was heard last.
+#[derive(Debug, Default)]
+pub(super) struct Belief(Option<(Word, Instant)>);
+
+impl Belief {
+    /// Takes up what was said; returns the server that is believed.
+    fn hear(&mut self, words: &[Word], now: Instant) -> Option<Address> {
+        let named = |word: &&Word| words.iter().filter(|other| other == word).count();
+        let newest = words.iter().max_by_key(|word| (word.epoch, named(word)))?;
+        match &self.0 {
+            Some((word, at)) if newest.epoch < word.epoch && now - *at < BELIEVED_FOR => {}
+            _ => self.0 = Some((newest.clone(), now)),
+        }
+        self.0.as_ref().map(|(word, _)| word.server.clone())
+    }
+}
+
+impl Access {
+    /// The server that holds the log now.
+    pub(super) async fn server(self: &Arc<Self>) -> Result<Address, LinkError> {
+        match &self.topology {
+            Topology::Alone { host, port } => Ok((host.clone(), *port)),
+            Topology::Sentinel { sentinels, .. } => self.ask_all(sentinels, sentinels.len() / 2 + 1).await,
+            Topology::Cluster { nodes } => self.ask_all(nodes, 1).await,
+        }
+    }
+
+    /// Asks all of them; at least `enough` must answer.
+    async fn ask_all(self: &Arc<Self>, asked: &[Address], enough: usize) -> Result<Address, LinkError> {
+        let mut asking = JoinSet::new();
+        for address in asked.iter().cloned() {
+            let access = Arc::clone(self);
+            asking.spawn(async move {
+                let answer = timeout(ASK_TIMEOUT, access.ask(&address)).await;
+                answer.unwrap_or_else(|_| Err(LinkError::TimedOut(shown(&address))))
+            });
+        }
+        let (mut words, mut reasons) = (Vec::new(), Vec::new());
+        let mut deadline = Instant::now() + 2 * ASK_TIMEOUT;
+        while let Ok(Some(answer)) = timeout_at(deadline, asking.join_next()).await {
+            match answer {
+                Ok(Ok(word)) => words.push(word),
+                Ok(Err(reason)) => reasons.push(reason.to_string()),
+                Err(_) => {}
+            }
+            if words.len() == enough {
+                deadline = Instant::now() + GRACE;
+            }
+        }
+        if words.len() < enough {
+            let detail = format!("{} of {} answered, and {enough} are needed", words.len(), asked.len());
+            reasons.insert(0, detail);
+            return Err(LinkError::Unknown(reasons.join("; ")));
+        }
+        let believed = self.belief.lock().hear(&words, Instant::now());
+        believed.ok_or_else(|| LinkError::Unknown(reasons.join("; ")))
+    }
+
+    async fn ask(&self, address: &Address) -> Result<Word, LinkError> {
+        // Taken out until it has answered: one that hangs is not asked again.
+        let kept = self.asked.lock().remove(address);
+        if let Some(kept) = kept
+            && let Ok(word) = self.ask_on(kept, address).await
+        {
+            return Ok(word);
+        }
+        self.ask_on(self.open_to_ask(address).await?, address).await
+    }
+
+    async fn ask_on(&self, mut connection: MultiplexedConnection, address: &Address) -> Result<Word, LinkError> {
+        let word = match &self.topology {
+            Topology::Sentinel { service, .. } => ask_sentinel(&mut connection, address, service).await?,
+            _ => ask_node(&mut connection, address, &self.key("log")).await?,
+        };
+        self.asked.lock().insert(address.clone(), connection);
+        Ok(word)
+    }
+}
+
+async fn query<T: FromRedisValue>(
+    connection: &mut MultiplexedConnection,
+    address: &Address,
+    words: &[&str],
+) -> Result<T, LinkError> {
+    let failed = |error: RedisError| LinkError::Server(shown(address), error);
+    let (name, arguments) = words.split_first().unwrap_or((&"PING", &[]));
+    redis::cmd(name).arg(arguments).query_async(connection).await.map_err(failed)
+}
+
+async fn ask_sentinel(
+    connection: &mut MultiplexedConnection,
+    address: &Address,
+    service: &str,
+) -> Result<Word, LinkError> {
+    let does_not_know = || LinkError::Unknown(format!("{} does not know {service:?}", shown(address)));
+    // In this order: a failover that ends in between gives an older address a newer epoch, not the other way round.
+    // A user who may not ask this is not told.
+    let known: HashMap<String, String> =
+        query(connection, address, &["SENTINEL", "MASTER", service]).await.unwrap_or_default();
+    let named: Option<Address> = query(connection, address, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service]).await?;
+    let epoch = known.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    Ok(Word { server: named.ok_or_else(does_not_know)?, epoch })
+}
+
+async fn ask_node(connection: &mut MultiplexedConnection, address: &Address, key: &str) -> Result<Word, LinkError> {
+    // A user who may not ask this is not told; then the node is believed.
+    let info: Result<String, _> = query(connection, address, &["CLUSTER", "INFO"]).await;
+    if info.is_ok_and(|info| super::codec::info(&info, "cluster_state").is_some_and(|state| state != "ok")) {
+        let detail = format!("{} is cut off from the majority of its Cluster (cluster_state:fail)", shown(address));
+        return Err(LinkError::Unknown(detail));
+    }
+    let slot = query(connection, address, &["CLUSTER", "KEYSLOT", key]).await?;
+    let slots: Value = query(connection, address, &["CLUSTER", "SLOTS"]).await?;
+    let (server, id) = owner_of(slot, &slots, address)
+        .ok_or_else(|| LinkError::Unknown(format!("{} does not know the owner of the slot", shown(address))))?;
+    let nodes: String = query(connection, address, &["CLUSTER", "NODES"]).await.unwrap_or_default();
+    Ok(Word { server, epoch: epoch_of(&id, &nodes) })
+}
+
+/// Reads `CLUSTER SLOTS`: ranges of first slot, last slot and nodes, the primary first. A node without an address is the one
+/// that was asked. Returns also the id of the owner.
+fn owner_of(slot: i64, answer: &Value, asked: &Address) -> Option<(Address, String)> {
+    let Value::Array(ranges) = answer else { return None };
+    ranges.iter().find_map(|range| {
+        let Value::Array(range) = range else { return None };
+        let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = range.as_slice() else { return None };
+        if !(*first..=*last).contains(&slot) {
+            return None;
+        }
+        let host: Option<String> = redis::from_redis_value_ref(primary.first()?).ok()?;
+        let port: u16 = redis::from_redis_value_ref(primary.get(1)?).ok()?;
+        let id = primary.get(2).and_then(|id| redis::from_redis_value_ref(id).ok()).unwrap_or_default();
+        Some(((host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.0.clone()), port), id))
+    })
+}
+
+/// Reads `CLUSTER NODES`: a line for each node, with its id first and its configuration epoch as the seventh word.
+fn epoch_of(id: &str, nodes: &str) -> u64 {
+    let line = nodes.lines().find(|line| line.split(' ').next() == Some(id));
+    line.and_then(|line| line.split(' ').nth(6)?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(port: u16, epoch: u64) -> Word {
+        Word { server: ("h".into(), port), epoch }
+    }
+
+    #[test]
+    fn the_highest_epoch_is_believed_whoever_answers_first_and_is_not_forgotten_at_once() {
+        let (mut belief, now) = (Belief::default(), Instant::now());
+        let mut hear =
+            |words: &[Word], after: u64| belief.hear(words, now + Duration::from_secs(after)).map(|(_, port)| port);
+        assert_eq!(hear(&[], 0), None);
+        assert_eq!(hear(&[word(1, 0), word(1, 0), word(1, 0)], 0), Some(1));
+        // One Sentinel leads a failover, and the others have not heard of it.
+        assert_eq!(hear(&[word(1, 0), word(2, 1), word(1, 0)], 1), Some(2));
+        assert_eq!(hear(&[word(1, 0), word(1, 0)], 2), Some(2));
+        // Sentinels that were set up anew count their epochs from the beginning.
+        assert_eq!(hear(&[word(1, 0), word(1, 0)], 12), Some(1));
+    }
+
+    #[test]
+    fn the_owner_of_a_slot_and_its_epoch_are_read() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let node = |host: &str, id: &str| Value::Array(vec![text(host), Value::Int(7000), text(id)]);
+        let range = |first, last, node| Value::Array(vec![Value::Int(first), Value::Int(last), node]);
+        let slots = Value::Array(vec![range(0, 9, node("a", "ia")), range(10, 19, node("", "ib"))]);
+        let asked = ("asked".to_owned(), 1);
+        assert_eq!(owner_of(5, &slots, &asked), Some((("a".into(), 7000), "ia".into())));
+        assert_eq!(owner_of(10, &slots, &asked), Some((("asked".into(), 7000), "ib".into())));
+        assert_eq!(owner_of(20, &slots, &asked), None);
+        let nodes =
+            "ia h:7000@17000 master - 0 0 3 connected 0-9\nib :7000@17000 myself,master - 0 0 12 connected 10-19\n";
+        assert_eq!((epoch_of("ia", nodes), epoch_of("ib", nodes), epoch_of("ic", nodes)), (3, 12, 0));
+    }
+}

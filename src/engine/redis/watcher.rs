@@ -1,0 +1,26 @@
+//! Asks the Sentinels again and again, for the old primary goes on answering after another one was promoted.
+//!
+//! Started only where there are Sentinels. The writer and the follower leave a server as soon as another one is named.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Shared;
+
+/// Between two rounds: what is stored meanwhile on a server that was replaced is lost.
+const PERIOD: Duration = Duration::from_millis(250);
+
+pub(super) async fn run(shared: Arc<Shared>) {
+    while !shared.stopping.load(Ordering::Acquire) {
+        // Without a majority nothing is known, and the connections stay.
+        if let Ok(server) = shared.link.server().await {
+            shared.primary.send_if_modified(|named| {
+                let is_other = named.as_ref() != Some(&server);
+                *named = Some(server);
+                is_other
+            });
+        }
+        tokio::time::sleep(super::jittered(PERIOD)).await;
+    }
+}
