@@ -168,7 +168,7 @@ fn config_and_reload_say_what_is_and_what_is_wrong() {
     let shown = out(&daemon.ctl(&["config", "show"]));
     assert!(shown.lines().any(|line| line.starts_with("state_dir = ") && line.contains("alertd.toml:1")), "{shown}");
     assert!(
-        shown.lines().any(|line| line.starts_with("http.heartbeat = \"15s\"") && line.ends_with("default")),
+        shown.lines().any(|line| line.starts_with("http.heartbeat = \"8s\"") && line.ends_with("default")),
         "{shown}"
     );
     out(&daemon.ctl(&["config", "check"]));

@@ -3,11 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Transport, eventually, over_both_transports};
+use crate::harness::{Daemon, Key, Request, Transport, eventually, former_key, import, over_both_transports};
 
 over_both_transports! {
     a_revoked_key_ends_its_streams_and_no_others,
@@ -141,19 +139,8 @@ fn a_damaged_key_is_named_and_refused_while_the_others_work() {
 #[test]
 fn keys_of_the_former_server_go_on_working() {
     let daemon = Daemon::start();
-    let mut raw = b"dave:".to_vec();
-    raw.extend([0x5c; 24]);
-    let secret = URL_SAFE_NO_PAD.encode(raw);
-    let salt = "00112233445566778899aabbccddeeff";
-    let mut hash = [0; 32];
-    pbkdf2::pbkdf2_hmac::<sha2::Sha256>(secret.as_bytes(), salt.as_bytes(), 100_000, &mut hash);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let file = daemon.directory.path().join("tinydb.json");
-    let keys = json!([{"id": "k1", "created_at": "2025-05-05T05:05:05", "salt": salt, "hash": hash}]);
-    fs::write(&file, json!({"users": {"1": {"username": "dave", "api_keys": keys}}}).to_string()).unwrap();
-    let imported = daemon.ctl(&["key", "import", file.to_str().unwrap()]);
-    assert!(imported.status.success(), "{imported:?}");
-    let key = Key { id: String::new(), secret };
+    let key = former_key("dave", 0x5c);
+    import(&daemon, std::slice::from_ref(&key));
     daemon.publish(&key, "default", "as before");
     assert_eq!(daemon.stream(&key, "/alerts").message(), "as before");
 }

@@ -9,12 +9,16 @@ mod access;
 mod clients;
 mod command_line;
 mod completions;
+mod compress;
 mod crash;
 mod ctl;
 mod detach;
 mod details;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
+mod frames;
+mod guesses;
+mod half_closed;
 mod hooks;
 mod keys;
 mod lifecycle;

@@ -101,7 +101,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (Request::post("/alerts?cut=perhaps").body("x"), 422, i),
         (Request::get("/alerts?level=loud"), 422, i),
         (Request::get("/alerts?level=warn&level=info"), 422, i),
-        (Request::get("/alerts?levl=warn"), 422, i),
+        (history("levl=warn"), 422, i),
         (Request::get("/alerts?since=yesterday"), 422, i),
         (Request::get("/alerts?since="), 422, i),
         (Request::get("/alerts?since=-5m"), 422, i),

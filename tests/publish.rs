@@ -121,7 +121,7 @@ fn head_options_and_health_are_done_right() {
     assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, Some("16")));
     let stream = daemon.send(&Request::new("HEAD", "/alerts").key(&key));
     assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
-    assert_eq!(stream.header("cache-control"), Some("no-store"));
+    assert_eq!(stream.header("cache-control"), Some("no-store, no-transform"));
     assert_eq!(stream.header("x-accel-buffering"), Some("no"));
     let options = daemon.send(&Request::new("OPTIONS", "/alerts"));
     assert_eq!(options.status, 204, "{options:?}");

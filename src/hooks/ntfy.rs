@@ -21,9 +21,9 @@ struct Details {
 pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<(Option<Level>, Metadata), DraftError> {
     let first = |names: &[&str]| names.iter().find_map(|name| non_empty(&header(name)?).map(encoded_word::decoded));
     let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
-    let priority = match first(&["priority", "x-priority", "prio", "p"]).as_deref() {
-        // HTTP itself has a header of this name (RFC 9218), which browsers and proxies send: u=1, i.
-        Some(text) if text.starts_with("u=") || text == "i" => None,
+    let ntfys = header("priority").is_none_or(|text| !is_http_priority(&text));
+    let names = ["priority", "x-priority", "prio", "p"];
+    let priority = match first(if ntfys { &names } else { &names[1..] }).as_deref() {
         Some(text) => Some(
             severity::ntfy_priority(text)
                 .ok_or_else(|| field("Priority", "is 1 to 5, or min, low, default, high, max or urgent"))?,
@@ -37,6 +37,13 @@ pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<
     }
     let level = priority.map(severity::of_ntfy_priority);
     Ok((level, metadata_of(&Details { title, priority, tags })?))
+}
+
+/// Whether this is the header that HTTP itself has by the name of `Priority` (RFC 9218), which browsers and proxies send:
+/// a dictionary with the members `u` and `i`, such as `u=1, i`.
+fn is_http_priority(text: &str) -> bool {
+    let mut members = text.split(',').map(|member| member.split(['=', ';']).next().unwrap_or_default().trim());
+    text.contains('=') || members.any(|name| name == "u" || name == "i")
 }
 
 #[cfg(test)]
@@ -71,7 +78,11 @@ mod tests {
 
     #[test]
     fn the_priority_header_of_http_is_not_taken_for_ntfys() {
-        assert_eq!(parsed(&[("priority", "u=1, i")]), Ok((None, "{}".into())));
+        for http in ["u=1, i", "i, u=1", "u=7", "i", " i ", "i=?0", "i;x", "u=3;x=1,i", "incremental, i", "a=1"] {
+            assert_eq!(parsed(&[("priority", http)]), Ok((None, "{}".into())), "{http}");
+            let both = parsed(&[("priority", http), ("x-priority", "max")]);
+            assert_eq!(both, Ok((Some(Level::Error), r#"{"priority":5}"#.into())), "{http}");
+        }
         assert!(parsed(&[("priority", "6")]).unwrap_err().starts_with("Priority: is 1 to 5"));
     }
 }

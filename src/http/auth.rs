@@ -3,13 +3,11 @@
 //! The dispatcher calls [`authorize`] with the access that the route's row requires, before the handler runs and before a
 //! body is read. Always true: what the OpenAPI document says about access is what is checked here, because both read the row.
 
-use std::net::IpAddr;
-
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::error::HttpError;
-use super::request::Parameters;
-use super::{ListenerKind, Peer, Settings};
+use super::query::Parameters;
+use super::{ListenerKind, Peer, Settings, forwarded};
 use crate::key::Scope;
 use crate::service::{Caller, Refusal, Service};
 
@@ -75,7 +73,7 @@ async fn authenticate(
     parameters: &mut Parameters,
     access: Access,
 ) -> Result<Caller, HttpError> {
-    let client = client(settings, peer.address, headers);
+    let client = forwarded::client(&settings.trusted_proxies, peer.address, headers);
     // Before the header: a browser sends the password of a proxy in front of alertd in that header, and it is no key.
     if access == Access::KeyOrTicket
         && let Some(ticket) = parameters.one("ticket")?
@@ -100,28 +98,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
 }
 
-/// The address that failed attempts count against: behind trusted proxies the last one in `X-Forwarded-For` that is not
-/// a trusted proxy itself, because the client can write anything before it.
-pub(crate) fn client(settings: &Settings, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
-    // A connection over the Unix socket comes from a proxy on this machine: its file permissions admit nobody else.
-    if let Some(peer) = peer
-        && !settings.trusted_proxies.contain(peer)
-    {
-        return Some(peer);
-    }
-    let hops = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<&str> = hops.flat_map(|value| value.split(',')).map(str::trim).collect();
-    let mut nearest = peer;
-    for hop in hops.into_iter().rev() {
-        let Ok(address) = hop.parse::<IpAddr>() else { break };
-        nearest = Some(address);
-        if !settings.trusted_proxies.contain(address) {
-            break;
-        }
-    }
-    nearest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,28 +119,5 @@ mod tests {
         for bad in [&["Basic abc"][..], &["Bearer"], &["Bearer "], &["abc"], &["Bearer a", "Bearer b"], &[]] {
             assert_eq!(key(bad), None, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_client_cannot_choose_its_address() {
-        let settings = Settings {
-            max_body: 0,
-            max_hook_body: 0,
-            trusted_proxies: vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()].into(),
-            query_token: false,
-            cors_origins: Vec::new(),
-            documentation: false,
-        };
-        let seen = |peer: &str, forwarded: &[&'static str]| {
-            let client = client(&settings, peer.parse().ok(), &headers("x-forwarded-for", forwarded));
-            client.map_or("nobody".to_owned(), |address| address.to_string())
-        };
-        assert_eq!(seen("198.51.100.9", &["1.1.1.1"]), "198.51.100.9");
-        assert_eq!(seen("127.0.0.1", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
-        assert_eq!(seen("127.0.0.1", &["1.1.1.1", "203.0.113.7, 127.0.0.2"]), "203.0.113.7");
-        assert_eq!(seen("127.0.0.1", &["nonsense"]), "127.0.0.1");
-        assert_eq!(seen("127.0.0.1", &[]), "127.0.0.1");
-        assert_eq!(seen("a Unix socket", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
-        assert_eq!(seen("a Unix socket", &[]), "nobody");
     }
 }

@@ -5,20 +5,23 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::Poll;
+use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::http::response::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::detach::{Connection, Detach};
 use super::progress::Progress;
@@ -30,6 +33,12 @@ use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
 use crate::service::Service;
 
+/// How much of a body that nobody reads is discarded, and for how long, so that the client reads the refusal.
+const LINGER_BYTES: usize = 64 << 20;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that sends nothing for this long is not sending any more.
+const LINGER_IDLE: Duration = Duration::from_secs(2);
+
 /// Why hyper's HTTP/1 returned a connection.
 enum Http1End {
     /// A stream is to leave hyper.
@@ -39,7 +48,7 @@ enum Http1End {
 
 impl Server {
     pub(super) async fn drive_tls(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+        match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::default());
                 log_end(self.http2(stream, peer).await);
@@ -64,9 +73,9 @@ impl Server {
         detach: Arc<Detach>,
     ) -> hyper::Result<()> {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64);
-        let detachable = S::IS_PLAIN.then_some(&*detach);
-        let service = service_fn(|request| Box::pin(self.answer_or_detach(peer, request, detachable)));
+        // A client that has sent its request may close its half at once, and gets its answer.
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
+        let service = service_fn(|request| Box::pin(self.answer_or_detach::<S>(peer, request, &detach)));
         let mut connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut is_draining = false;
         let end = loop {
@@ -100,11 +109,39 @@ impl Server {
             Http1End::Done(Err(error)) if error.is_parse_version_h2() => {
                 Box::pin(self.http2(Rewind::new(parts.read_buf, stream), peer)).await
             }
-            Http1End::Done(Ok(())) => {
-                let _ = stream.shutdown().await;
-                Ok(())
+            Http1End::Done(result) => {
+                let is_early = match &result {
+                    Ok(()) => detach.has_unread_body(),
+                    // hyper has answered what it could not read.
+                    Err(error) => error.is_parse(),
+                };
+                if is_early {
+                    Box::pin(self.linger(stream)).await;
+                } else if result.is_ok() {
+                    let _ = stream.shutdown().await;
+                }
+                result
             }
-            Http1End::Done(Err(error)) => Err(error),
+        }
+    }
+
+    /// Closes a connection whose client may still be sending. Closed at once, the kernel would answer what comes with a
+    /// reset, which makes clients throw away the answer that they have not read yet.
+    async fn linger(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let discard = async {
+            stream.shutdown().await?;
+            let (mut scratch, mut left) = (vec![0; 16 << 10], LINGER_BYTES);
+            while left > 0 {
+                match timeout(LINGER_IDLE, stream.read(&mut scratch)).await {
+                    Ok(Ok(length)) if length > 0 => left = left.saturating_sub(length),
+                    _ => break,
+                }
+            }
+            io::Result::Ok(())
+        };
+        tokio::select! {
+            _ = timeout(LINGER_TIMEOUT, discard) => {}
+            () = self.stop.cancelled() => {}
         }
     }
 
@@ -143,21 +180,28 @@ impl Server {
     }
 
     /// Answers a request, or detaches the stream that it opens and never returns.
-    async fn answer_or_detach(
+    async fn answer_or_detach<S: Connection>(
         &self,
         peer: Peer,
         request: Request<Incoming>,
-        detach: Option<&Detach>,
+        detach: &Detach,
     ) -> Result<Response<Outgoing>, Infallible> {
         let is_chunked = request.version() == Version::HTTP_11;
+        let has_body = !request.body().is_end_stream();
+        detach.set_carries_stream(false);
         let (head, body) =
             answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
-        match (body, detach.filter(|_| is_chunked)) {
-            (Body::Stream(stream), Some(detach)) => {
+        // An error may have come before the end of the body.
+        detach.set_unread_body(has_body && !head.status.is_success());
+        match body {
+            Body::Stream(stream) if S::IS_PLAIN && is_chunked => {
                 detach.put(head, stream);
                 std::future::pending().await
             }
-            (body, _) => Ok(Response::from_parts(head, begin(body))),
+            body => {
+                detach.set_carries_stream(matches!(body, Body::Stream(_)));
+                Ok(Response::from_parts(head, begin(body)))
+            }
         }
     }
 }

@@ -16,10 +16,13 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::delivery::Stream;
 
+/// What a connection, its request handler and its socket wrapper tell each other.
 #[derive(Default)]
 pub(crate) struct Detach {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
     is_write_blocked: AtomicBool,
+    carries_stream: AtomicBool,
+    has_unread_body: AtomicBool,
 }
 
 /// A connection, and whether its socket may leave the runtime.
@@ -43,6 +46,24 @@ impl Detach {
     /// Reports whether the socket currently refuses what hyper wants to write.
     pub(crate) fn set_write_blocked(&self, is_blocked: bool) {
         self.is_write_blocked.store(is_blocked, Ordering::Relaxed);
+    }
+
+    /// Notes whether hyper writes a stream, whose client has gone once it closes its sending half.
+    pub(crate) fn set_carries_stream(&self, carries_stream: bool) {
+        self.carries_stream.store(carries_stream, Ordering::Relaxed);
+    }
+
+    pub(crate) fn carries_stream(&self) -> bool {
+        self.carries_stream.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a request was answered before its body was read to the end.
+    pub(crate) fn set_unread_body(&self, is_unread: bool) {
+        self.has_unread_body.store(is_unread, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.has_unread_body.load(Ordering::Relaxed)
     }
 
     /// Takes the stream, unless something has to be written before it.

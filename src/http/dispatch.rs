@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::auth::{self, Access};
 use super::error::{Audience, HttpError};
 use super::handlers::Context;
-use super::request::{self, Parameters};
+use super::query::{self, Parameters};
 use super::response::Body;
 use super::route::{self, Found};
 use super::{ListenerKind, Peer, Settings, cors};
@@ -77,7 +77,7 @@ async fn dispatch(
     let (argument, mut parameters) = match route.access {
         // Pages and probes ignore the query, and the names of their files need no encoding.
         Access::Open => (argument.map(str::to_owned), Parameters::default()),
-        _ => (argument.map(request::decode_path).transpose()?, Parameters::parse(request.uri().query())?),
+        _ => (argument.map(query::decode_path).transpose()?, Parameters::parse(request.uri().query())),
     };
     let caller = auth::authorize(&service, &settings, peer, request.headers(), &mut parameters, route.access).await?;
     (route.handler)(Context { service, settings, peer, caller, request, parameters, argument }).await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
 use super::response::Body;
@@ -58,6 +58,9 @@ pub(crate) enum HttpError {
     /// The body is of a type that this path does not read.
     #[error("the body must be {wanted}, not {sent}")]
     MediaType { wanted: &'static str, sent: String },
+    /// The body is compressed.
+    #[error("Content-Encoding: {0} is not supported: send the body as it is, without compression")]
+    ContentEncoding(String),
     /// The body is too large.
     #[error("the body is over {bytes} bytes ({set_by})", bytes = .0.bytes, set_by = .0.set_by)]
     TooLarge(BodyLimit),
@@ -109,9 +112,11 @@ impl HttpError {
                 (StatusCode::CONFLICT, "conflict", "The request contradicts an earlier one")
             }
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::MediaType { .. } => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The type of the body is not supported")
-            }
+            Self::MediaType { .. } | Self::ContentEncoding(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The type or coding of the body is not supported",
+            ),
             Self::Invalid { .. } | Self::Refused(Refusal::Invalid { .. }) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field or parameter is not valid")
             }
@@ -170,6 +175,9 @@ impl HttpError {
             }
             Self::Method { allow, .. } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::ContentEncoding(_) => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             Self::Refused(Refusal::TooMany { retry_after, .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs_f64().ceil().max(1.0) as u64));

@@ -12,8 +12,10 @@
 //! | [`dispatch`] | one request from its arrival to its answer |
 //! | [`route`] | the table of routes |
 //! | [`auth`] | the caller of a request, and the access that a route requires |
+//! | [`forwarded`] | the address of a client behind proxies |
 //! | [`handlers`] | what each route does |
-//! | [`request`] | bodies, queries and headers as typed values |
+//! | [`query`] | queries and segments of paths as typed values |
+//! | [`request`] | bodies and headers as typed values |
 //! | [`media_type`] | `Content-Type` |
 //! | [`publish_body`] | the body of a publish as an alert |
 //! | [`negotiate`] | `Accept` |
@@ -32,6 +34,7 @@ pub(crate) mod cors;
 pub(crate) mod detach;
 pub(crate) mod dispatch;
 pub(crate) mod error;
+pub(crate) mod forwarded;
 pub(crate) mod handlers;
 pub(crate) mod listen;
 pub(crate) mod media_type;
@@ -40,6 +43,7 @@ pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod publish_body;
+pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rewind;
@@ -60,7 +64,7 @@ pub(crate) struct Settings {
     pub max_body: usize,
     /// `hooks.max_body`, in bytes.
     pub max_hook_body: usize,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` or `Forwarded` is believed.
     pub trusted_proxies: Networks,
     /// Whether a key may be sent as `?token=`.
     pub query_token: bool,

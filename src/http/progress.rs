@@ -1,5 +1,8 @@
-//! Ends a connection whose peer reads nothing. hyper waits for such a peer without limit, and does not poll a body
-//! meanwhile.
+//! Ends a connection whose peer reads nothing, or has gone while it gets a stream.
+//!
+//! Owned by the connection that hyper drives. hyper waits for a peer that reads nothing without limit, and does not poll a
+//! body meanwhile. Where half-closed connections are allowed it does not read while it answers either, so nobody but this
+//! wrapper sees that the client of a stream has gone.
 
 use std::io;
 use std::pin::Pin;
@@ -7,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -17,14 +21,19 @@ pub(crate) struct Progress<S> {
     inner: S,
     timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Is told whether a write waits.
+    /// What the client sent while it got a stream, for hyper to read behind that. Bounded by [`MAX_EARLY`].
+    early: BytesMut,
+    /// Is told whether a write waits, and knows whether a stream is written.
     detach: Arc<Detach>,
 }
 
+/// Bytes that a client may send while it gets a stream. With more than that its end shows only when a write fails.
+const MAX_EARLY: usize = 4 << 10;
+
 impl<S> Progress<S> {
     /// Fails a write that could not send a byte for `timeout`.
-    pub(crate) const fn new(inner: S, timeout: Duration, detach: Arc<Detach>) -> Self {
-        Self { inner, timeout, waiting: None, detach }
+    pub(crate) fn new(inner: S, timeout: Duration, detach: Arc<Detach>) -> Self {
+        Self { inner, timeout, waiting: None, early: BytesMut::new(), detach }
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -48,13 +57,36 @@ impl<S> Progress<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+impl<S: AsyncRead + Unpin> Progress<S> {
+    /// Fails once the client has closed its sending half.
+    fn watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.early.len() < MAX_EARLY {
+            let mut bytes = [0; 512];
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf)? {
+                Poll::Pending => break,
+                Poll::Ready(()) if buf.filled().is_empty() => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client of a stream has gone"));
+                }
+                Poll::Ready(()) => self.early.extend_from_slice(buf.filled()),
+            }
+        }
+        Ok(())
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.inner).poll_read(cx, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Progress<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.with_timeout(result, cx)
@@ -74,6 +106,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes each time that it is polled, also when it has nothing to write.
+        if self.detach.carries_stream() {
+            self.watch(cx)?;
+        }
         let result = Pin::new(&mut self.inner).poll_flush(cx);
         self.with_timeout(result, cx)
     }
@@ -105,5 +141,23 @@ mod tests {
         let _still_open = reading.await.unwrap();
         let error = writer.write_all(&[7; 12]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn the_client_of_a_stream_that_closes_its_half_has_gone_and_what_it_sent_is_kept() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        let detach = Arc::<Detach>::default();
+        let mut writer = Progress::new(ours, Duration::from_secs(60), Arc::clone(&detach));
+        theirs.write_all(b"next request").await.unwrap();
+        detach.set_carries_stream(true);
+        writer.flush().await.unwrap();
+        theirs.shutdown().await.unwrap();
+        detach.set_carries_stream(false);
+        writer.flush().await.unwrap();
+        detach.set_carries_stream(true);
+        assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let mut read = Vec::new();
+        writer.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"next request");
     }
 }

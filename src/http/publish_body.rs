@@ -7,7 +7,7 @@ use hyper::header::HeaderMap;
 
 use super::error::HttpError;
 use super::media_type::{Kind, MediaType};
-use super::request::Parameters;
+use super::query::Parameters;
 use crate::alert::{Draft, Level, Topic};
 use crate::hooks::form::Form;
 use crate::hooks::ntfy;
@@ -101,7 +101,7 @@ mod tests {
         let pairs = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
-        let options = Options::read(Parameters::parse(Some(query)).unwrap()).map_err(|e| e.to_string())?;
+        let options = Options::read(Parameters::parse(Some(query))).map_err(|e| e.to_string())?;
         draft(&pairs.collect(), None, options, body).map(|d| d.canonical()).map_err(|e| e.to_string())
     }
 

@@ -190,13 +190,14 @@ pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes
     response
 }
 
-/// The head of a stream; its headers tell proxies not to store or buffer it.
+/// The head of a stream; its headers tell proxies not to store, compress or buffer it.
 #[must_use]
 pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy that compresses holds back what it has until its block is full.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }

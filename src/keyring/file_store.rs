@@ -221,6 +221,7 @@ mod tests {
             iterations: 10_000_000,
             salt: "0".repeat(32),
             hash: derive("", "", 1),
+            tag: Some("0".repeat(32)),
             algorithm: Algorithm::default(),
             unknown: Map::new(),
         }

@@ -73,6 +73,7 @@ pub(super) fn read(file: &[u8], now_ms: u64, mut new_id: impl FnMut() -> String)
                 // The salt is the text of the digits, so their case must not change.
                 salt: key.salt,
                 hash: key.hash.to_ascii_lowercase(),
+                tag: None,
             });
         }
     }

@@ -200,7 +200,7 @@ mod tests {
             text.clone()
         };
         // A new node. A node that knew the keys before would restore them in the store.
-        let second = node();
+        let second = Arc::new(node());
         assert_eq!((second.len(), second.unusable()), (1, 1));
         assert!(second.verify(&good.secret, NOW).await.is_ok());
         second.add(for_user("carol"), NOW).unwrap();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::key_store::KeyStore;
-use super::record::{Algorithm, KeyRecord, derive, hex, time};
+use super::record::{Algorithm, KeyRecord, derive, hex, tag, time};
 use super::stored::StoredKeys;
 use super::{Keyring, KeyringError, MAX_KEYS, file_store, former, random};
 use crate::alert::Pattern;
@@ -75,6 +75,7 @@ impl Keyring {
             iterations: self.iterations,
             salt: String::new(),
             hash: String::new(),
+            tag: None,
         };
         self.create(record, now_ms, |_, _| Ok(()))
     }
@@ -90,6 +91,7 @@ impl Keyring {
         let secret = secret::compose(&record.user, &record.id, &Zeroizing::new(random()?));
         record.salt = hex(&random::<16>()?);
         record.hash = derive(&secret, &record.salt, self.iterations);
+        record.tag = Some(tag(&secret, &record.salt));
         let key = record.info();
         self.change(now_ms, |keys| {
             change(&mut keys.usable, &record.id)?;
@@ -214,6 +216,28 @@ impl Keyring {
             self.take_up(store)?;
         }
         Ok(())
+    }
+
+    /// Stores the tags of keys that have none. Blocks for the place where the keys are kept.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub(super) fn store_tags(&self, tags: &[KeyRecord], now_ms: u64) -> Result<(), KeyringError> {
+        let missing = |record: &&KeyRecord, known: &KeyRecord| known.tag.is_none() && known.has_secret_of(record);
+        let known = self.read(|entry| entry.record.clone());
+        let is_due = |tagged: &KeyRecord| known.iter().any(|known| missing(&tagged, known));
+        // In a fleet another node may have been faster.
+        if !tags.iter().any(is_due) {
+            return Ok(());
+        }
+        self.change(now_ms, |keys| {
+            for record in &mut keys.usable {
+                if let Some(tagged) = tags.iter().find(|tagged| missing(tagged, record)) {
+                    record.tag.clone_from(&tagged.tag);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Stores a change, then applies it and notifies streams. If another node changed the keys at the same time, the change is

@@ -2,8 +2,8 @@
 //!
 //! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, whose lock one keyring holds as long
 //! as it lives, or in a store that the nodes of a fleet share. A change is stored before it is in memory, and in memory
-//! before it is answered. A verified secret is remembered beside its key as a keyed hash, so that each key costs one
-//! derivation per process. A node that cannot reach the shared store verifies no new secret, and after `auth.stale_max`
+//! before it is answered. A verified secret is remembered in memory as a keyed hash; of alertd's own random secrets one is
+//! kept with the key too, so that they cost no derivation after a restart, and a wrong one never does. A node that cannot reach the shared store verifies no new secret, and after `auth.stale_max`
 //! accepts no key at all.
 
 mod error;
@@ -13,7 +13,9 @@ mod key_store;
 mod manage;
 mod plain_file;
 mod record;
+mod refused;
 mod stored;
+mod tags;
 mod verify;
 
 use std::collections::HashMap;
@@ -34,7 +36,10 @@ use key_store::KeyStore;
 pub(crate) use key_store::{Change, SharedStore, Snapshot};
 pub(crate) use manage::Imported;
 use record::KeyRecord;
+use refused::RefusedSecrets;
 use stored::{StoredKeys, UnusableEntry};
+use tags::UntaggedKeys;
+pub(crate) use verify::Screened;
 use verify::{Fingerprint, VerifyPool};
 
 /// Maximum number of keys.
@@ -131,6 +136,8 @@ pub(crate) struct Keyring {
     own: VerifyPool,
     /// Verifies secrets of the former alert server, which contain no id.
     former: VerifyPool,
+    refused: RefusedSecrets,
+    untagged: UntaggedKeys,
     /// Shared with derivations that outlive their caller.
     derivations: Arc<AtomicU64>,
 }
@@ -165,6 +172,8 @@ impl Keyring {
             fingerprint_key: Zeroizing::new(random()?),
             own: VerifyPool::new(settings.workers.max(1)),
             former: VerifyPool::new(1),
+            refused: RefusedSecrets::default(),
+            untagged: UntaggedKeys::default(),
             derivations: Arc::default(),
         })
     }
@@ -307,6 +316,8 @@ impl Keyring {
             changed += 1;
             entry.state.send_replace(KeyState::Revoked);
         }
+        drop(keys);
+        self.refused.forget();
         self.revision.store(revision, Ordering::Release);
         changed
     }

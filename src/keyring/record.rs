@@ -2,6 +2,7 @@
 //!
 //! Fields of a newer alertd are ignored and written back unchanged.
 
+use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use pbkdf2::pbkdf2_hmac;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,10 @@ pub(super) struct KeyRecord {
     pub(super) salt: String,
     /// 64 hex digits.
     pub(super) hash: String,
+    /// Tells without a derivation whether a secret is the one, 32 hex digits: see [`tag`]. Keys of earlier versions get it
+    /// when they are verified. Never used for imported keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tag: Option<String>,
     /// Fields of a newer version.
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
@@ -67,6 +72,7 @@ impl KeyRecord {
             _ if !(1..=MAX_ITERATIONS).contains(&self.iterations) => Err("its iterations are not 1 to 10000000"),
             _ if !is_hex(&self.salt, 32) => Err("its salt is not 32 hex digits"),
             _ if !is_hex(&self.hash, 64) => Err("its hash is not 64 hex digits"),
+            _ if self.tag.as_ref().is_some_and(|tag| !is_hex(tag, 32)) => Err("its tag is not 32 hex digits"),
             _ => Ok(()),
         }
     }
@@ -109,6 +115,12 @@ impl KeyRecord {
         }
     }
 
+    /// Whether this is the secret, by the tag; none where that does not tell.
+    pub(super) fn is_tagged(&self, secret: &str) -> Option<bool> {
+        let known = self.tag.as_ref().filter(|_| !self.imported)?;
+        Some(tag(secret, &self.salt).as_bytes().ct_eq(known.as_bytes()).into())
+    }
+
     /// Runs one derivation, which takes tens of milliseconds.
     pub(super) fn is_secret(&self, secret: &str) -> bool {
         let Algorithm::Pbkdf2Sha256 = self.algorithm;
@@ -121,6 +133,19 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
     let mut hash = [0; 32];
     pbkdf2_hmac::<Sha256>(secret.as_bytes(), salt.as_bytes(), iterations, &mut hash);
     hex(&hash)
+}
+
+/// A keyed hash of a secret: the first half of HMAC-SHA-256 under the salt of its key.
+///
+/// It is fast, so it may be kept only of secrets that nobody can guess. alertd's own have 192 random bits: whoever steals
+/// the tag has to try as many secrets as without it. Those of imported keys may be passwords.
+pub(super) fn tag(secret: &str, salt: &str) -> String {
+    // HMAC takes a key of any length, so this cannot fail.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(salt.as_bytes()) else { return String::new() };
+    // Keeps it apart from every other hash under this salt.
+    mac.update(b"alertd key tag\0");
+    mac.update(secret.as_bytes());
+    hex(&mac.finalize().into_bytes()[..16])
 }
 
 /// Converts milliseconds since 1970 to a stored time.

@@ -125,6 +125,7 @@ impl StoredKeys {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
     use crate::api::NewKey;
@@ -134,8 +135,8 @@ mod tests {
 
     const NOW: u64 = 1_795_455_190_123;
 
-    fn open(directory: &Path) -> Keyring {
-        Keyring::open(&Settings { directory: directory.to_owned(), iterations: 10_000, workers: 2 }).unwrap()
+    fn open(directory: &Path) -> Arc<Keyring> {
+        Arc::new(Keyring::open(&Settings { directory: directory.to_owned(), iterations: 10_000, workers: 2 }).unwrap())
     }
 
     fn record() -> KeyRecord {
@@ -153,6 +154,7 @@ mod tests {
             iterations: 10,
             salt: "0".repeat(32),
             hash: derive("", "", 1),
+            tag: None,
             unknown: [("quota".to_owned(), serde_json::json!({"rate": 0.1, "b": [1, null]}))].into_iter().collect(),
         }
     }

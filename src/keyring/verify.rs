@@ -1,6 +1,7 @@
 //! Verification of presented secrets: who pays for a derivation, where, and how many at a time.
 //!
-//! The service asks [`Keyring::remembered`] first and [`Keyring::verify`] after it. Derivations run on blocking threads
+//! The service asks [`Keyring::remembered`] first, [`Keyring::screen`] after it, and [`Keyring::verify`] only where that does
+//! not tell. Derivations run on blocking threads
 //! behind two lanes, so that a flood of secrets in the former service's form leaves alertd's own keys their share. Requests
 //! with the same secret share one derivation, and one key or user has few of them under way, so that wrong secrets for one
 //! id cannot fill a pool. What waits is bounded; the rest is told to come again.
@@ -22,8 +23,9 @@ use crate::key::secret::{self, Presented};
 
 /// Distinct secrets that wait or are tried, for each of the two lanes.
 const MAX_IN_FLIGHT: usize = 1024;
-/// Of these for one key, or one user of the former service. Who holds the key presents one.
-const MAX_IN_FLIGHT_PER_OWNER: usize = 4;
+/// Of these for one key, or one user of the former service, beyond the number of its keys: whoever holds a key presents
+/// one secret.
+const MAX_IN_FLIGHT_PER_OWNER: usize = 3;
 
 pub(super) type Fingerprint = [u8; 32];
 
@@ -38,6 +40,18 @@ struct InFlight {
     owner: String,
     users: usize,
     outcome: Arc<OnceCell<Option<Arc<KeyEntry>>>>,
+}
+
+/// What a look at a secret found out without a derivation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Screened {
+    /// It is the secret of a key.
+    Accepted(Arc<Grant>),
+    /// Only a derivation tells.
+    Undecided {
+        /// The key, or the user of imported keys, that it claims to belong to.
+        owner: String,
+    },
 }
 
 /// A request that waits for a verification. When the last one is dropped, the verification is forgotten.
@@ -56,11 +70,12 @@ impl VerifyPool {
         self.in_flight.lock().len()
     }
 
-    fn enter(&self, fingerprint: Fingerprint, owner: &str) -> Option<Waiter<'_>> {
+    /// Takes a place for a secret of this owner, who has so many keys that it may be of.
+    fn enter(&self, fingerprint: Fingerprint, owner: &str, keys: usize) -> Option<Waiter<'_>> {
         let mut in_flight = self.in_flight.lock();
         if !in_flight.contains_key(&fingerprint) {
             let of_owner = in_flight.values().filter(|verification| verification.owner == owner).count();
-            if in_flight.len() >= MAX_IN_FLIGHT || of_owner >= MAX_IN_FLIGHT_PER_OWNER {
+            if in_flight.len() >= MAX_IN_FLIGHT || of_owner >= MAX_IN_FLIGHT_PER_OWNER + keys {
                 return None;
             }
         }
@@ -84,7 +99,7 @@ impl Drop for Waiter<'_> {
 }
 
 impl Keyring {
-    /// The grant of a secret that was verified before. Never runs a derivation.
+    /// The grant of a secret that was verified since the start. Never runs a derivation.
     #[must_use]
     pub(crate) fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
         if !self.may(Freshness::Stale) {
@@ -95,16 +110,44 @@ impl Keyring {
         (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
     }
 
-    /// Verifies a secret, with a derivation on a blocking thread unless its form or id is invalid.
+    /// What can be said of a secret without a derivation.
     ///
     /// # Errors
-    /// [`VerifyError`].
-    pub(crate) async fn verify(&self, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+    /// [`VerifyError`] for every secret that is certain to be none, and where the keys are out of reach.
+    pub(crate) fn screen(&self, presented: &str, now_ms: u64) -> Result<Screened, VerifyError> {
         if !self.may(Freshness::Current) {
             return Err(VerifyError::Away);
         }
-        let candidates = self.candidates(presented)?;
-        let live: Vec<_> = candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect();
+        let live = self.live(presented, now_ms)?;
+        let first = live.first().ok_or(VerifyError::Expired)?;
+        let fingerprint = self.fingerprint(presented);
+        if self.refused.contains(&fingerprint) {
+            return Err(VerifyError::Wrong);
+        }
+        if first.record.imported {
+            return Ok(Screened::Undecided { owner: first.record.user.clone() });
+        }
+        match first.record.is_tagged(presented) {
+            Some(true) => {
+                first.remember(fingerprint);
+                Ok(Screened::Accepted(Arc::clone(&first.grant)))
+            }
+            // A key has one secret, and that is known already.
+            None if first.verified.lock().is_none() => Ok(Screened::Undecided { owner: first.record.id.clone() }),
+            _ => Err(VerifyError::Wrong),
+        }
+    }
+
+    /// Verifies a secret by a derivation off the calling thread.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub(crate) async fn verify(self: &Arc<Self>, presented: &str, now_ms: u64) -> Result<Arc<Grant>, VerifyError> {
+        if !self.may(Freshness::Current) {
+            return Err(VerifyError::Away);
+        }
+        let changes = self.refused.changes();
+        let live = self.live(presented, now_ms)?;
         let Some(first) = live.first() else { return Err(VerifyError::Expired) };
         let (pool, owner) = if first.record.imported {
             (&self.former, first.record.user.clone())
@@ -112,9 +155,12 @@ impl Keyring {
             (&self.own, first.record.id.clone())
         };
         let fingerprint = self.fingerprint(presented);
-        let waiter = pool.enter(fingerprint, &owner).ok_or(VerifyError::Busy)?;
+        let waiter = pool.enter(fingerprint, &owner, live.len()).ok_or(VerifyError::Busy)?;
         let outcome = waiter.outcome.get_or_try_init(|| self.derive(pool, presented, fingerprint, live)).await?;
-        let entry = outcome.as_ref().ok_or(VerifyError::Wrong)?;
+        let Some(entry) = outcome else {
+            self.refused.add(fingerprint, changes);
+            return Err(VerifyError::Wrong);
+        };
         // The key may have been revoked or changed in the meantime.
         let keys = self.keys.read();
         match keys.by_id.get(&entry.record.id) {
@@ -123,6 +169,7 @@ impl Keyring {
             Some(now) if now.record.is_expired(now_ms) => Err(VerifyError::Expired),
             Some(now) => {
                 now.remember(fingerprint);
+                self.tag_later(&now.record, presented, now_ms);
                 Ok(Arc::clone(&now.grant))
             }
         }
@@ -146,7 +193,8 @@ impl Keyring {
         let found = tokio::task::spawn_blocking(move || {
             // The permit is held until the derivation ends, even if no request waits for it any more.
             let _permit = permit;
-            let found = live.into_iter().find(|entry| {
+            // A key whose secret is known has no other one.
+            let found = live.into_iter().filter(|entry| entry.verified.lock().is_none()).find(|entry| {
                 derivations.fetch_add(1, Ordering::Relaxed);
                 entry.record.is_secret(&secret)
             });
@@ -156,6 +204,12 @@ impl Keyring {
             found
         });
         found.await.map_err(|_| VerifyError::Busy)
+    }
+
+    /// Those of the candidates that have not expired.
+    fn live(&self, presented: &str, now_ms: u64) -> Result<Vec<Arc<KeyEntry>>, VerifyError> {
+        let candidates = self.candidates(presented)?;
+        Ok(candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect())
     }
 
     /// The keys to which a presented secret may belong.
@@ -250,10 +304,11 @@ mod tests {
             let (ring, wrong) = (Arc::clone(&keyring), secret::compose("a", &attacked.key.id, &[n; 24]));
             flood.spawn(async move { ring.verify(&wrong, NOW).await });
         }
-        for _ in MAX_IN_FLIGHT_PER_OWNER..100 {
+        let most = MAX_IN_FLIGHT_PER_OWNER + 1;
+        for _ in most..100 {
             assert_eq!(flood.join_next().await.unwrap().unwrap(), Err(VerifyError::Busy));
         }
-        assert_eq!(keyring.own.in_flight.lock().len(), MAX_IN_FLIGHT_PER_OWNER);
+        assert_eq!(keyring.own.in_flight.lock().len(), most);
         drop(busy);
         assert_eq!(keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
         while let Some(refused) = flood.join_next().await {

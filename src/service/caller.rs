@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Attempt, Refusal, Service};
 use crate::alert::Pattern;
 use crate::key::{Grant, Scope};
-use crate::keyring::VerifyError;
+use crate::keyring::{Screened, VerifyError};
 
 /// The authenticated source of a request.
 #[derive(Clone, Debug)]
@@ -97,65 +97,108 @@ impl Caller {
     }
 }
 
+/// What failed attempts count against. None of these is shared by clients that do not try to get in as the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Guesses {
+    /// Wrong secrets from an address for one user, or one key, that cost a derivation.
+    Secrets(Option<IpAddr>, String),
+    /// Bodies from an address without the signature of GitHub's hook.
+    Signatures(Option<IpAddr>),
+}
+
+/// Failed attempts of one address a minute that are logged; the metric counts all.
+const LOGGED_FAILURES: u32 = 30;
+const MINUTE: Duration = Duration::from_secs(60);
+
 impl Service {
-    /// Authenticates a key. A key that was verified before costs one look-up in a hash table; any other costs PBKDF2 on the
-    /// verification pool.
+    /// Authenticates a key. A key that was verified before, and one of alertd's own that has a tag, costs one look-up in a hash
+    /// table and a keyed hash, and so does each secret that is certainly wrong. Any other key costs PBKDF2 on the
+    /// verification pool, and counts against its sender and its user if it is wrong.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`] for every kind of invalid key, which only the log distinguishes; [`Refusal::TooMany`] for an
-    /// address with too many failures; [`Refusal::Unavailable`] if too many keys wait for verification, or if the keys of the
-    /// fleet cannot be reached.
+    /// address with too many wrong secrets for this user; [`Refusal::Unavailable`] if too many keys wait for verification, or
+    /// if the keys of the fleet cannot be reached.
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             self.counters.attempt(Attempt::Remembered);
             return Ok(Caller::Key(grant));
         }
-        self.may_try_keys(peer)?;
+        let owner = match self.keyring.screen(presented, now_ms) {
+            Ok(Screened::Accepted(grant)) => {
+                self.counters.attempt(Attempt::Verified);
+                return Ok(Caller::Key(grant));
+            }
+            Ok(Screened::Undecided { owner }) => owner,
+            Err(reason) => return Err(self.refuse_key(peer, reason)),
+        };
+        let guesses = Guesses::Secrets(peer, owner);
+        self.may_guess(&guesses)?;
         match self.keyring.verify(presented, now_ms).await {
             Ok(grant) => {
                 self.counters.attempt(Attempt::Verified);
                 Ok(Caller::Key(grant))
             }
-            Err(busy @ VerifyError::Busy) => {
-                self.counters.attempt(Attempt::Refused(busy));
-                Err(Refusal::unavailable("too many keys are waiting for verification: try again"))
-            }
-            Err(VerifyError::Away) => Err(Refusal::unavailable(
-                "this node cannot reach the keys of its fleet: try again, or use another node",
-            )),
             Err(reason) => {
-                self.refused_key(peer, Attempt::Refused(reason), &reason.to_string());
-                Err(Refusal::Unauthorized)
+                if reason == VerifyError::Wrong {
+                    self.count_guess(guesses);
+                }
+                Err(self.refuse_key(peer, reason))
             }
         }
     }
 
-    /// Refuses an address with too many failed attempts. Not called for a key that was verified before.
-    pub(super) fn may_try_keys(&self, peer: Option<IpAddr>) -> Result<(), Refusal> {
-        let (rate, minute) = (self.settings.load().failed_auth_rate, Duration::from_secs(60));
-        self.failed_auth.check(&peer, rate, minute, Instant::now()).map_err(|retry_after| {
-            self.counters.attempt(Attempt::Limited);
-            let who = named(peer);
-            Refusal::TooMany {
-                what: format!("too many wrong keys from {who} (limits.failed_auth_rate): wait, and check the key"),
-                retry_after,
+    fn refuse_key(&self, peer: Option<IpAddr>, reason: VerifyError) -> Refusal {
+        match reason {
+            VerifyError::Busy => {
+                self.counters.attempt(Attempt::Refused(reason));
+                Refusal::unavailable("too many keys are waiting for verification: try again")
             }
+            VerifyError::Away => {
+                self.counters.attempt(Attempt::Refused(reason));
+                Refusal::unavailable("this node cannot reach the keys of its fleet: try again, or use another node")
+            }
+            reason => {
+                self.note_failure(peer, Attempt::Refused(reason), &reason.to_string());
+                Refusal::Unauthorized
+            }
+        }
+    }
+
+    /// Refuses what too many failures count against.
+    pub(super) fn may_guess(&self, guesses: &Guesses) -> Result<(), Refusal> {
+        let rate = self.settings.load().failed_auth_rate;
+        self.guesses.check(guesses, rate, MINUTE, Instant::now()).map_err(|retry_after| {
+            self.counters.attempt(Attempt::Limited);
+            let (what, who) = match guesses {
+                Guesses::Secrets(peer, user) => (format!("wrong keys for {user}"), named(*peer)),
+                Guesses::Signatures(peer) => ("bodies without the right signature".to_owned(), named(*peer)),
+            };
+            let what = format!("too many {what} from {who} (limits.failed_auth_rate): wait, and check the secret");
+            Refusal::TooMany { what, retry_after }
         })
     }
 
-    /// Counts and logs a request without a key.
+    /// Counts a failure, which is answered as such whatever the rate says; the rate holds back the ones after it.
+    pub(super) fn count_guess(&self, guesses: Guesses) {
+        let rate = self.settings.load().failed_auth_rate;
+        let _ = self.guesses.take(guesses, rate, MINUTE, Instant::now());
+    }
+
+    /// Notes a request without a key.
     pub(crate) fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
-        self.refused_key(peer, Attempt::Missing, "no key was sent");
+        self.note_failure(peer, Attempt::Missing, "no key was sent");
         Refusal::Unauthorized
     }
 
-    /// Counts and logs a failed attempt.
-    pub(super) fn refused_key(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
+    /// Notes a failed attempt in the metric, and in the log as long as its address does not fill that.
+    pub(super) fn note_failure(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
         self.counters.attempt(attempt);
-        tracing::warn!(address = named(peer), reason, "authentication failed");
-        let rate = self.settings.load().failed_auth_rate;
-        // The result is ignored, because this attempt is refused anyway; the rate limits later ones.
-        let _ = self.failed_auth.take(peer, rate, Duration::from_secs(60), Instant::now());
+        if self.logged_failures.take(peer, LOGGED_FAILURES, MINUTE, Instant::now()).is_ok() {
+            tracing::warn!(address = named(peer), reason, "authentication failed");
+        } else {
+            tracing::debug!(address = named(peer), reason, "authentication failed");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
-use super::{Attempt, Caller, Refusal, Service};
+use super::{Attempt, Caller, Guesses, Refusal, Service};
 use crate::alert::Pattern;
 use crate::hooks::signature::Secret;
 use crate::key::{Grant, Scope};
@@ -66,7 +66,7 @@ impl Service {
     /// otherwise those of [`hook_slot`](Self::hook_slot).
     pub(crate) async fn signed_hook_slot(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, Refusal> {
         self.github()?;
-        self.may_try_keys(peer)?;
+        self.may_guess(&Guesses::Signatures(peer))?;
         PayloadSlots::acquire(&self.payloads.signed).await
     }
 
@@ -82,7 +82,8 @@ impl Service {
     ) -> Result<Caller, Refusal> {
         let GitHub { secret, topics } = self.github()?;
         if !signature.is_some_and(|signature| secret.signs(body, signature)) {
-            self.refused_key(peer, Attempt::BadSignature, "the signature of GitHub's hook is wrong or missing");
+            self.note_failure(peer, Attempt::BadSignature, "the signature of GitHub's hook is wrong or missing");
+            self.count_guess(Guesses::Signatures(peer));
             return Err(Refusal::Signature);
         }
         self.counters.attempt(Attempt::Signed);
@@ -92,7 +93,8 @@ impl Service {
 
     /// Counts a body that was too large or incomplete as a failed attempt, because it held a slot without a valid signature.
     pub(crate) fn count_unsigned_body(&self, peer: Option<IpAddr>) {
-        self.refused_key(peer, Attempt::BadSignature, "the body of a signed hook was too large or incomplete");
+        self.note_failure(peer, Attempt::BadSignature, "the body of a signed hook was too large or incomplete");
+        self.count_guess(Guesses::Signatures(peer));
     }
 
     fn github(&self) -> Result<GitHub, Refusal> {

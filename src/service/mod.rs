@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::api::{HubStatus, Reloaded, Stage, Status};
 use crate::delivery::Delivery;
@@ -32,6 +32,7 @@ use crate::keyring::{KEYS_OUT_OF_REACH, Keyring};
 use crate::sse::Bye;
 
 pub(crate) use caller::Caller;
+use caller::Guesses;
 use counters::{Attempt, Counters};
 pub(crate) use hooks::GitHub;
 use hooks::PayloadSlots;
@@ -60,7 +61,7 @@ pub(crate) struct Settings {
     pub streams_per_key: u32,
     /// Publishes per key and second; zero means no limit.
     pub publish_rate: u32,
-    /// Refused keys per address and minute; zero means no limit.
+    /// Wrong secrets of one address for one user, or signatures, a minute; zero means no limit.
     pub failed_auth_rate: u32,
     /// `None` if the GitHub hook is off.
     pub github: Option<GitHub>,
@@ -86,9 +87,12 @@ pub(crate) struct Service {
     stuck: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
-    /// `None` stands for clients of a trusted proxy that does not name them.
-    failed_auth: Rate<Option<IpAddr>>,
+    guesses: Rate<Guesses>,
+    /// By address; `None` stands for clients of a trusted proxy that does not name them.
+    logged_failures: Rate<Option<IpAddr>>,
     tickets: Tickets,
+    /// Turns of tickets that this node did not give, to be looked up in the fleet.
+    lookups: Semaphore,
     payloads: PayloadSlots,
     counters: Counters,
 }
@@ -117,8 +121,10 @@ impl Service {
             stuck: AtomicBool::new(false),
             reload,
             publish_rate: Rate::default(),
-            failed_auth: Rate::default(),
+            guesses: Rate::default(),
+            logged_failures: Rate::default(),
             tickets: Tickets::default(),
+            lookups: Semaphore::new(tickets::MAX_LOOKUPS),
             payloads: PayloadSlots::default(),
             counters: Counters::default(),
         }

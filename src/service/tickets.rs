@@ -31,6 +31,8 @@ const LIFETIME: Duration = Duration::from_secs(30);
 const MAX_TICKETS_PER_KEY: usize = 256;
 /// Maximum number of tickets for all keys together within a lifetime.
 const MAX_TICKETS: usize = 65_536;
+/// Maximum number of simultaneous look-ups, in the fleet, of tickets that this node did not issue.
+pub(super) const MAX_LOOKUPS: usize = 64;
 const RANDOM_BYTES: usize = 24;
 
 /// Why no ticket was issued.
@@ -56,21 +58,21 @@ impl From<TicketError> for Refusal {
 }
 
 impl Service {
-    /// Redeems a ticket for the caller with its key. A valid ticket is accepted even from an address with too many failures,
-    /// like a key that was verified before; an invalid one counts like an invalid key.
+    /// Redeems a ticket for the caller with its key. Invalid tickets never hold back valid ones: an `EventSource` repeats a used
+    /// ticket for ever, and nobody guesses 192 random bits.
     ///
     /// # Errors
-    /// [`Refusal::Ticket`] for every kind of invalid ticket; [`Refusal::TooMany`] for an address with too many failures;
-    /// [`Refusal::Unavailable`] if the tickets of the fleet cannot be reached.
+    /// [`Refusal::Ticket`] for every kind of invalid ticket; [`Refusal::Unavailable`] if the tickets of the fleet cannot be
+    /// reached.
     pub(crate) async fn redeem_ticket(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
         // Looked up by hash, so that the time it takes reveals nothing about valid tickets.
         let hash = hash(presented);
         let mut grant = self.tickets.redeem(&hash, Instant::now(), self.now_ms());
-        if let Some(fleet) = self.engine.fleet() {
-            if grant.is_none() {
-                // Limits how often a guess causes a request to Redis.
-                self.may_try_keys(peer)?;
-            }
+        if let Some(fleet) = self.engine.fleet()
+            && (grant.is_some() || is_ticket(presented))
+        {
+            // Bounds what guesses cost the fleet, without holding back a ticket of another node for long.
+            let _permit = if grant.is_none() { self.lookups.acquire().await.ok() } else { None };
             let key_id = fleet.take_ticket(&hash).await?;
             grant = key_id.and_then(|id| current_grant(&self.keyring.watch(&id), self.now_ms()));
         }
@@ -78,8 +80,7 @@ impl Service {
             self.counters.attempt(Attempt::Ticket);
             return Ok(Caller::Key(grant));
         }
-        self.may_try_keys(peer)?;
-        self.refused_key(peer, Attempt::BadTicket, "unknown, used or expired ticket, or one whose key has ended");
+        self.note_failure(peer, Attempt::BadTicket, "unknown, used or expired ticket, or one whose key has ended");
         Err(Refusal::Ticket)
     }
 
@@ -180,6 +181,11 @@ impl Issued {
             }
         }
     }
+}
+
+/// Whether a text has the form of a ticket.
+fn is_ticket(text: &str) -> bool {
+    text.len() == RANDOM_BYTES * 4 / 3 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn hash(ticket: &str) -> Hash {

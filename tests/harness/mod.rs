@@ -1,9 +1,9 @@
 //! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
 //! for luck.
 
-pub mod alertmanager;
 pub mod browser;
 pub mod daemon;
+pub mod former;
 pub mod http;
 pub mod python;
 pub mod redis;
@@ -15,9 +15,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub use alertmanager::Alertmanager;
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key, activated};
+pub use former::{former_key, import};
 pub use http::{Answer, Request, raw};
 pub use python::python;
 pub use redis::Redis;

@@ -135,6 +135,20 @@ impl Stream {
         reason
     }
 
+    /// All of the body so far, and what comes next.
+    pub fn more(&mut self) -> String {
+        let mut piece = [0; 16 << 10];
+        let read = self.wire.read(&mut piece).unwrap();
+        assert!(read > 0, "the stream ended");
+        self.feed(&piece[..read]);
+        String::from_utf8_lossy(&self.raw).into_owned()
+    }
+
+    /// Closes the sending half.
+    pub fn finish_sending(&mut self) {
+        self.wire.finish_sending();
+    }
+
     /// For tests that stall on purpose.
     pub fn set_patience(&self, patience: Duration) {
         self.wire.set_patience(patience).unwrap();

@@ -2,7 +2,7 @@
 //! the difference, so tests of streams run over both.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,6 +85,19 @@ impl Wire {
             Self::Tcp(socket) => socket.set_read_timeout(Some(patience)),
             Self::Unix(socket) => socket.set_read_timeout(Some(patience)),
             Self::Tls(stream) => stream.sock.set_read_timeout(Some(patience)),
+        }
+    }
+
+    /// Closes the sending half; what the server sends can still be read.
+    pub fn finish_sending(&mut self) {
+        match self {
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Self::Unix(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Self::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+                stream.sock.shutdown(Shutdown::Write).unwrap();
+            }
         }
     }
 

@@ -53,7 +53,7 @@ fn defaults_without_any_settings() {
     assert_eq!(stage, Stage::Prod);
     assert_eq!(http.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!((http.max_body, http.max_connections, http.max_streams), (65_536, 16_384, 16_384));
-    assert_eq!((http.heartbeat, http.stream_lifetime), (Duration::from_secs(15), Duration::ZERO));
+    assert_eq!((http.heartbeat, http.stream_lifetime), (Duration::from_secs(8), Duration::ZERO));
     assert_eq!(http.retry, (Duration::from_secs(1), Duration::from_secs(5)));
     assert!(http.tls().is_none() && http.trusted_proxies.is_empty() && http.cors_origins.is_empty());
     assert_eq!((auth.store, auth.store_dir.as_path()), (Store::File, Path::new("/var/lib/alertd")));
@@ -138,7 +138,7 @@ fn the_environment_overrides_the_file_and_each_value_has_its_source() {
         ("http.cors_origins = [\"https://a.example\", \"https://b.example\"] ", "# env ALERTD_HTTP_CORS_ORIGINS"),
         ("log.mirror_alerts = true ", "# env ALERTD_LOG_MIRROR_ALERTS"),
         ("limits.publish_rate = 7 ", "a.toml:6"),
-        ("http.heartbeat = \"15s\" ", "# default"),
+        ("http.heartbeat = \"8s\" ", "# default"),
     ] {
         let is_there = shown.lines().any(|line| line.starts_with(value) && line.ends_with(source));
         assert!(is_there, "{value} {source}\n{shown}");

@@ -18,7 +18,7 @@ use crate::random;
 use crate::sse::{Event, Gap, Parser};
 
 /// Three heartbeats at the daemon's default interval. A server that is silent for longer is considered lost.
-const DEFAULT_SILENCE: Duration = Duration::from_secs(45);
+const DEFAULT_SILENCE: Duration = Duration::from_secs(24);
 /// The heartbeat interval is a setting and may be longer. So the limit doubles each time that it is reached, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 

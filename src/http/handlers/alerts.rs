@@ -7,7 +7,8 @@ use crate::alert::Topic;
 use crate::http::error::HttpError;
 use crate::http::negotiate::{self, Representation};
 use crate::http::publish_body;
-use crate::http::request::{self, Purpose};
+use crate::http::query::{self, Purpose};
+use crate::http::request;
 use crate::http::response::{self, Body};
 
 pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
@@ -15,9 +16,8 @@ pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>,
     let permit = service.may_publish(&caller)?;
     let options = publish_body::Options::read(parameters)?;
     let topic = argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()?;
-    let (head, body) = request.into_parts();
-    let key = request::idempotency_key(&head.headers)?;
-    let body = request::body(body, settings.body_limit()).await?;
+    let key = request::idempotency_key(request.headers())?;
+    let (head, body) = request::body(request, settings.body_limit()).await?;
     let draft = publish_body::draft(&head.headers, topic, options, &body)?;
     let stored = permit.publish(draft, key).await?;
     Ok(response::published(&stored.record))
@@ -31,7 +31,7 @@ pub(in crate::http) async fn topics(mut context: Context) -> Result<Response<Bod
 
 pub(in crate::http) async fn ticket(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    let body = request::body(context.request.into_body(), context.settings.body_limit()).await?;
+    let (_, body) = request::body(context.request, context.settings.body_limit()).await?;
     if !body.is_empty() {
         return Err(HttpError::invalid("body", "must be empty: topics and level go into the request with the ticket"));
     }
@@ -47,7 +47,7 @@ pub(in crate::http) async fn read(context: Context) -> Result<Response<Body>, Ht
         Representation::Stream(_) => Purpose::Stream,
     };
     let now_ms = service.now_ms();
-    let query = request::query(argument.as_deref(), parameters, request.headers(), purpose, now_ms)?;
+    let query = query::read(argument.as_deref(), parameters, request.headers(), purpose, now_ms)?;
     match representation {
         Representation::History => Ok(response::history(&service.history(&caller, query).await?)),
         Representation::Stream(format) => {

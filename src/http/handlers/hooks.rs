@@ -1,17 +1,17 @@
 //! Payloads of other tools: their alerts are stored together or not at all.
 
-use bytes::Bytes;
 use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Response, StatusCode};
 
 use super::Context;
 use crate::alert::Topic;
 use crate::api::HookStored;
 use crate::hooks::Sender;
-use crate::http::auth;
-use crate::http::error::{BodyLimit, HttpError};
+use crate::http::error::HttpError;
+use crate::http::forwarded;
 use crate::http::media_type::{Kind, MediaType};
-use crate::http::request::{self, Parameters};
+use crate::http::query::Parameters;
+use crate::http::request;
 use crate::http::response::{self, Body};
 use crate::service::{Caller, PublishPermit, Refusal};
 
@@ -36,25 +36,20 @@ async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, Htt
     let permit = service.may_publish(&caller).map_err(retried)?;
     let topic = topic(argument, parameters)?;
     let _slot = service.hook_slot().await?;
-    let (head, body) = read(request, settings.hook_body_limit()).await?;
+    let (head, body) = request::body(request, settings.hook_body_limit()).await?;
     store(permit, sender, &topic, &head, &body).await
 }
 
 async fn receive_signed(context: Context) -> Result<Response<Body>, HttpError> {
     let Context { service, settings, peer, request, parameters, argument, .. } = context;
-    let client = auth::client(&settings, peer.address, request.headers());
+    let client = forwarded::client(&settings.trusted_proxies, peer.address, request.headers());
     let topic = topic(argument, parameters)?;
     let _slot = service.signed_hook_slot(client).await?;
-    let body = read(request, settings.hook_body_limit()).await;
+    let body = request::body(request, settings.hook_body_limit()).await;
     let (head, body) = body.inspect_err(|_| service.count_unsigned_body(client))?;
     let caller = service.authenticate_github(header(&head, "X-Hub-Signature-256"), &body, client)?;
     let permit = service.may_publish(&caller).map_err(retried)?;
     store(permit, Sender::GitHub, &topic, &head, &body).await
-}
-
-async fn read(request: Request<Incoming>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
-    let (head, body) = request.into_parts();
-    Ok((head, request::body(body, limit).await?))
 }
 
 async fn store(

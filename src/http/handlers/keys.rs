@@ -18,14 +18,14 @@ pub(in crate::http) async fn list(context: Context) -> Result<Response<Body>, Ht
 
 pub(in crate::http) async fn add(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    let body = request::body(context.request.into_body(), context.settings.body_limit()).await?;
+    let (_, body) = request::body(context.request, context.settings.body_limit()).await?;
     let new: NewKey = request::json(&body)?;
     Ok(response::secret_json(StatusCode::CREATED, &context.service.add_key(&context.caller, new).await?))
 }
 
 pub(in crate::http) async fn import(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    let body = request::body(context.request.into_body(), KEY_FILE).await?;
+    let (_, body) = request::body(context.request, KEY_FILE).await?;
     let imported = context.service.import_keys(&context.caller, body).await?;
     let answer = ImportedKeys { added: imported.added, skipped: imported.skipped };
     Ok(response::json(StatusCode::OK, &answer))
@@ -39,7 +39,7 @@ pub(in crate::http) async fn revoke(context: Context) -> Result<Response<Body>, 
 
 pub(in crate::http) async fn rotate(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    let body = request::body(context.request.into_body(), context.settings.body_limit()).await?;
+    let (_, body) = request::body(context.request, context.settings.body_limit()).await?;
     let wish: Rotate = if body.is_empty() { Rotate::default() } else { request::json(&body)? };
     let id = context.argument.unwrap_or_default();
     let created = context.service.rotate_key(&context.caller, id, wish.overlap).await?;

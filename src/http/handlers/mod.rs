@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::error::HttpError;
-use super::request::Parameters;
+use super::query::Parameters;
 use super::response::Body;
 use super::{Peer, Settings};
 use crate::service::{Caller, Service};

@@ -11,7 +11,7 @@ const MAX_RETRY_MS = 30_000;
 /** Time limit for the head of an answer, in milliseconds. */
 const HEAD_TIMEOUT_MS = 20_000;
 /** The server's default heartbeat, in milliseconds. If longer silences occur, they are taken as its heartbeat. */
-const DEFAULT_HEARTBEAT_MS = 15_000;
+const DEFAULT_HEARTBEAT_MS = 8000;
 /** An alert that is older than this on arrival shows that the stream is behind, in milliseconds. */
 const MAX_DELAY_MS = 5000;
 
