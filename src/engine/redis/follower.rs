@@ -14,9 +14,9 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
+use super::belief::Address;
 use super::chain::{self, Has, Link};
 use super::codec::Announcement;
-use super::link::Address;
 use super::trial::{Trial, Verdict};
 use super::{Shared, jittered, server_warnings};
 use crate::alert::{Id, Record};

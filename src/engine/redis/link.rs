@@ -20,7 +20,7 @@ use redis::{IntoConnectionInfo, TlsCertificates};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::primary::Belief;
+use super::belief::{Address, Belief};
 use super::{Settings, Tls};
 use crate::engine::{Cause, Unavailable};
 
@@ -105,8 +105,6 @@ pub(super) struct Access {
     /// Connections to Sentinels or Cluster nodes that have answered.
     pub(super) asked: Mutex<HashMap<Address, MultiplexedConnection>>,
 }
-
-pub(super) type Address = (String, u16);
 
 /// A connection, and to which server.
 pub(super) struct Connected {

@@ -9,6 +9,7 @@
 //! Always: ids never go back; the hub gets what the log made visible, in its order; and if a part of the log was lost,
 //! every node and stream behind it is told.
 
+mod belief;
 mod chain;
 mod codec;
 mod compare;

@@ -1,6 +1,6 @@
 //! Which server holds the log: what the Sentinels, or the nodes of a Cluster, say, and whom of them to believe.
 //!
-//! Asked for each new connection, and by the watcher twice a second. All of those that are configured are asked at once, so
+//! Asked for each new connection, and by the watcher four times a second. All of those that are configured are asked at once, so
 //! that their order does not matter and one that does not answer costs little. Always: the highest configuration epoch
 //! wins. Of Sentinels a majority must have answered; a node of a Cluster speaks for a majority unless it says `fail`.
 
@@ -13,39 +13,13 @@ use redis::{FromRedisValue, RedisError, Value};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::link::{Access, Address, LinkError, Topology, shown};
+use super::belief::{Address, Word};
+use super::link::{Access, LinkError, Topology, shown};
 
 /// For the answer of one of those that are asked, with the connection to it.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the others are waited for once enough have answered: one alone may know of a failover first.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long a word outlives one of a lower epoch, which comes from somebody who has not heard of a failover yet.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
-
-/// What one of those that are asked says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    server: Address,
-    /// The configuration epoch.
-    epoch: u64,
-}
-
-/// The word that is believed, and when it was heard last.
-#[derive(Debug, Default)]
-pub(super) struct Belief(Option<(Word, Instant)>);
-
-impl Belief {
-    /// Takes up what was said; returns the server that is believed.
-    fn hear(&mut self, words: &[Word], now: Instant) -> Option<Address> {
-        let named = |word: &&Word| words.iter().filter(|other| other == word).count();
-        let newest = words.iter().max_by_key(|word| (word.epoch, named(word)))?;
-        match &self.0 {
-            Some((word, at)) if newest.epoch < word.epoch && now - *at < BELIEVED_FOR => {}
-            _ => self.0 = Some((newest.clone(), now)),
-        }
-        self.0.as_ref().map(|(word, _)| word.server.clone())
-    }
-}
 
 impl Access {
     /// The server that holds the log now.
@@ -175,24 +149,6 @@ fn epoch_of(id: &str, nodes: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn word(port: u16, epoch: u64) -> Word {
-        Word { server: ("h".into(), port), epoch }
-    }
-
-    #[test]
-    fn the_highest_epoch_is_believed_whoever_answers_first_and_is_not_forgotten_at_once() {
-        let (mut belief, now) = (Belief::default(), Instant::now());
-        let mut hear =
-            |words: &[Word], after: u64| belief.hear(words, now + Duration::from_secs(after)).map(|(_, port)| port);
-        assert_eq!(hear(&[], 0), None);
-        assert_eq!(hear(&[word(1, 0), word(1, 0), word(1, 0)], 0), Some(1));
-        // One Sentinel leads a failover, and the others have not heard of it.
-        assert_eq!(hear(&[word(1, 0), word(2, 1), word(1, 0)], 1), Some(2));
-        assert_eq!(hear(&[word(1, 0), word(1, 0)], 2), Some(2));
-        // Sentinels that were set up anew count their epochs from the beginning.
-        assert_eq!(hear(&[word(1, 0), word(1, 0)], 12), Some(1));
-    }
 
     #[test]
     fn the_owner_of_a_slot_and_its_epoch_are_read() {

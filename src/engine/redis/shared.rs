@@ -10,8 +10,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::belief::Address;
 use super::codec::Unreadable;
-use super::link::{Address, Link};
+use super::link::Link;
 use super::{Durability, script};
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};

@@ -12,8 +12,9 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::belief::Address;
 use super::codec::{self, Unreadable};
-use super::link::{Address, Connected};
+use super::link::Connected;
 use super::script::{self, Seen, Unsettled};
 use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::Id;
