@@ -138,7 +138,9 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
     if bytes.len() as u64 > MAX_IMPORT_FILE {
         return Err(Failure::Failed(format!("{} is larger than 16 MiB and cannot be a file of keys", file.display())));
     }
-    Ok(bytes.into())
+    let bytes = Bytes::from(bytes);
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    Ok(bytes.slice_ref(text))
 }
 
 #[cfg(test)]
@@ -209,6 +211,7 @@ mod tests {
         std::fs::write(&file, r#"{"users":{}}"#).unwrap();
         assert!(key(&["import", file.to_str().unwrap()], &store, b"").await.is_ok());
         assert!(key(&["import", "-"], &store, br#"{"users":{}}"#).await.is_ok());
+        assert!(key(&["import", "-"], &store, "\u{feff}{\"users\":{}}\r\n".as_bytes()).await.is_ok());
         let failure = key(&["import", "/nonexistent"], &store, b"").await.unwrap_err();
         assert!(failure.to_string().contains("/nonexistent"), "{failure}");
     }
