@@ -43,6 +43,19 @@ on_each_release! {
         assert_eq!(machine.sh("alertctl key list --json"), "");
     }
 
+    fn a_unit_of_any_name_raises_its_alert(machine: &Machine) {
+        machine.install();
+        // systemd cannot name an instance after a unit with so long a name.
+        let long = format!("{}.service", "y".repeat(240));
+        for (unit, instance) in [("-backup.service", "%n"), ("--version.service", "%n"), (&long, "long-name")] {
+            let text = format!("[Unit]\nOnFailure=alertd-unit-failed@{instance}.service\n[Service]\nType=oneshot\nExecStart=/bin/false\n");
+            machine.write(&format!("/etc/systemd/system/{unit}"), &text);
+            machine.sh(&format!("systemctl daemon-reload; systemctl start -- {unit} || true"));
+            let found = alert(machine, unit);
+            assert_eq!(found["message"], format!("{unit} failed: exit code 1"));
+        }
+    }
+
     fn every_service_is_covered_except_alertds_own(machine: &Machine) {
         machine.install();
         cover_all(machine);
