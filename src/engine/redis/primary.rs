@@ -34,8 +34,8 @@ impl Access {
     /// Asks all of them; at least `enough` must answer.
     async fn ask_all(self: &Arc<Self>, asked: &[Address], enough: usize) -> Result<Address, LinkError> {
         let mut asking = JoinSet::new();
-        for address in asked.iter().cloned() {
-            let access = Arc::clone(self);
+        for address in asked {
+            let (access, address) = (Arc::clone(self), address.clone());
             asking.spawn(async move {
                 let answer = timeout(ASK_TIMEOUT, access.ask(&address)).await;
                 answer.unwrap_or_else(|_| Err(LinkError::TimedOut(shown(&address))))
