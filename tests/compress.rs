@@ -84,8 +84,9 @@ fn alerts_pass_an_apache_with_mod_deflate() {
 fn alerts_pass_a_caddy_that_encodes() {
     alerts_pass(|directory, address, daemon| {
         let file = directory.join("Caddyfile");
+        let (host, port) = address.rsplit_once(':').unwrap();
         let configuration = format!(
-            "{{\n admin off\n auto_https off\n}}\nhttp://{address} {{\n encode gzip\n reverse_proxy {daemon}\n}}\n"
+            "{{\n admin off\n auto_https off\n}}\nhttp://:{port} {{\n bind {host}\n encode gzip\n reverse_proxy {daemon}\n}}\n"
         );
         std::fs::write(&file, configuration).unwrap();
         let mut caddy = Command::new("caddy");

@@ -54,7 +54,7 @@ fn the_long_metadata_of_a_hook_is_cut_with_a_mark() {
     let key = daemon.key("alice");
     let annotations: serde_json::Map<String, Value> =
         (0..200).map(|number| (format!("shards_{number:03}"), "shard waits for a copy; ".repeat(150).into())).collect();
-    let alert = |name: &str, annotations: Value| json!({"status": "firing", "labels": {"alertname": "A"}, "annotations": annotations, "fingerprint": name});
+    let alert = |name: &str, annotations: Value| json!({"status": "firing", "labels": {"alertname": "A"}, "annotations": annotations, "fingerprint": name, "startsAt": "2026-11-28T12:00:00Z"});
     let alerts = [alert("1", annotations.into()), alert("2", json!({"summary": "short"}))];
     let payload = json!({"status": "firing", "alerts": alerts});
     let stored = daemon.send(&Request::post("/hooks/alertmanager/search").key(&key).json(&payload));

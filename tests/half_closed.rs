@@ -1,11 +1,11 @@
 //! Clients that close their half of a connection, and those that are answered before they have sent all.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 
 use serde_json::json;
 
-use crate::harness::{Answer, Daemon, Key, Request, Stream, Transport, over_both_transports};
+use crate::harness::{Answer, Daemon, Key, Request, Transport, over_both_transports};
 
 over_both_transports! {
     a_request_with_the_end_of_its_sender_behind_it_is_answered,
@@ -129,9 +129,14 @@ fn a_pipelined_request_and_the_end_behind_a_stream_leave_nothing_open() {
     let health = Request::get("/health").key(&key).bytes(false);
     let stream = Request::get("/alerts?since=none").key(&key).bytes(false);
     wire.write_all(&[health, stream].concat()).unwrap();
-    let mut stream = Stream::answered(wire).unwrap();
-    assert_eq!(stream.head.status, 200);
+    let mut received = String::new();
+    while received.matches("HTTP/1.1 200").count() < 2 {
+        let mut piece = [0; 4096];
+        let read = wire.read(&mut piece).unwrap();
+        assert!(read > 0, "the connection ended after: {received}");
+        received.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
     daemon.has_streams(1);
-    stream.finish_sending();
+    wire.finish_sending();
     daemon.has_streams(0);
 }
