@@ -1,6 +1,7 @@
 //! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
 //! for luck.
 
+pub mod alertmanager;
 pub mod browser;
 pub mod daemon;
 pub mod former;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub use alertmanager::Alertmanager;
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key, activated};
 pub use former::{former_key, import};

@@ -144,11 +144,6 @@ impl Stream {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
 
-    /// Closes the sending half.
-    pub fn finish_sending(&mut self) {
-        self.wire.finish_sending();
-    }
-
     /// For tests that stall on purpose.
     pub fn set_patience(&self, patience: Duration) {
         self.wire.set_patience(patience).unwrap();
