@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod embedded;
+mod export;
 mod intake;
 mod limits;
 mod publish;

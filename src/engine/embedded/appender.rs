@@ -46,6 +46,7 @@ impl Tail {
             let index = segment.index.read();
             (index.end, index.count, index.last)
         };
+        segment.set_synced(count);
         Self { segment, end, synced: end, synced_count: count, synced_last: last, unsynced: Vec::new() }
     }
 
@@ -134,9 +135,7 @@ impl Appender {
         let Some(tail) = &mut self.tail else { return Err(io::ErrorKind::NotFound.into()) };
         tail.write(&bytes, sync)?;
         tail.end += bytes.len() as u64;
-        if sync {
-            tail.unsynced.clear();
-        } else {
+        if !sync {
             tail.unsynced.extend_from_slice(&bytes);
         }
         self.buffer = bytes;
@@ -150,6 +149,8 @@ impl Appender {
             index.end = tail.end;
             if sync {
                 (tail.synced, tail.synced_count, tail.synced_last) = (tail.end, index.count, index.last);
+                tail.segment.set_synced(index.count);
+                tail.unsynced.clear();
             }
         }
     }
@@ -164,9 +165,6 @@ impl Appender {
             return Ok(());
         }
         if tail.segment.file.sync().is_ok() {
-            if let Some(tail) = &mut self.tail {
-                tail.unsynced.clear();
-            }
             self.settle(true);
             return Ok(());
         }

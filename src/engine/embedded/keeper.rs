@@ -13,6 +13,7 @@ use super::catalog::Catalog;
 use super::disk::{self, Disk};
 use super::header::sidecar_name;
 use super::inventory::DROPPED;
+use super::pins::Pins;
 use super::replay::replay;
 use super::segment::Segment;
 use super::sidecar;
@@ -39,6 +40,7 @@ pub(super) struct Keeper {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) snapshotted: Arc<AtomicU32>,
+    pub(super) pins: Arc<Pins>,
 }
 
 impl Keeper {
@@ -56,6 +58,14 @@ impl Keeper {
         }
     }
 
+    /// Gives back what exports were holding.
+    pub(super) fn catch_up(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
+        if self.pins.is_waiting() {
+            self.pins.take_waiting().into_iter().try_for_each(|file| self.shorten(&file, pause))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn write_sidecar(&self, segment: &Segment) -> io::Result<()> {
         let encoded = {
             let catalog = self.catalog.read();
@@ -68,6 +78,7 @@ impl Keeper {
 
     /// From the snapshot before and the records behind it, so that the writer need not stop for it.
     fn write_snapshot(&self) -> io::Result<()> {
+        let _snapshot = self.pins.snapshot.lock();
         let (mut segments, trim, clock_ms) = {
             let catalog = self.catalog.read();
             (catalog.segments.clone(), catalog.trim, catalog.clock_ms)
@@ -106,7 +117,7 @@ impl Keeper {
         Ok(())
     }
 
-    fn snapshot(&self, identity: [u8; 16]) -> Option<(Place, snapshot::State)> {
+    pub(super) fn snapshot(&self, identity: [u8; 16]) -> Option<(Place, snapshot::State)> {
         let file = self.disk.open(snapshot::FILE).ok()?;
         let length = usize::try_from(file.length().ok()?).ok()?;
         let snapshot = snapshot::decode(&disk::read(&*file, 0, length).ok()?).ok()?;
@@ -114,6 +125,7 @@ impl Keeper {
     }
 
     fn erase_key(&self, id: Id) -> io::Result<()> {
+        let _snapshot = self.pins.snapshot.lock();
         let Some(identity) = self.catalog.read().segments.first().map(|segment| segment.header.identity) else {
             return Ok(());
         };
@@ -136,6 +148,10 @@ impl Keeper {
     }
 
     fn shorten(&self, name: &str, pause: &mut dyn FnMut()) -> io::Result<()> {
+        if self.pins.has(name.strip_suffix(DROPPED).unwrap_or(name)) {
+            self.pins.wait(name.to_owned());
+            return Ok(());
+        }
         let file = self.disk.open(name)?;
         let mut length = file.length()?;
         while length > STEP {

@@ -21,6 +21,8 @@ mod corruption;
 mod disk;
 mod dropped;
 mod erase;
+#[cfg_attr(not(test), expect(dead_code, reason = "the command for backups comes with the operators' tools"))]
+mod export;
 mod fetch;
 mod frame;
 mod header;
@@ -34,6 +36,7 @@ mod location;
 mod oldest;
 mod open_error;
 mod overwrite;
+mod pins;
 mod postings;
 #[cfg(test)]
 mod power;
@@ -92,6 +95,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CHORES: usize = 64;
 /// A segment is ended when it has this size. Tests write little and are to meet many of them.
 const SEGMENT: u64 = if cfg!(test) { 256 << 10 } else { 64 << 20 };
+/// How often the keeper looks for space that an export was holding.
+const RETRY: Duration = Duration::from_secs(1);
 /// Between two steps of giving back space, so that the writer's sync is not held up.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -129,6 +134,8 @@ struct Inner {
     readers: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
     durability: Durability,
+    /// For exports.
+    export: Keeper,
 }
 
 /// What the writer tells the readers.
@@ -200,7 +207,7 @@ impl Embedded {
         let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
         let durability = settings.durability;
-        let (keeper, ending) = (store.keeper(), Arc::clone(&shared));
+        let (keeper, export, ending) = (store.keeper(), store.keeper(), Arc::clone(&shared));
         let writer = Writer::new(Arc::clone(&shared), &settings, store, feed, chores);
         let io = |source| OpenError::Io { path: settings.directory.clone(), source };
         let threads = vec![
@@ -210,7 +217,7 @@ impl Embedded {
         let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
         let (readers, threads) = (Semaphore::new(READERS), Mutex::new(threads));
-        Ok((Self(Arc::new(Inner { shared, view, jobs, intake, readers, threads, durability })), fed))
+        Ok((Self(Arc::new(Inner { shared, view, jobs, intake, readers, threads, durability, export })), fed))
     }
 
     /// Changes how much is kept, from the next step of retention on.
@@ -316,11 +323,18 @@ impl Embedded {
 
 /// The thread of the keeper. Holds the lock of the log until its writer and its own work are done.
 fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, shared: &Shared, lock: location::Lock) {
-    while let Ok(chore) = chores.recv() {
+    let mut pause = || std::thread::park_timeout(PAUSE);
+    loop {
+        let chore = match chores.recv_timeout(RETRY) {
+            Ok(chore) => Some(chore),
+            Err(queue::RecvTimeoutError::Timeout) => None,
+            Err(queue::RecvTimeoutError::Disconnected) => break,
+        };
         if shared.is_closed.load(Ordering::Acquire) {
             break;
         }
-        if let Err(error) = keeper.perform(chore, &mut || std::thread::park_timeout(PAUSE)) {
+        let done = chore.map_or(Ok(()), |chore| keeper.perform(chore, &mut pause));
+        if let Err(error) = done.and_then(|()| keeper.catch_up(&mut pause)) {
             // Nothing is lost: a start does it again, and the next segment tries it again.
             tracing::warn!("work on the log was put off: {error}");
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -21,6 +21,8 @@ pub(super) struct Segment {
     pub(super) index: RwLock<Index>,
     /// About how many of its alerts are retained: a failure of the disk that moves alerts may make it wrong.
     retained: AtomicU64,
+    /// So many of its records are on the disk and stay in it.
+    synced: AtomicU32,
     /// Retention took it away: what cannot be read is removed, not damaged.
     is_dropped: AtomicBool,
     /// A failed disk may hold more in its file than belongs to the log; the next start cuts that.
@@ -53,7 +55,8 @@ pub(super) struct Alert {
 impl Segment {
     pub(super) fn new(header: Header, name: String, file: Arc<dyn DiskFile>, index: Index) -> Self {
         let (retained, is_dropped, has_leftover) = Default::default();
-        Self { header, name, file, index: RwLock::new(index), retained, is_dropped, has_leftover }
+        let synced = AtomicU32::new(index.count);
+        Self { header, name, file, index: RwLock::new(index), retained, synced, is_dropped, has_leftover }
     }
 
     pub(super) const fn number(&self) -> u32 {
@@ -72,6 +75,14 @@ impl Segment {
     /// Whether it is worth a look if all its alerts are removed.
     pub(super) fn seems_emptied(&self) -> bool {
         self.retained.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn set_synced(&self, count: u32) {
+        self.synced.store(count, Ordering::Release);
+    }
+
+    pub(super) fn synced_count(&self) -> u32 {
+        self.synced.load(Ordering::Acquire)
     }
 
     pub(super) fn set_leftover(&self) {

@@ -20,6 +20,7 @@ use super::inventory::{DROPPED, RecoverError};
 use super::keeper::{Chore, Keeper};
 use super::keys::Keys;
 use super::oldest::Oldest;
+use super::pins::Pins;
 use super::recover::recover;
 use super::recovered::Recovered;
 use super::retain::{self, Added, Plan};
@@ -62,6 +63,7 @@ pub(super) struct Store {
     pub(super) erasures: Vec<(u32, u64)>,
     /// Those of them whose content is still there.
     pub(super) unfinished_erasures: Vec<(Arc<Segment>, u64)>,
+    pins: Arc<Pins>,
 }
 
 impl Store {
@@ -116,6 +118,7 @@ impl Store {
             snapshotted: Arc::new(AtomicU32::new(snapshotted)),
             erasures: state.erasures,
             unfinished_erasures: Vec::new(),
+            pins: Arc::default(),
         };
         if recovered.has_forgotten_ranges {
             store.note_dropped(Vec::new()).map_err(RecoverError::Io)?;
@@ -262,7 +265,7 @@ impl Store {
     /// What does the work beside this store.
     pub(super) fn keeper(&self) -> Keeper {
         let (disk, catalog) = (Arc::clone(&self.disk), Arc::clone(&self.catalog));
-        Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted) }
+        Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted), pins: Arc::clone(&self.pins) }
     }
 
     /// Moves the time of retention on.

@@ -1,0 +1,215 @@
+//! The log from its trim up to an id, while writing, retention and erasing go on: the root of a backup.
+//!
+//! An export begins with everything that is on the disk at that moment. What retention removes afterwards is still in it,
+//! since the segments that it reads keep their content as long as it needs them; what is erased before it is read is not.
+//! It holds one piece of a segment in memory, the keys, and the limits of topics.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::catalog::Catalog;
+use super::codec::StoredAlert;
+use super::disk;
+use super::frame::{Head, KEYED, Kind};
+use super::index::Hole;
+use super::keeper::Keeper;
+use super::keys::KeyRow;
+use super::pins::Pin;
+use super::replay::replay;
+use super::segment::{Position, Segment};
+use super::{DEADLINE, Embedded};
+use crate::alert::{Id, Topic};
+use crate::engine::export::{Extent, Part};
+use crate::engine::{Cause, Unavailable};
+
+/// Bytes that are read at once, unless a single record is longer.
+const PIECE: u64 = 256 << 10;
+/// Keys and limits of topics that are handed out at once.
+const GROUP: usize = 1024;
+/// How often an export looks whether what it begins with is on the disk.
+const SYNC_POLL: Duration = Duration::from_millis(10);
+
+/// A segment and how many of its records are exported.
+struct Source {
+    segment: Arc<Segment>,
+    count: u32,
+    _pin: Pin,
+}
+
+/// Hands out the parts of a log in order.
+pub(crate) struct Export {
+    pub(crate) extent: Extent,
+    sources: VecDeque<Source>,
+    /// The next record of the first source.
+    at: u32,
+    /// The newest id that was handed out or told as lost.
+    last: Id,
+    /// A record behind `last` cannot be read, and its id is not known yet.
+    is_broken: bool,
+    holes: VecDeque<Hole>,
+    topic_trims: HashMap<Topic, Id>,
+    /// What comes behind the records.
+    rest: VecDeque<Part>,
+}
+
+impl Embedded {
+    /// All of the log that is stored now, in parts that are read while it goes on.
+    pub(crate) async fn export(&self) -> Result<Export, Unavailable> {
+        let inner = &self.0;
+        let end = inner.export.catalog.read().end();
+        let deadline = Instant::now() + DEADLINE;
+        // What waits for its sync may move to another segment.
+        while !is_synced(&inner.export.catalog.read(), end) {
+            if Instant::now() > deadline {
+                let late =
+                    || Unavailable::new(Cause::TimedOut, format!("{} does not reach its disk", inner.intake.store));
+                return Err(inner.shared.trouble().unwrap_or_else(late));
+            }
+            sleep(SYNC_POLL).await;
+        }
+        let inner = Arc::clone(inner);
+        self.view(move |_| Export::begin(&inner.export)).await
+    }
+}
+
+/// Whether everything before a place is on the disk.
+fn is_synced(catalog: &Catalog, end: Position) -> bool {
+    let last = catalog.segments.last();
+    last.is_none_or(|last| last.number() > end.segment || last.synced_count() >= end.ordinal)
+}
+
+impl Export {
+    /// Begins with all that is on the disk.
+    pub(super) fn begin(keeper: &Keeper) -> io::Result<Self> {
+        let _snapshot = keeper.pins.snapshot.lock();
+        let identity = keeper.catalog.read().segments.first().map(|segment| segment.header.identity);
+        let (place, state) = identity.and_then(|identity| keeper.snapshot(identity)).unzip();
+        let mut state = state.unwrap_or_default();
+        let (sources, mut extent, holes, topic_trims) = {
+            let catalog = keeper.catalog.read();
+            let sources: VecDeque<_> = catalog
+                .segments
+                .iter()
+                .map(|segment| Source {
+                    segment: Arc::clone(segment),
+                    count: segment.synced_count(),
+                    _pin: keeper.pins.pin(&segment.name),
+                })
+                .collect();
+            let extent = Extent { trim: catalog.trim, until: catalog.head, clock_ms: catalog.clock_ms };
+            (sources, extent, VecDeque::from(catalog.holes.clone()), catalog.topic_trims())
+        };
+        if let Some(Source { segment, count, .. }) = sources.back() {
+            let before = segment.header.previous.last;
+            extent.until = count.checked_sub(1).and_then(|ordinal| segment.id(ordinal)).unwrap_or(before).max(before);
+        }
+        let segments: Vec<_> = sources.iter().map(|source| Arc::clone(&source.segment)).collect();
+        replay(&segments, place, &mut state)?;
+        state.keys.expire(extent.clock_ms, usize::MAX);
+        let trims = topic_trims.iter().map(|(topic, trim)| Part::TopicTrim(topic.clone(), *trim));
+        let keys = state.keys.iter().filter(|(_, row)| row.id <= extent.until).map(|(hash, row)| {
+            let KeyRow { fingerprint, id, received_ms } = *row;
+            Part::Key { hash: *hash, fingerprint, id, received_ms }
+        });
+        let rest = trims.chain(keys).collect();
+        let at = sources.front().map_or(0, |source| source.segment.behind(extent.trim));
+        let last = extent.trim;
+        Ok(Self { extent, sources, at, last, is_broken: false, holes, topic_trims, rest })
+    }
+
+    /// The next parts; none at the end.
+    pub(crate) fn next(&mut self) -> io::Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        while parts.is_empty()
+            && let Some(source) = self.sources.front()
+        {
+            if self.at < source.count {
+                let (segment, count) = (Arc::clone(&source.segment), source.count);
+                self.piece(&segment, count, &mut parts)?;
+            } else {
+                self.sources.pop_front();
+                self.at = 0;
+            }
+            if self.sources.is_empty() {
+                self.losses_before(self.extent.until.successor(), self.extent.until, &mut parts);
+            }
+        }
+        if parts.is_empty() {
+            parts.extend(self.rest.drain(..GROUP.min(self.rest.len())));
+        }
+        Ok(parts)
+    }
+
+    /// Reads some records of a segment.
+    fn piece(&mut self, segment: &Segment, count: u32, parts: &mut Vec<Part>) -> io::Result<()> {
+        let spans: Vec<_> = {
+            let index = segment.index.read();
+            let spans = (self.at..count).map_while(|ordinal| index.span(ordinal));
+            let start = index.offset(self.at).unwrap_or(0);
+            let mut is_first = true;
+            spans.take_while(|(_, to)| std::mem::take(&mut is_first) || to - start <= PIECE).collect()
+        };
+        let (Some((from, _)), Some((_, to))) = (spans.first().copied(), spans.last().copied()) else {
+            self.at = count;
+            return Ok(());
+        };
+        let bytes = disk::read(&*segment.file, from, usize::try_from(to - from).unwrap_or(0))?;
+        for (offset, _) in spans {
+            let start = usize::try_from(offset - from).unwrap_or(usize::MAX);
+            let record = bytes.get(start..).unwrap_or_default();
+            self.record(segment, self.at, offset, record, parts);
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, segment: &Segment, ordinal: u32, offset: u64, bytes: &[u8], parts: &mut Vec<Part>) {
+        let salt = segment.header.salt;
+        let Some(head) = Head::read(bytes, offset, salt) else {
+            self.is_broken = true;
+            return;
+        };
+        self.losses_before(head.id, head.before, parts);
+        if head.id <= self.last {
+            // A hole had it.
+            return;
+        }
+        let content = head.content(bytes, offset, salt).filter(|_| !head.is_erased());
+        // Looked at behind the read: an alert that is erased meanwhile is no damage.
+        let is_alert = head.kind == Kind::Alert && segment.index.read().level(ordinal).is_some();
+        let alert = content.filter(|_| is_alert).and_then(|(user, content)| {
+            let record = StoredAlert::read(content, head.flags & KEYED != 0).ok()?.record(head.id).ok()?;
+            Some((record, String::from_utf8_lossy(user).into_owned()))
+        });
+        parts.push(match alert {
+            Some((record, _)) if self.topic_trims.get(&record.topic).is_some_and(|trim| head.id <= *trim) => {
+                Part::Retired(head.id)
+            }
+            Some((record, user)) => Part::Alert { record, user },
+            None if is_alert && !head.is_erased() => Part::Lost { after: head.id.predecessor(), upto: head.id },
+            None => Part::Retired(head.id),
+        });
+        self.last = head.id;
+    }
+
+    /// Tells of what damage took before a record with this id, which says which one came `before` it.
+    fn losses_before(&mut self, id: Id, before: Id, parts: &mut Vec<Part>) {
+        while let Some(hole) = self.holes.pop_front_if(|hole| hole.after < id) {
+            if hole.upto > self.last {
+                parts.push(Part::Lost { after: hole.after.max(self.last), upto: hole.upto });
+                self.last = hole.upto;
+            }
+        }
+        if std::mem::take(&mut self.is_broken) && before > self.last {
+            parts.push(Part::Lost { after: self.last, upto: before });
+            self.last = before;
+        }
+    }
+}

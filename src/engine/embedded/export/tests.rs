@@ -1,0 +1,215 @@
+//! Exports of logs on a simulated disk, and of one under publishers and retention.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use super::super::batch::Entry;
+use super::super::disk::Disk;
+use super::super::disk::simulated::SimulatedDisk;
+use super::super::retain::{Plan, TopicTrim};
+use super::super::stage::Staged;
+use super::super::testing::{Log, NOW, UNLIMITED, filter, publish};
+use super::super::{Durability, Settings};
+use super::*;
+use crate::alert::{Level, Record, Start};
+use crate::engine::Retention;
+
+fn put(log: &mut Log, topic: &str, message: &str) -> Record {
+    let group = vec![publish(topic, message, Level::Warn, Some(message))];
+    log.append(&[group]).unwrap().remove(0).unwrap().remove(0).record
+}
+
+fn fill(log: &mut Log, from: usize, alerts: usize) -> Vec<Record> {
+    let message = |i: usize| format!("message-{i:05}-{}", "x".repeat(150));
+    (from..from + alerts).map(|i| put(log, ["a", "b", "c"][i % 3], &message(i))).collect()
+}
+
+fn all(export: &mut Export) -> Vec<Part> {
+    let mut parts = Vec::new();
+    loop {
+        match export.next().unwrap() {
+            next if next.is_empty() => return parts,
+            next => parts.extend(next),
+        }
+    }
+}
+
+fn alerts(parts: &[Part]) -> Vec<Record> {
+    let alert = |part: &Part| match part {
+        Part::Alert { record, .. } => Some(record.clone()),
+        _ => None,
+    };
+    parts.iter().filter_map(alert).collect()
+}
+
+/// A log made of an export.
+fn restore(extent: Extent, parts: Vec<Part>, retention: Retention) -> Log {
+    let mut log = Log::open(&SimulatedDisk::default(), Durability::Fsync, retention).unwrap();
+    log.store.begin_import(extent.trim, extent.clock_ms);
+    for part in parts {
+        let mut plan = Plan::default();
+        let staged = match &part {
+            Part::Alert { record, user } => Staged { record: record.clone(), user: user.clone(), key: None },
+            Part::Retired(id) => {
+                log.store.write_batch(&[Entry::Retired(*id)], &plan, true).unwrap();
+                continue;
+            }
+            Part::TopicTrim(topic, trim) => {
+                let number = log.store.catalog.write().topics.intern(topic);
+                plan.add_topic(number, TopicTrim::at(topic.clone(), *trim));
+                log.store.write_batch(&[], &plan, true).unwrap();
+                log.store.apply_plan(&plan);
+                continue;
+            }
+            Part::Key { hash, fingerprint, id, received_ms } => {
+                let (fingerprint, id, received_ms) = (*fingerprint, *id, *received_ms);
+                log.store.keys.insert(*hash, KeyRow { fingerprint, id, received_ms });
+                continue;
+            }
+            Part::Lost { .. } => panic!("nothing was lost"),
+        };
+        log.store.write_batch(&[Entry::Alert(&staged)], &plan, true).unwrap();
+    }
+    log
+}
+
+#[test]
+fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first() {
+    let retention = Retention { topic_count: 40, ..UNLIMITED };
+    for durability in [Durability::Fsync, Durability::None] {
+        let mut log = Log::open(&SimulatedDisk::default(), durability, retention).unwrap();
+        let quiet = put(&mut log, "quiet", "message-quiet");
+        let records = fill(&mut log, 0, 300);
+        assert!(log.store.erase(records[290].id).unwrap());
+        log.work();
+        log.store.appender.sync().unwrap();
+        let mut export = Export::begin(&log.keeper).unwrap();
+        let extent = export.extent;
+        assert_eq!(extent.until, log.store.head());
+        let parts = all(&mut export);
+        assert_eq!(alerts(&parts), log.read(&filter("*")).unwrap().0);
+        let is_of_alice = |part: &Part| !matches!(part, Part::Alert { user, .. } if user != "alice");
+        assert!(parts.iter().all(is_of_alice) && alerts(&parts)[0] == quiet);
+        let mut restored = restore(extent, parts, retention);
+        assert_eq!(restored.read(&filter("*")).unwrap(), log.read(&filter("*")).unwrap());
+        for cursor in records.iter().step_by(7).map(|record| record.id).chain([records[290].id, Id::ZERO]) {
+            for pattern in ["*", "a", "quiet"] {
+                let is_told = |log: &Log| {
+                    let start = Start::After(cursor);
+                    log.view.seek(&start, &filter(pattern), log.store.head(), 0).unwrap().gap.is_some()
+                };
+                // What was dropped is a range in the one and no id in the other; a gap more is no loss.
+                assert!(is_told(&restored) || !is_told(&log), "{cursor} {pattern}");
+                let is_left = cursor >= records[200].id;
+                assert!(!is_left || is_told(&restored) == is_told(&log), "{cursor} {pattern}");
+            }
+        }
+        let again = put(&mut restored, "a", &format!("message-00297-{}", "x".repeat(150)));
+        assert_eq!(again, records[297]);
+        assert!(put(&mut restored, "a", "new").id > extent.until);
+    }
+}
+
+#[test]
+fn retention_and_commits_change_nothing_of_an_export_and_an_erase_does() {
+    let disk = SimulatedDisk::default();
+    let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+    let records = fill(&mut log, 0, 300);
+    let mut export = Export::begin(&log.keeper).unwrap();
+    let mut parts = export.next().unwrap();
+    assert!(alerts(&parts).len() < 200);
+    assert!(log.store.erase(records[250].id).unwrap() && log.store.erase(records[299].id).unwrap());
+    log.retention = Retention { count: 10, ..UNLIMITED };
+    fill(&mut log, 300, 600);
+    let dropped = |disk: &SimulatedDisk| disk.list().unwrap().iter().filter(|name| name.ends_with("dropped")).count();
+    assert!(dropped(&disk) > 3, "{:?}", disk.list());
+    log.keeper.catch_up(&mut || ()).unwrap();
+    assert!(dropped(&disk) > 3, "given back although it is read");
+    parts.extend(all(&mut export));
+    let expected = records.iter().enumerate().filter(|(i, _)| ![250, 299].contains(i));
+    assert_eq!(alerts(&parts), expected.map(|(_, record)| record.clone()).collect::<Vec<_>>());
+    assert!(parts.contains(&Part::Retired(records[250].id)) && parts.contains(&Part::Retired(records[299].id)));
+    drop(export);
+    log.keeper.catch_up(&mut || ()).unwrap();
+    assert_eq!(dropped(&disk), 0);
+}
+
+#[test]
+fn what_damage_took_is_told_in_an_export() {
+    for bit in 0..60 {
+        let disk = SimulatedDisk::default();
+        let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+        let records = fill(&mut log, 0, 120);
+        log.stop().unwrap();
+        let name = disk.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).nth(1).unwrap();
+        disk.alter(&name, |bytes| bytes[4096 + 131 * bit] ^= 1);
+        // Found by reading, and found by the start.
+        for has_index in [true, false] {
+            if !has_index {
+                disk.unlink(&name.replace(".seg", ".idx")).unwrap();
+            }
+            let log = Log::open(&disk.copy(), Durability::Fsync, UNLIMITED).unwrap();
+            let parts = all(&mut Export::begin(&log.keeper).unwrap());
+            let found = alerts(&parts);
+            let is_lost = |id: Id| {
+                parts.iter().any(|part| matches!(part, Part::Lost { after, upto } if *after < id && id <= *upto))
+            };
+            let is_there = |record: &Record| found.contains(record) || is_lost(record.id);
+            assert!(records.iter().all(is_there) && found.iter().all(|record| records.contains(record)), "{bit}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_under_publishers_and_retention_hold_each_answered_alert_up_to_their_id() {
+    for durability in [Durability::Fsync, Durability::None] {
+        let place = tempfile::tempdir().unwrap();
+        let retention = Retention { count: 1500, ..UNLIMITED };
+        let clock: crate::engine::Clock = Arc::new(|| NOW);
+        let settings = Settings { directory: place.path().to_owned(), durability, retention, clock };
+        let (engine, mut feed) = Embedded::open(settings).unwrap();
+        tokio::spawn(async move { while feed.recv().await.is_some() {} });
+        let (answered, is_over) = (Arc::new(Mutex::new(BTreeMap::new())), Arc::new(AtomicBool::new(false)));
+        let publishers: Vec<_> = (0..4)
+            .map(|publisher| {
+                let (engine, answered, is_over) = (engine.clone(), Arc::clone(&answered), Arc::clone(&is_over));
+                tokio::spawn(async move {
+                    for turn in 0.. {
+                        if is_over.load(Ordering::Acquire) {
+                            return;
+                        }
+                        let message = format!("{publisher}-{turn}-{}", "x".repeat(300));
+                        let group = vec![publish("t", &message, Level::Info, None); 3];
+                        for stored in engine.append_all(group).await.unwrap() {
+                            answered.lock().insert(stored.record.id, stored.record);
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut last = Id::ZERO;
+        for turn in 0..20 {
+            while answered.lock().len() < 300 * (turn + 1) {
+                tokio::task::yield_now().await;
+            }
+            let known = answered.lock().keys().next_back().copied().unwrap();
+            let mut export = engine.export().await.unwrap();
+            let Extent { trim, until, .. } = export.extent;
+            assert!(until >= known && until > last, "an alert that was answered before is not in it");
+            last = until;
+            let found: BTreeMap<_, _> =
+                alerts(&all(&mut export)).into_iter().map(|record| (record.id, record)).collect();
+            assert!(found.keys().all(|id| trim < *id && *id <= until));
+            for (id, record) in answered.lock().range(trim.successor()..=until) {
+                assert_eq!(found.get(id), Some(record), "{durability:?} {turn}");
+            }
+        }
+        is_over.store(true, Ordering::Release);
+        for publisher in publishers {
+            publisher.await.unwrap();
+        }
+        engine.close().await;
+    }
+}

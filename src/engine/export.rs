@@ -1,0 +1,34 @@
+//! A log from end to end: what a backup holds, whatever engine keeps the log.
+//!
+//! An engine hands the parts out while it goes on; another one, or the same, takes them in.
+
+use crate::alert::{Id, Record, Topic};
+
+/// What is true of a log as a whole at the id up to which it is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Everything up to this id is removed, and not in the export.
+    pub(crate) trim: Id,
+    /// The newest id; parts say nothing of later ones.
+    pub(crate) until: Id,
+    /// The time of retention, milliseconds since 1970.
+    pub(crate) clock_ms: u64,
+}
+
+/// A part of a log. First come alerts, retired ids and losses, by id, then the limits of topics, then keys, by age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Alert {
+        record: Record,
+        /// Who published it; empty where that is not known.
+        user: String,
+    },
+    /// An id that was given and whose alert is gone: a cursor may stand on it.
+    Retired(Id),
+    /// Damage may have taken alerts behind `after` up to `upto`, which readers are told.
+    Lost { after: Id, upto: Id },
+    /// The limit of a topic removed its alerts up to this id.
+    TopicTrim(Topic, Id),
+    /// What an idempotency key stands for; of key and alert only hashes are kept.
+    Key { hash: [u8; 32], fingerprint: [u8; 32], id: Id, received_ms: u64 },
+}
