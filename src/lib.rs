@@ -19,6 +19,7 @@
 //! | | [`chunked`] | HTTP/1.1's chunked coding |
 //! | | [`api`] | the bodies that server and client share |
 //! | | [`key`] | scopes, grants, secrets |
+//! | | [`backup`] | what a backup holds of a log |
 //! | | [`alert`] | ids, topics, filters, validation |
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
@@ -31,6 +32,7 @@
 #[doc(hidden)]
 pub mod alert;
 mod api;
+mod backup;
 mod chunked;
 mod config;
 mod ctl;

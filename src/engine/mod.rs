@@ -6,7 +6,6 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod embedded;
-mod export;
 mod intake;
 mod limits;
 mod publish;

@@ -58,12 +58,14 @@ impl Keeper {
         }
     }
 
-    /// Gives back what exports were holding.
+    /// Gives back what exports were holding and do not need any more.
     pub(super) fn catch_up(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
-        if self.pins.is_waiting() {
-            self.pins.take_waiting().into_iter().try_for_each(|file| self.shorten(&file, pause))?;
+        let mut outcome = Ok(());
+        for file in self.pins.take_waiting() {
+            // What fails is done again by the next start.
+            outcome = outcome.and(self.shorten(&file, pause));
         }
-        Ok(())
+        outcome
     }
 
     pub(super) fn write_sidecar(&self, segment: &Segment) -> io::Result<()> {
@@ -149,7 +151,8 @@ impl Keeper {
 
     fn shorten(&self, name: &str, pause: &mut dyn FnMut()) -> io::Result<()> {
         if self.pins.has(name.strip_suffix(DROPPED).unwrap_or(name)) {
-            self.pins.wait(name.to_owned());
+            let bytes = self.disk.open(name)?.length()?;
+            self.pins.wait(name.to_owned(), bytes);
             return Ok(());
         }
         let file = self.disk.open(name)?;

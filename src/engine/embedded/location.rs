@@ -7,7 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Settings;
 use super::convert;
@@ -17,6 +17,7 @@ use super::open_error::OpenError;
 pub(super) const LOG: &str = "log";
 /// The log while a store is being converted.
 const UNFINISHED: &str = "log.tmp";
+const LOCK: &str = "log.lock";
 /// The file of the earlier format.
 const EARLIER: &str = "alerts.redb";
 /// The same, once it is converted, until the first clean stop.
@@ -67,12 +68,7 @@ pub(super) fn prepare(settings: &Settings, progress: &dyn Fn(&str)) -> Result<Lo
         (Earlier::Nothing, true) => write_text(directory).map_err(io(&earlier))?,
         (Earlier::Text, true) => {}
         (Earlier::Store, false) => {
-            let unfinished = directory.join(UNFINISHED);
-            match fs::remove_dir_all(&unfinished) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(&unfinished)(error)),
-                _ => {}
-            }
-            make(&unfinished).map_err(io(&unfinished))?;
+            let unfinished = make_unfinished(directory)?;
             convert::convert(&earlier, &unfinished, settings, progress)?;
             write(&unfinished.join(MARKER), b"").and_then(|()| sync(&unfinished)).map_err(io(&unfinished))?;
             fs::rename(&unfinished, &log).and_then(|()| sync(directory)).map_err(io(&log))?;
@@ -97,10 +93,25 @@ pub(super) fn stopped(directory: &Path) {
     }
 }
 
+/// An empty directory for a log that is not in its place yet.
+fn make_unfinished(directory: &Path) -> Result<PathBuf, OpenError> {
+    let path = directory.join(UNFINISHED);
+    let made = match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => make(&path),
+    };
+    made.map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    Ok(path)
+}
+
 fn lock(directory: &Path) -> Result<Lock, OpenError> {
-    let path = directory.join("log.lock");
+    let path = directory.join(LOCK);
     let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|source| OpenError::Directory { path: directory.to_owned(), source })?;
+    take_lock(file, path, directory)
+}
+
+fn take_lock(file: File, path: PathBuf, directory: &Path) -> Result<Lock, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.join(LOG))),

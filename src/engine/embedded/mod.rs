@@ -21,11 +21,12 @@ mod corruption;
 mod disk;
 mod dropped;
 mod erase;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command for backups comes with the operators' tools"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the command for backups comes next"))]
 mod export;
 mod fetch;
 mod frame;
 mod header;
+mod import;
 mod index;
 mod inventory;
 mod keeper;

@@ -1,4 +1,7 @@
 //! Segments that exports read: when they are dropped, their space is given back once the last export is through with them.
+//!
+//! What is held is bounded by the size of the log when the export began, and is a measurement. A disk that becomes full takes
+//! it back: storing alerts comes first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,54 +10,83 @@ use parking_lot::Mutex;
 
 #[derive(Default)]
 pub(super) struct Pins {
-    /// How many exports read a segment, by its name.
-    pinned: Mutex<HashMap<String, usize>>,
-    /// Files of dropped segments whose space is still in use.
-    waiting: Mutex<Vec<String>>,
+    state: Mutex<State>,
     /// Held while the snapshot is replaced, and while an export begins with it.
     pub(super) snapshot: Mutex<()>,
 }
 
-/// As long as it lives, the content of a segment stays.
+#[derive(Default)]
+struct State {
+    /// How many exports read a segment, by its name.
+    pinned: HashMap<String, usize>,
+    /// Files of dropped segments whose space is still in use, with their bytes.
+    waiting: Vec<(String, u64)>,
+    /// How often everything was taken back.
+    revoked: u64,
+}
+
+/// As long as it lives and is not revoked, the content of a segment stays.
 pub(super) struct Pin {
     pins: Arc<Pins>,
     name: String,
+    /// Of [`State::revoked`], when it was made.
+    revoked: u64,
 }
 
 impl Pins {
     /// The caller holds the lock under which the segment would be dropped.
     pub(super) fn pin(self: &Arc<Self>, name: &str) -> Pin {
-        *self.pinned.lock().entry(name.to_owned()).or_default() += 1;
-        Pin { pins: Arc::clone(self), name: name.to_owned() }
+        let mut state = self.state.lock();
+        *state.pinned.entry(name.to_owned()).or_default() += 1;
+        Pin { pins: Arc::clone(self), name: name.to_owned(), revoked: state.revoked }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.pinned.lock().contains_key(name)
+        self.state.lock().pinned.contains_key(name)
     }
 
     /// Puts the file of a pinned segment off.
-    pub(super) fn wait(&self, file: String) {
-        self.waiting.lock().push(file);
+    pub(super) fn wait(&self, file: String, bytes: u64) {
+        self.state.lock().waiting.push((file, bytes));
     }
 
+    /// The files of which some may be free by now.
     pub(super) fn take_waiting(&self) -> Vec<String> {
-        std::mem::take(&mut self.waiting.lock())
+        std::mem::take(&mut self.state.lock().waiting).into_iter().map(|(file, _)| file).collect()
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.lock().is_empty()
+    /// Bytes of dropped segments that exports still read.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.state.lock().waiting.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// No segment is pinned any more; the exports that read them fail. Returns whether there was one.
+    pub(super) fn revoke(&self) -> bool {
+        let mut state = self.state.lock();
+        state.revoked += 1;
+        !std::mem::take(&mut state.pinned).is_empty()
+    }
+}
+
+impl Pin {
+    pub(super) fn is_revoked(&self) -> bool {
+        self.pins.state.lock().revoked != self.revoked
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        let mut pinned = self.pins.pinned.lock();
-        let left = pinned.get_mut(&self.name).map(|count| {
+        let mut state = self.pins.state.lock();
+        // A later export may have pinned the same segment.
+        if state.revoked != self.revoked {
+            return;
+        }
+        let left = state.pinned.get_mut(&self.name).map(|count| {
             *count -= 1;
             *count
         });
         if left == Some(0) {
-            pinned.remove(&self.name);
+            state.pinned.remove(&self.name);
         }
     }
 }

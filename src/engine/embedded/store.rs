@@ -268,6 +268,11 @@ impl Store {
         Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted), pins: Arc::clone(&self.pins) }
     }
 
+    /// Takes back the space that exports hold, if any does. Returns whether exports fail because of it.
+    pub(super) fn give_up_exports(&self) -> bool {
+        self.pins.held_bytes() > 0 && self.pins.revoke()
+    }
+
     /// Moves the time of retention on.
     pub(super) fn advance(&mut self, now_ms: u64, elapsed_ms: u64) {
         let mut catalog = self.catalog.write();

@@ -201,6 +201,9 @@ impl Writer {
     fn fail(&mut self, error: &std::io::Error) {
         if disk::is_full(error) {
             self.reserve.release();
+            if self.store.give_up_exports() {
+                tracing::warn!("a backup is given up: it kept space that retention has freed, and the disk is full");
+            }
         }
         self.report(disk::is_full(error), &error.to_string());
     }

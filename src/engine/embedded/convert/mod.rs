@@ -12,17 +12,13 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 
-use super::batch::Entry;
+use super::Settings;
 use super::codec::{Damaged, Reader, StoredAlert};
 use super::disk::real::RealDisk;
-use super::keeper::Chore;
-use super::keys::KeyRow;
+use super::import::Import;
 use super::open_error::OpenError;
-use super::retain::{Plan, TopicTrim};
-use super::stage::Staged;
-use super::store::{Options, Store};
-use super::{Durability, SEGMENT, Settings};
 use crate::alert::{Id, Topic};
+use crate::backup::{Extent, Part};
 
 const LOG: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("log");
 const TOPICS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("topics");
@@ -31,8 +27,6 @@ const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("idempo
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const STATE_ROW: &str = "v1";
 
-/// Alerts of one batch.
-const BATCH: usize = 1024;
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(2);
 
@@ -104,53 +98,43 @@ fn run(database: &Database, to: &Path, settings: &Settings, progress: &dyn Fn(&s
         return if table.iter()?.next().is_none() { Ok(()) } else { Err(ConvertError::Unknown) };
     };
     let state = State::read(row.value())?;
-    let options = Options { durability: Durability::None, segment_bytes: SEGMENT };
-    let (mut store, _) = Store::open(Arc::new(RealDisk(to.to_owned())), options, (settings.clock)())?;
-    store.begin_import(state.trim, state.clock_ms);
-    let mut import = Import { store, progress, told: Instant::now(), done: 0, total: state.count };
-    import.tell();
+    // Ids that the last process may have given without a trace count as given.
+    let extent = Extent { trim: state.trim, until: state.head.max(state.floor), clock_ms: state.clock_ms };
+    let mut import = Import::begin(Arc::new(RealDisk(to.to_owned())), extent, (settings.clock)())?;
+    let mut telling = Telling { progress, told: Instant::now(), done: 0, total: state.count };
+    telling.tell();
     let (log, removed) = (transaction.open_table(LOG)?, transaction.open_table(REMOVED)?);
     let (mut log, mut removed) = (log.iter()?, removed.iter()?);
     let mut next_removed = removed.next().transpose()?.map(|(id, _)| id.value());
-    let mut batch = Vec::with_capacity(BATCH);
     while let Some((id, value)) = log.next().transpose()? {
         while let Some(gone) = next_removed.filter(|gone| *gone < id.value()) {
-            batch.push(Item::Retired(Id::from_u128(gone)));
+            import.add(Part::Retired(Id::from_u128(gone)))?;
             next_removed = removed.next().transpose()?.map(|(id, _)| id.value());
         }
         let record = StoredAlert::read(value.value(), false)?.record(Id::from_u128(id.value()))?;
-        batch.push(Item::Alert(Staged { record, user: String::new(), key: None }));
-        if batch.len() >= BATCH {
-            import.write(&mut batch, &Plan::default())?;
-        }
+        import.add(Part::Alert { record, user: String::new() })?;
+        telling.count();
     }
-    // Ids that were given and are gone, and those that the last process may have given without a trace.
-    batch.extend(next_removed.map(|id| Item::Retired(Id::from_u128(id))));
-    while let Some((id, _)) = removed.next().transpose()? {
-        batch.push(Item::Retired(Id::from_u128(id.value())));
+    while let Some(gone) = next_removed {
+        import.add(Part::Retired(Id::from_u128(gone)))?;
+        next_removed = removed.next().transpose()?.map(|(id, _)| id.value());
     }
-    let last = batch.last().map_or(import.store.head(), Item::id);
-    let head = state.head.max(state.floor);
-    batch.extend((head > last).then_some(Item::Retired(head)));
-    let mut plan = Plan::default();
     for row in transaction.open_table(TOPICS)?.iter()? {
         let (name, value) = row?;
         let (topic, trim) = topic_trim(name.value(), value.value())?;
         if trim > state.trim {
-            plan.add_topic(import.store.catalog.write().topics.intern(&topic), TopicTrim::at(topic, trim));
+            import.add(Part::TopicTrim(topic, trim))?;
         }
     }
-    import.write(&mut batch, &plan)?;
     for row in transaction.open_table(KEYS)?.iter()? {
         let (hash, value) = row?;
         let mut reader = Reader(value.value());
         let (fingerprint, id, received_ms) = (reader.array()?, reader.id()?, reader.u64()?);
-        import.store.keys.insert(*hash.value(), KeyRow { fingerprint, id, received_ms });
+        import.add(Part::Key { hash: *hash.value(), fingerprint, id, received_ms })?;
     }
-    let keeper = import.store.keeper();
-    import.store.stop(&keeper)?;
-    import.done = import.total;
-    import.tell();
+    import.finish(extent.until)?;
+    telling.done = telling.total;
+    telling.tell();
     Ok(())
 }
 
@@ -161,55 +145,20 @@ fn topic_trim(name: &str, row: &[u8]) -> Result<(Topic, Id), Damaged> {
     Ok((name.parse().map_err(|_| Damaged)?, reader.id()?))
 }
 
-enum Item {
-    Alert(Staged),
-    Retired(Id),
-}
-
-impl Item {
-    const fn id(&self) -> Id {
-        match self {
-            Self::Alert(staged) => staged.record.id,
-            Self::Retired(id) => *id,
-        }
-    }
-}
-
-/// A log that is being filled.
-struct Import<'a> {
-    store: Store,
+/// Tells how far the conversion is.
+struct Telling<'a> {
     progress: &'a dyn Fn(&str),
     told: Instant,
     done: u64,
     total: u64,
 }
 
-impl Import<'_> {
-    fn write(&mut self, batch: &mut Vec<Item>, plan: &Plan) -> Result<(), ConvertError> {
-        let entries: Vec<_> = batch
-            .iter()
-            .map(|item| match item {
-                Item::Alert(staged) => Entry::Alert(staged),
-                Item::Retired(id) => Entry::Retired(*id),
-            })
-            .collect();
-        if !entries.is_empty() || !plan.is_empty() {
-            self.store.write_batch(&entries, plan, true)?;
-            self.store.apply_plan(plan);
-        }
-        self.done += batch.len() as u64;
-        batch.clear();
-        let keeper = self.store.keeper();
-        for chore in self.store.take_chores() {
-            // The snapshot is written at the end, with the keys.
-            if let Chore::Seal(_) = chore {
-                keeper.perform(chore, &mut || ())?;
-            }
-        }
+impl Telling<'_> {
+    fn count(&mut self) {
+        self.done += 1;
         if self.told.elapsed() >= TELL {
             self.tell();
         }
-        Ok(())
     }
 
     fn tell(&mut self) {

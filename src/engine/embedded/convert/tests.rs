@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::alert::{Draft, Filter, Level, Record, Start};
-use crate::engine::embedded::Embedded;
+use crate::engine::embedded::{Durability, Embedded};
 use crate::engine::{AppendError, Direction, Idempotency, Publish, Range, Retention};
 
 const NOW: u64 = 1_795_455_190_000;

@@ -2,7 +2,8 @@
 //!
 //! An export begins with everything that is on the disk at that moment. What retention removes afterwards is still in it,
 //! since the segments that it reads keep their content as long as it needs them; what is erased before it is read is not.
-//! It holds one piece of a segment in memory, the keys, and the limits of topics.
+//! Only a full disk takes the segments back, and the export then fails. It holds one piece of a segment in memory, the
+//! keys, and the limits of topics.
 
 #[cfg(test)]
 mod tests;
@@ -26,13 +27,15 @@ use super::replay::replay;
 use super::segment::{Position, Segment};
 use super::{DEADLINE, Embedded};
 use crate::alert::{Id, Topic};
-use crate::engine::export::{Extent, Part};
+use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
 
 /// Bytes that are read at once, unless a single record is longer.
 const PIECE: u64 = 256 << 10;
 /// Keys and limits of topics that are handed out at once.
 const GROUP: usize = 1024;
+/// Damaged records that are named.
+const NAMED: usize = 1000;
 /// How often an export looks whether what it begins with is on the disk.
 const SYNC_POLL: Duration = Duration::from_millis(10);
 
@@ -40,7 +43,7 @@ const SYNC_POLL: Duration = Duration::from_millis(10);
 struct Source {
     segment: Arc<Segment>,
     count: u32,
-    _pin: Pin,
+    pin: Pin,
 }
 
 /// Hands out the parts of a log in order.
@@ -57,6 +60,10 @@ pub(crate) struct Export {
     topic_trims: HashMap<Topic, Id>,
     /// What comes behind the records.
     rest: VecDeque<Part>,
+    /// About how many alerts there are.
+    pub(crate) alerts: u64,
+    /// Records that cannot be read, each with its file and offset; the first of them.
+    pub(crate) damage: Vec<String>,
 }
 
 impl Embedded {
@@ -92,7 +99,7 @@ impl Export {
         let identity = keeper.catalog.read().segments.first().map(|segment| segment.header.identity);
         let (place, state) = identity.and_then(|identity| keeper.snapshot(identity)).unzip();
         let mut state = state.unwrap_or_default();
-        let (sources, mut extent, holes, topic_trims) = {
+        let (sources, mut extent, holes, topic_trims, alerts) = {
             let catalog = keeper.catalog.read();
             let sources: VecDeque<_> = catalog
                 .segments
@@ -100,13 +107,16 @@ impl Export {
                 .map(|segment| Source {
                     segment: Arc::clone(segment),
                     count: segment.synced_count(),
-                    _pin: keeper.pins.pin(&segment.name),
+                    pin: keeper.pins.pin(&segment.name),
                 })
                 .collect();
             let extent = Extent { trim: catalog.trim, until: catalog.head, clock_ms: catalog.clock_ms };
-            (sources, extent, VecDeque::from(catalog.holes.clone()), catalog.topic_trims())
+            let holes = VecDeque::from(catalog.holes.clone());
+            (sources, extent, holes, catalog.topic_trims(), catalog.count)
         };
-        if let Some(Source { segment, count, .. }) = sources.back() {
+        if let Some(Source { segment, count, .. }) = sources.back()
+            && *count < segment.index.read().count
+        {
             let before = segment.header.previous.last;
             extent.until = count.checked_sub(1).and_then(|ordinal| segment.id(ordinal)).unwrap_or(before).max(before);
         }
@@ -121,7 +131,8 @@ impl Export {
         let rest = trims.chain(keys).collect();
         let at = sources.front().map_or(0, |source| source.segment.behind(extent.trim));
         let last = extent.trim;
-        Ok(Self { extent, sources, at, last, is_broken: false, holes, topic_trims, rest })
+        let (is_broken, damage) = Default::default();
+        Ok(Self { extent, sources, at, last, is_broken, holes, topic_trims, rest, alerts, damage })
     }
 
     /// The next parts; none at the end.
@@ -132,7 +143,13 @@ impl Export {
         {
             if self.at < source.count {
                 let (segment, count) = (Arc::clone(&source.segment), source.count);
-                self.piece(&segment, count, &mut parts)?;
+                let piece = self.piece(&segment, count, &mut parts);
+                if self.sources.front().is_some_and(|source| source.pin.is_revoked()) {
+                    return Err(io::Error::other(
+                        "the disk became full, and the space that the backup kept was needed for new alerts",
+                    ));
+                }
+                piece?;
             } else {
                 self.sources.pop_front();
                 self.at = 0;
@@ -174,6 +191,7 @@ impl Export {
         let salt = segment.header.salt;
         let Some(head) = Head::read(bytes, offset, salt) else {
             self.is_broken = true;
+            self.name(segment, offset);
             return;
         };
         self.losses_before(head.id, head.before, parts);
@@ -193,15 +211,26 @@ impl Export {
                 Part::Retired(head.id)
             }
             Some((record, user)) => Part::Alert { record, user },
-            None if is_alert && !head.is_erased() => Part::Lost { after: head.id.predecessor(), upto: head.id },
+            None if is_alert && !head.is_erased() => {
+                self.name(segment, offset);
+                Part::Lost { after: head.id.predecessor(), upto: head.id }
+            }
             None => Part::Retired(head.id),
         });
         self.last = head.id;
     }
 
+    fn name(&mut self, segment: &Segment, offset: u64) {
+        if self.damage.len() < NAMED {
+            self.damage.push(format!("{}: the record at offset {offset} is damaged", segment.name));
+        }
+    }
+
     /// Tells of what damage took before a record with this id, which says which one came `before` it.
     fn losses_before(&mut self, id: Id, before: Id, parts: &mut Vec<Part>) {
-        while let Some(hole) = self.holes.pop_front_if(|hole| hole.after < id) {
+        while self.holes.front().is_some_and(|hole| hole.after < id)
+            && let Some(hole) = self.holes.pop_front()
+        {
             if hole.upto > self.last {
                 parts.push(Part::Lost { after: hole.after.max(self.last), upto: hole.upto });
                 self.last = hole.upto;

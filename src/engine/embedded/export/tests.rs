@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::super::batch::Entry;
 use super::super::disk::Disk;
 use super::super::disk::simulated::SimulatedDisk;
-use super::super::retain::{Plan, TopicTrim};
-use super::super::stage::Staged;
+use super::super::import::Import;
 use super::super::testing::{Log, NOW, UNLIMITED, filter, publish};
 use super::super::{Durability, Settings};
 use super::*;
@@ -46,33 +44,11 @@ fn alerts(parts: &[Part]) -> Vec<Record> {
 
 /// A log made of an export.
 fn restore(extent: Extent, parts: Vec<Part>, retention: Retention) -> Log {
-    let mut log = Log::open(&SimulatedDisk::default(), Durability::Fsync, retention).unwrap();
-    log.store.begin_import(extent.trim, extent.clock_ms);
-    for part in parts {
-        let mut plan = Plan::default();
-        let staged = match &part {
-            Part::Alert { record, user } => Staged { record: record.clone(), user: user.clone(), key: None },
-            Part::Retired(id) => {
-                log.store.write_batch(&[Entry::Retired(*id)], &plan, true).unwrap();
-                continue;
-            }
-            Part::TopicTrim(topic, trim) => {
-                let number = log.store.catalog.write().topics.intern(topic);
-                plan.add_topic(number, TopicTrim::at(topic.clone(), *trim));
-                log.store.write_batch(&[], &plan, true).unwrap();
-                log.store.apply_plan(&plan);
-                continue;
-            }
-            Part::Key { hash, fingerprint, id, received_ms } => {
-                let (fingerprint, id, received_ms) = (*fingerprint, *id, *received_ms);
-                log.store.keys.insert(*hash, KeyRow { fingerprint, id, received_ms });
-                continue;
-            }
-            Part::Lost { .. } => panic!("nothing was lost"),
-        };
-        log.store.write_batch(&[Entry::Alert(&staged)], &plan, true).unwrap();
-    }
-    log
+    let disk = SimulatedDisk::default();
+    let mut import = Import::begin(Arc::new(disk.clone()), extent, NOW).unwrap();
+    parts.into_iter().for_each(|part| import.add(part).unwrap());
+    import.finish(extent.until).unwrap();
+    Log::open(&disk, Durability::Fsync, retention).unwrap()
 }
 
 #[test]
@@ -87,7 +63,7 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
         log.store.appender.sync().unwrap();
         let mut export = Export::begin(&log.keeper).unwrap();
         let extent = export.extent;
-        assert_eq!(extent.until, log.store.head());
+        assert_eq!((extent.until, export.alerts), (log.store.head(), log.store.catalog.read().count));
         let parts = all(&mut export);
         assert_eq!(alerts(&parts), log.read(&filter("*")).unwrap().0);
         let is_of_alice = |part: &Part| !matches!(part, Part::Alert { user, .. } if user != "alice");
@@ -144,7 +120,10 @@ fn what_damage_took_is_told_in_an_export() {
         let records = fill(&mut log, 0, 120);
         log.stop().unwrap();
         let name = disk.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).nth(1).unwrap();
-        disk.alter(&name, |bytes| bytes[4096 + 131 * bit] ^= 1);
+        disk.alter(&name, |bytes| {
+            let at = 4096 + 131 * bit % (bytes.len() - 4096);
+            bytes[at] ^= 1;
+        });
         // Found by reading, and found by the start.
         for has_index in [true, false] {
             if !has_index {
@@ -160,6 +139,73 @@ fn what_damage_took_is_told_in_an_export() {
             assert!(records.iter().all(is_there) && found.iter().all(|record| records.contains(record)), "{bit}");
         }
     }
+}
+
+#[test]
+fn a_log_made_of_a_damaged_one_has_what_is_left_and_tells_of_the_same_losses() {
+    for (damaged, at) in [(0, 4200), (1, 5000), (1, 7000), (2, 9000)] {
+        let disk = SimulatedDisk::default();
+        let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+        let records = fill(&mut log, 0, 120);
+        log.stop().unwrap();
+        let mut names: Vec<_> = disk.list().unwrap().into_iter().filter(|name| name.ends_with(".seg")).collect();
+        names.sort_by_key(|name| super::super::header::number_of(name));
+        disk.alter(&names[damaged], |bytes| bytes[at..at + 700].fill(0));
+        let log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+        let mut export = Export::begin(&log.keeper).unwrap();
+        let extent = export.extent;
+        let parts = all(&mut export);
+        let left = alerts(&parts);
+        assert!(left.len() < records.len() && !export.damage.is_empty(), "{damaged} {at}");
+        let restored_on = SimulatedDisk::default();
+        let mut import = Import::begin(Arc::new(restored_on.clone()), extent, NOW).unwrap();
+        parts.into_iter().for_each(|part| import.add(part).unwrap());
+        import.finish(extent.until).unwrap();
+        // As it was written, and made anew from the records.
+        for has_indexes in [true, false] {
+            if !has_indexes {
+                for name in restored_on.list().unwrap().iter().filter(|name| !name.ends_with(".seg")) {
+                    restored_on.unlink(name).unwrap();
+                }
+            }
+            let restored = Log::open(&restored_on, Durability::Fsync, UNLIMITED).unwrap();
+            assert_eq!(restored.damage, Vec::<String>::new());
+            let (found, gaps) = restored.read(&filter("*")).unwrap();
+            assert_eq!(found, left, "{damaged} {at} {has_indexes}");
+            let is_told = |id: Id| gaps.iter().any(|(after, upto)| *after < id && id <= *upto);
+            let mut lost = records.iter().filter(|record| !left.contains(record));
+            assert!(lost.all(|record| is_told(record.id)), "{damaged} {at} {has_indexes}: {gaps:?}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_takes_back_what_an_export_holds_and_the_export_fails() {
+    let disk = SimulatedDisk::default();
+    let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+    fill(&mut log, 0, 300);
+    let mut export = Export::begin(&log.keeper).unwrap();
+    export.next().unwrap();
+    assert!(!log.store.give_up_exports(), "nothing is held yet");
+    log.retention = Retention { count: 100, ..UNLIMITED };
+    fill(&mut log, 300, 300);
+    assert!(log.keeper.pins.held_bytes() > 2 * (12 << 10));
+    assert!(log.store.give_up_exports());
+    log.keeper.catch_up(&mut || ()).unwrap();
+    assert_eq!(log.keeper.pins.held_bytes(), 0);
+    assert!(!disk.list().unwrap().iter().any(|name| name.ends_with("dropped")), "{:?}", disk.list());
+    // The pins of a later export are its own.
+    let mut later = Export::begin(&log.keeper).unwrap();
+    let failed = loop {
+        match export.next() {
+            Ok(parts) => assert!(!parts.is_empty(), "the export came to its end over segments that are gone"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(failed.contains("full"), "{failed}");
+    drop(export);
+    fill(&mut log, 600, 300);
+    assert_eq!(alerts(&all(&mut later)).len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,10 +237,12 @@ async fn exports_under_publishers_and_retention_hold_each_answered_alert_up_to_t
             .collect();
         let mut last = Id::ZERO;
         for turn in 0..20 {
-            while answered.lock().len() < 300 * (turn + 1) {
+            // Each export is to have something that the one before did not.
+            let newest = || answered.lock().keys().next_back().copied().unwrap_or_default();
+            while answered.lock().len() < 300 * (turn + 1) || newest() <= last {
                 tokio::task::yield_now().await;
             }
-            let known = answered.lock().keys().next_back().copied().unwrap();
+            let known = newest();
             let mut export = engine.export().await.unwrap();
             let Extent { trim, until, .. } = export.extent;
             assert!(until >= known && until > last, "an alert that was answered before is not in it");

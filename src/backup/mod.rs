@@ -1,11 +1,9 @@
-//! A log from end to end: what a backup holds, whatever engine keeps the log.
-//!
-//! An engine hands the parts out while it goes on; another one, or the same, takes them in.
+//! What a backup holds of a log, whatever engine keeps it. The engines hand it out and take it in.
 
 use crate::alert::{Id, Record, Topic};
 
 /// What is true of a log as a whole at the id up to which it is exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// Everything up to this id is removed, and not in the export.
     pub(crate) trim: Id,
