@@ -43,7 +43,7 @@ impl Default for Look<'_> {
     }
 }
 
-/// A browser with one page.
+/// A browser; the commands apply to the tab that was opened or selected last.
 pub struct Browser {
     child: Child,
     commands: Option<ChildStdin>,
@@ -90,6 +90,34 @@ impl Browser {
 
     pub fn reload(&mut self) {
         self.tell(&json!({"name": "reload"}));
+    }
+
+    /// Opens another tab of the same user.
+    pub fn tab(&mut self, url: &str) {
+        self.tell(&json!({"name": "tab", "url": url}));
+    }
+
+    /// Selects one of the open tabs, in the order in which they were opened.
+    pub fn select(&mut self, number: usize) {
+        self.tell(&json!({"name": "select", "number": number}));
+    }
+
+    pub fn close(&mut self) {
+        self.tell(&json!({"name": "close"}));
+    }
+
+    /// Freezes the tab, as browsers do in the background: no script of it runs, and messages to it wait.
+    pub fn freeze(&mut self) {
+        self.tell(&json!({"name": "freeze"}));
+    }
+
+    pub fn wake(&mut self) {
+        self.tell(&json!({"name": "wake"}));
+    }
+
+    /// Ends all shared workers, and returns how many there were.
+    pub fn end_workers(&mut self) -> u64 {
+        self.tell(&json!({"name": "endWorkers"})).as_u64().unwrap()
     }
 
     /// The value of an expression in the page.

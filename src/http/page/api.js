@@ -1,11 +1,12 @@
 // Requests to alertd with one key, and their errors. Used by the stream, the history and the test alert.
 
-/** Why a request failed; `status` is 0 if there was no answer. */
+/** Why a request failed; `status` is 0 if there was no answer. `hint` is shown to the user during the next pause. */
 export class Problem extends Error {
-  constructor(status, detail, retryAfter) {
+  constructor(status, detail, retryAfter, hint) {
     super(detail);
     this.status = status;
     this.retryAfter = retryAfter;
+    this.hint = hint;
   }
 
   /** Whether the same request may succeed later. */
@@ -24,11 +25,14 @@ export function query({ topics, level }, more = {}) {
 
 export class Api {
   #key;
+  #base;
   /** The server's clock minus that of the browser, in milliseconds: ages are by the server's clock, like the alerts' times. */
   skew = 0;
 
-  constructor(key) {
+  /** `base` is the address of the page; within the page it is empty. */
+  constructor(key, base = "") {
     this.#key = key;
+    this.#base = base;
   }
 
   now() {
@@ -39,13 +43,14 @@ export class Api {
   async send(path, { headers = {}, ...options } = {}) {
     let answer;
     try {
-      answer = await fetch(path, {
+      answer = await fetch(this.#base + path, {
         cache: "no-store",
         redirect: "error",
         ...options,
         headers: { ...headers, Authorization: `Bearer ${this.#key}` },
       });
     } catch (error) {
+      if (error instanceof Problem) throw error;
       throw new Problem(0, `the server cannot be reached (${error.message})`);
     }
     const date = Date.parse(answer.headers.get("Date") ?? "");

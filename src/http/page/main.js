@@ -4,7 +4,7 @@
 import { Api } from "./api.js";
 import { Notifications, Sound } from "./attention.js";
 import { List, MAX_ROWS } from "./list.js";
-import { Follower } from "./stream.js";
+import { Subscription } from "./share.js";
 import { TOPIC_PATTERN } from "./topic.js";
 
 const $ = (id) => document.getElementById(id);
@@ -25,7 +25,7 @@ const STATE_TEXTS = {
 let api = null;
 let key = "";
 let filter = { topics: ["*"], level: "info" };
-let follower = null;
+let subscription = null;
 let state = { name: "off" };
 let news = 0;
 /** Where earlier history continues: the oldest row, and the cursor of the page before it. */
@@ -95,7 +95,7 @@ function setState(next) {
 }
 
 function watch() {
-  follower?.stop();
+  subscription?.stop();
   api = new Api(key);
   past = null;
   list.clear();
@@ -105,7 +105,7 @@ function watch() {
   $("level").value = filter.level;
   history.replaceState(null, "", `#${new URLSearchParams({ topics: filter.topics.join(","), level: filter.level })}`);
   open(true);
-  follower = new Follower(api, filter, {
+  subscription = new Subscription(api, key, filter, {
     state: setState,
     page: prepend,
     alert(alert) {
@@ -158,8 +158,8 @@ function enter(text) {
 }
 
 function leave() {
-  follower?.stop();
-  follower = null;
+  subscription?.stop();
+  subscription = null;
   api = null;
   key = "";
   stored("sessionStorage", STORED_KEY, "");
@@ -230,8 +230,8 @@ $("log").addEventListener("scroll", () => {
 });
 
 $("pause").addEventListener("click", () => list.pause(!list.paused));
-$("hurry").addEventListener("click", () => follower?.hurry());
-window.addEventListener("online", () => follower?.hurry());
+$("hurry").addEventListener("click", () => subscription?.hurry());
+window.addEventListener("online", () => subscription?.hurry());
 $("leave").addEventListener("click", leave);
 $("banner-key").addEventListener("click", () => enter(""));
 $("unseen").addEventListener("click", () => {

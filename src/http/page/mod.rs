@@ -19,7 +19,7 @@ use crate::text;
 
 /// Allows files of this server only, and no conversion of text to markup, so that the content of alerts can never run as code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types alertd";
 
 /// A page with its files.
 pub(crate) struct Site {
@@ -40,10 +40,14 @@ pub(crate) static LIVE: Site = Site {
         ("page.css", CSS, include_str!("page.css")),
         ("main.js", SCRIPT, include_str!("main.js")),
         ("api.js", SCRIPT, include_str!("api.js")),
+        ("share.js", SCRIPT, include_str!("share.js")),
+        ("worker.js", SCRIPT, include_str!("worker.js")),
         ("stream.js", SCRIPT, include_str!("stream.js")),
+        ("filter.js", SCRIPT, include_str!("filter.js")),
         ("list.js", SCRIPT, include_str!("list.js")),
         ("element.js", SCRIPT, include_str!("element.js")),
         ("topic.js", SCRIPT, concat!("export const TOPIC_PATTERN = /", pattern_regex!(), "/;\n")),
+        ("version.js", SCRIPT, concat!("export const VERSION = \"", env!("CARGO_PKG_VERSION"), "\";\n")),
         ("attention.js", SCRIPT, include_str!("attention.js")),
         ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ],

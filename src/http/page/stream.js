@@ -1,5 +1,5 @@
 // Follows the stream with fetch: parses Server-Sent Events, resumes after the last event when the connection breaks, and
-// reports its state. Used by main.js.
+// reports its state. Used by worker.js, and by share.js in browsers without shared workers.
 
 import { Problem, query } from "./api.js";
 
@@ -14,6 +14,21 @@ const HEAD_TIMEOUT_MS = 20_000;
 const DEFAULT_HEARTBEAT_MS = 8000;
 /** An alert that is older than this on arrival shows that the stream is behind, in milliseconds. */
 const MAX_DELAY_MS = 5000;
+/** Time between two connections of a stream that has none of its own, in milliseconds. */
+const BRIEF_PAUSE_MS = 5000;
+
+const NO_ANSWER =
+  "No answer. A browser opens only six HTTP/1.1 connections to a server: if other tabs use them, close some, or use HTTPS.";
+const BRIEF =
+  "New alerts are loaded every few seconds, because this browser opens only six HTTP/1.1 connections to a server. With one key in all tabs, or over HTTPS, they come at once.";
+
+/** A connection that stays open as long as it is wanted. */
+const ownConnection = () => ({ isBrief: false, release() {} });
+
+/** The end of a request that was not answered in time. */
+function noAnswer() {
+  return new Problem(0, "the server did not answer", 0, NO_ANSWER);
+}
 
 /** Parses a stream of text into events; lines and events may be cut anywhere. */
 export class Parser {
@@ -65,28 +80,40 @@ export class Parser {
 
 /**
  * A subscription that runs until it is stopped or refused. `tell` has a function for each event: `state`, `page` (the first
- * page of history), `alert`, `gap`, `refused`.
+ * page of history), `alert`, `gap`, `refused`, and if it wants `cursor`. It begins at `cursor`, or with a page of history.
+ * `connect` takes a connection: a brief one is released when the stream is live, and taken again after a pause.
  */
 export class Follower {
   #api;
-  #filter;
   #tell;
-  #cursor = "";
+  #connect;
+  #cursor;
   #since = "";
   #retry = DEFAULT_RETRY_MS;
   #heartbeat = DEFAULT_HEARTBEAT_MS;
   #failures = 0;
   #bye = "";
+  #isCaughtUp = false;
+  #isReopened = false;
   #state = { name: "" };
   #stopped = false;
   #abort = null;
   #wake = null;
 
-  constructor(api, filter, tell) {
+  /** Applies from the next connection on. */
+  filter;
+
+  constructor(api, filter, tell, { cursor = "", connect = ownConnection } = {}) {
     this.#api = api;
-    this.#filter = filter;
+    this.filter = filter;
     this.#tell = tell;
+    this.#cursor = cursor;
+    this.#connect = connect;
     this.#run();
+  }
+
+  get cursor() {
+    return this.#cursor;
   }
 
   stop() {
@@ -97,6 +124,15 @@ export class Follower {
 
   /** Ends the wait before the next attempt. */
   hurry() {
+    this.#wake?.();
+  }
+
+  /** Connects again at once, with another filter and from this cursor. */
+  reopen(filter, cursor) {
+    this.filter = filter;
+    this.#cursor = cursor;
+    this.#isReopened = true;
+    this.#abort?.abort();
     this.#wake?.();
   }
 
@@ -111,14 +147,16 @@ export class Follower {
       this.#to("connecting");
       let problem;
       this.#bye = "";
+      this.#isReopened = false;
       try {
         if (!this.#cursor && !this.#since) await this.#begin();
-        await this.#connect();
+        await this.#read();
         problem = new Problem(0, this.#bye ? `the server ended the stream (${this.#bye})` : "the connection broke");
       } catch (error) {
         problem = error instanceof Problem ? error : new Problem(0, String(error.message ?? error));
       }
       if (this.#stopped) return;
+      if (this.#isReopened) continue;
       if (!problem.isTransient) {
         this.#tell.refused(problem);
         return;
@@ -129,12 +167,18 @@ export class Follower {
 
   /** Loads the newest page of history. The stream continues after it. */
   async #begin() {
-    this.#abort = new AbortController();
-    let [page, pages] = [await this.#api.history(this.#filter, null, this.#abort.signal), 1];
+    const abort = (this.#abort = new AbortController());
+    const load = async (before) => {
+      const timer = setTimeout(() => abort.abort(noAnswer()), HEAD_TIMEOUT_MS);
+      try {
+        return await this.#api.history(this.filter, before, abort.signal);
+      } finally {
+        clearTimeout(timer);
+      }
+    };
+    let [page, pages] = [await load(null), 1];
     // A page may be empty although there is one before it, because the server limits how much it scans for one.
-    while (page.alerts.length === 0 && page.next && pages++ < 5) {
-      page = await this.#api.history(this.#filter, page.next, this.#abort.signal);
-    }
+    while (page.alerts.length === 0 && page.next && pages++ < 5) page = await load(page.next);
     if (this.#stopped) return;
     this.#cursor = page.alerts.at(-1)?.id ?? "";
     // No alert of this subscription is newer than `next`, or in the log at all.
@@ -142,16 +186,27 @@ export class Follower {
     this.#tell.page(page);
   }
 
-  async #connect() {
+  async #read() {
     const abort = (this.#abort = new AbortController());
+    const connection = await this.#connect();
+    try {
+      if (!this.#stopped) await this.#follow(abort, connection.isBrief);
+    } finally {
+      abort.abort();
+      connection.release();
+    }
+  }
+
+  async #follow(abort, isBrief) {
     const headers = { Accept: "text/event-stream" };
     if (this.#cursor) headers["Last-Event-ID"] = this.#cursor;
-    const parameters = query(this.#filter, this.#cursor ? {} : { since: this.#since });
+    const parameters = query(this.filter, this.#cursor ? {} : { since: this.#since });
+    this.#isCaughtUp = false;
     let heard = Date.now();
     let open = false;
     const watch = setInterval(() => {
       const silent = Date.now() - heard;
-      if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT_MS)) abort.abort();
+      if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT_MS)) abort.abort(open ? undefined : noAnswer());
       else if (open && silent > 2.5 * this.#heartbeat) this.#to("silent", { seconds: Math.round(silent / 1000) });
     }, 1000);
     try {
@@ -163,13 +218,14 @@ export class Follower {
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();
-        if (done || this.#stopped) return;
+        // A piece that arrived before the abort is none of a stream that was reopened.
+        if (done || this.#stopped || abort.signal.aborted) return;
         parser.feed(value);
         heard = Date.now();
+        if (isBrief && this.#isCaughtUp) throw new Problem(0, BRIEF, BRIEF_PAUSE_MS / 1000, BRIEF);
       }
     } finally {
       clearInterval(watch);
-      abort.abort();
     }
   }
 
@@ -196,6 +252,8 @@ export class Follower {
       if (!id || value.id === null) return;
       this.#cursor = id;
       this.#failures = 0;
+      this.#isCaughtUp = true;
+      this.#tell.cursor?.(id);
       this.#live();
     } else if (name === "gap") {
       this.#tell.gap(value);
@@ -218,7 +276,7 @@ export class Follower {
     const until = Date.now() + delay;
     let hurried = false;
     while (!this.#stopped && !hurried && Date.now() < until) {
-      const why = problem.status === 0 ? "" : problem.message;
+      const why = problem.hint ?? (problem.status === 0 ? "" : problem.message);
       this.#to("waiting", { seconds: Math.ceil((until - Date.now()) / 1000), why });
       await new Promise((resolve) => {
         const timer = setTimeout(resolve, Math.min(1000, until - Date.now()));
