@@ -24,6 +24,8 @@ mod erase;
 #[cfg_attr(not(test), expect(dead_code, reason = "the command for backups comes next"))]
 mod export;
 mod fetch;
+#[cfg(test)]
+mod formats;
 mod frame;
 mod header;
 mod import;

@@ -1,0 +1,80 @@
+//! Logs that earlier versions wrote, as files: each format that is still read has one.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::header::{Header, VERSION};
+use super::testing::{NOW, UNLIMITED, filter, publish};
+use super::{Durability, Embedded, Settings};
+use crate::alert::{Id, Level, Record, Start};
+use crate::engine::{Direction, Publish, Range};
+
+/// Forty alerts with idempotency keys, as the first version with segments left them at a clean stop.
+const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-format-1");
+
+fn alert(number: usize) -> Publish {
+    let message = format!("alert {number} of segment format 1");
+    let mut alert = publish(&format!("ops.{}", number % 3), &message, Level::Warn, Some(&format!("key-{number}")));
+    if let Some(key) = &mut alert.idempotency {
+        key.user = "(publish socket)".into();
+    }
+    alert
+}
+
+fn open(directory: &Path) -> Embedded {
+    let directory = directory.to_owned();
+    // Later than the alerts of the files, and within the age of their keys.
+    let clock: crate::engine::Clock = Arc::new(|| NOW + 446_500_000);
+    let settings = Settings { directory, durability: Durability::Fsync, retention: UNLIMITED, clock };
+    let (engine, mut feed) = Embedded::open(settings).unwrap();
+    tokio::spawn(async move { while feed.recv().await.is_some() {} });
+    engine
+}
+
+async fn all(engine: &Embedded) -> Vec<Record> {
+    let range = Range { filter: filter("*"), after: Id::ZERO, until: Id::MAX, limit: 1000, bytes: 1 << 20 };
+    let page = engine.read(range, Direction::Forward).await.unwrap();
+    assert!(page.next.is_none() && page.damaged.is_none());
+    page.records
+}
+
+fn versions(log: &Path) -> Vec<u32> {
+    let segments = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+    let segments = segments.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+    let mut versions: Vec<_> = segments.map(|path| Header::read(&fs::read(path).unwrap()).unwrap().version).collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[tokio::test]
+async fn a_log_of_segment_format_1_is_read_and_goes_on_in_a_segment_of_the_present_format() {
+    // As a clean stop left it, and without what only that leaves.
+    for was_killed in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let log = place.path().join("log");
+        fs::create_dir(&log).unwrap();
+        for entry in fs::read_dir(FORMAT_1).unwrap() {
+            let path = entry.unwrap().path();
+            if !was_killed || path.extension().is_some_and(|ending| ending == "seg") {
+                fs::copy(&path, log.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        assert_eq!(versions(&log), [1]);
+        let engine = open(place.path());
+        let before = all(&engine).await;
+        assert_eq!(before.len(), 40);
+        for (number, record) in (1..).zip(&before) {
+            let stored = engine.append_all(vec![alert(number)]).await.unwrap().remove(0);
+            assert!(stored.repeated && stored.record == *record, "{was_killed}: {stored:?}");
+            let seek = engine.seek(&Start::After(record.id), &filter("*"), Id::MAX, 0).await.unwrap();
+            assert!(seek.gap.is_none(), "{was_killed}: {}", record.id);
+        }
+        let new = engine.append_all(vec![alert(41)]).await.unwrap().remove(0).record;
+        engine.close().await;
+        assert_eq!(versions(&log), [1, VERSION]);
+        let engine = open(place.path());
+        assert_eq!(all(&engine).await, [before, vec![new]].concat());
+        engine.close().await;
+    }
+}
