@@ -19,7 +19,7 @@
 //! | | [`chunked`] | HTTP/1.1's chunked coding |
 //! | | [`api`] | the bodies that server and client share |
 //! | | [`key`] | scopes, grants, secrets |
-//! | | [`backup`] | what a backup holds of a log |
+//! | | [`backup`] | the file of a backup: lines with checksums, and what they hold |
 //! | | [`alert`] | ids, topics, filters, validation |
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |

@@ -69,6 +69,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+/// The bytes that lower-case or upper-case hexadecimal of exactly their number stands for.
+#[must_use]
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; N];
+    if digits.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        *byte = digit(0)? << 4 | digit(1)?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +152,9 @@ mod tests {
     fn hexadecimal_has_two_lower_case_digits_for_each_byte() {
         assert_eq!(hex(&[0x00, 0x0f, 0xa0, 0xff]), "000fa0ff");
         assert_eq!(hex(&[]), "");
+        assert_eq!(unhex("000fA0ff"), Some([0x00, 0x0f, 0xa0, 0xff]));
+        for wrong in ["000fa0f", "000fa0ff0", "000fa0fg", "+00fa0ff"] {
+            assert_eq!(unhex::<4>(wrong), None);
+        }
     }
 }

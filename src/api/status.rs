@@ -74,6 +74,9 @@ pub(crate) struct EngineStatus {
     pub topics: u64,
     /// Size of the store: bytes on disk, or in the memory of Redis.
     pub store_bytes: u64,
+    /// Bytes of removed alerts whose space is given back when the running backup has read them.
+    #[serde(default)]
+    pub held_bytes: u64,
     /// Number of places where the log is damaged. Streams get a gap there.
     #[serde(default)]
     pub damaged: u64,

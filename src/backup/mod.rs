@@ -1,6 +1,22 @@
-//! What a backup holds of a log, whatever engine keeps it. The engines hand it out and take it in.
+//! The file of a backup: the log of one alertd or fleet up to an id, and its keys, as lines of JSON.
+//!
+//! The engines hand out and take in [`Part`]s of a log, the service and `alertctl` write and read the file. Each line has
+//! its number and a checksum, so that a line that is damaged, missing, doubled or misplaced is noticed, and the others can
+//! still be used. The first line names the kind and the version, the last one has the counts: without it the file is
+//! incomplete. Nothing here does input or output.
+
+mod line;
+mod reader;
+mod summary;
 
 use crate::alert::{Id, Record, Topic};
+
+pub(crate) use line::{Header, Item, Totals, Writer};
+pub(crate) use reader::{Problem, Reader};
+pub(crate) use summary::Summary;
+
+/// The media type of a backup.
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.alertd.backup";
 
 /// What is true of a log as a whole at the id up to which it is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

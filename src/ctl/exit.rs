@@ -17,6 +17,9 @@ pub enum Failure {
     /// The command line is invalid: 2.
     #[error("{0}")]
     Usage(String),
+    /// A store or a backup is damaged: 65.
+    #[error("{0}")]
+    Damaged(String),
     /// The daemon does not answer, or is temporarily unable to do this: 69.
     #[error("{0}")]
     Unavailable(String),
@@ -35,6 +38,7 @@ impl Failure {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Damaged(_) => 65,
             Self::Unavailable(_) => 69,
             Self::NotPermitted(_) => 77,
             Self::Configuration(_) => 78,

@@ -104,7 +104,7 @@ fn json(method: Method, path: &str, body: &impl Serialize) -> Result<Request, Fa
 }
 
 /// The current time. The keyring itself has no clock.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 

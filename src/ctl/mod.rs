@@ -6,6 +6,7 @@
 //! | [`values`] | parsers of durations, patterns and pairs on the command line |
 //! | [`mod@client`] | requests to the daemon over a Unix socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
+//! | [`backup`] | backups: writing, restoring and verifying them |
 //! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
 //! | [`instance`] | one of several daemons on this machine |
@@ -22,6 +23,7 @@
 
 pub(crate) mod alert;
 pub(crate) mod args;
+pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -135,6 +137,12 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         }
         Command::History(args) => history::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Status(args) => status::run(&args, &client(&ctl.daemon)?.0, &mut output, &stop(true)?).await?,
+        Command::Backup(args) => {
+            let (client, is_local) = client(&ctl.daemon)?;
+            backup::write::run(&args, &client, is_local.then_some(&ctl.daemon)).await?;
+        }
+        Command::Restore(args) => backup::restore::run(&args, &ctl.daemon)?,
+        Command::Check(args) => backup::check::run(&args, &ctl.daemon, &mut output).await?,
         Command::Reload => config::reload(&client(&ctl.daemon)?.0).await?,
     }
     output.flush().await

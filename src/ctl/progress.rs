@@ -35,6 +35,11 @@ impl Progress {
         Self { next: is_shown.then(|| Instant::now() + SHOW_AFTER), count: 0, total }
     }
 
+    /// The total is known only now.
+    pub(crate) const fn set_total(&mut self, total: Option<u64>) {
+        self.total = total;
+    }
+
     /// Counts `count` more alerts, the last of which is `last`.
     pub(crate) fn add(&mut self, count: u64, last: Id) {
         self.count += count;

@@ -49,6 +49,30 @@ pub(crate) fn publish_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> 
     Some((resolved.config.publish_socket, is_configured))
 }
 
+/// Where the log of alerts and the keys are stored on this machine.
+pub(crate) struct Stores {
+    pub(crate) log: PathBuf,
+    /// None if they are in the Redis of a fleet.
+    pub(crate) keys: Option<PathBuf>,
+    /// A daemon that is about to start, or could be started by a client, listens there.
+    pub(crate) control_socket: PathBuf,
+}
+
+/// The stores of the selected daemon.
+///
+/// # Errors
+/// Those of [`load`], and [`Failure::Failed`] if the log is not on this machine.
+pub(crate) fn stores(daemon: &DaemonOptions) -> Result<Stores, Failure> {
+    let config = load(daemon)?.config;
+    if config.engine.kind != config::EngineKind::Embedded {
+        return Err(Failure::Failed(
+            "the log is in Redis (engine.kind), which has backups of its own; copy its file after BGSAVE".into(),
+        ));
+    }
+    let keys = (config.auth.store != config::Store::Engine).then_some(config.auth.store_dir);
+    Ok(Stores { log: config.state_dir, keys, control_socket: config.control_socket })
+}
+
 fn is_configured(resolved: &Resolved, name: &str) -> bool {
     resolved.source(name).is_some_and(|source| *source != Source::Default)
 }

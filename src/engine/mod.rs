@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod embedded;
+mod export;
 mod intake;
 mod limits;
 mod publish;
@@ -21,6 +22,7 @@ use crate::alert::{Filter, Id, Record, Start};
 use crate::api::EngineStatus;
 
 use embedded::Embedded;
+pub(crate) use export::Export;
 pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;
 pub(crate) use read::{Direction, Page, Range, Seek, complete_from};

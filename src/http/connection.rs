@@ -220,6 +220,7 @@ fn begin(body: Body) -> Outgoing {
     match body {
         Body::Whole(bytes) => Outgoing::Whole(bytes),
         Body::Stream(stream) => Outgoing::begin(stream),
+        Body::Blocks(blocks) => Outgoing::Blocks(blocks),
     }
 }
 

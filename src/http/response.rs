@@ -25,6 +25,8 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// A stream that has not begun.
     Stream(Box<Stream>),
+    /// What comes through the channel, to its end.
+    Blocks(mpsc::Receiver<Bytes>),
 }
 
 impl Body {
@@ -199,6 +201,16 @@ pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     // A proxy that compresses holds back what it has until its block is full.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// The head of a backup.
+#[must_use]
+pub(crate) fn backup(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(crate::backup::MEDIA_TYPE));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

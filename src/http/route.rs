@@ -79,6 +79,7 @@ static ROUTES: &[Route] = &[
     route!(Always, POST, ["/keys/import"], Key(Admin), keys::import, catalogue::import_keys),
     route!(Always, DELETE, ["/keys/{id}"], Key(Admin), keys::revoke, catalogue::revoke_key),
     route!(Always, POST, ["/keys/{id}/rotate"], Key(Admin), keys::rotate, catalogue::rotate_key),
+    route!(Always, GET, ["/backup"], ControlSocket, state::backup, catalogue::backup),
     route!(Always, POST, ["/reload"], ControlSocket, state::reload, catalogue::reload),
 ];
 

@@ -6,6 +6,7 @@
 //! kept with the key too, so that they cost no derivation after a restart, and a wrong one never does. A node that cannot reach the shared store verifies no new secret, and after `auth.stale_max`
 //! accepts no key at all.
 
+mod backup;
 mod error;
 mod file_store;
 mod former;
@@ -30,6 +31,7 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::key::Grant;
 use crate::log::Event;
+pub(crate) use backup::{KeyRestore, check_at_rest, export_at_rest};
 pub(crate) use error::{KeyringError, VerifyError};
 use file_store::FileStore;
 use key_store::KeyStore;

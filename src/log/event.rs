@@ -120,6 +120,11 @@ events! {
     DescriptorUnknown("descriptor-unknown", "19", "alertd(8)"): "systemd passed a descriptor that alertd does not know",
         "It was closed. After a downgrade this is harmless: a newer version stored it. Otherwise correct \
          FileDescriptorName= in the .socket unit: alertd knows http, control and publish.";
+    BackupMade("backup-made", "1e", "alertctl(1)"): "A backup was made",
+        "Somebody has read the whole log and all keys over the control socket, as `alertctl backup` does.";
+    BackupFailed("backup-failed", "1f", "alertctl(1)"): "A backup was given up",
+        "The message has the reason. A backup is given up when alertd stops, when its reader is too slow, and when the \
+         disk is full, since the space that it keeps is then needed for new alerts. The file is incomplete: make it again.";
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";

@@ -104,6 +104,8 @@ impl Catalogue {
         let store = it.store.as_ref();
         let help = "Size of the store: the segments on disk, or all memory used by Redis";
         writer.gauge("store", help, Some(Unit::Bytes), store.map(|store| ([], store.store_bytes)))?;
+        let help = "Space of removed alerts that a running backup still needs";
+        writer.gauge("backup_held", help, Some(Unit::Bytes), store.map(|store| ([], store.held_bytes)))?;
         let help = "Places where the log is damaged; streams get a gap event there";
         writer.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
         writer.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;

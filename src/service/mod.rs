@@ -3,6 +3,7 @@
 //! Called by the HTTP layer for every kind of socket. It connects the engine, the hub and the keyring, which do not know each
 //! other. Every method for a client takes a [`Caller`] and checks its rights first; its arguments are typed and validated.
 
+mod backup;
 mod caller;
 mod counters;
 mod hooks;
@@ -94,6 +95,8 @@ pub(crate) struct Service {
     /// Turns of tickets that this node did not give, to be looked up in the fleet.
     lookups: Semaphore,
     payloads: PayloadSlots,
+    /// Taken by the backup that is being made.
+    backups: Arc<Semaphore>,
     counters: Counters,
 }
 
@@ -126,6 +129,7 @@ impl Service {
             tickets: Tickets::default(),
             lookups: Semaphore::new(tickets::MAX_LOOKUPS),
             payloads: PayloadSlots::default(),
+            backups: Arc::new(Semaphore::new(1)),
             counters: Counters::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The command line of `alertctl`: the only source of its help, man pages and completions.
 
+mod backup;
 mod host;
 mod key;
 mod read;
@@ -13,6 +14,7 @@ use super::instance::Instance;
 use super::terminal::Colour;
 use super::values;
 use crate::alert::{Level, Topic};
+pub(crate) use backup::{Backup, Check, Restore};
 pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
 pub(crate) use read::{History, Status, Tail};
@@ -51,6 +53,7 @@ Exit status:
   0   success
   1   failure
   2   invalid command line, or a value on it was refused
+  65  a store or a backup is damaged
   69  the daemon does not answer, or is temporarily unable to do this
   77  the key or user does not have permission
   78  invalid configuration";
@@ -134,6 +137,26 @@ pub(crate) enum Command {
     /// Waits for the result. If the new configuration is invalid, the daemon keeps the current one, and alertctl prints the
     /// reasons and exits with status 78. Works on the control socket only.
     Reload,
+    /// Write a backup of the log and the keys to a file
+    ///
+    /// The daemon goes on meanwhile. The backup has everything that was stored when it began, exactly up to the id that is
+    /// printed at the end, and all keys (their hashes, not the secrets): keep the file as safe as the store. It takes the
+    /// place of FILE once it is whole. If no daemon runs here, the store is read directly; what is damaged in it is left
+    /// out, and readers of a log that is restored from such a backup are told of the gap.
+    ///
+    /// Works on the control socket only, and not if the log is in Redis, which has backups of its own.
+    Backup(Backup),
+    /// Put a backup in the place of the log and the keys of a stopped daemon
+    ///
+    /// The service and its sockets must be stopped; the command says how. The former log and keys are kept beside the
+    /// restored ones, as log.replaced and auth.json.replaced. Ids, cursors and idempotency keys stay valid. A
+    /// subscriber that had newer alerts than the backup is told of a gap.
+    Restore(Restore),
+    /// Verify a backup, or the store of a stopped daemon
+    ///
+    /// Reads all of it, changes nothing, prints each damaged place, and exits with 65 if there is one. Without FILE it
+    /// verifies the log and the keys of this machine, whose service and sockets must be stopped.
+    Check(Check),
     /// Print the completion script of a shell
     #[command(
         after_long_help = "Examples:\n  alertctl completions bash > ~/.local/share/bash-completion/completions/alertctl"

@@ -15,11 +15,13 @@ use super::open_error::OpenError;
 
 /// The directory of the log.
 pub(super) const LOG: &str = "log";
-/// The log while a store is being converted.
-const UNFINISHED: &str = "log.tmp";
-const LOCK: &str = "log.lock";
+/// The log while a store is being converted, or a backup is being restored.
+pub(super) const UNFINISHED: &str = "log.tmp";
+/// The log that was in its place before a backup was restored.
+const REPLACED: &str = "log.replaced";
+pub(super) const LOCK: &str = "log.lock";
 /// The file of the earlier format.
-const EARLIER: &str = "alerts.redb";
+pub(super) const EARLIER: &str = "alerts.redb";
 /// The same, once it is converted, until the first clean stop.
 const CONVERTED: &str = "alerts.redb.converted";
 /// In the log: it is the whole of what [`EARLIER`] holds, which is still in its place.
@@ -29,7 +31,7 @@ const TEXT: &[u8] =
     b"alertd: the alerts are in the directory log; this file keeps earlier versions from starting beside it\n";
 
 /// Keeps other processes from the log as long as it lives.
-pub(super) struct Lock(#[expect(dead_code, reason = "dropping it is what it is for")] File);
+pub(crate) struct Lock(#[expect(dead_code, reason = "dropping it is what it is for")] File);
 
 /// What lies at [`EARLIER`].
 enum Earlier {
@@ -94,7 +96,7 @@ pub(super) fn stopped(directory: &Path) {
 }
 
 /// An empty directory for a log that is not in its place yet.
-fn make_unfinished(directory: &Path) -> Result<PathBuf, OpenError> {
+pub(super) fn make_unfinished(directory: &Path) -> Result<PathBuf, OpenError> {
     let path = directory.join(UNFINISHED);
     let made = match fs::remove_dir_all(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -102,6 +104,63 @@ fn make_unfinished(directory: &Path) -> Result<PathBuf, OpenError> {
     };
     made.map_err(|source| OpenError::Io { path: path.clone(), source })?;
     Ok(path)
+}
+
+/// The log of a stopped alertd.
+pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
+    let log = directory.join(LOG);
+    let unreadable = |reason: &str| OpenError::Unreadable { path: log.clone(), reason: reason.into() };
+    match log.try_exists() {
+        Ok(true) => Ok(log),
+        Ok(false) if matches!(look(&directory.join(EARLIER))?, Earlier::Store) => {
+            Err(unreadable("the store is one of an earlier version, which the next start of alertd converts"))
+        }
+        Ok(false) => Err(unreadable("it is missing")),
+        Err(source) => Err(OpenError::Io { path: log, source }),
+    }
+}
+
+/// For a look at the log: no file is made.
+pub(super) fn lock_existing(directory: &Path) -> Result<Option<Lock>, OpenError> {
+    let path = directory.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => take_lock(file, path, directory).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::Io { path, source }),
+    }
+}
+
+/// For another log in the place of this one.
+pub(super) fn lock_for_restore(directory: &Path) -> Result<Lock, OpenError> {
+    let lock = lock(directory)?;
+    let replaced = directory.join(REPLACED);
+    // Without a log an earlier restore was cut off between two renames, and this one goes on.
+    if replaced.exists() && directory.join(LOG).exists() {
+        let reason = "it is left from an earlier restore; remove it, or move it away";
+        return Err(OpenError::Io { path: replaced, source: io::Error::new(io::ErrorKind::AlreadyExists, reason) });
+    }
+    Ok(lock)
+}
+
+/// Puts the unfinished log, which is whole by now, in the place of the former one. At each moment one of them is there whole.
+pub(super) fn put_in_place(directory: &Path) -> io::Result<Option<PathBuf>> {
+    let (log, unfinished, replaced) = (directory.join(LOG), directory.join(UNFINISHED), directory.join(REPLACED));
+    sync(&unfinished)?;
+    let kept = match fs::rename(&log, &replaced) {
+        Ok(()) => Some(replaced),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    sync(directory)?;
+    fs::rename(&unfinished, &log)?;
+    sync(directory)?;
+    // A store of an earlier version that was never converted would count as the one in use.
+    let earlier = directory.join(EARLIER);
+    if matches!(look(&earlier), Ok(Earlier::Store)) {
+        fs::rename(&earlier, directory.join(format!("{EARLIER}.replaced")))?;
+    }
+    write_text(directory)?;
+    Ok(kept)
 }
 
 fn lock(directory: &Path) -> Result<Lock, OpenError> {

@@ -10,6 +10,7 @@
 //! store of earlier versions.
 
 mod appender;
+mod at_rest;
 mod batch;
 #[cfg(test)]
 mod bulk;
@@ -21,7 +22,6 @@ mod corruption;
 mod disk;
 mod dropped;
 mod erase;
-#[cfg_attr(not(test), expect(dead_code, reason = "the command for backups comes next"))]
 mod export;
 mod fetch;
 #[cfg(test)]
@@ -79,7 +79,9 @@ use crate::api::EngineStatus;
 use crate::histogram::Histogram;
 use crate::log::Event;
 use crate::supervisor;
+pub(crate) use at_rest::{AtRest, Restore};
 use disk::real::RealDisk;
+pub(crate) use export::Export;
 use keeper::Keeper;
 pub(crate) use open_error::OpenError;
 use read::View;
@@ -288,6 +290,7 @@ impl Embedded {
             bytes: catalog.bytes,
             topics: catalog.topics.listed(),
             store_bytes: catalog.on_disk(),
+            held_bytes: self.0.export.pins.held_bytes(),
             damaged: lost as u64,
             server_warnings: Vec::new(),
             nodes: Vec::new(),

@@ -10,7 +10,7 @@ pub enum OpenError {
     Directory { path: PathBuf, source: io::Error },
     #[error("{} is in use by another process: stop the other alertd, or give this one another state_dir", .0.display())]
     InUse(PathBuf),
-    #[error("{} cannot be read: {reason}; move it away to begin an empty log, or bring it back from a backup", path.display())]
+    #[error("{} cannot be read: {reason}; `alertctl check` says what is left of it, `alertctl backup FILE` saves that, and `alertctl restore FILE` brings a backup back; or move it away to begin an empty log", path.display())]
     Unreadable { path: PathBuf, reason: String },
     #[error("cannot open {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },

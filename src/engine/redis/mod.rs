@@ -252,6 +252,7 @@ impl Redis {
             bytes: counted.bytes,
             topics: counted.topics,
             store_bytes: counted.memory,
+            held_bytes: 0,
             damaged: 0,
             server_warnings: shared.state(|state| state.server_warnings.clone()),
             nodes: counted.nodes,

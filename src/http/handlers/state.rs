@@ -1,7 +1,7 @@
-//! Health, readiness, status, metrics and reload.
+//! Health, readiness, status, metrics, backup and reload.
 
 use bytes::Bytes;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 
 use super::Context;
 use crate::api::Health;
@@ -39,6 +39,13 @@ pub(in crate::http) async fn metrics(context: Context) -> Result<Response<Body>,
     let exposition = negotiate::exposition(context.request.headers());
     let measured = context.service.measure(&context.caller).await?;
     Ok(response::whole(StatusCode::OK, exposition.content_type(), exposition.write(measured).into()))
+}
+
+pub(in crate::http) async fn backup(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    let is_head = context.request.method() == Method::HEAD;
+    let body = if is_head { Body::empty() } else { Body::Blocks(context.service.backup(&context.caller).await?) };
+    Ok(response::backup(body))
 }
 
 pub(in crate::http) async fn reload(context: Context) -> Result<Response<Body>, HttpError> {

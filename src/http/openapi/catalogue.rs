@@ -181,6 +181,18 @@ pub(crate) fn metrics() -> Operation {
     }
 }
 
+pub(crate) fn backup() -> Operation {
+    Operation {
+        answers: vec![Answer {
+            status: 200,
+            about: "Lines of JSON, each with its number and a checksum; the last one is `end`, or the backup is incomplete.",
+            content: vec![(crate::backup::MEDIA_TYPE, text())],
+        }],
+        ..plain("state", "Get a backup")
+    }
+    .about("The log up to an id and all keys, as `alertctl backup` writes them; one at a time.")
+}
+
 pub(crate) fn reload() -> Operation {
     Operation {
         answers: vec![answer(200, "The configuration is in force.", "Reloaded")],

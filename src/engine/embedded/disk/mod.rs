@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod random;
+pub(super) mod read_only;
 pub(super) mod real;
 #[cfg(test)]
 pub(super) mod simulated;

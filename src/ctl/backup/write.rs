@@ -1,0 +1,186 @@
+//! `alertctl backup`: the lines of a backup into a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::super::args::{Backup, DaemonOptions};
+use super::super::client::{Client, Request};
+use super::super::exit::Failure;
+use super::super::output::note;
+use super::super::progress::Progress;
+use super::super::{keys, settings};
+use super::{described, of_keys, of_log};
+use crate::backup::{Header, Item, MEDIA_TYPE, Part, Problem, Reader, Totals, Writer};
+use crate::engine::embedded::AtRest;
+use crate::keyring::export_at_rest;
+
+/// How long the daemon may send nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a backup, by the daemon or, where none runs on this machine (`local`), of the store itself.
+///
+/// # Errors
+/// [`Failure`]; the file is then as it was before.
+pub(crate) async fn run(args: &Backup, client: &Client, local: Option<&DaemonOptions>) -> Result<(), Failure> {
+    let mut target = Target::open(&args.file)?;
+    match (client.send(Request::get("/backup")).await, local) {
+        (Ok(mut response), _) => {
+            if response.media_type() != MEDIA_TYPE {
+                return Err(Failure::Failed(
+                    "the daemon does not answer with a backup; is it an older version?".into(),
+                ));
+            }
+            loop {
+                let piece = timeout(PATIENCE, response.piece()).await.map_err(|_| {
+                    Failure::Unavailable(format!("the daemon sent nothing for {} s; try again", PATIENCE.as_secs()))
+                })?;
+                let Some(piece) = piece? else { break };
+                target.write(&piece)?;
+            }
+        }
+        (Err(error), Some(daemon)) if error.is_absent() => at_rest(daemon, &mut target)?,
+        (Err(error), _) => return Err(error.into()),
+    }
+    target.finish()
+}
+
+/// Makes a backup of the store of a stopped daemon.
+fn at_rest(daemon: &DaemonOptions, target: &mut Target) -> Result<(), Failure> {
+    let stores = settings::stores(daemon)?;
+    let now_ms = keys::now_ms();
+    let AtRest { mut export, damage, lock: _lock } =
+        AtRest::open(&stores.log, now_ms).map_err(|error| of_log(&error, daemon))?;
+    note(&format!("no daemon runs: reading the store in {} directly", stores.log.display()));
+    damage.iter().for_each(|damage| note(damage));
+    let user_keys = stores.keys.map(|directory| export_at_rest(&directory)).transpose();
+    let user_keys = user_keys.map_err(|error| of_keys(&error, daemon))?.unwrap_or_default();
+    let mut lines = Lines { writer: Writer::default(), totals: Totals::default(), target };
+    lines.write([Item::Header(Header::new("embedded", now_ms, export.alerts, export.extent))])?;
+    lines.write(user_keys.into_iter().map(|(id, entry)| Item::UserKey { id, entry }))?;
+    loop {
+        let failed = |error| Failure::Failed(format!("cannot read the log in {}: {error}", stores.log.display()));
+        let parts = export.next().map_err(failed)?;
+        if parts.is_empty() {
+            break;
+        }
+        lines.write(parts.into_iter().map(Item::Part))?;
+    }
+    export.damage.iter().for_each(|damage| note(damage));
+    let totals = lines.totals;
+    lines.write([Item::End(totals)])
+}
+
+/// Writes items and counts them.
+struct Lines<'a> {
+    writer: Writer,
+    totals: Totals,
+    target: &'a mut Target,
+}
+
+impl Lines<'_> {
+    fn write(&mut self, items: impl IntoIterator<Item = Item>) -> Result<(), Failure> {
+        let mut lines = Vec::new();
+        for item in items {
+            match &item {
+                Item::Part(Part::Alert { .. }) => self.totals.alerts += 1,
+                Item::Part(Part::Key { .. }) => self.totals.keys += 1,
+                _ => {}
+            }
+            let failed = |error| Failure::Failed(format!("an alert cannot be written: {error}"));
+            self.writer.write(&item, &mut lines).map_err(failed)?;
+        }
+        self.target.write(&lines)
+    }
+}
+
+/// Where a backup goes, and what was verified of it.
+struct Target {
+    /// None for standard output.
+    file: Option<(File, PathBuf)>,
+    path: PathBuf,
+    reader: Reader,
+    progress: Progress,
+    problem: Option<Problem>,
+}
+
+impl Target {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let file = if path == Path::new("-") {
+            None
+        } else {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".new");
+            let temporary = path.with_file_name(name);
+            // It holds the hashes of all keys.
+            let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+            let failed = |error| Failure::Failed(format!("cannot write {}: {error}", temporary.display()));
+            Some((opened.map_err(failed)?, temporary))
+        };
+        let (reader, progress) = (Reader::default(), Progress::begin(None, false));
+        Ok(Self { file, path: path.to_owned(), reader, progress, problem: None })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let before = self.reader.summary().totals.alerts;
+        let problem = &mut self.problem;
+        self.reader.feed(bytes, &mut |read| {
+            if let Err(found) = read {
+                problem.get_or_insert(found);
+            }
+        });
+        let summary = self.reader.summary();
+        if before == 0 {
+            self.progress.set_total(summary.header.as_ref().map(|header| header.alerts));
+        }
+        self.progress.add(summary.totals.alerts - before, summary.last);
+        if let Some(problem) = &self.problem {
+            return Err(Failure::Failed(format!("the backup is incomplete: {}", problem.reason)));
+        }
+        let written = match &mut self.file {
+            Some((file, _)) => file.write_all(bytes),
+            None => io::stdout().write_all(bytes),
+        };
+        written.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Failure {
+        if self.file.is_none() && error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::ReaderGone;
+        }
+        Failure::Failed(format!("cannot write {}: {error}", self.path.display()))
+    }
+
+    /// Everything is there: the file takes its place.
+    fn finish(mut self) -> Result<(), Failure> {
+        self.progress.end();
+        if let Err(problem) = self.reader.finish() {
+            return Err(Failure::Failed(problem.reason));
+        }
+        let placed = match &mut self.file {
+            Some((file, temporary)) => {
+                let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                file.sync_all()
+                    .and_then(|()| fs::rename(&*temporary, &self.path))
+                    .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all())
+            }
+            None => io::stdout().flush(),
+        };
+        placed.map_err(|error| self.failed(&error))?;
+        note(&format!("{}: {}", self.path.display(), described(self.reader.summary())));
+        Ok(())
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // After a success it is not there any more.
+        if let Some((_, temporary)) = &self.file {
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Backups of a daemon that goes on, and what is restored from them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Key, Request, program, told};
+
+/// Backups of the test under load, times `ALERTD_TEST_RUNS`.
+const BACKUPS: usize = 5;
+const PUBLISHERS: usize = 8;
+
+type Alerts = BTreeMap<(u64, u64), Value>;
+
+fn order(id: &str) -> (u64, u64) {
+    let (ms, seq) = id.split_once('-').unwrap();
+    (ms.parse().unwrap(), seq.parse().unwrap())
+}
+
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", told(output));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// alertctl with the configuration of a daemon, whose socket it finds there.
+fn configured(daemon: &Daemon) -> Command {
+    let mut command = program("alertctl");
+    command.arg("--config").arg(daemon.directory.path().join("alertd.toml"));
+    command
+}
+
+fn restore(daemon: &Daemon, arguments: &[&str], backup: &Path) -> Output {
+    configured(daemon).arg("restore").args(arguments).arg(backup).output().unwrap()
+}
+
+/// A daemon on what is restored of a backup, as on another machine.
+fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
+    let mut daemon = Daemon::with(configuration);
+    assert!(daemon.stop().success());
+    let output = restore(&daemon, arguments, backup);
+    assert!(succeeded(&output).contains("systemctl start alertd.socket"), "{}", told(&output));
+    daemon.again()
+}
+
+/// Every alert, and whether a reader from the beginning is told of a gap.
+fn history(daemon: &Daemon) -> Alerts {
+    let (mut alerts, mut since) = (Alerts::new(), "all".to_owned());
+    loop {
+        let path = format!("/alerts?topic=*&limit=1000&since={since}");
+        let page = Request::get(&path).header("Accept", "application/json").over(&daemon.control()).json();
+        for alert in page["alerts"].as_array().unwrap() {
+            alerts.insert(order(alert["id"].as_str().unwrap()), alert.clone());
+        }
+        match page["next"].as_str() {
+            Some(next) => since = next.to_owned(),
+            None => return alerts,
+        }
+    }
+}
+
+/// The first line of a backup.
+fn header(backup: &Path) -> Value {
+    let text = fs::read_to_string(backup).unwrap();
+    let line = text.lines().next().unwrap();
+    serde_json::from_str::<Value>(line.splitn(3, ' ').nth(2).unwrap()).unwrap()["header"].clone()
+}
+
+fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon, key: &Key) -> Alerts {
+    let mut answered = Alerts::new();
+    for turn in 0.. {
+        if is_over.load(Ordering::Acquire) {
+            break;
+        }
+        let body = json!({ "message": format!("{number}-{turn}-{}", "x".repeat(300)) });
+        let answer = daemon.send(&Request::post(&format!("/alerts/load.{number}")).key(key).json(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let alert = answer.json()["alert"].clone();
+        answered.insert(order(alert["id"].as_str().unwrap()), alert);
+    }
+    answered
+}
+
+#[test]
+fn backups_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log_and_restore() {
+    let runs: usize = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    let daemon = Daemon::with("engine.durability = \"none\"\nalerts.retain_count = 3000\n");
+    let (key, place, is_over) = (daemon.key("alice"), tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    let (answered, backups) = thread::scope(|scope| {
+        let publishing: Vec<_> = (0..PUBLISHERS)
+            .map(|number| {
+                let (daemon, key, is_over) = (&daemon, &key, &is_over);
+                scope.spawn(move || publish_until(is_over, number, daemon, key))
+            })
+            .collect();
+        let backups: Vec<PathBuf> = (0..BACKUPS * runs)
+            .map(|number| {
+                let path = place.path().join(format!("{number}"));
+                let said = succeeded(&daemon.ctl(&["backup", path.to_str().unwrap()]));
+                assert!(said.contains(&format!("up to {}", header(&path)["until"].as_str().unwrap())), "{said}");
+                path
+            })
+            .collect();
+        is_over.store(true, Ordering::Release);
+        let answered: Alerts = publishing.into_iter().flat_map(|publisher| publisher.join().unwrap()).collect();
+        (answered, backups)
+    });
+    for backup in backups {
+        assert!(configured(&daemon).arg("check").arg(&backup).output().unwrap().status.success());
+        let restored = restored("alerts.retain_count = 0\n", &[], &backup);
+        let header = header(&backup);
+        let (trim, until) = (order(header["trim"].as_str().unwrap()), order(header["until"].as_str().unwrap()));
+        let expected: Alerts = answered
+            .range(trim..=until)
+            .filter(|(id, _)| **id > trim)
+            .map(|(id, alert)| (*id, alert.clone()))
+            .collect();
+        assert!(history(&restored) == expected, "{}: {trim:?} {until:?}", backup.display());
+        assert!(order(&restored.publish(&key, "new", "its key works")) > until);
+    }
+}
+
+#[test]
+fn a_restored_daemon_knows_keys_cursors_and_idempotency_keys_and_tells_what_it_lost() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let send = |daemon: &Daemon, name: &str| {
+        let request = Request::post("/alerts/ops").key(&key).header("Idempotency-Key", name);
+        let answer = daemon.send(&request.json(&json!({ "message": name })));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["alert"]["id"].as_str().unwrap().to_owned()
+    };
+    let ids: Vec<_> = ["one", "two", "three"].map(|name| send(&daemon, name)).to_vec();
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    succeeded(&daemon.ctl(&["backup", backup.to_str().unwrap()]));
+    let later = send(&daemon, "after the backup");
+
+    let running = restore(&daemon, &[], &backup);
+    assert!(
+        running.status.code() == Some(69) && told(&running).contains("systemctl stop alertd.socket"),
+        "{running:?}"
+    );
+    let restored = restored("", &[], &backup);
+    assert_eq!(ids, ["one", "two", "three"].map(|name| send(&restored, name)));
+    let gap = |cursor: &str| {
+        let path = format!("/alerts?topic=ops&since={cursor}");
+        let request = Request::get(&path).header("Accept", "application/json").key(&key);
+        !restored.send(&request).json()["gap"].is_null()
+    };
+    assert!(ids.iter().all(|id| !gap(id)) && gap(&later));
+    assert!(restored.state().join("log.replaced").is_dir());
+
+    // Without the keys of the backup the present ones stay.
+    let mut other = Daemon::start();
+    let own = other.key("bob");
+    assert!(other.stop().success());
+    succeeded(&restore(&other, &["--no-keys"], &backup));
+    let other = other.again();
+    assert_eq!(history(&other).len(), 3);
+    other.publish(&own, "new", "bob's key works");
+    assert_eq!(other.send(&Request::get("/health").key(&key)).status, 401);
+}
+
+#[test]
+fn a_damaged_backup_is_named_and_restored_only_on_purpose_with_a_gap() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let ids: Vec<_> = (0..9).map(|number| daemon.publish(&key, "ops", &format!("number {number}"))).collect();
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    succeeded(&daemon.ctl(&["backup", backup.to_str().unwrap()]));
+    fs::write(&backup, fs::read_to_string(&backup).unwrap().replace("number 4", "number X")).unwrap();
+    let check = configured(&daemon).arg("check").arg(&backup).output().unwrap();
+    assert!(check.status.code() == Some(65) && told(&check).contains("checksum"), "{}", told(&check));
+    let mut refusing = Daemon::start();
+    assert!(refusing.stop().success());
+    let refused = restore(&refusing, &[], &backup);
+    assert!(refused.status.code() == Some(65) && told(&refused).contains("--damaged"), "{}", told(&refused));
+    assert!(!refusing.state().join("log.replaced").exists());
+
+    let restored = restored("", &["--damaged"], &backup);
+    let left = history(&restored);
+    assert_eq!(left.len(), 8);
+    let path = format!("/alerts?topic=ops&since={}", ids[2]);
+    let mut stream = restored.stream(&key, &path);
+    let events: Vec<_> = std::iter::from_fn(|| stream.event()).take_while(|event| event.event != "cursor").collect();
+    assert!(events.iter().any(|event| event.event == "gap"), "{events:?}");
+}
+
+#[test]
+fn a_damaged_store_is_checked_and_saved_and_an_unreadable_one_names_the_commands() {
+    let mut daemon = Daemon::start();
+    let key = daemon.key("alice");
+    (0..9).for_each(|number| drop(daemon.publish(&key, "ops", &format!("number {number}"))));
+    let running = configured(&daemon).arg("check").output().unwrap();
+    assert!(running.status.code() == Some(69) && told(&running).contains("systemctl stop"), "{}", told(&running));
+    assert!(daemon.stop().success());
+    let sound = configured(&daemon).arg("check").output().unwrap();
+    assert!(succeeded(&sound).is_empty() && told(&sound).contains("9 alerts"), "{}", told(&sound));
+
+    let log = daemon.state().join("log");
+    let files = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let segment = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "seg")).unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(8).position(|window| window == b"number 4").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let check = configured(&daemon).arg("check").output().unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    assert!(check.status.code() == Some(65) && told(&check).contains(name), "{}", told(&check));
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    let saved = configured(&daemon).arg("backup").arg(&backup).output().unwrap();
+    assert!(succeeded(&saved).contains("8 alerts") && told(&saved).contains("gaps: 1"), "{}", told(&saved));
+    assert_eq!(fs::read(&segment).unwrap(), bytes, "the store was changed");
+    assert_eq!(history(&restored("", &[], &backup)).len(), 8);
+
+    fs::remove_dir_all(&log).unwrap();
+    let refused = configured(&daemon).arg("check").output().unwrap();
+    assert!(refused.status.code() == Some(65) && told(&refused).contains("alertctl restore"), "{}", told(&refused));
+    let mut start = program("alertd");
+    start.arg("--config").arg(daemon.directory.path().join("alertd.toml")).env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
+    let start = start.output().unwrap();
+    assert!(!start.status.success() && told(&start).contains("alertctl restore"), "{}", told(&start));
+}
