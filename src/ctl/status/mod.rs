@@ -131,6 +131,9 @@ fn log(status: &Status) -> Rows {
         ("oldest", known(engine.oldest.map_or_else(|| "none".to_owned(), |oldest| oldest.to_string()))),
         ("lag", lag(engine.head, status.hub.head)),
     ];
+    if engine.held_bytes > 0 {
+        rows.push(("backup", format!("one is being made and keeps {} of removed alerts", size(engine.held_bytes))));
+    }
     if engine.damaged > 0 {
         rows.push(("damage", format!("{}, listed by journalctl -u alertd", plural(engine.damaged, "place"))));
     }
