@@ -247,7 +247,8 @@ impl Stream {
     ) -> Result<(), StreamEnd> {
         tracing::debug!(reason, "a stream waits for the engine");
         self.send_heartbeat_if_due(writer).await?;
-        tokio::time::sleep(ENGINE_RETRY).await;
+        // Not all at once: they lost the engine together.
+        tokio::time::sleep(crate::random::between(ENGINE_RETRY / 2, ENGINE_RETRY * 3 / 2)).await;
         Ok(())
     }
 

@@ -19,6 +19,7 @@ pub(crate) struct Seek {
 }
 
 /// The facts of a log that decide where a stream begins.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     /// The newest id.
     pub(super) head: Id,

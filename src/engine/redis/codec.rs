@@ -67,20 +67,37 @@ fn records(fields: &[Vec<u8>]) -> Result<Vec<Record>, Unreadable> {
 }
 
 /// The answer of `seek.lua`.
-pub(super) struct SeekAnswer {
-    pub(super) known: Known,
-    pub(super) latest: Vec<Record>,
+pub(super) fn known(answer: &[Vec<u8>]) -> Result<Known, Unreadable> {
+    let [head, trimmed, oldest, known] = answer else { return Err(Unreadable::Malformed) };
+    let known = || {
+        let has_cursor = known == b"1";
+        Some(Known { head: id(head)?, trimmed: id(trimmed)?, oldest: optional_id(oldest)?, has_cursor })
+    };
+    known().ok_or(Unreadable::Malformed)
 }
 
-impl SeekAnswer {
-    pub(super) fn parse(answer: &[Vec<u8>]) -> Result<Self, Unreadable> {
-        let [head, trimmed, oldest, known, latest @ ..] = answer else { return Err(Unreadable::Malformed) };
-        let known = || {
-            let has_cursor = known == b"1";
-            Some(Known { head: id(head)?, trimmed: id(trimmed)?, oldest: optional_id(oldest)?, has_cursor })
-        };
-        Ok(Self { known: known().ok_or(Unreadable::Malformed)?, latest: records(latest)? })
-    }
+/// Entries of the log or of an index: the id, then names and values in turn.
+pub(super) type Entries = Vec<(String, Vec<Vec<u8>>)>;
+
+/// An entry of the log, which has at least the fields ms, level, topic and alert in this order.
+pub(super) fn entry(id: &str, fields: &[Vec<u8>]) -> Result<Record, Unreadable> {
+    let (named, _) = fields.as_chunks::<2>();
+    let [[_, ms], [_, level], [_, topic], [_, alert], others @ ..] = named else { return Err(Unreadable::Malformed) };
+    let kind = others.iter().find(|[name, kind]| name == b"kind" && kind != b"alert");
+    let level = kind.map_or_else(|| level.clone(), |[_, kind]| [b"?", kind.as_slice()].concat());
+    record([id.as_bytes(), ms, &level, topic, alert])
+}
+
+/// The id of an entry of a topic's index, if it has at least this level.
+pub(super) fn at_level(at: &str, fields: &[Vec<u8>], level: Level) -> Option<Id> {
+    let own = number(fields.get(1)?)?;
+    if own >= u64::from(level as u8) { at.parse().ok() } else { None }
+}
+
+/// The newest id of at least this level, from the row of a topic.
+pub(super) fn newest_of(row: &str, level: Level) -> Option<Id> {
+    let of_levels = row.split(' ').skip(1).take(3).skip(level as usize);
+    of_levels.map(|id| id.parse().ok()).collect::<Option<Vec<Id>>>()?.into_iter().max()
 }
 
 /// The answer of `read.lua`: the newest visible id, and the page.
@@ -168,7 +185,6 @@ pub(super) struct Sizes {
 
 impl Sizes {
     pub(super) async fn ask(link: &Link, connection: &mut MultiplexedConnection) -> Result<Self, RedisError> {
-        type Entries = Vec<(String, Vec<Vec<u8>>)>;
         let mut ask = redis::pipe();
         ask.cmd("XLEN").arg(link.key("log"));
         ask.cmd("HGET").arg(link.key("state")).arg("bytes");
@@ -222,6 +238,22 @@ mod tests {
         let refused = records(&[alert, other].concat()).unwrap_err();
         assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "transition".into() });
         assert_eq!(records(&["1-0"].map(Vec::from)).unwrap_err(), Unreadable::Malformed);
+    }
+
+    #[test]
+    fn entries_and_rows_are_read_and_further_fields_are_passed_over() {
+        let fields = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
+        let alert = ["ms", "7", "level", "2", "topic", "ops", "alert", "{}"];
+        let read = entry("9-1", &fields(&[&alert[..], &["by", "x", "kind", "alert"]].concat())).unwrap();
+        assert_eq!((read.id.to_string().as_str(), read.received_ms, read.level), ("9-1", 7, Level::Error));
+        let other = entry("9-1", &fields(&[&alert[..], &["kind", "transition"]].concat())).unwrap_err();
+        assert_eq!(other, Unreadable::UnknownKind { id: "9-1".into(), kind: "transition".into() });
+        assert_eq!(entry("9-1", &fields(&alert[..6])).unwrap_err(), Unreadable::Malformed);
+        let newest = |level| newest_of("9-0 5-0 7-0 6-0 more", level);
+        assert_eq!([Level::Info, Level::Warn, Level::Error].map(newest), [7, 7, 6].map(|ms| Some(Id::at(ms))));
+        assert_eq!(newest_of("9-0 x 7-0 6-0", Level::Info), None);
+        assert_eq!(at_level("5-0", &fields(&["l", "1"]), Level::Warn), Some(Id::at(5)));
+        assert_eq!(at_level("5-0", &fields(&["l", "1"]), Level::Error), None);
     }
 
     #[test]

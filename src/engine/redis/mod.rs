@@ -14,12 +14,14 @@ mod chain;
 mod codec;
 mod compare;
 mod fleet;
+mod flight;
 mod follower;
 #[cfg(test)]
 mod formats;
 #[cfg(test)]
 mod gate;
 mod keys;
+mod latest;
 mod link;
 #[cfg(test)]
 mod lost_parts;
@@ -27,6 +29,7 @@ mod lost_parts;
 mod model;
 mod primary;
 mod queries;
+mod reader;
 #[cfg(test)]
 mod refusals;
 mod script;
@@ -49,8 +52,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::intake::{Intake, Job, Outcome};
-use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
-use crate::alert::{Filter, Id, Start};
+use super::{Cause, Clock, Feed, Publish, Retention, Status, Unavailable};
+use crate::alert::Id;
 use crate::api::EngineStatus;
 use crate::histogram::Histogram;
 use crate::supervisor;
@@ -59,6 +62,7 @@ use follower::Follower;
 use link::Link;
 pub(crate) use link::Topology;
 use queries::Queries;
+use reader::Reader;
 use shared::{Shared, State};
 use writer::Writer;
 
@@ -117,6 +121,7 @@ pub(crate) struct Redis(Arc<Inner>);
 
 struct Inner {
     queries: Arc<Queries>,
+    reader: Reader,
     fleet: Fleet,
     jobs: mpsc::Sender<Job>,
     intake: Intake,
@@ -158,7 +163,7 @@ impl Redis {
         }
         let queries = Arc::new(Queries::new(shared));
         let fleet = Fleet(Arc::clone(&queries));
-        (Self(Arc::new(Inner { queries, fleet, jobs, intake })), fed)
+        (Self(Arc::new(Inner { queries, reader: Reader::new(), fleet, jobs, intake })), fed)
     }
 
     pub(super) fn set_retention(&self, retention: Retention) {
@@ -167,47 +172,6 @@ impl Redis {
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
         self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
-    }
-
-    pub(super) async fn seek(
-        &self,
-        start: &Start,
-        filter: &Filter,
-        until: Id,
-        latest_after_ms: u64,
-    ) -> Result<Seek, Unavailable> {
-        let shared = &self.0.queries.shared;
-        let since = (*start == Start::Latest).then_some(latest_after_ms);
-        let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
-        let arguments = script::seek(&shared.link, shared.time_argument(), cursor, until, since, filter);
-        let answer = self.0.queries.script(arguments).await?;
-        let found = codec::SeekAnswer::parse(&answer).map_err(|reason| shared.unreadable(&reason))?;
-        self.has_all(found.known.head, until)?;
-        Ok(Seek::new(start, until, found.known, found.latest))
-    }
-
-    pub(super) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
-        let shared = &self.0.queries.shared;
-        let answer =
-            self.0.queries.script(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
-        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
-        self.has_all(visible, range.until)?;
-        if direction == Direction::Backward {
-            page.records.reverse();
-        }
-        Ok(page)
-    }
-
-    /// An error if the log does not show what this node has seen of a range that ends there. After a failover it may have
-    /// lost that part, or not know yet that it is visible: until the node has compared itself, a reader would pass it over.
-    fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
-        let shared = &self.0.queries.shared;
-        if visible >= until.min(shared.state(|state| state.head)) {
-            return Ok(());
-        }
-        shared.compare_now.notify_one();
-        let detail = format!("{} is behind what this node has seen, and is being compared", shared.link.topology());
-        Err(Unavailable::new(Cause::NotReached, detail))
     }
 
     pub(super) fn head(&self) -> Option<Id> {

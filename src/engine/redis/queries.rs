@@ -1,4 +1,5 @@
-//! Queries beside the writer: they share one connection with the follower, a bounded number at the same time.
+//! Queries beside the writer: they share one connection with the follower, a bounded number at the same time, and fewer
+//! of those that keep Redis busy.
 //!
 //! Used by the engine's handle for reads, and by [`Fleet`](super::Fleet). While the follower has no connection, a query
 //! fails at once with the follower's reason.
@@ -13,30 +14,48 @@ use crate::engine::Unavailable;
 
 /// Queries at the same time.
 const MAX_QUERIES: usize = 8;
+/// Reads of the log at the same time: a publish waits in Redis behind all that are there. Two, so that Redis need not wait
+/// for the node.
+const MAX_READS: usize = 2;
 
 pub(super) struct Queries {
     pub(super) shared: Arc<Shared>,
     permits: Semaphore,
+    reads: Semaphore,
 }
 
 impl Queries {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, permits: Semaphore::new(MAX_QUERIES) }
+        Self { shared, permits: Semaphore::new(MAX_QUERIES), reads: Semaphore::new(MAX_READS) }
     }
 
     pub(super) async fn script(&self, call: script::Arguments) -> Result<Vec<Vec<u8>>, Unavailable> {
-        self.with_connection(async move |connection| call.run(connection).await).await
+        self.ask(&self.permits, async move |connection| call.run(connection).await).await
     }
 
-    pub(super) async fn command<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
-        self.with_connection(async |connection| command.query_async(connection).await).await
+    /// Runs a script that reads the log.
+    pub(super) async fn read(&self, call: script::Arguments) -> Result<Vec<Vec<u8>>, Unavailable> {
+        self.reading(async move |connection| call.run(connection).await).await
     }
 
-    async fn with_connection<T>(
+    /// Asks something that keeps Redis busy for a moment.
+    pub(super) async fn reading<T>(
         &self,
         ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
     ) -> Result<T, Unavailable> {
-        let _permit = self.permits.acquire().await.map_err(|_| Unavailable::stopping())?;
+        self.ask(&self.reads, ask).await
+    }
+
+    pub(super) async fn command<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Unavailable> {
+        self.ask(&self.permits, async |connection| command.query_async(connection).await).await
+    }
+
+    async fn ask<T>(
+        &self,
+        permits: &Semaphore,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
+    ) -> Result<T, Unavailable> {
+        let _permit = permits.acquire().await.map_err(|_| Unavailable::stopping())?;
         let Some(mut connection) = self.shared.state(|state| state.connection.clone()) else {
             return Err(self.shared.trouble());
         };

@@ -19,7 +19,9 @@ pub(super) const SCHEMA: u64 = 1;
 /// The oldest format that it still reads: the previous one, so that a fleet is upgraded node by node.
 pub(super) const OLDEST_SCHEMA: u64 = SCHEMA - 1;
 /// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
-const MAX_SCANNED: usize = 2000;
+const MAX_SCANNED: usize = 500;
+/// Topics of a filter whose limits are looked at one by one; of more, the removal from any topic counts as one of theirs.
+const MAX_TRIMMED_TOPICS: u64 = 2000;
 
 macro_rules! script {
     ($name:ident, $file:literal) => {
@@ -38,9 +40,9 @@ fn constants() -> String {
         ("MAX_IDEMPOTENCY_KEYS", limits::MAX_IDEMPOTENCY_KEYS),
         ("MAX_REMOVED_IDS", limits::MAX_REMOVED_IDS),
         ("CATCH_UP_SPEED", limits::CATCH_UP_SPEED),
-        ("MAX_LATEST_TOPICS", limits::MAX_LATEST_TOPICS as u64),
         ("MAX_MERGED_TOPICS", limits::MAX_MERGED_TOPICS as u64),
         ("MAX_SCANNED", MAX_SCANNED as u64),
+        ("MAX_TRIMMED_TOPICS", MAX_TRIMMED_TOPICS),
         ("SCHEMA", SCHEMA),
         ("OLDEST_SCHEMA", OLDEST_SCHEMA),
     ];
@@ -195,15 +197,9 @@ pub(super) fn seek(
     link: &Link,
     time: String,
     cursor: Option<Id>,
-    until: Id,
-    latest_after_ms: Option<u64>,
     filter: &Filter,
 ) -> Arguments {
-    Arguments::new(&SEEK, link, time)
-        .arg(cursor.map_or_else(String::new, |cursor| cursor.to_string()))
-        .arg(until.to_string())
-        .arg(latest_after_ms.map_or_else(String::new, |ms| ms.to_string()))
-        .filter(filter)
+    Arguments::new(&SEEK, link, time).arg(cursor.map_or_else(String::new, |cursor| cursor.to_string())).filter(filter)
 }
 
 pub(super) fn read(link: &Link, time: String, range: &Range, direction: Direction) -> Arguments {

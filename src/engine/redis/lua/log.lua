@@ -126,22 +126,29 @@ local function patterns(first)
   return list
 end
 
--- The topics that a pattern other than `*` selects.
-local function topics_of(pattern)
+-- The first topics that a pattern other than `*` selects.
+local function topics_of(pattern, limit)
   if pattern[1] == '=' then return { pattern[2] } end
   -- `/` is the character after `.`.
-  return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, MAX_LATEST_TOPICS)
+  return redis.call('ZRANGEBYLEX', TOPICS, '[' .. pattern[2] .. '.', '(' .. pattern[2] .. '/', 'LIMIT', 0, limit)
 end
 
--- The newest removed id that may have passed these patterns.
-local function trimmed_for(list)
+-- The newest removed id that may have passed these patterns, for a reader that continues after `cursor`. Exact only where it
+-- matters: nothing that a topic's limit removed is newer than `topic_trim`.
+local function trimmed_for(list, cursor)
   local trimmed, topic_trim = get('trim', '0-0'), get('topic_trim', '0-0')
   if not less(trimmed, topic_trim) then return trimmed end
+  if cursor ~= '' and not less(cursor, topic_trim) then return topic_trim end
+  local left = MAX_TRIMMED_TOPICS
   for _, pattern in ipairs(list) do
     if pattern[1] == '*' then return topic_trim end
-    for _, topic in ipairs(topics_of(pattern)) do
+    local topics = topics_of(pattern, left + 1)
+    left = left - #topics
+    if left < 0 then return topic_trim end
+    for _, topic in ipairs(topics) do
       local row = row_of(topic)
       if row then trimmed = greatest(trimmed, row.trim) end
+      if trimmed == topic_trim then return trimmed end
     end
   end
   return trimmed

@@ -10,19 +10,19 @@ local limit, bytes, level = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[
 local visible = get('shown', '0-0')
 if less(visible, untill) then untill = visible end
 
--- The topics that the patterns select, unless one of them selects all.
+-- The topics that the patterns select, unless one of them selects all, or they are many.
 local asked = patterns(8)
 local topics, all = {}, false
 for _, pattern in ipairs(asked) do
   if pattern[1] == '*' then
     all = true
-  else
-    for _, topic in ipairs(topics_of(pattern)) do topics[#topics + 1] = topic end
+  elseif #topics <= MAX_MERGED_TOPICS then
+    for _, topic in ipairs(topics_of(pattern, MAX_MERGED_TOPICS + 1)) do topics[#topics + 1] = topic end
   end
 end
 local few = not all and #topics <= MAX_MERGED_TOPICS
 
-local answer = { visible, '', trimmed_for(asked), oldest_id() }
+local answer = { visible, '', trimmed_for(asked, after), oldest_id() }
 if not less(after, untill) then return answer end
 
 local function entries(key, count)

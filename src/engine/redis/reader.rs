@@ -1,0 +1,160 @@
+//! Reading the log for streams and history.
+//!
+//! Called through [`Engine`](crate::engine::Engine). A crowd of streams that begin together asks the same; each question is
+//! on its way once, and its answer goes to all who have it ([`flight`](super::flight)). Always: an answer that was on its
+//! way before a reader asked is complete for that reader up to where it looked.
+
+use std::sync::Arc;
+
+use super::flight::{Flights, Landed};
+use super::latest::{Found, Latest};
+use super::{Redis, codec, script};
+use crate::alert::{Filter, Id, Start};
+use crate::engine::{Cause, Direction, Known, Page, Range, Seek, Unavailable};
+
+/// How often a reader takes part in a question of others before it asks for itself alone.
+const SHARED_ROUNDS: usize = 3;
+/// Alerts that came in while a question for `latest` was on its way, and that are added to its answer.
+const MEANWHILE: (usize, usize) = (500, 1 << 20);
+
+/// A page, without what may differ: forward, it may end before or after what another reader wants.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct PageOf {
+    filter: Filter,
+    after: Id,
+    /// None forward.
+    until: Option<Id>,
+    limit: usize,
+    bytes: usize,
+}
+
+/// A page of a range that ends there.
+type Pages = Flights<PageOf, Result<(Id, Arc<Page>), Unavailable>>;
+
+/// What readers are asking now.
+pub(super) struct Reader {
+    seeks: Flights<(Filter, Option<Id>), Result<Known, Unavailable>>,
+    latest: Flights<Filter, Result<Arc<Found>, Unavailable>>,
+    pages: Pages,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { seeks: Flights::new(), latest: Flights::new(), pages: Flights::new() }
+    }
+}
+
+fn landed<A>(landed: Option<Landed<Result<A, Unavailable>>>) -> Result<(A, bool), Unavailable> {
+    let ended = || Unavailable::new(Cause::StoreFailing, "a question to Redis ended without an answer");
+    let Landed { answer, is_own } = landed.ok_or_else(ended)?;
+    Ok((answer?, is_own))
+}
+
+impl Redis {
+    pub(in crate::engine) async fn seek(
+        &self,
+        start: &Start,
+        filter: &Filter,
+        until: Id,
+        latest_after_ms: u64,
+    ) -> Result<Seek, Unavailable> {
+        if *start == Start::Latest {
+            return self.seek_latest(filter, until, latest_after_ms).await;
+        }
+        let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
+        let question = (filter.clone(), cursor);
+        loop {
+            let asked = self.clone().known(filter.clone(), cursor);
+            let (known, is_own) = landed(self.0.reader.seeks.ask(question.clone(), asked).await)?;
+            match self.has_all(known.head, until) {
+                Ok(()) => return Ok(Seek::new(start, until, known, Vec::new())),
+                Err(behind) if is_own => return Err(behind),
+                // It was asked before the log had what this reader asks for.
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn known(self, filter: Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {
+        let shared = &self.0.queries.shared;
+        let answer = self.0.queries.read(script::seek(&shared.link, shared.time_argument(), cursor, &filter)).await?;
+        codec::known(&answer).map_err(|reason| shared.unreadable(&reason))
+    }
+
+    async fn seek_latest(&self, filter: &Filter, until: Id, since_ms: u64) -> Result<Seek, Unavailable> {
+        let asked = || self.clone().latest(filter.clone(), until, since_ms);
+        let mut found = None;
+        for _ in 0..SHARED_ROUNDS {
+            let (shared, _) = landed(self.0.reader.latest.ask(filter.clone(), asked()).await)?;
+            // Otherwise it was asked for a stream that joined its ring later.
+            if shared.until <= until && shared.since_ms <= since_ms {
+                found = Some(shared);
+                break;
+            }
+        }
+        let found = match found {
+            Some(found) => found,
+            None => asked().await?,
+        };
+        let mut seek = Seek { gap: None, latest: Vec::new(), after: found.until, trimmed: found.trimmed, awaited: None };
+        let mut meanwhile = Vec::new();
+        if found.until < until {
+            let (limit, bytes) = MEANWHILE;
+            let range = Range { filter: filter.clone(), after: found.until, until, limit, bytes };
+            let page = self.read(range, Direction::Forward).await?;
+            // More than a page comes after the newest alerts, as if the stream had been open before.
+            if page.next.is_none() {
+                (meanwhile, seek.after) = (page.records, until);
+            }
+        }
+        seek.latest = found.with(since_ms, &meanwhile);
+        Ok(seek)
+    }
+
+    async fn latest(self, filter: Filter, until: Id, since_ms: u64) -> Result<Arc<Found>, Unavailable> {
+        let known = self.clone().known(filter.clone(), None).await?;
+        self.has_all(known.head, until)?;
+        let until = until.min(known.head);
+        let records = Latest { filter: &filter, until, since_ms }.ask(&self.0.queries).await?;
+        Ok(Arc::new(Found { until, since_ms, trimmed: known.trimmed, records }))
+    }
+
+    pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
+        let Range { filter, after, until, limit, bytes } = range.clone();
+        let is_forward = direction == Direction::Forward;
+        let question = PageOf { filter, after, until: (!is_forward).then_some(until), limit, bytes };
+        let asked = self.clone().page(range, direction);
+        let ((end, page), _) = landed(self.0.reader.pages.ask(question, asked).await)?;
+        let mut page = Arc::unwrap_or_clone(page);
+        if is_forward && end < until {
+            page.next = page.next.or(Some(end));
+        } else if is_forward && end > until {
+            page.records.retain(|record| record.id <= until);
+            page.next = page.next.filter(|next| *next < until);
+        }
+        Ok(page)
+    }
+
+    async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {
+        let shared = &self.0.queries.shared;
+        let answer = self.0.queries.read(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
+        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+        self.has_all(visible, range.until)?;
+        if direction == Direction::Backward {
+            page.records.reverse();
+        }
+        Ok((range.until, Arc::new(page)))
+    }
+
+    /// An error if the log does not show what this node has seen of a range that ends there. After a failover it may have
+    /// lost that part, or not know yet that it is visible: until the node has compared itself, a reader would pass it over.
+    fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
+        let shared = &self.0.queries.shared;
+        if visible >= until.min(shared.state(|state| state.head)) {
+            return Ok(());
+        }
+        shared.compare_now.notify_one();
+        let detail = format!("{} is behind what this node has seen, and is being compared", shared.link.topology());
+        Err(Unavailable::new(Cause::NotReached, detail))
+    }
+}
