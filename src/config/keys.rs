@@ -155,11 +155,13 @@ pub(super) static KEYS: &[Key] = &[
     key!(Restart engine.redis.username = "\"\"", text(),
         "For the redis engine: ACL user."),
     key!(Restart engine.redis.password_file = "\"\"", credential(),
-        "For the redis engine: file with the password, or the name of a systemd credential. Never the password itself."),
+        "For the redis engine: file with the password, or the name of a systemd credential. Never the password itself. A \
+         reload reads the file again; a credential changes with a restart only."),
     key!(Restart engine.redis.tls = "false", flag(),
         "For the redis engine: whether to connect with TLS."),
     key!(Restart engine.redis.tls_ca = "\"\"", optional_path(),
-        "For the redis engine: PEM file with the trusted certificate authorities. Default: the system's."),
+        "For the redis engine: PEM file with the trusted certificate authorities; a reload reads it again. Default: the \
+         system's."),
     key!(Restart engine.redis.key_prefix = "\"alertd\"", key_prefix(),
         "For the redis engine: prefix of all its keys; the same on each node of a fleet."),
     key!(Live hooks.max_body = "\"1MiB\"", size(KIB, 16 * MIB),

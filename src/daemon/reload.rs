@@ -71,6 +71,8 @@ impl Reloader {
         let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
         let certificates = certificates.map_err(|error| one(error.to_string()))?;
         let github = settings::github(config, &self.inputs).map_err(|error| one(error.to_string()))?;
+        // Of the settings in force: changed ones wait for a restart, and what belongs to them would not fit.
+        let fleet = settings::redis(&self.resolved.config, &self.inputs).map_err(|error| one(error.to_string()))?;
         let keyring = Arc::clone(&self.keyring);
         // The keys of a fleet are followed anyway, and a reload must work while Redis is unavailable.
         let is_file = self.resolved.config.auth.store == config::Store::File;
@@ -84,6 +86,7 @@ impl Reloader {
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));
         self.engine.set_retention(settings::retention(config));
+        fleet.iter().for_each(|fleet| self.engine.set_secrets(fleet));
         log.set_level(config.log.level);
         let needs_restart = self.resolved.config.restart_needed(config).into_iter().map(str::to_owned).collect();
         Ok(Reloaded { needs_restart, warnings: new.warnings })

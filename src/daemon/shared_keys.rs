@@ -8,11 +8,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::engine::Fleet;
-use crate::keyring::{Change, Freshness, Keyring, SharedStore, Snapshot};
+use crate::keyring::{Change, Freshness, Keyring, News, SharedStore, Snapshot};
 use crate::log::Event;
 
 /// Without news from the shared store for this long, the known keys are stale and no new secret is verified.
 const STALE_AFTER: Duration = Duration::from_secs(3);
+/// A deadline that is noticed this late shows that the process was suspended; it then gets as long again to hear something.
+const SUSPENDED: Duration = Duration::from_millis(500);
+/// How long a process that was suspended may take to hear news.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The shared store of the keyring. Its methods block, and are called on blocking threads only.
 pub(super) struct RedisKeys {
@@ -36,6 +40,10 @@ impl SharedStore for RedisKeys {
         let saved = self.fleet.save_keys(expected, floor, &change.put, &change.gone);
         self.runtime.block_on(saved).map_err(|error| error.detail)
     }
+
+    fn look(&self) {
+        self.fleet.look();
+    }
 }
 
 /// Applies changes that other nodes make, and sets the freshness of the keys: without news they become stale after
@@ -44,10 +52,11 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
     let mut news = fleet.keys_heard();
     let mut reported = None;
     let mut last_news: Option<Instant> = None;
+    let mut grace: Option<Instant> = None;
     let mut freshness = Freshness::None;
     loop {
         let deadline = match (last_news, freshness) {
-            (Some(last_news), Freshness::Current) => Some(last_news + STALE_AFTER),
+            (Some(last_news), Freshness::Current) => Some(grace.take().unwrap_or(last_news + STALE_AFTER)),
             (Some(last_news), Freshness::Stale) => Some(last_news + (*stale_max.borrow()).max(STALE_AFTER)),
             _ => None,
         };
@@ -56,7 +65,15 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
             None => Ok(news.changed().await),
         };
         let now = match changed {
-            Err(_) if freshness == Freshness::Current => Freshness::Stale,
+            Err(_) if freshness == Freshness::Current => {
+                if deadline.is_some_and(|deadline| deadline.elapsed() > SUSPENDED) {
+                    // Redis may be there: keys that were revoked meanwhile are heard of before one is accepted.
+                    grace = Some(Instant::now() + GRACE);
+                    fleet.look();
+                    continue;
+                }
+                Freshness::Stale
+            }
             Err(_) => Freshness::None,
             // The engine has ended.
             Ok(Err(_)) => return,
@@ -76,6 +93,8 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
                     }
                 }
                 last_news = Some(keys.at);
+                let until = keys.at + (*stale_max.borrow()).max(STALE_AFTER);
+                keyring.heard(News { at: keys.at, until });
                 Freshness::Current
             }
         };

@@ -133,6 +133,13 @@ impl Engine {
         }
     }
 
+    /// Takes over the password and the certificates in these settings, for connections from now on.
+    pub(crate) fn set_secrets(&self, settings: &redis::Settings) {
+        if let Self::Redis(redis) = self {
+            redis.set_secrets(settings);
+        }
+    }
+
     /// What the engine knows of itself; the store is not asked.
     #[must_use]
     pub(crate) fn status(&self) -> Status {

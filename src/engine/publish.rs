@@ -5,6 +5,15 @@ use sha2::{Digest, Sha256};
 use super::Unavailable;
 use crate::alert::{Draft, Record};
 
+/// The beginning of a hash of a user's name.
+pub(super) type Owner = [u8; 8];
+
+pub(super) fn owner(user: &[u8]) -> Owner {
+    let mut owner = Owner::default();
+    owner.copy_from_slice(&Sha256::digest(user)[..8]);
+    owner
+}
+
 /// Scopes an `Idempotency-Key` to its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Idempotency {
@@ -19,6 +28,11 @@ pub(crate) struct Idempotency {
 }
 
 impl Idempotency {
+    /// Of the user, for the number of keys that each has.
+    pub(super) fn owner(&self) -> Owner {
+        owner(self.user.as_bytes())
+    }
+
     /// A user name has no NUL, so the keys of two users have different hashes.
     pub(super) fn hash(&self) -> [u8; 32] {
         Sha256::new().chain_update(&self.user).chain_update([0]).chain_update(&self.key).finalize().into()

@@ -27,6 +27,9 @@ pub(crate) trait SharedStore: Send + Sync {
     /// # Errors
     /// A message, if the store cannot be reached; the outcome is then unknown.
     fn save(&self, expected: u64, floor: u64, change: Change) -> Result<Option<u64>, String>;
+
+    /// Asks for news of the keys, without waiting for them. Nothing to do for a store that is read when it changes.
+    fn look(&self) {}
 }
 
 /// The content of a [`SharedStore`].

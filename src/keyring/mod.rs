@@ -12,6 +12,7 @@ mod file_store;
 mod former;
 mod key_store;
 mod manage;
+mod news;
 mod plain_file;
 mod record;
 mod refused;
@@ -37,6 +38,7 @@ use file_store::FileStore;
 use key_store::KeyStore;
 pub(crate) use key_store::{Change, SharedStore, Snapshot};
 pub(crate) use manage::Imported;
+pub(crate) use news::News;
 use record::KeyRecord;
 use refused::RefusedSecrets;
 use stored::{StoredKeys, UnusableEntry};
@@ -131,6 +133,7 @@ pub(crate) struct Keyring {
     revision: AtomicU64,
     /// A [`Freshness`].
     freshness: AtomicU8,
+    heard: news::Heard,
     keys: RwLock<Keys>,
     iterations: u32,
     fingerprint_key: Zeroizing<[u8; 32]>,
@@ -166,6 +169,7 @@ impl Keyring {
 
     fn new(settings: &Settings, store: KeyStore, freshness: Freshness) -> Result<Self, KeyringError> {
         Ok(Self {
+            heard: news::Heard::of(&store),
             store: Mutex::new(Box::new(store)),
             revision: AtomicU64::new(0),
             freshness: AtomicU8::new(freshness as u8),

@@ -102,7 +102,7 @@ impl Keyring {
     /// The grant of a secret that was verified since the start. Never runs a derivation.
     #[must_use]
     pub(crate) fn remembered(&self, presented: &str, now_ms: u64) -> Option<Arc<Grant>> {
-        if !self.may(Freshness::Stale) {
+        if !self.may(Freshness::Stale) || self.is_overdue() {
             return None;
         }
         let candidates = self.candidates(presented).ok()?;

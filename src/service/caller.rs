@@ -120,12 +120,22 @@ impl Service {
     /// address with too many wrong secrets for this user; [`Refusal::Unavailable`] if too many keys wait for verification, or
     /// if the keys of the fleet cannot be reached.
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+        self.keyring.settle_doubt().await;
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             self.counters.attempt(Attempt::Remembered);
             return Ok(Caller::Key(grant));
         }
-        let owner = match self.keyring.screen(presented, now_ms) {
+        let mut screened = self.keyring.screen(presented, now_ms);
+        if screened == Err(VerifyError::Unknown) {
+            // Another node of the fleet may have made it a moment ago.
+            screened = if self.keyring.catch_up(tokio::time::Instant::now()).await {
+                self.keyring.screen(presented, now_ms)
+            } else {
+                Err(VerifyError::Away)
+            };
+        }
+        let owner = match screened {
             Ok(Screened::Accepted(grant)) => {
                 self.counters.attempt(Attempt::Verified);
                 return Ok(Caller::Key(grant));

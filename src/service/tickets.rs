@@ -74,7 +74,14 @@ impl Service {
             // Bounds what guesses cost the fleet, without holding back a ticket of another node for long.
             let _permit = if grant.is_none() { self.lookups.acquire().await.ok() } else { None };
             let key_id = fleet.take_ticket(&hash).await?;
-            grant = key_id.and_then(|id| current_grant(&self.keyring.watch(&id), self.now_ms()));
+            let current = |id: &String| current_grant(&self.keyring.watch(id), self.now_ms());
+            self.keyring.settle_doubt().await;
+            grant = key_id.as_ref().and_then(current);
+            if grant.is_none() && key_id.is_some() {
+                // Another node may have made the key a moment ago.
+                self.keyring.catch_up(tokio::time::Instant::now()).await;
+                grant = key_id.as_ref().and_then(current);
+            }
         }
         if let Some(grant) = grant {
             self.counters.attempt(Attempt::Ticket);

@@ -85,3 +85,26 @@ fn sentinels_that_ask_for_no_password_are_asked_without_one() {
     let fleet = Fleet::of(1, &configuration);
     fleet.publish(0, "through Sentinel");
 }
+
+#[test]
+fn a_reload_reads_the_password_again_and_the_journal_names_the_reason_of_the_moment() {
+    let redis = Redis::start();
+    make_user(&redis);
+    let file = redis.directory().join("password");
+    fs::write(&file, SECRET).unwrap();
+    let access = format!("username = \"alertd\"\npassword_file = \"{}\"\n", file.display());
+    let node = Daemon::with(&redis.configuration(&access));
+    let key = node.key_once_ready();
+    redis.ask(&["-a", "another", "ACL", "SETUSER", "alertd", "resetpass", ">rotated"]);
+    redis.ask(&["-a", "another", "CLIENT", "KILL", "USER", "alertd"]);
+    // The connection was closed first; that the password is wrong is said as soon as that is the reason.
+    assert!(node.said("assword").contains("engine-away"), "{}", node.log());
+    fs::write(&file, "rotated").unwrap();
+    assert!(node.ctl(&["reload"]).status.success());
+    knows(&node, &key);
+    eventually("ready", || (harness::Request::get("/readyz").try_to(node.address)?.status == 200).then_some(()));
+    node.publish(&key, "ops", "with the new password");
+    fs::remove_file(&file).unwrap();
+    let refused = node.ctl(&["reload"]);
+    assert!(told(&refused).contains("engine.redis.password_file"), "{}", told(&refused));
+}

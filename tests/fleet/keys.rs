@@ -251,3 +251,41 @@ fn keys_move_from_a_file_to_the_fleet_with_one_command() {
     }
     knows(&node, &key);
 }
+
+/// A node whose user is its own, so that it alone can be cut off.
+fn node_of_its_own(redis: &Redis) -> Daemon {
+    assert!(redis.ask(&["ACL", "SETUSER", "own", "on", "nopass", "~*", "&*", "+@all"]).contains("OK"));
+    Daemon::with(&redis.configuration("username = \"own\"\n"))
+}
+
+#[test]
+fn a_node_that_was_just_cut_off_refuses_no_key_that_it_may_not_have_heard_of() {
+    let redis = Redis::start();
+    let (other, node) = (Daemon::with(&redis.configuration("")), node_of_its_own(&redis));
+    let known = other.key_once_ready();
+    knows(&node, &known);
+    redis.ask(&["ACL", "SETUSER", "own", "off"]);
+    redis.ask(&["CLIENT", "KILL", "USER", "own"]);
+    let new = other.key("bob");
+    assert_eq!((health(&node, &new), health(&node, &known)), (503, 200));
+    redis.ask(&["ACL", "SETUSER", "own", "on"]);
+    knows(&node, &new);
+    // While Redis answers, a key that another node has just made is never unknown.
+    for _ in 0..20 {
+        assert_eq!(health(&node, &other.key("carol")), 200);
+    }
+}
+
+#[test]
+fn a_node_that_was_suspended_lets_no_revoked_key_in() {
+    let redis = Redis::start();
+    let (other, node) = (Daemon::with(&redis.configuration("")), Daemon::with(&redis.configuration("")));
+    let (known, gone) = (other.key_once_ready(), other.key("bob"));
+    [&known, &gone].iter().for_each(|key| knows(&node, key));
+    node.signal("STOP");
+    assert!(other.ctl(&["key", "revoke", &gone.id]).status.success());
+    // By then a node that runs has heard of it.
+    std::thread::park_timeout(Duration::from_secs(4));
+    node.signal("CONT");
+    assert_eq!((health(&node, &gone), health(&node, &known)), (401, 200));
+}

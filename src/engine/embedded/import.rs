@@ -17,6 +17,7 @@ use super::store::{Options, Store};
 use super::{Durability, SEGMENT};
 use crate::alert::Id;
 use crate::backup::{Extent, Part};
+use crate::engine::publish::Owner;
 
 /// Records of one batch.
 const BATCH: usize = 1024;
@@ -64,7 +65,8 @@ impl Import {
                 self.plan.add_topic(number, TopicTrim::at(topic, trim));
             }
             Part::Key { hash, fingerprint, id, received_ms } => {
-                self.store.keys.insert(hash, KeyRow { fingerprint, id, received_ms });
+                // Neither a backup nor the former store names the user.
+                self.store.keys.insert(hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() });
             }
         }
         if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES { self.write() } else { Ok(()) }

@@ -1,9 +1,12 @@
 //! Idempotency keys: what each stands for, for a day, a bounded number of them.
+//!
+//! Always: a user who sends more keys than all others pushes out its own only.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::alert::Id;
 use crate::engine::limits::{IDEMPOTENCY_AGE_MS, MAX_IDEMPOTENCY_KEYS};
+use crate::engine::publish::Owner;
 
 /// What an idempotency key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +15,19 @@ pub(super) struct KeyRow {
     pub(super) fingerprint: [u8; 32],
     pub(super) id: Id,
     pub(super) received_ms: u64,
+    pub(super) owner: Owner,
 }
+
+/// Keys by age, the oldest first.
+type ByAge = BTreeSet<(u64, [u8; 32])>;
 
 #[derive(Default)]
 pub(super) struct Keys {
     rows: HashMap<[u8; 32], KeyRow>,
-    by_age: BTreeSet<(u64, [u8; 32])>,
+    by_age: ByAge,
+    by_owner: HashMap<Owner, ByAge>,
+    /// How many keys each owner has.
+    owners: BTreeSet<(usize, Owner)>,
 }
 
 impl Keys {
@@ -27,30 +37,43 @@ impl Keys {
     }
 
     pub(super) fn insert(&mut self, hash: [u8; 32], row: KeyRow) {
-        if let Some(before) = self.rows.insert(hash, row) {
-            self.by_age.remove(&(before.received_ms, hash));
-        }
+        self.remove(&hash);
+        self.rows.insert(hash, row);
         self.by_age.insert((row.received_ms, hash));
+        let own = self.by_owner.entry(row.owner).or_default();
+        self.owners.remove(&(own.len(), row.owner));
+        own.insert((row.received_ms, hash));
+        self.owners.insert((own.len(), row.owner));
         if self.rows.len() as u64 > MAX_IDEMPOTENCY_KEYS {
-            self.forget_oldest();
+            let most = self.owners.last().and_then(|(_, owner)| self.by_owner.get(owner));
+            if let Some((_, oldest)) = most.and_then(BTreeSet::first).copied() {
+                self.remove(&oldest);
+            }
         }
     }
 
     /// Forgets keys that are too old, `limit` of them at most.
     pub(super) fn expire(&mut self, clock_ms: u64, limit: usize) {
         for _ in 0..limit {
-            match self.by_age.first() {
-                Some((received_ms, _)) if received_ms.saturating_add(IDEMPOTENCY_AGE_MS) < clock_ms => {
-                    self.forget_oldest()
+            match self.by_age.first().copied() {
+                Some((received_ms, hash)) if received_ms.saturating_add(IDEMPOTENCY_AGE_MS) < clock_ms => {
+                    self.remove(&hash);
                 }
                 _ => return,
             }
         }
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((_, hash)) = self.by_age.pop_first() {
-            self.rows.remove(&hash);
+    fn remove(&mut self, hash: &[u8; 32]) {
+        let Some(row) = self.rows.remove(hash) else { return };
+        self.by_age.remove(&(row.received_ms, *hash));
+        let Some(own) = self.by_owner.get_mut(&row.owner) else { return };
+        self.owners.remove(&(own.len(), row.owner));
+        own.remove(&(row.received_ms, *hash));
+        if own.is_empty() {
+            self.by_owner.remove(&row.owner);
+        } else {
+            self.owners.insert((own.len(), row.owner));
         }
     }
 
@@ -83,7 +106,7 @@ mod tests {
             hash[..8].copy_from_slice(&n.to_le_bytes());
             hash
         };
-        let row = |ms: u64| KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms };
+        let row = |ms: u64| KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms, owner: [9; 8] };
         for n in 0..=MAX_KEYS {
             keys.insert(hash(n), row(n as u64));
         }
@@ -99,5 +122,24 @@ mod tests {
         keys.erase(Id::at(1_000_000));
         assert_eq!(keys.get(&hash(1), 0).unwrap().fingerprint, [0; 32]);
         assert_eq!(keys.iter().count(), keys.len());
+    }
+
+    #[test]
+    fn a_user_with_many_keys_pushes_out_no_key_of_another() {
+        let mut keys = Keys::default();
+        let hash = |n: u64, owner: u8| {
+            let mut hash = [owner; 32];
+            hash[..8].copy_from_slice(&n.to_le_bytes());
+            hash
+        };
+        let row =
+            |ms: u64, owner: u8| KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms, owner: [owner; 8] };
+        (0..10).for_each(|n| keys.insert(hash(n, 1), row(n, 1)));
+        (10..MAX_IDEMPOTENCY_KEYS + 500).for_each(|n| keys.insert(hash(n, 2), row(n, 2)));
+        assert_eq!(keys.len() as u64, MAX_IDEMPOTENCY_KEYS);
+        assert!((0..10).all(|n| keys.get(&hash(n, 1), 0).is_some()));
+        assert!(keys.get(&hash(509, 2), 0).is_none() && keys.get(&hash(510, 2), 0).is_some());
+        keys.expire(IDEMPOTENCY_AGE_MS + 5, 100);
+        assert_eq!((keys.by_owner[&[1; 8]].len(), keys.owners.len()), (5, 2));
     }
 }

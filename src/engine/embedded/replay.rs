@@ -14,6 +14,7 @@ use super::keys::KeyRow;
 use super::scan::{Item, walk};
 use super::segment::Segment;
 use super::snapshot::{Place, State};
+use crate::engine::publish::owner;
 
 /// Applies all records of these segments that are behind `place`. Returns false if damage may have taken some.
 pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<bool> {
@@ -31,7 +32,7 @@ pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mu
         let bytes = disk::read(&*segment.file, from, usize::try_from(end - from).unwrap_or(0))?;
         walk(&bytes, from, segment.header.salt, |item| {
             match item {
-                Item::Record { head, content: Some((_, content)), .. } => apply(state, &head, content),
+                Item::Record { head, content: Some((user, content)), .. } => apply(state, &head, user, content),
                 // An alert removes nothing.
                 Item::Record { head, content: None, .. } => is_whole &= head.kind == Kind::Alert,
                 Item::Bad { .. } => is_whole = false,
@@ -42,12 +43,13 @@ pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mu
     Ok(is_whole)
 }
 
-fn apply(state: &mut State, head: &Head, content: &[u8]) {
+fn apply(state: &mut State, head: &Head, user: &[u8], content: &[u8]) {
     let mut reader = Reader(content);
     match head.kind {
         Kind::Alert if head.flags & KEYED != 0 && !head.is_erased() => {
             if let Ok(StoredAlert { key: Some(key), received_ms, .. }) = StoredAlert::read(content, true) {
-                state.keys.insert(key.hash, KeyRow { fingerprint: key.fingerprint, id: head.id, received_ms });
+                let (fingerprint, owner) = (key.fingerprint, owner(user));
+                state.keys.insert(key.hash, KeyRow { fingerprint, id: head.id, received_ms, owner });
             }
         }
         Kind::TopicTrim => {

@@ -8,6 +8,7 @@ use super::dropped::DroppedRange;
 use super::header::{Unreadable, seal, unseal};
 use super::keys::{KeyRow, Keys};
 use crate::alert::{Id, Topic};
+use crate::engine::publish::Owner;
 use std::collections::HashMap;
 
 const KIND: [u8; 16] = *b"alertd state\n\0\0\0";
@@ -56,7 +57,7 @@ impl Place {
 }
 
 pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(128 + 88 * state.keys.len()));
+    let mut out = Writer(Vec::with_capacity(128 + 96 * state.keys.len()));
     place.put(&mut out);
     out.u32(u32::try_from(state.topic_trims.len()).unwrap_or(u32::MAX));
     for (topic, trim) in &state.topic_trims {
@@ -76,6 +77,7 @@ pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
         out.u64(row.received_ms);
     }
     DroppedRange::put(&state.dropped, &mut out);
+    state.keys.iter().for_each(|(_, row)| out.bytes(&row.owner));
     seal(KIND, VERSION, &out.0)
 }
 
@@ -89,14 +91,22 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
     for _ in 0..reader.u32()? {
         state.erasures.push((reader.u32()?, reader.u64()?));
     }
+    let mut keys = Vec::new();
     for _ in 0..reader.u32()? {
         let (hash, fingerprint) = (reader.array()?, reader.array()?);
-        state.keys.insert(hash, KeyRow { fingerprint, id: reader.id()?, received_ms: reader.u64()? });
+        let (id, received_ms) = (reader.id()?, reader.u64()?);
+        keys.push((hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() }));
     }
-    // A snapshot of an earlier build ends here.
+    // A snapshot of an earlier build ends here, or before the owners of the keys.
     if !reader.0.is_empty() {
         state.dropped = DroppedRange::take(&mut reader)?;
     }
+    if !reader.0.is_empty() {
+        for (_, row) in &mut keys {
+            row.owner = reader.array()?;
+        }
+    }
+    keys.into_iter().for_each(|(hash, row)| state.keys.insert(hash, row));
     Ok((place, state))
 }
 
@@ -126,7 +136,7 @@ mod tests {
     #[test]
     fn a_snapshot_reads_back_whole_or_not_at_all() {
         let mut state = State::default();
-        state.keys.insert([1; 32], KeyRow { fingerprint: [2; 32], id: Id::at(3), received_ms: 4 });
+        state.keys.insert([1; 32], KeyRow { fingerprint: [2; 32], id: Id::at(3), received_ms: 4, owner: [6; 8] });
         state.topic_trims.insert("ops.db".parse().unwrap(), Id::at(9));
         state.erasures.push((5, 4096));
         let place = Place { identity: [7; 16], segment: 5, offset: 6, head: Id::at(7), trim: Id::at(8), clock_ms: 9 };

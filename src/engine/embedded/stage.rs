@@ -77,8 +77,9 @@ impl<'a> Stage<'a> {
         let id = self.head.next(self.now_ms);
         let record = publish.draft.record(id, self.now_ms);
         self.head = id;
-        if let Some(Keyed { hash, fingerprint }) = key {
-            self.own_keys.insert(hash, KeyRow { fingerprint, id, received_ms: self.now_ms });
+        if let (Some(Keyed { hash, fingerprint }), Some(named)) = (key, &publish.idempotency) {
+            let row = KeyRow { fingerprint, id, received_ms: self.now_ms, owner: named.owner() };
+            self.own_keys.insert(hash, row);
         }
         let user = publish.idempotency.as_ref().map_or_else(String::new, |key| key.user.clone());
         self.alerts.push(Staged { record: record.clone(), user, key });

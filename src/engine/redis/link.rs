@@ -97,13 +97,25 @@ pub(super) struct Link(Arc<Access>);
 pub(super) struct Access {
     pub(super) topology: Topology,
     username: Option<String>,
-    password: Option<Zeroizing<String>>,
-    tls: Option<Tls>,
+    secrets: Mutex<Secrets>,
     prefix: String,
     /// Which server those that were asked named.
     pub(super) belief: Mutex<Belief>,
     /// Connections to Sentinels or Cluster nodes that have answered.
     pub(super) asked: Mutex<HashMap<Address, MultiplexedConnection>>,
+}
+
+/// What is read from files, and again at a reload; connections that are open go on with what they have.
+#[derive(Clone)]
+struct Secrets {
+    password: Option<Zeroizing<String>>,
+    tls: Option<Tls>,
+}
+
+impl Secrets {
+    fn of(settings: &Settings) -> Self {
+        Self { password: settings.password.clone(), tls: settings.tls.clone() }
+    }
 }
 
 /// A connection, and to which server.
@@ -123,12 +135,16 @@ impl Link {
         Self(Arc::new(Access {
             topology: settings.topology.clone(),
             username: settings.username.clone(),
-            password: settings.password.clone(),
-            tls: settings.tls.clone(),
+            secrets: Mutex::new(Secrets::of(settings)),
             prefix: settings.key_prefix.clone(),
             belief: Mutex::default(),
             asked: Mutex::default(),
         }))
+    }
+
+    /// Takes over the contents of files that were read again.
+    pub(super) fn set_secrets(&self, settings: &Settings) {
+        *self.0.secrets.lock() = Secrets::of(settings);
     }
 
     pub(super) fn topology(&self) -> &Topology {
@@ -224,20 +240,21 @@ impl Access {
     }
 
     fn client(&self, (host, port): &Address, authenticate: bool) -> Result<Client, RedisError> {
+        let Secrets { password, tls } = self.secrets.lock().clone();
         let mut redis = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
         if let Some(username) = self.username.as_ref().filter(|_| authenticate) {
             redis = redis.set_username(username);
         }
-        if let Some(password) = self.password.as_ref().filter(|_| authenticate) {
+        if let Some(password) = password.as_ref().filter(|_| authenticate) {
             redis = redis.set_password(password.as_str());
         }
-        let address = match self.tls {
+        let address = match &tls {
             None => ConnectionAddr::Tcp(host.clone(), *port),
             Some(_) => ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None },
         };
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = address.into_connection_info()?.set_redis_settings(redis).set_tcp_settings(tcp);
-        match &self.tls {
+        match &tls {
             None => Client::open(info),
             Some(tls) => Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: tls.ca.clone() }),
         }

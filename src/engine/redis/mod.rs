@@ -13,6 +13,8 @@ mod belief;
 mod chain;
 mod codec;
 mod compare;
+#[cfg(test)]
+mod crowd;
 mod fleet;
 mod flight;
 mod follower;
@@ -168,6 +170,10 @@ impl Redis {
 
     pub(super) fn set_retention(&self, retention: Retention) {
         *self.0.queries.shared.retention.lock() = retention;
+    }
+
+    pub(super) fn set_secrets(&self, settings: &Settings) {
+        self.0.queries.shared.link.set_secrets(settings);
     }
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {

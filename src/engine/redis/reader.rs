@@ -96,7 +96,8 @@ impl Redis {
             Some(found) => found,
             None => asked().await?,
         };
-        let mut seek = Seek { gap: None, latest: Vec::new(), after: found.until, trimmed: found.trimmed, awaited: None };
+        let mut seek =
+            Seek { gap: None, latest: Vec::new(), after: found.until, trimmed: found.trimmed, awaited: None };
         let mut meanwhile = Vec::new();
         if found.until < until {
             let (limit, bytes) = MEANWHILE;

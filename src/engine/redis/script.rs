@@ -69,7 +69,8 @@ pub(super) struct Arguments {
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
         // Declared, so that a slot that is being moved refuses the call before it has changed anything.
-        let names = ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "keys", "nodes"];
+        let names =
+            ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "idem-users", "keys", "nodes"];
         let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
         new.arg(time)
     }
@@ -130,6 +131,10 @@ pub(super) fn store(
         call = call.arg(*deadline_ms).arg(alerts.len());
         for publish in *alerts {
             call.keys.push(link.key(&format!("t:{}", publish.draft.topic())));
+            let owner = publish.idempotency.as_ref().map_or_else(String::new, |key| hex(&key.owner()));
+            if !owner.is_empty() {
+                call.keys.push(link.key(&format!("idem-of:{owner}")));
+            }
             let (key, fingerprint) = match &publish.idempotency {
                 Some(key) if key.state.is_some() => (hex(&key.hash()), format!("={}", hex(&publish.fingerprint()))),
                 Some(key) => (hex(&key.hash()), hex(&publish.fingerprint())),
@@ -140,7 +145,8 @@ pub(super) fn store(
                 .arg(publish.draft.level() as u8)
                 .arg(publish.draft.json_between())
                 .arg(key)
-                .arg(fingerprint);
+                .arg(fingerprint)
+                .arg(owner);
         }
     }
     call
@@ -193,12 +199,7 @@ pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
         .arg(env!("CARGO_PKG_VERSION"))
 }
 
-pub(super) fn seek(
-    link: &Link,
-    time: String,
-    cursor: Option<Id>,
-    filter: &Filter,
-) -> Arguments {
+pub(super) fn seek(link: &Link, time: String, cursor: Option<Id>, filter: &Filter) -> Arguments {
     Arguments::new(&SEEK, link, time).arg(cursor.map_or_else(String::new, |cursor| cursor.to_string())).filter(filter)
 }
 

@@ -30,8 +30,10 @@ pub(crate) struct KeysHeard {
     pub at: Instant,
 }
 
-/// The shortest time between two log lines about trouble that lasts and changes.
+/// The shortest time between two log lines about the same trouble.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// Kinds of trouble that are logged within that time; a server that fails in ever new words does not fill the journal.
+const MAX_LOGGED: usize = 8;
 
 pub(super) struct Shared {
     pub(super) link: Link,
@@ -63,8 +65,8 @@ pub(super) struct State {
     pub(super) head: Id,
     /// Why publishing would fail, if it would.
     pub(super) trouble: Option<Unavailable>,
-    /// The trouble that was logged last, and when.
-    pub(super) logged: Option<(Unavailable, Instant)>,
+    /// Trouble that was logged lately, and when.
+    pub(super) logged: Vec<(Unavailable, Instant)>,
     /// For queries; none while the server cannot be reached.
     pub(super) connection: Option<MultiplexedConnection>,
     /// What the settings of the server may lose.
@@ -167,21 +169,20 @@ impl Shared {
         self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
     }
 
-    /// Records why publishing would fail, or that it would work, and logs a change. Trouble that lasts is logged again when
-    /// its reason changes, but not with every attempt.
+    /// Records why publishing would fail, or that it would work, and logs a change: each reason once in a while, so that the
+    /// journal names the one that holds now, and not with every attempt.
     pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) {
         let is_news = self.state(|state| {
             let was_away = state.trouble.is_some();
             state.trouble.clone_from(&trouble);
             let Some(trouble) = &trouble else {
-                state.logged = None;
+                state.logged.clear();
                 return was_away;
             };
-            let is_logged =
-                |(logged, at): &(Unavailable, Instant)| logged == trouble || at.elapsed() < TROUBLE_LOG_INTERVAL;
-            let is_news = !state.logged.as_ref().is_some_and(is_logged);
+            state.logged.retain(|(_, at)| at.elapsed() < TROUBLE_LOG_INTERVAL);
+            let is_news = state.logged.len() < MAX_LOGGED && !state.logged.iter().any(|(logged, _)| logged == trouble);
             if is_news {
-                state.logged = Some((trouble.clone(), Instant::now()));
+                state.logged.push((trouble.clone(), Instant::now()));
             }
             is_news
         });

@@ -125,7 +125,7 @@ impl Export {
         state.keys.expire(extent.clock_ms, usize::MAX);
         let trims = topic_trims.iter().map(|(topic, trim)| Part::TopicTrim(topic.clone(), *trim));
         let keys = state.keys.iter().filter(|(_, row)| row.id <= extent.until).map(|(hash, row)| {
-            let KeyRow { fingerprint, id, received_ms } = *row;
+            let KeyRow { fingerprint, id, received_ms, .. } = *row;
             Part::Key { hash: *hash, fingerprint, id, received_ms }
         });
         let rest = trims.chain(keys).collect();

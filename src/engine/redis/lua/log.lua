@@ -10,7 +10,8 @@
 --            an entry that is not an alert; a reader that does not know the kind refuses it by name.
 --   t:TOPIC  stream, an index of the log: the id of each alert of a topic, with its level
 --   rows     hash by topic: the newest id that the topic's limit removed, the newest id of each level, then any others
---   idem     hash by idempotency key: fingerprint, id, ms, then any others; idem-age sorts the same keys by time
+--   idem     hash by idempotency key: fingerprint, id, ms, owner, then any others; idem-age sorts the same keys by time,
+--            idem-of:OWNER those of one user, and idem-users the users by their number of keys
 --   nodes    hash by node: ms, lag, streams, version, schema, then any others
 --   topics, recent, removed  sorted sets: topics by name, topics by time, ids removed by a topic's limit
 --   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock, ...
@@ -19,8 +20,8 @@
 local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
 local RECENT, REMOVED = base .. 'recent', base .. 'removed'
-local IDEM, IDEM_AGE, LIVE = base .. 'idem', base .. 'idem-age', base .. 'live'
-local SHARED_KEYS, NODES = base .. 'keys', base .. 'nodes'
+local IDEM, IDEM_AGE, IDEM_USERS = base .. 'idem', base .. 'idem-age', base .. 'idem-users'
+local LIVE, SHARED_KEYS, NODES = base .. 'live', base .. 'keys', base .. 'nodes'
 
 local schema = redis.call('HGET', STATE, 'schema') or '0'
 if not tonumber(schema) or tonumber(schema) > SCHEMA or tonumber(schema) < OLDEST_SCHEMA then
@@ -215,13 +216,43 @@ local function retain_topic(topic, limit)
   end
 end
 
+local function keys_of(owner) return base .. 'idem-of:' .. owner end
+
+local function count_keys(owner)
+  local number = redis.call('ZCARD', keys_of(owner))
+  if number == 0 then redis.call('ZREM', IDEM_USERS, owner) else redis.call('ZADD', IDEM_USERS, number, owner) end
+end
+
+-- The owner of an idempotency key; none for one that a version stored which did not name it.
+local function owner_of(key)
+  local row = redis.call('HGET', IDEM, key)
+  return row and string.match(row, '^%S+ %S+ %S+ (%S+)')
+end
+
+local function forget_key(key, owner)
+  owner = owner or owner_of(key)
+  redis.call('ZREM', IDEM_AGE, key)
+  redis.call('HDEL', IDEM, key)
+  if owner then
+    redis.call('ZREM', keys_of(owner), key)
+    count_keys(owner)
+  end
+end
+
+-- Forgets idempotency keys that are too old. If there are too many, the user with the most loses the oldest.
 local function forget_keys(limit)
   for _ = 1, limit do
     local oldest = redis.call('ZRANGE', IDEM_AGE, 0, 0, 'WITHSCORES')
     if not oldest[1] then return end
-    if tonumber(oldest[2]) + IDEMPOTENCY_AGE_MS >= now and redis.call('ZCARD', IDEM_AGE) <= MAX_IDEMPOTENCY_KEYS then return end
-    redis.call('ZREM', IDEM_AGE, oldest[1])
-    redis.call('HDEL', IDEM, oldest[1])
+    if tonumber(oldest[2]) + IDEMPOTENCY_AGE_MS < now then
+      forget_key(oldest[1])
+    elseif redis.call('ZCARD', IDEM_AGE) <= MAX_IDEMPOTENCY_KEYS then
+      return
+    else
+      local most = owner_of(oldest[1]) and redis.call('ZREVRANGE', IDEM_USERS, 0, 0)[1]
+      local own = most and redis.call('ZRANGE', keys_of(most), 0, 0)[1]
+      if own then forget_key(own, most) else forget_key(oldest[1]) end
+    end
   end
 end
 

@@ -32,8 +32,7 @@ local function take_out(id, key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   -- A later alert may have taken over the key.
   if known and string.match(known, '^%S+ (%S+)') == id then
-    redis.call('HDEL', IDEM, key)
-    redis.call('ZREM', IDEM_AGE, key)
+    forget_key(key)
   end
 end
 

@@ -2,7 +2,7 @@
 --
 -- ARGV: time, epoch, the newest id that the node has seen, `1` to announce at once, age, count, bytes and topic_count of
 -- retention, number of groups; for each group its deadline and size; for each of its alerts topic, level, the JSON between
--- id and time, idempotency key and fingerprint, the last two empty without a key. A fingerprint that begins with `=` is the
+-- id and time, idempotency key, its fingerprint and its owner, the last three empty without a key. A fingerprint that begins with `=` is the
 -- fingerprint of a state: a different state takes over the key.
 --
 -- Returns `ok`, the server's time and the newest id; for each group `ok`, `late` or `conflict`; for each alert of a group
@@ -49,7 +49,7 @@ end
 local function fits(first, size)
   local own = {}
   for i = 0, size - 1 do
-    local key, fingerprint = ARGV[first + 5 * i + 3], ARGV[first + 5 * i + 4]
+    local key, fingerprint = ARGV[first + 6 * i + 3], ARGV[first + 6 * i + 4]
     local known = known_key(key)
     if key ~= '' and string.sub(fingerprint, 1, 1) ~= '=' and ((known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint) then
       return false
@@ -61,6 +61,7 @@ end
 
 local function store(at)
   local topic, level, json, key, fingerprint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local owner = ARGV[at + 5]
   local known = known_key(key)
   if known and known.fingerprint == fingerprint then return known.id, known.ms, '1' end
   head = id_after(head)
@@ -77,8 +78,10 @@ local function store(at)
   redis.call('ZADD', RECENT, now, topic)
   redis.call('HINCRBY', STATE, 'bytes', #alert)
   if key ~= '' then
-    redis.call('HSET', IDEM, key, fingerprint .. ' ' .. head .. ' ' .. text(now))
+    redis.call('HSET', IDEM, key, table.concat({ fingerprint, head, text(now), owner }, ' '))
     redis.call('ZADD', IDEM_AGE, now, key)
+    redis.call('ZADD', keys_of(owner), now, key)
+    count_keys(owner)
   end
   set('head', head)
   touched[topic] = true
@@ -97,11 +100,11 @@ for _ = 1, tonumber(ARGV[9]) do
   else
     answer[#answer + 1] = 'ok'
     for i = 0, size - 1 do
-      local id, ms, repeated = store(at + 5 * i)
+      local id, ms, repeated = store(at + 6 * i)
       answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = id, ms, repeated
     end
   end
-  at = at + 5 * size
+  at = at + 6 * size
 end
 answer[3] = head
 if not announces then
