@@ -1,5 +1,6 @@
 //! Keys that the nodes of a fleet share.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -254,8 +255,10 @@ fn keys_move_from_a_file_to_the_fleet_with_one_command() {
 
 /// A node whose user is its own, so that it alone can be cut off.
 fn node_of_its_own(redis: &Redis) -> Daemon {
-    assert!(redis.ask(&["ACL", "SETUSER", "own", "on", "nopass", "~*", "&*", "+@all"]).contains("OK"));
-    Daemon::with(&redis.configuration("username = \"own\"\n"))
+    assert!(redis.ask(&["ACL", "SETUSER", "own", "on", ">of its own", "~*", "&*", "+@all"]).contains("OK"));
+    let file = redis.directory().join("own");
+    fs::write(&file, "of its own").unwrap();
+    Daemon::with(&redis.configuration(&format!("username = \"own\"\npassword_file = \"{}\"\n", file.display())))
 }
 
 #[test]
