@@ -1,10 +1,9 @@
 //! Stored keys, their verification, and the notification of streams when a key ends.
 //!
 //! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, whose lock one keyring holds as long
-//! as it lives, or in a store that the nodes of a fleet share. A change is stored before it is in memory, and in memory
-//! before it is answered. A verified secret is remembered in memory as a keyed hash; of alertd's own random secrets one is
-//! kept with the key too, so that they cost no derivation after a restart, and a wrong one never does. A node that cannot reach the shared store verifies no new secret, and after `auth.stale_max`
-//! accepts no key at all.
+//! as it lives, or in a store that the nodes of a fleet share, whose loss [`news`] bounds. A change is stored before it is in
+//! memory, and in memory before it is answered. A verified secret is remembered in memory as a keyed hash; of alertd's own
+//! random secrets one is kept with the key too, so that they cost no derivation after a restart, and a wrong one never does.
 
 mod backup;
 mod error;
@@ -61,9 +60,8 @@ pub(crate) enum KeyState {
         /// The current rights.
         grant: Arc<Grant>,
     },
-    /// The key was revoked.
     Revoked,
-    /// Unknown, because this node could not reach the shared keys for too long.
+    /// This node could not reach the shared keys for too long.
     Unknown,
 }
 
