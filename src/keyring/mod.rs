@@ -1,7 +1,7 @@
 //! Stored keys, their verification, and the notification of streams when a key ends.
 //!
 //! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, whose lock one keyring holds as long
-//! as it lives, or in a store that the nodes of a fleet share, whose loss [`news`] bounds. A change is stored before it is in
+//! as it lives, or in a store that the nodes of a fleet share ([`news`]). A change is stored before it is in
 //! memory, and in memory before it is answered. A verified secret is remembered in memory as a keyed hash; of alertd's own
 //! random secrets one is kept with the key too, so that they cost no derivation after a restart, and a wrong one never does.
 
