@@ -43,6 +43,20 @@ on_each_release! {
         assert_eq!(machine.show("alertd.service", "ActiveState"), "inactive");
     }
 
+    fn what_was_stopped_for_good_stays_so_and_a_removal_that_is_called_off_changes_nothing(machine: &Machine) {
+        machine.install();
+        let units = "alertd.socket alertd-control.socket alertd-publish.socket alertd.service";
+        machine.sh(&format!("systemctl stop {units}"));
+        machine.apt_install(newer());
+        assert_eq!(machine.sh(&format!("systemctl is-active {units} || true")), "inactive\ninactive\ninactive\ninactive");
+        machine.sh("systemctl start alertd");
+        // What dpkg does if the package that is to replace this one cannot be unpacked.
+        machine.sh("/var/lib/dpkg/info/alertd.prerm remove in-favour other 1 && /var/lib/dpkg/info/alertd.postinst abort-remove in-favour other 1");
+        assert_eq!(machine.sh(&format!("systemctl is-active {units}")), "active\nactive\nactive\nactive");
+        machine.sh("systemctl stop alertd-publish.socket; /var/lib/dpkg/info/alertd.prerm remove in-favour other 1 && /var/lib/dpkg/info/alertd.postinst abort-remove in-favour other 1");
+        assert_eq!(machine.sh("systemctl is-active alertd-publish.socket || true"), "inactive", "only what was stopped is started");
+    }
+
     fn remove_keeps_what_is_the_operators_and_purge_nothing(machine: &Machine) {
         let before = leftovers(machine);
         machine.install();
