@@ -23,6 +23,7 @@
 //! | | [`alert`] | ids, topics, filters, validation |
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
+//! | | [`disk`] | why stored files cannot be used, and the remedies |
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`net`] | networks of addresses |
 //! | | [`random`] | random spread of times |
@@ -38,6 +39,7 @@ mod config;
 mod ctl;
 mod daemon;
 mod delivery;
+mod disk;
 mod engine;
 mod histogram;
 mod hooks;

@@ -50,6 +50,18 @@ pub(crate) struct Status {
     pub unusable_keys: usize,
     /// The configuration file in use, if there is one.
     pub config_file: Option<String>,
+    /// Where requests with keys are accepted.
+    #[serde(default)]
+    pub listening: Listening,
+}
+
+/// The sockets for requests with keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Listening {
+    /// Addresses with ports, and `unix:` with the path of a socket.
+    pub addresses: Vec<String>,
+    /// What set them: the setting `http.listen`, or the unit of systemd that opened them.
+    pub source: String,
 }
 
 /// State of the log.

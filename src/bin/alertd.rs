@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             #[expect(clippy::print_stderr, reason = "a program's last word")]
-            {
+            if !failure.report() {
                 eprintln!("alertd: {failure}");
             }
             ExitCode::from(failure.code())

@@ -20,14 +20,17 @@ pub struct DaemonArgs {
     /// A file that is given here must exist. The option overrides the environment variable.
     #[arg(long, value_name = "FILE", env = "ALERTD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Check the configuration, report all errors, and exit with 0 or 78
+    /// Check the configuration and the files it refers to, report all errors, and exit with 0 or 78
+    ///
+    /// Run by root, it also checks whether the user of the service may read and write them.
     #[arg(long)]
     pub check: bool,
 }
 
 // Each paragraph is a single line, which the help wraps at the width of the terminal.
 const MORE: &str = "\
-Exit codes: 0 after a clean stop, 1 on failure, 2 for an invalid command line, 78 for an invalid configuration.
+Exit codes: 0 after a clean stop, 1 on failure, 2 for an invalid command line, 65 for a store or key file that is \
+damaged or not alertd's, 78 for an invalid configuration, and for files that alertd may not read or write.
 
 Stopping:
 `systemctl stop alertd` stops only the service. Its sockets remain open, and the next client starts it again. \
@@ -35,11 +38,14 @@ To stop it permanently, stop the sockets too.
 
   systemctl stop alertd.socket alertd-control.socket alertd-publish.socket alertd.service
 
-Invalid configuration:
-alertd exits with 78 and is not restarted. Clients that connect to a socket start it again, up to twenty times in ten \
-seconds; then the socket fails too. Correct the file, then run
+A start that fails:
+After the codes 65 and 78, which need a person, the service is not restarted and its sockets are closed, so that clients \
+are refused instead of waiting in vain. `systemctl status alertd` and `journalctl -p err -u alertd` say why. Correct the cause, then \
+run
 
-  systemctl reset-failed alertd.service alertd.socket && systemctl start alertd
+  systemctl start alertd
+
+After any other failure systemd tries again each second, without a limit, and the sockets stay open.
 
 Several instances on one machine:
 alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens on \

@@ -10,6 +10,9 @@ use super::exit::Failure;
 use super::output::{Output, note};
 use super::settings;
 use crate::api::Reloaded;
+use crate::config::Resolved;
+use crate::daemon::Checked;
+use crate::systemd;
 
 /// Long, because a reload also reads certificates and keys, possibly from a slow disk.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,24 +22,34 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// [`Failure::Configuration`] with all errors of the configuration.
 pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut Output) -> Result<(), Failure> {
-    let resolved = settings::load(daemon)?;
-    for remark in resolved.ignored().iter().chain(&resolved.warnings) {
+    match command {
+        Config::Check => {
+            let Checked { resolved, remarks } = settings::check(daemon)?;
+            remark(&resolved, &remarks);
+            note("the configuration is valid");
+            Ok(())
+        }
+        Config::Show => {
+            let resolved = settings::load(daemon)?;
+            remark(&resolved, &resolved.ignored().into_iter().chain(resolved.warnings.clone()).collect::<Vec<_>>());
+            let file = resolved.file.as_deref().unwrap_or_else(|| settings::default_file());
+            if let Some((unit, addresses)) = systemd::listening(file) {
+                note(&format!("{unit} listens on {}, which counts instead of http.listen", addresses.join(", ")));
+            }
+            let text = settings::show(&resolved);
+            output.text(&text).await?;
+            if text.ends_with('\n') { Ok(()) } else { output.text("\n").await }
+        }
+    }
+}
+
+fn remark(resolved: &Resolved, remarks: &[String]) {
+    for remark in remarks {
         note(remark);
     }
     if resolved.file.is_none() {
         let file = settings::default_file().display();
         note(&format!("{file} does not exist: using defaults and the environment; --config selects another file"));
-    }
-    match command {
-        Config::Check => {
-            note("the configuration is valid");
-            Ok(())
-        }
-        Config::Show => {
-            let text = settings::show(&resolved);
-            output.text(&text).await?;
-            if text.ends_with('\n') { Ok(()) } else { output.text("\n").await }
-        }
     }
 }
 

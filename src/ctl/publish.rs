@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let body = draft(&args, &message)?.publish_body();
     let key = args.idempotency_key.clone().map_or_else(random_key, Ok)?;
     let fallback = fallback.map(|address| Client::new(address, None));
-    let sent = send(&client, fallback.as_ref(), &body, &key, args.retry_for);
+    let sent = send(&client, fallback.as_ref(), &body, &key, (args.retry_for, Await::Start));
     // A job that writes to a closed pipe is killed by SIGPIPE.
     let rest = async { if reads { tokio::io::copy(&mut input, &mut tokio::io::sink()).await } else { Ok(0) } };
     // The rest of the input is not used, so an error while reading it does not matter.
@@ -104,6 +104,15 @@ pub(super) enum Undelivered {
     },
 }
 
+/// Which daemon is worth waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Await {
+    /// One that starts or restarts, but not one that a person has to start.
+    Start,
+    /// Any: a service of this machine has nobody to report to but alertd.
+    Person,
+}
+
 /// Sends an alert and retries for `retry_for` until the outcome is known. `fallback` is another socket of the same daemon,
 /// for a user who has no access to that of `client`.
 pub(super) async fn send(
@@ -111,7 +120,7 @@ pub(super) async fn send(
     fallback: Option<&Client>,
     body: &str,
     key: &str,
-    retry_for: Duration,
+    (retry_for, wait): (Duration, Await),
 ) -> Result<Published, Undelivered> {
     let (mut client, mut fallback) = (client, fallback);
     let deadline = Instant::now() + retry_for;
@@ -136,7 +145,8 @@ pub(super) async fn send(
             client = other;
             continue;
         }
-        if !error.is_transient() {
+        let is_waited_for = wait == Await::Person && matches!(error, ClientError::Down { .. });
+        if !error.is_transient() && !is_waited_for {
             return Err(Undelivered::Refused(error));
         }
         let pause = backoff.next(error.retry_after(), random::fraction());
@@ -156,7 +166,10 @@ impl From<Undelivered> for Failure {
         match undelivered {
             // The alert never left this machine, so it is certainly not stored.
             Undelivered::Refused(error)
-            | Undelivered::GivenUp { error: error @ ClientError::Unreachable { .. }, .. } => error.into(),
+            | Undelivered::GivenUp {
+                error: error @ (ClientError::Unreachable { .. } | ClientError::Down { .. }),
+                ..
+            } => error.into(),
             Undelivered::GivenUp { error, key } => Self::Unavailable(format!(
                 "{error}; the alert may or may not be stored: repeat the command with --idempotency-key {key}"
             )),

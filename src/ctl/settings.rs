@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::DaemonOptions;
 use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
+use crate::daemon::Checked;
 use crate::keyring;
 
 /// Loads the configuration like the selected daemon does.
@@ -12,12 +13,24 @@ use crate::keyring;
 /// # Errors
 /// [`Failure::Configuration`] with all errors of the configuration, one per line.
 pub(crate) fn load(daemon: &DaemonOptions) -> Result<Resolved, Failure> {
+    config::load(&inputs(daemon)).map_err(|errors| Failure::Configuration(errors.to_string()))
+}
+
+/// Checks everything that the selected daemon reads before it opens its stores.
+///
+/// # Errors
+/// [`Failure::Configuration`] with all errors, one per line.
+pub(crate) fn check(daemon: &DaemonOptions) -> Result<Checked, Failure> {
+    crate::daemon::check(&inputs(daemon)).map_err(|errors| Failure::Configuration(errors.to_string()))
+}
+
+fn inputs(daemon: &DaemonOptions) -> Inputs {
     let mut inputs = Inputs::from_process(daemon.config.clone());
     if let Some(instance) = &daemon.instance {
         inputs.file.get_or_insert_with(|| instance.config());
         inputs.env.extend(instance.environment());
     }
-    config::load(&inputs).map_err(|errors| Failure::Configuration(errors.to_string()))
+    inputs
 }
 
 /// The file that is read if none is named. It may be missing.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Failure;
+use crate::api::Listening;
 use crate::config::{Resolved, Source};
 use crate::http::ListenerKind;
 use crate::http::listen;
 use crate::http::serve::Server;
-use crate::systemd::Inherited;
+use crate::systemd::{self, Inherited};
 
 /// All listening sockets, bound and not yet accepting.
 pub(super) struct Listeners {
@@ -20,11 +21,18 @@ pub(super) struct Listeners {
     publish: UnixListener,
     /// Paths of sockets that alertd bound itself, and removes when it stops.
     bound: Vec<PathBuf>,
+    /// What set the addresses of `http`.
+    source: String,
 }
 
 impl Listeners {
     pub(super) fn open(resolved: &Resolved, inherited: Inherited) -> Result<Self, Failure> {
         let config = &resolved.config;
+        let source = match &resolved.file {
+            _ if !inherited.has_http() => "http.listen".to_owned(),
+            Some(file) => systemd::unit_name(file, "socket").unwrap_or_else(|| "systemd".to_owned()),
+            None => "alertd.socket".to_owned(),
+        };
         let http = if inherited.has_http() {
             inherited.http.into_iter().map(listen::adopt_tcp).collect::<Result<Vec<_>, _>>()?
         } else {
@@ -41,7 +49,7 @@ impl Listeners {
         };
         let control = unix(inherited.control, &config.control_socket)?;
         let publish = unix(inherited.publish, &config.publish_socket)?;
-        let listeners = Self { http, http_unix, control, publish, bound };
+        let listeners = Self { http, http_unix, control, publish, bound, source };
         let configured = &config.http.listen;
         let passed: Vec<_> = listeners.http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
@@ -56,14 +64,14 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// The addresses of the sockets for requests with keys, for the log: `127.0.0.1:8080,unix:/run/alertd.sock`.
-    pub(super) fn addresses(&self) -> String {
+    /// The sockets for requests with keys: `127.0.0.1:8080`, `unix:/run/alertd.sock`.
+    pub(super) fn listening(&self) -> Listening {
         let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
         let unix = self
             .http_unix
             .iter()
             .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
-        tcp.chain(unix).collect::<Vec<_>>().join(",")
+        Listening { addresses: tcp.chain(unix).collect(), source: self.source.clone() }
     }
 
     /// The name of this node in a fleet: host and port, which no two nodes share.

@@ -6,6 +6,7 @@
 //! | [`listeners`] | the listening sockets |
 //! | [`stores`] | the log of alerts and the keys |
 //! | [`shared_keys`] | the keys of a fleet, and the task that follows their changes |
+//! | [`preflight`] | the check of a configuration before it is used |
 //! | [`reload`] | a new configuration in a running process |
 //! | [`settings`] | the settings of each layer, from the configuration |
 //! | [`secret`] | secrets that the configuration refers to |
@@ -15,6 +16,7 @@
 //! code.
 
 mod listeners;
+mod preflight;
 mod reload;
 mod running;
 mod secret;
@@ -23,11 +25,14 @@ mod shared_keys;
 mod stores;
 mod watchdog;
 
+pub(crate) use preflight::{Checked, check};
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::args::DaemonArgs;
 use crate::config::{self, Inputs, Resolved};
+use crate::disk::Cause;
 use crate::engine::embedded::OpenError;
 use crate::engine::{Clock, redis};
 use crate::http::listen::ListenError;
@@ -36,7 +41,7 @@ use crate::keyring::KeyringError;
 use crate::log::{self, Event, LogError};
 use crate::service::GitHub;
 use crate::supervisor;
-use crate::systemd::{Inherited, InheritedError, PassedToAnother};
+use crate::systemd::{Inherited, InheritedError, Notifier, PassedToAnother};
 use running::Running;
 use secret::SecretError;
 
@@ -71,14 +76,31 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code: 78 (`EX_CONFIG`) if a restart cannot help without another configuration; the unit tells systemd not to
-    /// restart after it.
+    /// The exit code: 65 (`EX_DATAERR`) for a store or key file that is damaged or not alertd's, 78 (`EX_CONFIG`) for
+    /// configuration, owners and modes. Only a person can help with these, so the unit tells systemd not to restart.
     #[must_use]
-    pub const fn code(&self) -> u8 {
-        match self {
-            Self::Config(_) | Self::Tls(_) | Self::Secret(_) | Self::Inherited(_) | Self::PassedToAnother { .. } => 78,
-            _ => 1,
+    pub fn code(&self) -> u8 {
+        let cause = match self {
+            Self::Config(_) | Self::Tls(_) | Self::Secret(_) | Self::Inherited(_) | Self::PassedToAnother { .. } => {
+                Cause::Access
+            }
+            Self::Store(error) => error.cause(),
+            Self::Keys(error) => error.cause(),
+            _ => Cause::Temporary,
+        };
+        match cause {
+            Cause::Contents => 65,
+            Cause::Access => 78,
+            Cause::Temporary => 1,
         }
+    }
+
+    /// Tells the service manager why the daemon does not start or has ended, and writes it to the journal if standard
+    /// error is connected to it. Returns false if it is not; then the program prints the failure.
+    #[must_use]
+    pub fn report(&self) -> bool {
+        Notifier::default().status(&format!("cannot start: {self}"));
+        log::start_failed(self, std::env::var_os("JOURNAL_STREAM"))
     }
 }
 
@@ -102,13 +124,13 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     // Before other threads start, because it changes the environment, which they may not read at the same time.
     let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
     let inputs = Inputs::from_process(args.config);
+    if args.check {
+        return Ok(check(&inputs)?.remarks);
+    }
     let resolved = config::load(&inputs)?;
     let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?.map(Arc::new);
     let fleet = settings::redis(&resolved.config, &inputs)?;
     let github = settings::github(&resolved.config, &inputs)?;
-    if args.check {
-        return Ok(resolved.ignored().into_iter().chain(resolved.warnings).collect());
-    }
     let inherited = inherited?;
     supervisor::start();
     let log_settings = settings::log(&resolved.config, std::env::var_os("JOURNAL_STREAM"));
@@ -116,7 +138,9 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     if let Some(ignored) = resolved.ignored() {
         tracing::info!("{ignored}");
     }
-    for warning in &resolved.warnings {
+    let too_many =
+        preflight::own_descriptors().and_then(|limit| preflight::too_many_connections(&resolved.config, limit));
+    for warning in resolved.warnings.iter().chain(&too_many) {
         tracing::warn!("{warning}");
     }
     if let Some(reason) = &passed_to_another {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::settings;
-use crate::api::Reloaded;
+use crate::api::{Listening, Reloaded};
 use crate::config::{self, Inputs, Resolved};
 use crate::engine::Engine;
 use crate::http;
@@ -30,6 +30,7 @@ pub(super) struct Reloader {
     pub(super) keyring: Arc<Keyring>,
     pub(super) stale_max: watch::Sender<Duration>,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) listening: Listening,
 }
 
 impl Reloader {
@@ -81,7 +82,7 @@ impl Reloader {
         if let (Some(tls), Some(new)) = (&self.tls, &certificates) {
             tls.replace(new);
         }
-        self.service.configure(settings::service(&new, github));
+        self.service.configure(settings::service(&new, github, self.listening.clone()));
         self.http.store(Arc::new(settings::http(config)));
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));

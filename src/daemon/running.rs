@@ -74,7 +74,8 @@ impl Running {
         // Sockets of systemd remain open, so clients that reconnect wait there for the next start.
         let bye = if inherited.has_http() { Bye::Restart } else { Bye::Stop };
         let listeners = Listeners::open(&resolved, inherited)?;
-        let listening = listeners.addresses();
+        let listening = listeners.listening();
+        let addresses = listening.addresses.join(",");
         let fleet = fleet.map(|fleet| redis::Settings { node: listeners.node(), ..fleet });
         let (stale_max, stale) = watch::channel(config.auth.stale_max);
         let stores = Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
@@ -84,7 +85,7 @@ impl Running {
 
         let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
         let (reload, reloads) = mpsc::channel(8);
-        let settings = settings::service(&resolved, github);
+        let settings = settings::service(&resolved, github, listening.clone());
         let delivery = Arc::new(start_delivery(&engine, &hub, &clock)?);
         let service = Service::new(
             engine.clone(),
@@ -101,18 +102,18 @@ impl Running {
 
         tracing::info!(
             message_id = %Event::Started,
-            http = listening,
+            http = addresses,
             head = %engine.head().unwrap_or_default(),
-            "alertd {} listening on {listening}, {} and {}; {location}, {} keys; configuration {}",
+            "alertd {} listening on {addresses}, {} and {}; {location}, {} keys; configuration {}",
             env!("CARGO_PKG_VERSION"),
             config.control_socket.display(),
             config.publish_socket.display(),
             keyring.len(),
             resolved.file.as_ref().map_or("defaults only".into(), |file| file.display().to_string()),
         );
-        notifier.ready(&format!("listening on {listening}"));
+        notifier.ready(&format!("listening on {addresses}"));
         let watchdog =
-            Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&delivery), &notifier, listening);
+            Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&delivery), &notifier, addresses);
         let reloader = Reloader {
             inputs,
             resolved,
@@ -123,6 +124,7 @@ impl Running {
             keyring,
             stale_max,
             tls,
+            listening,
         };
         Ok(Self { signals, notifier, engine, hub, delivery, service, server, watchdog, reloader, reloads, bound, bye })
     }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -55,6 +55,12 @@ pub(super) fn read(key: &'static str, value: &str, inputs: &Inputs) -> Result<Op
         Ok(line) => Ok(Some(Zeroizing::new(line.to_owned()))),
         Err(contents) => no_secret(contents),
     }
+}
+
+/// The certificates of `engine.redis.tls_ca`.
+pub(super) fn authorities(path: &Path) -> Result<Vec<u8>, SecretError> {
+    let unreadable = |error| SecretError::Unreadable { key: "engine.redis.tls_ca", path: path.to_owned(), error };
+    std::fs::read(path).map_err(unreadable)
 }
 
 #[cfg(test)]

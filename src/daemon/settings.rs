@@ -2,10 +2,9 @@
 
 use std::ffi::OsString;
 use std::num::NonZero;
-use std::path::PathBuf;
 
 use super::secret::{self, SecretError};
-use crate::api::Stage;
+use crate::api::{Listening, Stage};
 use crate::config::{Config, Durability, EngineKind, Inputs, Resolved};
 use crate::engine::redis::Topology;
 use crate::engine::{Clock, Retention, embedded, redis};
@@ -19,7 +18,7 @@ pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service:
     Ok(secret.map(|secret| service::GitHub { secret: Secret::new(secret), topics }))
 }
 
-pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>) -> service::Settings {
+pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>, listening: Listening) -> service::Settings {
     let config = &resolved.config;
     service::Settings {
         stage: config.stage,
@@ -34,6 +33,7 @@ pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>) -> s
         github,
         mirror_alerts: config.log.mirror_alerts,
         config_file: resolved.file.as_ref().map(|file| file.display().to_string()),
+        listening,
     }
 }
 
@@ -82,16 +82,12 @@ pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Se
     } else {
         Topology::Alone { host: redis.host.clone(), port: redis.port }
     };
-    let authorities = |path: &PathBuf| {
-        let unreadable = |error| SecretError::Unreadable { key: "engine.redis.tls_ca", path: path.clone(), error };
-        std::fs::read(path).map_err(unreadable)
-    };
     Ok(Some(redis::Settings {
         topology,
         username: Some(redis.username.clone()).filter(|name| !name.is_empty()),
         password: secret::read("engine.redis.password_file", &redis.password_file, inputs)?,
         tls: if redis.tls {
-            Some(redis::Tls { ca: redis.tls_ca.as_ref().map(authorities).transpose()? })
+            Some(redis::Tls { ca: redis.tls_ca.as_deref().map(secret::authorities).transpose()? })
         } else {
             None
         },

@@ -18,6 +18,8 @@ pub enum TlsError {
     Certificate { path: PathBuf, reason: String },
     #[error("http.tls_key: {}: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
+    #[error("{0}\n{1}")]
+    Both(Box<Self>, Box<Self>),
 }
 
 /// The certificate for new connections; open ones keep theirs.
@@ -74,8 +76,13 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let bad_cert = |reason: String| TlsError::Certificate { path: cert.to_owned(), reason };
     let bad_key = |reason: String| TlsError::Key { path: key.to_owned(), reason };
-    let chain = pem(cert).and_then(|text| certificates(&text)).map_err(bad_cert)?;
-    let private = pem(key).and_then(|text| private_key(&text)).map_err(bad_key)?;
+    let chain = pem(cert).and_then(|text| certificates(&text)).map_err(bad_cert);
+    let private = pem(key).and_then(|text| private_key(&text)).map_err(bad_key);
+    let (chain, private) = match (chain, private) {
+        (Ok(chain), Ok(private)) => (chain, private),
+        (Err(chain), Err(private)) => return Err(TlsError::Both(Box::new(chain), Box::new(private))),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::disk::{self, Cause};
+
 /// Why the keyring cannot do something.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
@@ -44,7 +46,7 @@ pub enum KeyringError {
     #[error("{0}")]
     Away(String),
     /// The disk.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}: {}", path.display(), disk::explained(path, source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -65,6 +67,19 @@ pub enum KeyringError {
     /// No randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(getrandom::Error),
+}
+
+impl KeyringError {
+    /// The kind of cause, from which the exit code follows.
+    #[must_use]
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Foreign { .. } | Self::Version { .. } | Self::Damaged { .. } => Cause::Contents,
+            Self::Link(_) => Cause::Access,
+            Self::Io { source, .. } => Cause::of(source),
+            _ => Cause::Temporary,
+        }
+    }
 }
 
 /// Why a secret was refused; only the log tells these apart.

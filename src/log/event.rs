@@ -128,6 +128,10 @@ events! {
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";
+    StartFailed("start-failed", "1d", "alertd(8)"): "alertd cannot start",
+        "The message says why, and what to do about it. After an exit status of 65 (a store or key file that is damaged \
+         or not alertd's) or 78 (configuration, owners, modes) systemd does not try again, and the sockets are closed: \
+         correct the cause, then `systemctl start alertd`. After any other status systemd tries again each second.";
 }
 
 impl Event {

@@ -15,6 +15,7 @@ mod record;
 mod sink;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,8 @@ pub(crate) use tracing::Level;
 const ALERTS: &str = "alertd::alert";
 /// How long [`Handle::flush`] waits for a stuck sink.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the journal may take to read an entry of a process that is about to end.
+const READ_TIME: Duration = Duration::from_millis(250);
 /// The queue of the process, set by [`start`].
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
@@ -131,6 +134,21 @@ pub(crate) fn start(
     let written = Arc::clone(&queue);
     spawn(Box::new(move || queue::write(&written, sink))).map_err(LogError::Thread)?;
     Ok(Handle { queue, filter })
+}
+
+/// Writes the reason why the daemon does not run to the journal, as one entry, if standard error is the journal. It does not
+/// depend on [`start`], which may not have been called yet. Returns false if standard error is something else.
+pub(crate) fn start_failed(reason: &dyn fmt::Display, journal_stream: Option<OsString>) -> bool {
+    let Some(mut journal) = sink::journal_of_stderr(journal_stream.as_deref(), "alertd") else { return false };
+    let queue = Arc::new(Queue::default());
+    let (subscriber, _filter) = subscriber(Arc::clone(&queue), Level::ERROR);
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::error!(message_id = %Event::StartFailed, "cannot start: {reason}");
+    });
+    let is_written = queue.drain().iter().all(|record| journal.write(record).is_ok());
+    // journald looks up the unit of a sender when it reads the entry, so the process must not be gone by then.
+    std::thread::park_timeout(READ_TIME);
+    is_written
 }
 
 fn subscriber(

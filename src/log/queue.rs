@@ -84,7 +84,7 @@ impl Queue {
         self.state.lock()
     }
 
-    #[cfg(test)]
+    /// Takes all records.
     pub(super) fn drain(&self) -> Vec<Record> {
         self.lock().waiting.drain(..).collect()
     }

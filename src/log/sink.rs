@@ -29,12 +29,10 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Sink>, LogError> {
     let unreachable =
         |target, path: &'static str| move |source| LogError::Unreachable { target, path: path.into(), source };
     Ok(match settings.target {
-        Target::Auto if is_journal(settings.journal_stream.as_deref(), Path::new(STDERR)) => match journal() {
-            Ok(journal) => Box::new(journal),
-            // systemd reads standard error anyway, so only the fields are lost.
-            Err(_) => Box::new(Stderr),
-        },
-        Target::Auto | Target::Stderr => Box::new(Stderr),
+        // If the journal's socket is not there, systemd reads standard error anyway, and only the fields are lost.
+        Target::Auto => journal_of_stderr(settings.journal_stream.as_deref(), &settings.identifier)
+            .unwrap_or_else(|| Box::new(Stderr)),
+        Target::Stderr => Box::new(Stderr),
         Target::Journald => Box::new(journal().map_err(unreachable("journald", journald::SOCKET))?),
         Target::Syslog => {
             // Without a syslog daemon, syslog(3) would discard all messages silently.
@@ -44,6 +42,12 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Sink>, LogError> {
             Box::new(ToSyslog(syslog))
         }
     })
+}
+
+/// The journal, if standard error is connected to it.
+pub(super) fn journal_of_stderr(journal_stream: Option<&OsStr>, identifier: &str) -> Option<Box<dyn Sink>> {
+    let is_there = is_journal(journal_stream, Path::new(STDERR));
+    Some(Box::new(is_there.then(|| Journald::open(Path::new(journald::SOCKET), identifier).ok())??))
 }
 
 /// Whether standard error is the journal. `$JOURNAL_STREAM` has device and inode of the stream that systemd connected, but

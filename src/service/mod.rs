@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::api::{HubStatus, Reloaded, Stage, Status};
+use crate::api::{HubStatus, Listening, Reloaded, Stage, Status};
 use crate::delivery::Delivery;
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
@@ -70,6 +70,8 @@ pub(crate) struct Settings {
     pub mirror_alerts: bool,
     /// Shown in the status.
     pub config_file: Option<String>,
+    /// Where requests with keys are accepted, for the status.
+    pub listening: Listening,
 }
 
 /// A request to the daemon to reload its configuration. It answers with the result, or with all errors.
@@ -185,6 +187,7 @@ impl Service {
             keys: self.keyring.len(),
             unusable_keys: self.keyring.unusable(),
             config_file: settings.config_file.clone(),
+            listening: settings.listening.clone(),
         })
     }
 

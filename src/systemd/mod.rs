@@ -1,14 +1,17 @@
-//! The interface to systemd: sockets that it passes ([`Inherited`]) and notifications to it ([`Notifier`]).
+//! The interface to systemd: sockets that it passes ([`Inherited`]), notifications to it ([`Notifier`]), and the unit of a
+//! service ([`Unit`]).
 //!
-//! Called by the daemon only. Without systemd everything here does nothing.
+//! Called by the daemon and by checks of its configuration. Without systemd everything here does nothing.
 
 mod activation;
 mod inherited;
 mod notify;
+mod unit;
 
 pub(crate) use activation::PassedToAnother;
 pub(crate) use inherited::{Inherited, InheritedError};
 pub(crate) use notify::Notifier;
+pub(crate) use unit::{Unit, listening, unit_name};
 
 #[cfg(test)]
 mod child {

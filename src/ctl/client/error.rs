@@ -8,6 +8,7 @@ use hyper::header::RETRY_AFTER;
 use tokio::time::timeout;
 
 use super::KeySource;
+use super::service::Down;
 use crate::api::{About, Problem};
 
 /// Maximum size of the body that explains an error.
@@ -19,6 +20,9 @@ pub enum ClientError {
     /// No connection could be made.
     #[error("cannot reach alertd at {address}: {reason}")]
     Unreachable { address: String, reason: String, cause: Cause },
+    /// The service behind the socket does not run.
+    #[error("{address} does not answer: {service}")]
+    Down { address: String, service: Down },
     /// The file permissions of the socket exclude this user.
     #[error("permission denied on the socket {address}")]
     Forbidden { address: String },
@@ -56,6 +60,8 @@ pub enum Cause {
     NoHost,
     /// The certificate, or another part of the TLS handshake.
     Tls,
+    /// Any other error of a local socket.
+    Socket,
     /// Any other network error.
     Network,
 }
@@ -63,9 +69,10 @@ pub enum Cause {
 impl ClientError {
     /// Whether the same request may succeed later, without any change by a person.
     #[must_use]
-    pub const fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Down { service, .. } => service.is_restarting(),
             Self::Forbidden { .. } | Self::Foreign { .. } | Self::Unsendable { .. } => false,
             Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
         }
@@ -82,8 +89,17 @@ impl ClientError {
 
     /// Whether no daemon runs at a local address.
     #[must_use]
-    pub const fn is_absent(&self) -> bool {
-        matches!(self, Self::Unreachable { cause: Cause::NoDaemon, .. })
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Unreachable { cause, .. } => *cause == Cause::NoDaemon,
+            Self::Down { service, .. } => !service.is_restarting(),
+            _ => false,
+        }
+    }
+
+    /// Whether nobody answered, so that systemd may know why.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. })
     }
 }
 

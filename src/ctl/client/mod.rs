@@ -7,6 +7,7 @@
 pub(crate) mod address;
 pub(crate) mod error;
 mod remedy;
+mod service;
 mod tls;
 
 use std::fmt;
@@ -131,11 +132,24 @@ impl Client {
         &self.address
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer. Does not wait for a service that systemd says is down.
     ///
     /// # Errors
     /// [`ClientError`], also for an answer with a status other than 2xx.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, ClientError> {
+        let unit = if let Address::Socket(path) = &self.address { service::unit_of(path) } else { None };
+        let Some(unit) = unit else { return self.attempt(request).await };
+        let down = |service| ClientError::Down { address: self.address.to_string(), service };
+        tokio::select! {
+            answer = self.attempt(request) => match answer {
+                Err(error) if error.is_silence() => Err(service::ask(&unit).await.map_or(error, down)),
+                answer => answer,
+            },
+            service = service::until_down(&unit) => Err(down(service)),
+        }
+    }
+
+    async fn attempt(&self, request: Request) -> Result<Response, ClientError> {
         let address = self.address.to_string();
         let encoded = self.encode(&request)?;
         let connected = timeout(CONNECT_TIMEOUT, self.connect()).await;
@@ -223,7 +237,8 @@ impl Client {
             (ErrorKind::ConnectionRefused, Address::Remote(_)) => {
                 self.unreachable("no process listens on that port", Cause::NoListener)
             }
-            _ => self.unreachable(&error.to_string(), Cause::Network),
+            (_, Address::Socket(_)) => self.unreachable(&error.to_string(), Cause::Socket),
+            (_, Address::Remote(_)) => self.unreachable(&error.to_string(), Cause::Network),
         }
     }
 

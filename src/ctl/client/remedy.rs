@@ -12,6 +12,7 @@ impl From<ClientError> for Failure {
         let text = error.to_string();
         match error {
             ClientError::Unreachable { cause, .. } => Self::Unavailable(format!("{text}; {}", unreachable(cause))),
+            ClientError::Down { service, .. } => Self::Unavailable(format!("{text}; {}", service.remedy())),
             ClientError::Forbidden { address } => {
                 let group = if address.ends_with("publish.sock") { "alertd-publish" } else { "alertd" };
                 Self::NotPermitted(format!(
@@ -51,6 +52,7 @@ fn unreachable(cause: Cause) -> &'static str {
             "use a host name that the certificate is valid for; if your own authority issued it, set SSL_CERT_FILE to \
              the file of that authority"
         }
+        Cause::Socket => "try again; systemctl status shows the state of the service",
         Cause::Network => "check --url or ALERTCTL_URL, the network and firewalls",
     }
 }

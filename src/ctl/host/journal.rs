@@ -20,7 +20,7 @@ use crate::ctl::args::Journal;
 use crate::ctl::client::{Client, ClientError};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
-use crate::ctl::publish::{Undelivered, send};
+use crate::ctl::publish::{Await, Undelivered, send};
 use crate::ctl::tail::backoff::Backoff;
 use crate::random;
 use crate::text::{hex, truncate};
@@ -153,7 +153,7 @@ impl Follower<'_> {
     }
 
     async fn send(&self, body: &str, key: &str) -> Result<(), Failure> {
-        match send(self.client, None, body, key, NO_TIME_LIMIT).await {
+        match send(self.client, None, body, key, (NO_TIME_LIMIT, Await::Person)).await {
             // It would be refused again and again, and keep all later entries from being published.
             Err(Undelivered::Refused(error @ ClientError::Refused { status: 409 | 413, .. })) => {
                 note(&format!("skipped a journal entry: {error}"));

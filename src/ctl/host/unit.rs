@@ -17,7 +17,7 @@ use crate::ctl::args::UnitFailed;
 use crate::ctl::client::{Client, ClientError};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
-use crate::ctl::publish::{Undelivered, random_key, send};
+use crate::ctl::publish::{Await, Undelivered, random_key, send};
 use crate::text::truncate;
 
 /// "Failed with result …", from the service manager.
@@ -126,11 +126,11 @@ async fn publish(
     metadata.insert("journal".to_owned(), lines.into());
     let whole = body(&args.topic, Level::Error, &message, metadata)?;
     let key = random_key()?;
-    match send(client, None, &whole, &key, args.retry_for).await {
+    match send(client, None, &whole, &key, (args.retry_for, Await::Person)).await {
         // With a small http.max_body, the alert without journal lines still gets through.
         Err(Undelivered::Refused(ClientError::Refused { status: 413, .. })) => {
             note("left out the journal lines, which are too large for http.max_body");
-            send(client, None, &plain, &random_key()?, args.retry_for).await?;
+            send(client, None, &plain, &random_key()?, (args.retry_for, Await::Person)).await?;
         }
         other => drop(other?),
     }

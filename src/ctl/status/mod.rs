@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::escaped;
 use crate::alert::Id;
-use crate::api::{EngineStatus, NodeStatus, Status};
+use crate::api::{EngineStatus, Listening, NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of `GET /status`.
@@ -67,7 +67,7 @@ pub(crate) async fn run(
         };
         match &reading {
             Ok(_) => reported = None,
-            Err(error) if error.is_transient() => {}
+            Err(error) if error.is_transient() || matches!(error, ClientError::Down { .. }) => {}
             Err(error) => return Err(error.clone().into()),
         }
     }
@@ -183,7 +183,12 @@ fn service(status: &Status) -> Rows {
         0 => status.keys.to_string(),
         unusable => format!("{}, and {unusable} refused: alertctl key list names them", status.keys),
     };
-    vec![("keys", keys), ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned()))]
+    let Listening { addresses, source } = &status.listening;
+    vec![
+        ("keys", keys),
+        ("listening", format!("{} ({source})", addresses.join(", "))),
+        ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned())),
+    ]
 }
 
 /// How far the hub is behind the log.

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{plural, run, size, time};
 use crate::alert::Id;
-use crate::api::{EngineStatus, HubStatus, Stage, Status, TrafficStatus};
+use crate::api::{EngineStatus, HubStatus, Listening, Stage, Status, TrafficStatus};
 use crate::ctl::args;
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
@@ -32,6 +32,7 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         keys: 3,
         unusable_keys: 0,
         config_file: None,
+        listening: Listening { addresses: vec!["127.0.0.1:8080".to_owned()], source: "alertd.socket".to_owned() },
     };
     Reply::json(200, &serde_json::to_string(&status).unwrap())
 }
@@ -56,6 +57,7 @@ async fn the_first_line_says_why_the_daemon_is_not_ready() {
         let text = captured.text();
         assert!(text.lines().next().unwrap().contains(expected), "{text}");
         assert!(json || text.contains("up 1 d 2 h") && text.contains("lag          250 ms"), "{text}");
+        assert!(json || text.contains("127.0.0.1:8080 (alertd.socket)"), "{text}");
     }
 }
 
@@ -130,7 +132,7 @@ async fn watching_continues_while_the_daemon_is_away_and_ends_with_the_key() {
 
 #[tokio::test]
 async fn a_pipe_gets_all_readings_without_control_codes() {
-    for (json, lines) in [(true, 2), (false, 2 * 14)] {
+    for (json, lines) in [(true, 2), (false, 2 * 15)] {
         let captured = Captured::default();
         let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
         let replies = vec![status(1, None), Reply::Close, Reply::Close, status(2, None), Reply::problem(403, "no")];

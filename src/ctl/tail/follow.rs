@@ -108,9 +108,10 @@ impl<'a> Follower<'a> {
                 self.error = self.read().await.err();
                 continue;
             };
-            // The address is that of an alertd, so a foreign answer comes from a proxy that cannot reach it now.
-            let is_proxy = self.was_connected && matches!(error, ClientError::Foreign { .. });
-            if !error.is_transient() && !is_proxy {
+            // The address is that of an alertd, so a foreign answer comes from a proxy that cannot reach it now, and a
+            // service that is down may be started again.
+            let is_away = matches!(error, ClientError::Foreign { .. } | ClientError::Down { .. });
+            if !(error.is_transient() || self.was_connected && is_away) {
                 return Err(error);
             }
             let pause = self.timing.backoff.next(error.retry_after(), random::fraction());

@@ -53,6 +53,7 @@ mod reserve;
 mod retain;
 mod scan;
 mod segment;
+mod shared;
 mod sidecar;
 mod snapshot;
 mod stage;
@@ -63,7 +64,7 @@ mod topics;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc as queue};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,7 +77,6 @@ use super::topics::Run;
 use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
 use crate::alert::{Filter, Id, Start, Topic};
 use crate::api::EngineStatus;
-use crate::histogram::Histogram;
 use crate::log::Event;
 use crate::supervisor;
 pub(crate) use at_rest::{AtRest, Restore};
@@ -85,6 +85,7 @@ pub(crate) use export::Export;
 use keeper::Keeper;
 pub(crate) use open_error::OpenError;
 use read::View;
+use shared::Shared;
 use store::{Options, Store};
 use writer::Writer;
 
@@ -143,33 +144,6 @@ struct Inner {
     export: Keeper,
 }
 
-/// What the writer tells the readers.
-struct Shared {
-    directory: PathBuf,
-    retention: Mutex<Retention>,
-    /// Why publishing would fail, if it would.
-    trouble: Mutex<Option<Unavailable>>,
-    is_closed: AtomicBool,
-    /// The watchdog's marker that waits; 0 is none.
-    marker: AtomicU64,
-    commits: Histogram,
-}
-
-impl Shared {
-    fn trouble(&self) -> Option<Unavailable> {
-        self.trouble.lock().clone()
-    }
-
-    fn set_trouble(&self, trouble: Option<Unavailable>) {
-        *self.trouble.lock() = trouble;
-    }
-
-    fn set_closed(&self) {
-        self.set_trouble(Some(Unavailable::stopping()));
-        self.is_closed.store(true, Ordering::Release);
-    }
-}
-
 impl Embedded {
     /// As [`open_with`](Self::open_with), without hearing of progress.
     ///
@@ -192,21 +166,14 @@ impl Embedded {
     ) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
         let lock = location::prepare(&settings, progress)?;
         let log = settings.directory.join(location::LOG);
-        let unreadable = |reason: String| OpenError::Unreadable { path: log.clone(), reason };
         let options = Options { durability: settings.durability, segment_bytes: SEGMENT };
         let disk = Arc::new(RealDisk(log.clone()));
-        let (store, damage) = Store::open(disk, options, (settings.clock)()).map_err(|e| unreadable(e.to_string()))?;
+        let opened = Store::open(disk, options, (settings.clock)());
+        let (store, damage) = opened.map_err(|error| OpenError::of_log(&log, error))?;
         for damage in damage {
             tracing::error!(message_id = %Event::StoreDamaged, "{}/{damage}", log.display());
         }
-        let shared = Arc::new(Shared {
-            directory: settings.directory.clone(),
-            retention: Mutex::new(settings.retention),
-            trouble: Mutex::default(),
-            is_closed: AtomicBool::new(false),
-            marker: AtomicU64::new(0),
-            commits: Histogram::default(),
-        });
+        let shared = Arc::new(Shared::new(settings.directory.clone(), settings.retention));
         let view = View::new(Arc::clone(&store.catalog));
         let (jobs, queued) = queue::sync_channel(QUEUE);
         let (chores, kept) = queue::sync_channel(CHORES);
@@ -231,7 +198,9 @@ impl Embedded {
     }
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
-        self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
+        let outcome = self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await;
+        self.0.shared.note_deadline(&outcome);
+        outcome
     }
 
     async fn view<T: Send + 'static>(
@@ -301,7 +270,7 @@ impl Embedded {
         let shared = &self.0.shared;
         Status {
             kind: "embedded",
-            health: shared.trouble().map_or(Ok(()), Err),
+            health: shared.health().map_or(Ok(()), Err),
             server_warnings: Vec::new(),
             commits: shared.commits.read(),
         }

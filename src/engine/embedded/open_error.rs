@@ -1,17 +1,42 @@
 //! Why the store cannot be opened, in words for the operator.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::inventory::RecoverError;
+use crate::disk::{self, Cause};
 
 /// Why a store cannot be opened, with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("cannot use the directory {}: {source}; make it and let this user write to it, or set state_dir", path.display())]
+    #[error("cannot use the directory {}, which state_dir names: {}", path.display(), disk::explained(path, source))]
     Directory { path: PathBuf, source: io::Error },
     #[error("{} is in use by another process: stop the other alertd, or give this one another state_dir", .0.display())]
     InUse(PathBuf),
     #[error("{} cannot be read: {reason}; `alertctl check` says what is left of it, `alertctl backup FILE` saves that, and `alertctl restore FILE` brings a backup back; or move it away to begin an empty log", path.display())]
     Unreadable { path: PathBuf, reason: String },
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {}", path.display(), disk::explained(path, source))]
     Io { path: PathBuf, source: io::Error },
+}
+
+impl OpenError {
+    /// The error of a log that was found but cannot be opened.
+    pub(super) fn of_log(path: &Path, error: RecoverError) -> Self {
+        match error {
+            RecoverError::Io(source) => Self::Io { path: path.to_owned(), source },
+            error @ RecoverError::Unreadable(..) => {
+                Self::Unreadable { path: path.to_owned(), reason: error.to_string() }
+            }
+        }
+    }
+
+    /// The kind of cause, from which the exit code follows.
+    #[must_use]
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Unreadable { .. } => Cause::Contents,
+            Self::Directory { source, .. } | Self::Io { source, .. } => Cause::of(source),
+            Self::InUse(_) => Cause::Temporary,
+        }
+    }
 }

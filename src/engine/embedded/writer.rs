@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::Settings;
 use super::disk;
 use super::keeper::Chore;
 use super::reserve::Reserve;
+use super::shared::Shared;
 use super::store::Store;
-use super::{Settings, Shared};
 use crate::engine::intake::{Gathered, Group, Job, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;

@@ -1,0 +1,89 @@
+//! What the writer and the publishers tell each other and the status: the retention, why publishing fails, and the commits.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::engine::intake::Outcome;
+use crate::engine::{AppendError, Cause, Retention, Unavailable};
+use crate::histogram::Histogram;
+
+/// One for each engine.
+pub(super) struct Shared {
+    pub(super) directory: PathBuf,
+    pub(super) retention: Mutex<Retention>,
+    /// Why the writer cannot write, if it cannot.
+    trouble: Mutex<Option<Unavailable>>,
+    /// The last publish whose deadline passed, and how many commits there were until then.
+    overdue: Mutex<Option<(Unavailable, u64)>>,
+    pub(super) is_closed: AtomicBool,
+    /// The watchdog's marker that waits; 0 is none.
+    pub(super) marker: AtomicU64,
+    pub(super) commits: Histogram,
+}
+
+impl Shared {
+    pub(super) fn new(directory: PathBuf, retention: Retention) -> Self {
+        Self {
+            directory,
+            retention: Mutex::new(retention),
+            trouble: Mutex::default(),
+            overdue: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            marker: AtomicU64::new(0),
+            commits: Histogram::default(),
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<Unavailable> {
+        self.trouble.lock().clone()
+    }
+
+    pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) {
+        *self.trouble.lock() = trouble;
+    }
+
+    pub(super) fn set_closed(&self) {
+        self.set_trouble(Some(Unavailable::stopping()));
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Notes a publish whose deadline passed: a disk that hangs reports no error.
+    pub(super) fn note_deadline(&self, outcome: &Outcome) {
+        if let Err(AppendError::Unknown(reason)) = outcome
+            && reason.cause == Cause::TimedOut
+        {
+            *self.overdue.lock() = Some((reason.clone(), self.commits.read().count()));
+        }
+    }
+
+    /// Why publishing would fail: the writer cannot write, or a deadline passed and nothing was committed since.
+    pub(super) fn health(&self) -> Option<Unavailable> {
+        let is_overdue = |(_, before): &(Unavailable, u64)| *before == self.commits.read().count();
+        let overdue = || self.overdue.lock().clone().filter(is_overdue).map(|(reason, _)| reason);
+        self.trouble().or_else(overdue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_passed_counts_until_the_next_commit() {
+        let retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
+        let shared = Shared::new(PathBuf::new(), retention);
+        shared.commits.observe(Duration::ZERO, 1);
+        let fails = |cause| Err(AppendError::Unknown(Unavailable::new(cause, "the disk".to_owned())));
+        shared.note_deadline(&Ok(Vec::new()));
+        shared.note_deadline(&fails(Cause::StoreFailing));
+        assert!(shared.health().is_none(), "the writer reports errors of the store itself");
+        shared.note_deadline(&fails(Cause::TimedOut));
+        assert_eq!(shared.health().unwrap().cause, Cause::TimedOut);
+        shared.commits.observe(Duration::ZERO, 1);
+        assert!(shared.health().is_none());
+    }
+}
