@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,6 +166,33 @@ fn a_restored_daemon_knows_keys_cursors_and_idempotency_keys_and_tells_what_it_l
     assert_eq!(history(&other).len(), 3);
     other.publish(&own, "new", "bob's key works");
     assert_eq!(other.send(&Request::get("/health").key(&key)).status, 401);
+}
+
+#[test]
+fn one_backup_at_a_time_is_made_and_a_stop_does_not_wait_for_it() {
+    let mut daemon = Daemon::start();
+    let key = daemon.key("alice");
+    // More than the buffers of a connection hold.
+    let body = json!({ "message": "large", "metadata": { "text": "x".repeat(40_000) } });
+    for _ in 0..60 {
+        assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).json(&body)).status, 200);
+    }
+    let mut reader = UnixStream::connect(daemon.control()).unwrap();
+    reader.write_all(b"GET /backup HTTP/1.1\r\nHost: alertd\r\n\r\n").unwrap();
+    let mut begun = [0; 1000];
+    reader.read_exact(&mut begun).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    let refused = daemon.ctl(&["backup", backup.to_str().unwrap()]);
+    assert!(refused.status.code() == Some(69) && told(&refused).contains("another backup"), "{}", told(&refused));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "something was left behind");
+    daemon.signal("TERM");
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("alertd is stopping") && !rest.contains("{\"end\":"), "it came to its end");
+    assert!(daemon.ended().success());
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
 }
 
 #[test]

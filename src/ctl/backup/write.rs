@@ -116,8 +116,10 @@ impl Target {
             let mut name = path.file_name().unwrap_or_default().to_owned();
             name.push(".new");
             let temporary = path.with_file_name(name);
+            // Left behind by a kill. A link that somebody has put there is removed too, not followed.
+            let _ = fs::remove_file(&temporary);
             // It holds the hashes of all keys.
-            let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let failed = |error| Failure::Failed(format!("cannot write {}: {error}", temporary.display()));
             Some((opened.map_err(failed)?, temporary))
         };
