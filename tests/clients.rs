@@ -1,10 +1,11 @@
-//! Clients that are not ours: curl, a browser, the npm package eventsource, Python's httpx-sse, nghttp. They drop or choke on blocks
-//! without data, and resume in their own way.
+//! Clients that are not ours: curl, a browser, npm packages, Python's httpx-sse, nghttp. They drop or choke on
+//! blocks without data, and resume in their own way.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use crate::harness::{Daemon, Key, Request, fixed_port, npm, python};
 
@@ -131,6 +132,23 @@ fn the_npm_package_eventsource_resumes_exactly() {
         node.arg("follow.mjs").current_dir(npm());
         node
     });
+}
+
+#[test]
+fn a_silent_stream_shows_a_sign_of_life_within_the_read_timeout_of_okhttp() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let mut wire = daemon.connect();
+    // As okhttp has it: no read may take longer.
+    wire.set_patience(Duration::from_secs(10)).unwrap();
+    wire.write_all(&Request::get("/alerts/quiet?since=none").key(&key).bytes(false)).unwrap();
+    let mut received = String::new();
+    while received.matches("event: cursor").count() < 3 {
+        let mut piece = [0; 4096];
+        let read = wire.read(&mut piece).expect("a byte in time");
+        assert!(read > 0, "ended after: {received}");
+        received.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
 }
 
 #[test]

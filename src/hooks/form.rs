@@ -1,6 +1,7 @@
 //! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
 //!
-//! `message` is required. `level`, `topic` and `title` have their meanings; every other field is kept in the metadata.
+//! `message` is required. `level`, `topic` and `title` have their meanings; every other field is kept in the metadata. Without
+//! a `level`, what senders have in its place counts: `severity`, a `priority`, or a `type` such as Apprise's `failure`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -56,10 +57,21 @@ impl Form {
                 severity::level_or_warn(word)
             })
         });
+        let meant = meant.or_else(|| self.implied_level());
         metadata.extend(self.0.into_iter().map(|(name, text)| (short(&name), short(&text).into())));
         let topic = Draft::one_topic(topic, in_form)?;
         let level = level.or(meant).or(header_level).unwrap_or_default();
         Draft::cut(topic, &message, level, metadata_of(&metadata)?)
+    }
+
+    /// The level by other names. A `priority` or `type` may be about something else, so that only a known word counts.
+    fn implied_level(&self) -> Option<Level> {
+        let get = |name: &str| self.0.get(name).map(String::as_str).filter(|word| !word.is_empty());
+        let by_priority = |word| severity::ntfy_priority(word).map(severity::of_ntfy_priority);
+        get("severity")
+            .map(severity::level_or_warn)
+            .or_else(|| get("priority").and_then(|word| by_priority(word).or_else(|| severity::level(word))))
+            .or_else(|| get("type").and_then(severity::level))
     }
 }
 
@@ -77,6 +89,29 @@ mod tests {
         let draft = form.draft(None, level, (None, Metadata::default())).map_err(|error| error.to_string())?;
         let record = draft.record(crate::alert::Id::at(1), 0);
         Ok(serde_json::from_slice(&record.json).unwrap())
+    }
+
+    #[test]
+    fn a_level_by_another_name_counts_and_is_kept() {
+        for (fields, level) in [
+            ("severity=critical", "error"),
+            ("severity=tier-2", "warn"),
+            ("severity=notice&priority=5", "info"),
+            ("priority=5", "error"),
+            ("priority=high", "warn"),
+            ("priority=P1", "error"),
+            ("type=failure", "error"),
+            ("type=warning", "warn"),
+            ("type=info", "info"),
+            ("type=pump&priority=x", "info"),
+            ("type=failure&level=info", "info"),
+            ("severity=", "info"),
+        ] {
+            let alert = read(&format!("message=x&{fields}")).unwrap();
+            assert_eq!(alert["level"], level, "{fields}");
+            let (name, value) = fields.split('&').next().unwrap().split_once('=').unwrap();
+            assert_eq!(alert["metadata"][name], value, "{fields}");
+        }
     }
 
     #[test]

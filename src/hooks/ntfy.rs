@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{encoded_word, field, metadata_of, non_empty, severity, short};
+use super::{encoded_word, metadata_of, non_empty, severity, short};
 use crate::alert::{DraftError, Level, Metadata};
 
 #[derive(Serialize)]
@@ -12,30 +13,30 @@ struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<u8>,
+    priority: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
 }
 
-/// The level of an alert, if the headers name a priority, and its metadata. Fails for a priority that ntfy does not know.
+/// The level of an alert, if the headers name a priority, and its metadata. A priority that ntfy does not know is kept as it is
+/// and has the level of that word; nobody loses an alert by one.
 pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<(Option<Level>, Metadata), DraftError> {
     let first = |names: &[&str]| names.iter().find_map(|name| non_empty(&header(name)?).map(encoded_word::decoded));
     let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
     let ntfys = header("priority").is_none_or(|text| !is_http_priority(&text));
     let names = ["priority", "x-priority", "prio", "p"];
-    let priority = match first(if ntfys { &names } else { &names[1..] }).as_deref() {
-        Some(text) => Some(
-            severity::ntfy_priority(text)
-                .ok_or_else(|| field("Priority", "is 1 to 5, or min, low, default, high, max or urgent"))?,
-        ),
-        None => None,
+    let (level, priority) = match first(if ntfys { &names } else { &names[1..] }).as_deref() {
+        Some(text) => match severity::ntfy_priority(text) {
+            Some(number) => (Some(severity::of_ntfy_priority(number)), Some(number.into())),
+            None => (Some(severity::level_or_warn(text)), Some(short(text).into())),
+        },
+        None => (None, None),
     };
     let tags = first(&["tags", "x-tags", "tag", "ta"]).unwrap_or_default();
     let tags: Vec<_> = tags.split(',').filter_map(non_empty).map(short).collect();
     if title.is_none() && priority.is_none() && tags.is_empty() {
         return Ok((None, Metadata::default()));
     }
-    let level = priority.map(severity::of_ntfy_priority);
     Ok((level, metadata_of(&Details { title, priority, tags })?))
 }
 
@@ -83,6 +84,20 @@ mod tests {
             let both = parsed(&[("priority", http), ("x-priority", "max")]);
             assert_eq!(both, Ok((Some(Level::Error), r#"{"priority":5}"#.into())), "{http}");
         }
-        assert!(parsed(&[("priority", "6")]).unwrap_err().starts_with("Priority: is 1 to 5"));
+    }
+
+    #[test]
+    fn a_priority_that_ntfy_does_not_know_is_kept_and_never_calmer_than_meant() {
+        for (word, level) in [
+            ("6", Level::Warn),
+            ("0", Level::Warn),
+            ("1 (Highest)", Level::Warn),
+            ("someday", Level::Warn),
+            ("critical", Level::Error),
+            ("P1", Level::Error),
+            ("notice", Level::Info),
+        ] {
+            assert_eq!(parsed(&[("priority", word)]), Ok((Some(level), format!(r#"{{"priority":"{word}"}}"#))));
+        }
     }
 }

@@ -39,7 +39,12 @@ pub(crate) fn client(trusted: &Networks, peer: Option<IpAddr>, headers: &HeaderM
 fn hops(headers: &HeaderMap, name: &HeaderName, read: fn(&str) -> Option<IpAddr>) -> Vec<Option<IpAddr>> {
     // What a client sent before a proxy appended its own may be no text.
     let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    lines.flat_map(|line| split(&line, ',').into_iter().map(read).collect::<Vec<_>>()).collect()
+    // Empty elements are none (RFC 9110, section 5.6.1): some proxies leave a comma behind.
+    let elements = |line: &str| {
+        let given = split(line, ',').into_iter().filter(|element| !element.trim().is_empty());
+        given.map(read).collect::<Vec<_>>()
+    };
+    lines.flat_map(|line| elements(&line)).collect()
 }
 
 /// The `for` of an element of `Forwarded`.
@@ -74,6 +79,9 @@ fn address(text: &str) -> Option<IpAddr> {
         is_port.then(|| v6(inside)).flatten()?
     } else if let Some((host, _)) = text.split_once(':').filter(|(_, port)| is_port(port)) {
         IpAddr::V4(host.parse::<Ipv4Addr>().ok()?)
+    } else if let Some((host, _)) = text.rsplit_once(':').filter(|(host, port)| host.contains('.') && is_port(port)) {
+        // An IPv4 address in the form of IPv6, as a socket for both has it, with a port.
+        v6(host)?
     } else {
         text.parse().ok().or_else(|| v6(text))?
     };
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(seen("127.0.0.1", &["1.1.1.1", "203.0.113.7:4711, 127.0.0.2:80"]), "203.0.113.7");
         assert_eq!(seen("127.0.0.1", &["\u{e4}\", 203.0.113.7", "203.0.113.8"]), "203.0.113.8");
         assert_eq!(seen("127.0.0.1", &["1.1.1.1, unknown, 127.0.0.2"]), "127.0.0.2");
+        assert_eq!(seen("127.0.0.1", &["1.1.1.1, 203.0.113.7, ,", "", " "]), "203.0.113.7");
         assert_eq!(seen("127.0.0.1", &["nonsense"]), "127.0.0.1");
         assert_eq!(seen("127.0.0.1", &[]), "127.0.0.1");
         assert_eq!(seen("a Unix socket", &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
@@ -162,6 +171,7 @@ mod tests {
             ("fe80::1%2", "fe80::1"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
             ("[::ffff:203.0.113.7]:1", "203.0.113.7"),
+            ("::ffff:203.0.113.7:4711", "203.0.113.7"),
         ] {
             assert_eq!(address(text), Some(wanted.parse().unwrap()), "{text}");
         }

@@ -28,11 +28,7 @@ impl Options {
     /// [`HttpError::Invalid`] with the parameter's name.
     pub(crate) fn read(mut parameters: Parameters) -> Result<Self, HttpError> {
         let level = parameters.level()?;
-        let cut = match parameters.one("cut")?.as_deref() {
-            None | Some("0") => false,
-            Some("1") => true,
-            Some(_) => return Err(HttpError::invalid("cut", "takes 1 or 0")),
-        };
+        let cut = parameters.flag("cut")?;
         parameters.no_topic()?;
         parameters.finish("level, cut")?;
         Ok(Self { level, cut })
@@ -87,6 +83,11 @@ fn json(media: &MediaType, topic: Option<Topic>, options: Options, body: &[u8]) 
             decoded = media.decoded(body);
             decoded.as_bytes()
         }
+        // What PowerShell writes into files says by its first bytes that it is UTF-16.
+        None if body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") => {
+            decoded = media.decoded(body);
+            decoded.as_bytes()
+        }
         _ => body,
     };
     Ok(if options.cut { Draft::from_json_cut(topic, body)? } else { Draft::from_json(topic, body)? })
@@ -95,6 +96,7 @@ fn json(media: &MediaType, topic: Option<Topic>, options: Options, body: &[u8]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::query::{FALSE, TRUE};
     use hyper::header::{HeaderName, HeaderValue};
 
     fn read(headers: &[(&'static str, &[u8])], query: &str, body: &[u8]) -> Result<String, String> {
@@ -134,6 +136,16 @@ mod tests {
             assert_eq!(typed(Some(kind), b"x").as_deref(), Ok(X), "{kind}");
         }
         let umlaut = r#"["default","info","ä"]{}"#;
+        for is_little in [true, false] {
+            let bytes = |text: &str| -> Vec<u8> {
+                let order = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
+                format!("\u{feff}{text}").encode_utf16().flat_map(order).collect()
+            };
+            for kind in [None, Some("application/json")] {
+                assert_eq!(typed(kind, &bytes("{\"message\":\"ä\"}")).as_deref(), Ok(umlaut), "{kind:?}");
+            }
+            assert_eq!(typed(Some("text/plain"), &bytes("ä")).as_deref(), Ok(umlaut));
+        }
         assert_eq!(typed(Some("text/plain; charset=iso-8859-1"), b"\xe4").as_deref(), Ok(umlaut));
         assert_eq!(typed(Some("application/json; charset=latin1"), b"{\"message\":\"\xe4\"}").as_deref(), Ok(umlaut));
         assert_eq!(typed(Some("text/plain"), b"\xe4").as_deref(), Ok("[\"default\",\"info\",\"\u{fffd}\"]{}"));
@@ -152,9 +164,13 @@ mod tests {
         let long = format!("{{\"message\":\"{}\"}}", "x".repeat(5000));
         let json: &[(&str, &[u8])] = &[("content-type", b"application/json")];
         assert!(read(json, "", long.as_bytes()).unwrap_err().contains("4096 are allowed"));
-        assert!(read(json, "cut=0", long.as_bytes()).is_err());
-        assert!(read(json, "cut=1", long.as_bytes()).unwrap().contains("xx…"));
-        assert!(read(json, "cut=maybe", long.as_bytes()).unwrap_err().starts_with("cut: takes"));
+        for (off, on) in FALSE.iter().zip(TRUE) {
+            assert!(read(json, &format!("cut={off}"), long.as_bytes()).unwrap_err().contains("4096"), "{off}");
+            assert!(read(json, &format!("cut={on}"), long.as_bytes()).unwrap().contains("xx…"), "{on}");
+        }
+        for neither in ["cut=maybe", "cut=", "cut", "cut=2"] {
+            assert!(read(json, neither, long.as_bytes()).unwrap_err().starts_with("cut: takes"), "{neither}");
+        }
         assert!(read(json, "cut=1", b"{\"message\":5}").is_err());
     }
 

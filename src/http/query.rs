@@ -14,6 +14,10 @@ use crate::service::Query;
 const DEFAULT_PAGE_LENGTH: usize = 100;
 const MAX_PAGE_LENGTH: usize = 1000;
 
+/// How libraries write that a parameter is true, and that it is false. The OpenAPI document has the same words.
+pub(crate) const TRUE: &[&str] = &["1", "true", "True", "yes", "on"];
+pub(crate) const FALSE: &[&str] = &["0", "false", "False", "no", "off"];
+
 /// The parameters of a query. Handlers take those that they know; [`finish`](Self::finish) refuses the rest.
 #[derive(Default)]
 pub(crate) struct Parameters(Vec<Parameter>);
@@ -61,6 +65,19 @@ impl Parameters {
         let mut values = self.all(name)?;
         let value = values.pop();
         if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
+    }
+
+    /// Takes a parameter that is true or false; without it, false.
+    ///
+    /// # Errors
+    /// [`HttpError::Invalid`] for any other word.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, HttpError> {
+        match self.one(name)?.as_deref() {
+            None => Ok(false),
+            Some(word) if TRUE.contains(&word) => Ok(true),
+            Some(word) if FALSE.contains(&word) => Ok(false),
+            Some(_) => Err(HttpError::invalid(name, "takes 1, true, yes or on, or 0, false, no or off")),
+        }
     }
 
     /// Takes `level`.

@@ -1,5 +1,6 @@
 //! Alerts as scripts and tools really send them: too long, in another encoding, under another type, in their own words.
 
+mod apprise;
 mod frames;
 mod github;
 mod host;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::operation::{Answer, Operation, Parameter, Request};
 use crate::alert::Filter;
 use crate::hooks::Sender;
+use crate::http::query::{FALSE, TRUE};
 
 /// The groups of routes, in the order of the document.
 pub(crate) const TAGS: &[(&str, &str)] = &[
@@ -37,8 +38,8 @@ pub(crate) fn publish() -> Operation {
             query("level", "With a text or form: how serious it is.", reference("Level")),
             query(
                 "cut",
-                "With `1` JSON is cut to what is allowed instead of being refused; texts and forms always are.",
-                json!({ "type": "string", "enum": ["0", "1"] }),
+                "If true, JSON is cut to what is allowed instead of being refused; texts and forms always are.",
+                flag(),
             ),
             header(
                 "Idempotency-Key",
@@ -48,8 +49,8 @@ pub(crate) fn publish() -> Operation {
             header("Title", "With a text or form: becomes metadata.", json!({ "type": "string" })),
             header(
                 "Priority",
-                "With a text or form: 1 to 5, or a word of ntfy's; becomes level and metadata.",
-                json!({ "type": "string", "enum": ["1", "2", "3", "4", "5", "min", "low", "default", "high", "max", "urgent"] }),
+                "With a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
+                json!({ "type": "string" }),
             ),
             header("Tags", "With a text or form: names separated by commas; become metadata.", json!({ "type": "string" })),
         ],
@@ -301,6 +302,12 @@ fn body(required: bool, schema: &str) -> Request {
 
 fn query(name: &'static str, about: &'static str, schema: Value) -> Parameter {
     Parameter { place: "query", name, about, schema }
+}
+
+/// A parameter that is true or false, in the spellings of many libraries.
+fn flag() -> Value {
+    let words = [TRUE, FALSE].concat();
+    json!({ "type": "string", "enum": words })
 }
 
 fn header(name: &'static str, about: &'static str, schema: Value) -> Parameter {
