@@ -41,6 +41,7 @@ mod stream;
     reason = "a test binary has no outside, and tells people what it could not test"
 )]
 mod systemd;
+mod takeover;
 mod terminal;
 mod tickets;
 mod workers;

@@ -128,6 +128,9 @@ pub(crate) struct HubStatus {
     pub head: Id,
     /// Streams ended since the start because their client read too slowly.
     pub ended_slow: u64,
+    /// Streams of the process before this one that it continued.
+    #[serde(default)]
+    pub taken_over: u64,
 }
 
 /// Counters of alerts and requests.

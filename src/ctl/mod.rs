@@ -123,6 +123,9 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             let fallback = is_local.then(|| publish_socket(&ctl.daemon));
             publish::run(args, client, fallback, tokio::io::stdin(), &mut output).await?;
         }
+        Command::UnitStopping { unit } => {
+            host::stopping::run(&unit, &settings::usual_control_socket(&ctl.daemon)).await?;
+        }
         Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.daemon)?).await?,
         Command::Journal(args) => {
             let stop = stop(false)?;

@@ -54,6 +54,16 @@ pub(crate) fn control_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> 
     Some((resolved.config.control_socket, is_configured))
 }
 
+/// The control socket of a daemon that runs as a service, even if its configuration cannot be loaded.
+#[must_use]
+pub(crate) fn usual_control_socket(daemon: &DaemonOptions) -> PathBuf {
+    let usual = || match &daemon.instance {
+        Some(instance) => instance.socket("control.sock"),
+        None => PathBuf::from("/run/alertd/control.sock"),
+    };
+    control_socket(daemon).map_or_else(usual, |(path, _)| path)
+}
+
 /// The publish socket, like [`control_socket`].
 #[must_use]
 pub(crate) fn publish_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> {

@@ -10,6 +10,7 @@
 //! | [`reload`] | a new configuration in a running process |
 //! | [`settings`] | the settings of each layer, from the configuration |
 //! | [`secret`] | secrets that the configuration refers to |
+//! | [`takeover`] | streams that one process leaves to the next |
 //! | [`watchdog`] | the check that all workers make progress |
 //!
 //! The configuration is checked before logging starts, so that its errors are on standard error. They have their own exit
@@ -23,6 +24,7 @@ mod secret;
 mod settings;
 mod shared_keys;
 mod stores;
+mod takeover;
 mod watchdog;
 
 pub(crate) use preflight::{Checked, check};
@@ -44,6 +46,7 @@ use crate::supervisor;
 use crate::systemd::{Inherited, InheritedError, Notifier, PassedToAnother};
 use running::Running;
 use secret::SecretError;
+use takeover::Inheritance;
 
 /// The two workers that still run when the process exits.
 const MAIN: &str = "main";
@@ -109,6 +112,7 @@ struct Setup {
     inputs: Inputs,
     resolved: Resolved,
     inherited: Inherited,
+    inheritance: Inheritance,
     tls: Option<Arc<Tls>>,
     fleet: Option<redis::Settings>,
     github: Option<GitHub>,
@@ -122,7 +126,9 @@ struct Setup {
 pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
     let passed_to_another = PassedToAnother::from_environment();
     // Before other threads start, because it changes the environment, which they may not read at the same time.
-    let inherited = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
+    let (stored, inherited) = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
+    // From here on every failure ends the streams that were stored.
+    let inheritance = Inheritance::take(stored);
     let inputs = Inputs::from_process(args.config);
     if args.check {
         return Ok(check(&inputs)?.remarks);
@@ -154,7 +160,7 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("alertd").build()?;
-    let setup = Setup { inputs, resolved, inherited, tls, fleet, github };
+    let setup = Setup { inputs, resolved, inherited, inheritance, tls, fleet, github };
     let ended = runtime.block_on(supervisor::supervise(MAIN, Box::pin(serve(setup, &log))));
     log.flush();
     // With a time limit, because a blocking task may hang.

@@ -13,7 +13,9 @@ use super::listeners::Listeners;
 use super::reload::Reloader;
 use super::stores::Stores;
 use super::watchdog::Watchdog;
-use super::{Failure, Setup, settings, wall_clock};
+use super::{Failure, Setup, settings, takeover, wall_clock};
+use crate::alert::Id;
+use crate::config::Resolved;
 use crate::delivery::Delivery;
 use crate::engine::{Clock, Engine, Feed, redis};
 use crate::http::serve::Server;
@@ -22,10 +24,12 @@ use crate::log::{self, Event};
 use crate::service::{ReloadRequest, Service};
 use crate::sse::Bye;
 use crate::supervisor;
-use crate::systemd::Notifier;
+use crate::systemd::{self, Notifier};
 
 /// How long open requests may take to finish when the daemon stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same before a restart.
+const RESTART_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the engine may take to write the alerts that it has accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each of the other stages of a stop may take.
@@ -45,8 +49,6 @@ pub(super) struct Running {
     reloads: mpsc::Receiver<ReloadRequest>,
     /// Paths of sockets to remove.
     bound: Vec<PathBuf>,
-    /// The reason that streams get when the daemon stops.
-    bye: Bye,
 }
 
 struct Signals {
@@ -69,10 +71,8 @@ impl Running {
     /// Starts all parts and then tells the service manager that the daemon is ready. The sockets are opened first, so that
     /// no connection is refused while the store opens.
     pub(super) async fn start(setup: Setup) -> Result<Self, Failure> {
-        let Setup { inputs, resolved, inherited, tls, fleet, github } = setup;
+        let Setup { inputs, resolved, inherited, inheritance, tls, fleet, github } = setup;
         let (signals, notifier, config) = (Signals::new()?, Notifier::default(), &resolved.config);
-        // Sockets of systemd remain open, so clients that reconnect wait there for the next start.
-        let bye = if inherited.has_http() { Bye::Restart } else { Bye::Stop };
         let listeners = Listeners::open(&resolved, inherited)?;
         let listening = listeners.listening();
         let addresses = listening.addresses.join(",");
@@ -98,19 +98,12 @@ impl Running {
         );
         let service = Arc::new(service);
         let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections);
+        // Before new clients, and before the service manager is told that it is ready.
+        inheritance.continue_all(&service, &server).await;
         let bound = listeners.serve(&server);
 
-        tracing::info!(
-            message_id = %Event::Started,
-            http = addresses,
-            head = %engine.head().unwrap_or_default(),
-            "alertd {} listening on {addresses}, {} and {}; {location}, {} keys; configuration {}",
-            env!("CARGO_PKG_VERSION"),
-            config.control_socket.display(),
-            config.publish_socket.display(),
-            keyring.len(),
-            resolved.file.as_ref().map_or("defaults only".into(), |file| file.display().to_string()),
-        );
+        let head = engine.head().unwrap_or_default();
+        log_start(&resolved, &addresses, &format!("{location}, {} keys", keyring.len()), head);
         notifier.ready(&format!("listening on {addresses}"));
         let watchdog =
             Watchdog::new(engine.clone(), &hub, Arc::clone(&service), Arc::clone(&delivery), &notifier, addresses);
@@ -126,7 +119,7 @@ impl Running {
             tls,
             listening,
         };
-        Ok(Self { signals, notifier, engine, hub, delivery, service, server, watchdog, reloader, reloads, bound, bye })
+        Ok(Self { signals, notifier, engine, hub, delivery, service, server, watchdog, reloader, reloads, bound })
     }
 
     /// Handles reloads and feeds the watchdog, until a signal stops the daemon.
@@ -154,32 +147,18 @@ impl Running {
         }
     }
 
-    /// Stops in stages, each with a time limit: streams get `bye`, requests finish, the engine writes the alerts it has
-    /// accepted, the workers end. The log names connections and workers that do not end in time.
+    /// Stops in stages, each with a time limit: streams get `bye` or are left to the next process, requests finish, the engine
+    /// writes the alerts it has accepted, the workers end. The log names connections and workers that do not end in time.
     pub(super) async fn stop(mut self) {
-        tracing::info!(message_id = %Event::Stopping, "stopping");
+        let is_restart = systemd::is_restart(&self.reloader.resolved.config.control_socket);
+        tracing::info!(message_id = %Event::Stopping, is_restart, "stopping");
         self.notifier.stopping();
-        // Alerts that were answered with success are delivered before the bye, unless Redis is unavailable.
-        let _ = tokio::time::timeout(STAGE_TIMEOUT, self.hub.reach(self.engine.head().unwrap_or_default())).await;
-        self.service.drain(self.bye);
-        tokio::select! {
-            () = self.server.stop(DRAIN_TIMEOUT) => {}
-            // A second signal ends the wait.
-            _ = self.signals.terminate.recv() => {}
-            _ = self.signals.interrupt.recv() => {}
+        if is_restart {
+            self.leave_streams().await;
+        } else {
+            self.end_streams().await;
+            self.close_engine().await;
         }
-        let connections = self.server.unfinished();
-        if connections > 0 {
-            tracing::warn!(
-                message_id = %Event::StopIncomplete,
-                connections,
-                "{connections} connections did not end in time and are cut"
-            );
-        }
-        let delivery = Arc::clone(&self.delivery);
-        let _ = tokio::time::timeout(STAGE_TIMEOUT, tokio::task::spawn_blocking(move || delivery.stop())).await;
-        self.notifier.extend_timeout(CLOSE_TIMEOUT + 3 * STAGE_TIMEOUT);
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.engine.close()).await;
         supervisor::abort_tasks();
         let workers = supervisor::unfinished(&[super::MAIN, super::LOG], STAGE_TIMEOUT).await.join(", ");
         if !workers.is_empty() {
@@ -194,6 +173,75 @@ impl Running {
         }
         tracing::info!("stopped");
     }
+}
+
+impl Running {
+    /// Ends all streams and requests.
+    async fn end_streams(&mut self) {
+        self.reach_head().await;
+        self.service.drain(Bye::Stop);
+        tokio::select! {
+            () = self.server.stop(DRAIN_TIMEOUT) => {}
+            // A second signal means at once.
+            _ = self.signals.terminate.recv() => {}
+            _ = self.signals.interrupt.recv() => {}
+        }
+        self.log_unfinished(self.server.unfinished());
+        let delivery = Arc::clone(&self.delivery);
+        let _ = tokio::time::timeout(STAGE_TIMEOUT, tokio::task::spawn_blocking(move || delivery.stop())).await;
+    }
+
+    /// Ends all requests, and leaves the streams to the next process. They go on until everything else has ended, so that
+    /// their clients notice as little as possible.
+    async fn leave_streams(&mut self) {
+        self.reach_head().await;
+        self.delivery.leave();
+        tokio::select! {
+            () = self.server.stop_requests(RESTART_DRAIN_TIMEOUT) => {}
+            _ = self.signals.terminate.recv() => {}
+            _ = self.signals.interrupt.recv() => {}
+        }
+        self.log_unfinished(self.server.unfinished_requests());
+        self.reach_head().await;
+        self.close_engine().await;
+        let streams = self.delivery.suspend().await;
+        let delivery = Arc::clone(&self.delivery);
+        let left = tokio::task::spawn_blocking(move || takeover::leave(streams, &delivery)).await;
+        debug_assert!(left.is_ok(), "leaving streams panicked");
+    }
+
+    /// Alerts that were answered are delivered before the end, unless a Redis that is away keeps them.
+    async fn reach_head(&self) {
+        let _ = tokio::time::timeout(STAGE_TIMEOUT, self.hub.reach(self.engine.head().unwrap_or_default())).await;
+    }
+
+    async fn close_engine(&self) {
+        self.notifier.extend_timeout(CLOSE_TIMEOUT + 3 * STAGE_TIMEOUT);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.engine.close()).await;
+    }
+
+    fn log_unfinished(&self, connections: usize) {
+        if connections > 0 {
+            tracing::warn!(
+                message_id = %Event::StopIncomplete,
+                connections,
+                "{connections} connections did not end in time and are cut"
+            );
+        }
+    }
+}
+
+fn log_start(resolved: &Resolved, listening: &str, stores: &str, head: Id) {
+    tracing::info!(
+        message_id = %Event::Started,
+        http = listening,
+        head = %head,
+        "alertd {} listening on {listening}, {} and {}; {stores}; configuration {}",
+        env!("CARGO_PKG_VERSION"),
+        resolved.config.control_socket.display(),
+        resolved.config.publish_socket.display(),
+        resolved.file.as_ref().map_or("defaults only".into(), |file| file.display().to_string()),
+    );
 }
 
 /// Starts one broadcast loop per processor.

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::time::Instant;
+
 use super::counters::Counters;
 use super::endings::Endings;
-use crate::alert::Filter;
+use super::takeover::{StreamRecord, SubscriptionRecord, Suspension};
+use crate::alert::{Filter, Start};
 use crate::engine::Engine;
 use crate::hub::{Hub, Subscription};
 use crate::sse::{Bye, Format};
@@ -21,11 +25,34 @@ pub(super) struct StreamContext {
     pub(super) heartbeat: Duration,
     pub(super) endings: Endings,
     pub(super) counters: Arc<Counters>,
+    pub(super) suspension: Arc<Suspension>,
 }
 
 impl StreamContext {
     pub(super) fn subscribe(&self) -> Subscription {
         self.hub.subscribe(&self.filter, self.format, &self.owner)
+    }
+
+    /// What another process has to know to continue a stream of this context.
+    pub(super) fn record(
+        &self,
+        start: Start,
+        retry_ms: u32,
+        expires_at: Option<Instant>,
+        unsent: Bytes,
+        patience: Option<Duration>,
+    ) -> StreamRecord {
+        let key = self.endings.key.is_some().then(|| self.owner.clone());
+        StreamRecord {
+            subscription: SubscriptionRecord { key, filter: Arc::clone(&self.filter), format: self.format },
+            start,
+            latest_after_ms: 0,
+            has_passed_seam: true,
+            retry_ms,
+            lifetime: expires_at.map(|at| at.saturating_duration_since(Instant::now())),
+            patience,
+            unsent,
+        }
     }
 
     /// Waits for a reason that ends all streams of this context.

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::endings::StreamEnd;
 use crate::histogram::{Distribution, Histogram};
 use crate::log::Event;
@@ -17,6 +19,22 @@ pub(crate) struct Counters {
     overtaken: AtomicU64,
     /// Indexed like [`StreamEnd::ALL`].
     ended: [AtomicU64; StreamEnd::ALL.len()],
+    takeover: Mutex<Option<Takeover>>,
+}
+
+/// What became of the streams that the process before this one has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Takeover {
+    /// Streams that go on.
+    pub taken: u64,
+    /// Streams that ended because their key is no longer good, no longer covers them, or is not known.
+    pub key: u64,
+    /// Streams that were closed because their description or socket is damaged or missing.
+    pub damaged: u64,
+    /// Streams that ended because they had waited too long.
+    pub late: u64,
+    /// From the moment at which they were left until all go on.
+    pub pause: Duration,
 }
 
 impl Counters {
@@ -39,6 +57,22 @@ impl Counters {
     /// Counts a stream whose ring has overwritten what it had to send next.
     pub(super) fn stream_overtaken(&self) {
         self.overtaken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn took_over(&self, takeover: Takeover) {
+        *self.takeover.lock() = Some(takeover);
+    }
+
+    /// None if the process before this one has left no streams.
+    pub(crate) fn takeover(&self) -> Option<Takeover> {
+        *self.takeover.lock()
+    }
+
+    /// Counts streams that ended while nothing carried them.
+    pub(crate) fn streams_ended(&self, bye: Bye, number: u64) {
+        if let Some(index) = StreamEnd::ALL.iter().position(|other| *other == StreamEnd::Bye(bye)) {
+            self.ended[index].fetch_add(number, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn stream_ended(&self, end: StreamEnd) {

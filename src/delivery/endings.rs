@@ -73,6 +73,11 @@ impl Endings {
         }
     }
 
+    /// Whether the streams may go on, as far as their key is concerned.
+    pub(super) fn check(&mut self) -> Result<(), Bye> {
+        self.next_key_check().map(drop)
+    }
+
     /// When the key has to be checked again although it did not change, or why the stream has to end now.
     fn next_key_check(&mut self) -> Result<Option<Instant>, Bye> {
         let Some(key) = &mut self.key else { return Ok(None) };

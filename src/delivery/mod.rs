@@ -27,6 +27,8 @@
 //! | [`counters`] | what was delivered, and how fast |
 //! | [`backpressure`] | publishers wait while subscribers with room are far behind |
 //! | [`fanout`] | the broadcast loops |
+//! | [`takeover`] | streams between two processes |
+//! | [`hand_over`], [`suspend`] | giving streams to the next process, and continuing those of the one before |
 //!
 //! Called by the service, which opens streams, and by the HTTP layer, which gives them a sink. It authorises nothing, but
 //! ends a stream whose key no longer covers it. Always: one task or loop owns the socket of a stream at any time; no lock is
@@ -37,12 +39,16 @@ mod context;
 mod counters;
 mod endings;
 mod fanout;
+mod hand_over;
 mod replay;
 mod sink;
 mod slots;
 mod socket_sink;
 mod stream;
+mod suspend;
+pub(crate) mod takeover;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -61,15 +67,17 @@ use crate::sse::{Bye, Format};
 use crate::supervisor;
 pub(crate) use backpressure::Backpressure;
 use context::StreamContext;
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, Takeover};
 use endings::Endings;
 pub(crate) use endings::StreamEnd;
 use fanout::{Fanout, Loops, Shared};
+pub(crate) use hand_over::Continuation;
 pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamSink};
 pub(crate) use slots::{KINDS, LimitReached, StreamLimits, StreamSlots, Transport};
 pub(crate) use socket_sink::{ConnectionGuard, SocketSink};
 use stream::Seam;
 pub(crate) use stream::Stream;
+use takeover::Suspension;
 
 /// Opens streams, runs the broadcast loops, and ends both.
 pub(crate) struct Delivery {
@@ -82,6 +90,7 @@ pub(crate) struct Delivery {
     backpressure: Arc<Backpressure>,
     loops: Arc<Loops>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    suspension: Arc<Suspension>,
 }
 
 /// What an authorised caller asks for.
@@ -109,6 +118,7 @@ impl Delivery {
     /// # Errors
     /// If the system has no descriptors or threads left.
     pub(crate) fn start(engine: Engine, hub: Hub, clock: Clock, loops: usize) -> io::Result<Self> {
+        let suspension = Arc::<Suspension>::default();
         let delivery = Self {
             engine,
             hub,
@@ -117,8 +127,9 @@ impl Delivery {
             slots: Arc::default(),
             counters: Arc::default(),
             backpressure: Arc::default(),
-            loops: Arc::new(Loops::new(loops)?),
+            loops: Arc::new(Loops::new(loops, Arc::clone(&suspension))?),
             threads: Mutex::default(),
+            suspension: Arc::clone(&suspension),
         };
         let shared = Shared {
             loops: Arc::clone(&delivery.loops),
@@ -126,6 +137,7 @@ impl Delivery {
             counters: Arc::clone(&delivery.counters),
             backpressure: Arc::clone(&delivery.backpressure),
             clock,
+            suspension,
         };
         for (number, mailbox) in delivery.loops.mailboxes().enumerate() {
             let fanout = Fanout::new(shared.clone(), Arc::clone(mailbox))?;
@@ -145,20 +157,13 @@ impl Delivery {
         let slot = self.slots.take(owner, format, limits)?;
         let filter = Arc::new(filter);
         let clock = Arc::clone(&self.clock);
-        let context = Arc::new(StreamContext {
-            engine: self.engine.clone(),
-            hub: self.hub.clone(),
-            format,
-            owner: owner.to_owned(),
-            heartbeat,
-            endings: Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock },
-            filter,
-            counters: Arc::clone(&self.counters),
-        });
+        let endings = Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock };
+        let context = self.context(filter, format, owner, heartbeat, endings);
         let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
         Ok(Box::new(Stream {
             subscription: context.subscribe(),
             start,
+            backlog: VecDeque::new(),
             latest_after_ms,
             seam: Seam::Due,
             retry: Some(format.retry(retry_ms.into())),
@@ -169,9 +174,35 @@ impl Delivery {
         }))
     }
 
-    /// Carries a stream over a plain socket, until a broadcast loop takes it over or it ends.
-    pub(crate) async fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
-        self.loops.carry(stream, sink).await;
+    fn context(
+        &self,
+        filter: Arc<Filter>,
+        format: Format,
+        owner: &str,
+        heartbeat: Duration,
+        endings: Endings,
+    ) -> Arc<StreamContext> {
+        Arc::new(StreamContext {
+            engine: self.engine.clone(),
+            hub: self.hub.clone(),
+            filter,
+            format,
+            owner: owner.to_owned(),
+            heartbeat,
+            endings,
+            counters: Arc::clone(&self.counters),
+            suspension: Arc::clone(&self.suspension),
+        })
+    }
+
+    /// Has a task carry a stream over a plain socket, until a broadcast loop takes it over or it ends. Call it within the
+    /// runtime.
+    pub(crate) fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
+        let (loops, task) = (Arc::clone(&self.loops), self.suspension.task());
+        tokio::spawn(async move {
+            loops.carry(stream, sink).await;
+            drop(task);
+        });
     }
 
     /// Ends all streams, and each one that is opened from now on, with this reason.
@@ -180,7 +211,7 @@ impl Delivery {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.drain.borrow().is_some()
+        self.drain.borrow().is_some() || self.suspension.is_leaving()
     }
 
     pub(crate) fn slots(&self) -> &StreamSlots {
@@ -209,6 +240,10 @@ impl Delivery {
     /// Ends the loops. Streams that they still have are cut off.
     pub(crate) fn stop(&self) {
         self.loops.quit();
+        self.join();
+    }
+
+    fn join(&self) {
         for thread in self.threads.lock().drain(..) {
             // A loop that panics aborts the process, so there is no error to report.
             let _ = thread.join();

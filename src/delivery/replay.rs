@@ -12,7 +12,7 @@ use crate::sse::Gap;
 
 /// One page: the most that a replaying stream holds in memory while its client reads.
 const REPLAY_PAGE_ALERTS: usize = 500;
-const REPLAY_PAGE_BYTES: usize = 64 << 10;
+pub(super) const REPLAY_PAGE_BYTES: usize = 64 << 10;
 
 /// Whether a page ends at the seam.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,10 @@ impl Stream {
             blocks.extend_from_slice(&self.gap(gap));
         }
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
-        self.send_records(blocks, &seek.latest, Page::ending_at(cursor, until), writer).await?;
+        // There is nothing between the two, so a gap that was told here is not told again by another process.
+        self.start = Start::After(cursor.max(trimmed));
+        self.backlog = seek.latest.into();
+        self.send_backlog(blocks, Page::ending_at(cursor, until), writer).await?;
         while cursor < until {
             let filter = Filter::clone(&self.context.filter);
             let range = Range { filter, after: cursor, until, limit: REPLAY_PAGE_ALERTS, bytes: REPLAY_PAGE_BYTES };
@@ -63,7 +66,7 @@ impl Stream {
             }
             trimmed = trimmed.max(page.trimmed);
             cursor = page.next.unwrap_or(until);
-            self.send_records(blocks, &page.records, Page::ending_at(cursor, until), writer).await?;
+            self.send_records(blocks, &page.records, cursor, Page::ending_at(cursor, until), writer).await?;
         }
         Ok(cursor.max(until))
     }
@@ -94,20 +97,45 @@ impl Stream {
         self.context.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
     }
 
-    /// Sends `blocks` and these alerts; behind the alerts of the replay's last page also the seam.
+    /// Sends `blocks` and the backlog; with the replay's last page also the seam.
+    async fn send_backlog<S: StreamSink>(
+        &mut self,
+        mut blocks: BytesMut,
+        page: Page,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<(), StreamEnd> {
+        let alerts = self.backlog.len() as u64;
+        while let Some(record) = self.backlog.pop_front() {
+            self.context.format.alert(&mut blocks, &record);
+            if blocks.len() >= REPLAY_PAGE_BYTES {
+                self.send(blocks.split(), writer).await?;
+            }
+        }
+        if page == Page::Last {
+            self.push_seam(&mut blocks);
+        }
+        self.send(blocks, writer).await?;
+        self.context.counters.replayed(alerts);
+        Ok(())
+    }
+
+    /// Sends `blocks` and a page of the log that ends at `cursor`; behind the alerts of the last page also the seam.
     async fn send_records<S: StreamSink>(
         &mut self,
         mut blocks: BytesMut,
         records: &[Record],
+        cursor: Id,
         page: Page,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
         for record in records {
             self.context.format.alert(&mut blocks, record);
             if blocks.len() >= REPLAY_PAGE_BYTES {
+                self.start = Start::After(record.id);
                 self.send(blocks.split(), writer).await?;
             }
         }
+        self.start = Start::After(cursor);
         if page == Page::Last {
             self.push_seam(&mut blocks);
         }

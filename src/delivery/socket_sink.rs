@@ -6,13 +6,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::net::{SendFlags, send};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -24,13 +25,13 @@ use crate::sse::Bye;
 /// Keeps a connection counted while it is open: against the limit of connections, and among those that the end of the
 /// server waits for.
 pub(crate) struct ConnectionGuard {
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
     _task: TaskTrackerToken,
 }
 
 impl ConnectionGuard {
     #[must_use]
-    pub(crate) fn new(permit: OwnedSemaphorePermit, tasks: &TaskTracker) -> Self {
+    pub(crate) fn new(permit: Option<OwnedSemaphorePermit>, tasks: &TaskTracker) -> Self {
         Self { _permit: permit, _task: tasks.token() }
     }
 }
@@ -40,6 +41,8 @@ pub(crate) struct SocketSink {
     /// Encoded chunks that the socket has not taken; the first one may be partly sent. Bounded: blocks are added only when
     /// it is empty, except for the final ones.
     pending: BytesMut,
+    /// While the socket is full: until when it has to take something.
+    deadline: Option<Instant>,
     connection: ConnectionGuard,
 }
 
@@ -54,27 +57,50 @@ enum Socket {
 impl SocketSink {
     /// A sink that sends `head` before anything else.
     pub(crate) fn new(socket: OwnedFd, head: Bytes, connection: ConnectionGuard) -> Self {
-        Self { socket: Socket::Unregistered(socket), pending: BytesMut::from(head), connection }
+        Self { socket: Socket::Unregistered(socket), pending: BytesMut::from(head), deadline: None, connection }
+    }
+
+    /// A sink for a stream of another process, whose socket was left with `unsent` bytes. If it was full, it has to take
+    /// something within `patience`.
+    pub(super) fn continued(
+        socket: OwnedFd,
+        unsent: Bytes,
+        patience: Option<Duration>,
+        connection: ConnectionGuard,
+    ) -> Self {
+        let deadline = patience.map(|patience| Instant::now() + patience.min(SLOW_READER_TIMEOUT));
+        Self { deadline, ..Self::new(socket, unsent, connection) }
     }
 
     /// Gives the socket away. Everything that was sent is in it.
     pub(super) fn into_parts(self) -> Option<(OwnedFd, ConnectionGuard)> {
         debug_assert!(self.pending.is_empty(), "a sink is taken apart only after it was flushed");
-        let socket = match self.socket {
-            Socket::Unregistered(socket) => socket,
-            Socket::Registered(socket) => Arc::into_inner(socket)?.into_std().ok()?.into(),
-            Socket::Closed => return None,
-        };
-        Some((socket, self.connection))
+        Some((self.socket.into_descriptor()?, self.connection))
+    }
+
+    /// Puts blocks behind what is pending, without sending anything.
+    pub(super) fn put(&mut self, blocks: Bytes) {
+        chunked::write(&mut self.pending, |out| out.put(blocks));
+    }
+
+    /// Gives the socket away with what it has not taken and, if it is full, how much longer it may be. For another process,
+    /// so the connection counts here no longer.
+    pub(super) fn suspend(self) -> Option<(OwnedFd, Bytes, Option<Duration>)> {
+        let patience = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Some((self.socket.into_descriptor()?, self.pending.freeze(), patience))
     }
 
     /// Writes everything that is pending. Fails if the socket takes nothing for [`SLOW_READER_TIMEOUT`]. Safe to cancel.
     async fn flush(&mut self) -> Result<(), StreamEnd> {
         while !self.pending.is_empty() {
             match self.try_send() {
-                Ok(sent) => self.pending.advance(sent),
+                Ok(sent) => {
+                    self.pending.advance(sent);
+                    self.deadline = None;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timeout(SLOW_READER_TIMEOUT, self.writable())
+                    let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + SLOW_READER_TIMEOUT);
+                    timeout_at(deadline, self.writable())
                         .await
                         .map_err(|_| StreamEnd::Bye(Bye::Slow))?
                         .map_err(|_| StreamEnd::Gone)?;
@@ -113,6 +139,17 @@ impl SocketSink {
     }
 }
 
+impl Socket {
+    /// None if it is closed.
+    fn into_descriptor(self) -> Option<OwnedFd> {
+        match self {
+            Self::Unregistered(socket) => Some(socket),
+            Self::Registered(socket) => Some(Arc::into_inner(socket)?.into_std().ok()?.into()),
+            Self::Closed => None,
+        }
+    }
+}
+
 /// Waits until the client has closed its end, or its sending half.
 async fn closed(socket: &TcpStream) -> io::Result<()> {
     while !socket.ready(Interest::READABLE).await?.is_read_closed() {
@@ -129,12 +166,12 @@ impl StreamSink for SocketSink {
     }
 
     async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
-        chunked::write(&mut self.pending, |out| out.put(blocks));
+        self.put(blocks);
         self.flush().await
     }
 
     async fn finish(&mut self, last: Bytes) {
-        chunked::write(&mut self.pending, |out| out.put(last));
+        self.put(last);
         self.pending.put_slice(chunked::END);
         let _ = timeout(BYE_TIMEOUT, self.flush()).await;
     }

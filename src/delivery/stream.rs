@@ -2,8 +2,10 @@
 //!
 //! Made by [`Delivery::open`](super::Delivery::open). [`Stream::run`] carries it to its end; [`Stream::catch_up`] only until
 //! a broadcast loop can take it over. Always: what goes into the sink is whole blocks, so a stream never ends inside
-//! one; and the client sets the pace, because a stream holds one page or chunk at a time.
+//! one; the client sets the pace, because a stream holds one page or chunk at a time; and whenever the task waits, `start`
+//! and `backlog` say what follows the blocks that are in the sink, so that another process can go on from there.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +18,11 @@ use super::endings::StreamEnd;
 use super::sink::{StreamSink, Writer};
 use super::slots::{StreamSlot, Transport};
 use super::socket_sink::{ConnectionGuard, SocketSink};
-use crate::alert::{Id, Start};
+use super::takeover::CarriedStream;
+use crate::alert::{Id, Record, Start};
 use crate::engine::Engine;
 use crate::hub::{Next, Subscription};
+use crate::sse::Bye;
 
 /// Pause between two attempts to reach an engine that is away.
 pub(super) const ENGINE_RETRY: Duration = Duration::from_millis(500);
@@ -27,7 +31,10 @@ pub(super) const ENGINE_RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Stream {
     pub(super) context: Arc<StreamContext>,
     pub(super) subscription: Subscription,
+    /// Where the stream goes on, behind the backlog.
     pub(super) start: Start,
+    /// Alerts to send before what `start` says: the newest one of each topic.
+    pub(super) backlog: VecDeque<Record>,
     /// With [`Start::Latest`]: older alerts are not sent.
     pub(super) latest_after_ms: u64,
     pub(super) seam: Seam,
@@ -52,6 +59,21 @@ pub(super) enum Seam {
 enum Until {
     End,
     CaughtUp,
+}
+
+/// How a task stopped carrying a stream.
+enum Delivered {
+    CaughtUp(Id),
+    /// The process is about to end, and the stream has not.
+    Suspended,
+    Ended,
+}
+
+/// What becomes of a stream that a task has carried over a plain socket.
+pub(super) enum Outcome {
+    CaughtUp(CaughtUp),
+    Suspended(CarriedStream),
+    Ended,
 }
 
 /// A stream whose client has everything up to a position in a ring, ready for a broadcast loop.
@@ -80,6 +102,7 @@ impl Stream {
         Box::new(Self {
             subscription: context.subscribe(),
             start: Start::After(cursor),
+            backlog: VecDeque::new(),
             latest_after_ms: 0,
             seam: Seam::Sent,
             retry: None,
@@ -92,13 +115,16 @@ impl Stream {
 
     /// Carries the stream to its end.
     pub(crate) async fn run(mut self: Box<Self>, mut sink: impl StreamSink) {
-        let caught_up = self.deliver(&mut sink, Until::End).await;
-        debug_assert!(caught_up.is_none(), "a stream that is not handed over only ends");
+        let leaving = self.context.suspension.leaving();
+        // A stream that no other process can continue resumes by a new connection.
+        if let Delivered::Suspended = self.deliver(&mut sink, Until::End, leaving).await {
+            self.context.counters.stream_ended(StreamEnd::Bye(Bye::Restart));
+            sink.finish(self.context.format.bye(Bye::Restart, self.retry_ms.into())).await;
+        }
     }
 
-    /// Carries the stream until its client has everything up to a position in a ring. None if the stream has ended, which
-    /// includes every stream without a ring.
-    pub(super) async fn catch_up(mut self: Box<Self>, mut sink: SocketSink) -> Option<CaughtUp> {
+    /// Carries the stream until its client has everything up to a position in a ring; one without a ring until its end.
+    pub(super) async fn catch_up(mut self: Box<Self>, mut sink: SocketSink) -> Outcome {
         let until = match self.subscription.ring_position() {
             Some(_) => Until::CaughtUp,
             None => Until::End,
@@ -107,14 +133,27 @@ impl Stream {
             Until::CaughtUp => Transport::Loop,
             Until::End => Transport::Task,
         });
-        let cursor = self.deliver(&mut sink, until).await?;
-        let (socket, connection) = sink.into_parts()?;
-        let Self { context, subscription, retry_ms, expires_at, slot, .. } = *self;
-        Some(CaughtUp { context, subscription, cursor, retry_ms, expires_at, slot, socket, connection })
+        let suspended = self.context.suspension.requested();
+        match self.deliver(&mut sink, until, suspended).await {
+            Delivered::CaughtUp(cursor) => {
+                let Some((socket, connection)) = sink.into_parts() else { return Outcome::Ended };
+                let Self { context, subscription, retry_ms, expires_at, slot, .. } = *self;
+                let caught_up =
+                    CaughtUp { context, subscription, cursor, retry_ms, expires_at, slot, socket, connection };
+                Outcome::CaughtUp(caught_up)
+            }
+            Delivered::Suspended => self.suspend(sink).map_or(Outcome::Ended, Outcome::Suspended),
+            Delivered::Ended => Outcome::Ended,
+        }
     }
 
-    /// Returns the cursor of a stream that has caught up; none when the stream has ended.
-    async fn deliver(&mut self, sink: &mut impl StreamSink, until: Until) -> Option<Id> {
+    /// Carries the stream until it has caught up, until it ends, or until `suspended`.
+    async fn deliver(
+        &mut self,
+        sink: &mut impl StreamSink,
+        until: Until,
+        suspended: impl Future<Output = ()>,
+    ) -> Delivered {
         let ended = self.context.endings.clone().wait(self.expires_at);
         // A stream that is handed over in a moment notices a disconnect by a failed write; watching the socket would
         // cost two system calls for each stream.
@@ -123,17 +162,18 @@ impl Stream {
             // In this order, so that what is ready goes out before the bye.
             biased;
             advanced = self.advance(sink, until) => match advanced {
-                Ok(cursor) => return Some(cursor),
+                Ok(cursor) => return Delivered::CaughtUp(cursor),
                 Err(end) => end,
             },
             bye = ended => StreamEnd::Bye(bye),
             () = or_never(disconnected) => StreamEnd::Gone,
+            () = suspended => return Delivered::Suspended,
         };
         self.context.counters.stream_ended(end);
         if let StreamEnd::Bye(bye) = end {
             sink.finish(self.context.format.bye(bye, self.retry_ms.into())).await;
         }
-        None
+        Delivered::Ended
     }
 
     /// Replay, the seam, and live. Returns the cursor at the seam with [`Until::CaughtUp`]; otherwise it never succeeds.
@@ -160,6 +200,7 @@ impl Stream {
         loop {
             let cursor = self.replay(&mut writer).await?;
             let mut blocks = BytesMut::new();
+            self.start = Start::After(cursor);
             self.push_seam(&mut blocks);
             self.send(blocks, &mut writer).await?;
             if until == Until::CaughtUp {
@@ -197,6 +238,7 @@ impl Stream {
         loop {
             match self.subscription.next() {
                 Next::Chunk(chunk) => {
+                    self.start = Start::After(chunk.last);
                     writer.send(chunk.blocks()).await?;
                     let now_ms = (self.context.endings.clock)();
                     self.context.counters.sent_live(chunk.alerts, chunk.received_ms, now_ms);
@@ -204,6 +246,7 @@ impl Stream {
                 }
                 Next::Idle(head) => {
                     cursor = cursor.max(head);
+                    self.start = Start::After(cursor);
                     tokio::select! {
                         () = self.subscription.changed() => {}
                         () = sleep_until(writer.next_heartbeat) => {

@@ -101,9 +101,8 @@ impl Server {
             Http1End::Detached(head, detached) => {
                 let Ok(socket) = stream.into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
-                let sink = SocketSink::new(socket, head, ConnectionGuard::new(permit, &self.tasks));
-                // Boxed, because the future of a connection is as large as its largest branch and lives as long as it.
-                Box::pin(self.service.delivery().carry(detached, sink)).await;
+                let sink = SocketSink::new(socket, head, ConnectionGuard::new(Some(permit), &self.streams));
+                self.service.delivery().carry(detached, sink);
                 Ok(())
             }
             Http1End::Done(Err(error)) if error.is_parse_version_h2() => {

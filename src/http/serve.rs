@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::tls::Tls;
 use super::{ListenerKind, Peer, Settings};
+use crate::delivery::ConnectionGuard;
 use crate::service::Service;
 use crate::supervisor;
 
@@ -27,8 +28,12 @@ pub(crate) struct Server {
     pub(super) settings: Arc<ArcSwap<Settings>>,
     tls: Option<Arc<Tls>>,
     permits: Arc<Semaphore>,
+    control_permits: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
+    /// Accept loops and connections.
     pub(super) tasks: TaskTracker,
+    /// Streams over sockets that have left their connection.
+    pub(super) streams: TaskTracker,
 }
 
 impl Server {
@@ -39,9 +44,16 @@ impl Server {
         tls: Option<Arc<Tls>>,
         max_connections: usize,
     ) -> Arc<Self> {
-        let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(max_connections));
-        Arc::new(Self { service, settings, tls, permits, stop: CancellationToken::new(), tasks })
+        Arc::new(Self {
+            service,
+            settings,
+            tls,
+            permits: Arc::new(Semaphore::new(max_connections)),
+            control_permits: Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            streams: TaskTracker::new(),
+        })
     }
 
     /// Accepts on a TCP socket until [`stop`](Self::stop).
@@ -73,7 +85,18 @@ impl Server {
     /// Accepts on a local socket until [`stop`](Self::stop). It has a limit of its own, so that an operator gets in when the
     /// other one is reached.
     pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
-        self.serve_local(listener, kind, Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)));
+        let permits = match kind {
+            ListenerKind::Control => Arc::clone(&self.control_permits),
+            _ => Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)),
+        };
+        self.serve_local(listener, kind, permits);
+    }
+
+    /// Counts the connection of a stream that another process has left. Beyond the limit too: it was admitted once, and a
+    /// lower limit ends no stream.
+    pub(crate) fn count_connection(&self, is_control: bool) -> ConnectionGuard {
+        let permits = if is_control { &self.control_permits } else { &self.permits };
+        ConnectionGuard::new(Arc::clone(permits).try_acquire_owned().ok(), &self.streams)
     }
 
     fn serve_local(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind, permits: Arc<Semaphore>) {
@@ -93,8 +116,15 @@ impl Server {
         }));
     }
 
-    /// Stops accepting, lets requests finish, and waits for all connections until the deadline.
+    /// Stops accepting, lets requests finish, and waits for all connections and streams until the deadline.
     pub(crate) async fn stop(&self, deadline: Duration) {
+        self.streams.close();
+        let ended = async { tokio::join!(self.stop_requests(deadline), self.streams.wait()) };
+        let _ = tokio::time::timeout(deadline, ended).await;
+    }
+
+    /// Stops accepting, lets requests finish, and waits for connections until the deadline; streams over sockets go on.
+    pub(crate) async fn stop_requests(&self, deadline: Duration) {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(deadline, self.tasks.wait()).await;
@@ -102,8 +132,14 @@ impl Server {
 
     /// How many connections and accept loops have not ended.
     #[must_use]
-    pub(crate) fn unfinished(&self) -> usize {
+    pub(crate) fn unfinished_requests(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// The same, with streams.
+    #[must_use]
+    pub(crate) fn unfinished(&self) -> usize {
+        self.tasks.len() + self.streams.len()
     }
 
     /// The next connection; none once the server stops. An error of one peer is skipped. After an error of the machine (no

@@ -128,6 +128,12 @@ events! {
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";
+    TakenOver("taken-over", "1b", "alertd(8)"): "alertd continues the streams of the process before it",
+        "Clients have noticed a pause of the length that the message says. Streams that ended had a key that is no longer \
+         good, or could not be passed on; their clients resume where they were.";
+    StreamsNotStored("streams-not-stored", "1c", "alertd(8)"): "Streams end with a restart instead of going on",
+        "systemd did not keep them for the next process; the message says why. Their clients reconnect and resume where \
+         they were. Check FileDescriptorStoreMax= and LimitNOFILE= of the unit.";
     StartFailed("start-failed", "1d", "alertd(8)"): "alertd cannot start",
         "The message says why, and what to do about it. After an exit status of 65 (a store or key file that is damaged \
          or not alertd's) or 78 (configuration, owners, modes) systemd does not try again, and the sockets are closed: \

@@ -9,6 +9,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 
 use crate::alert::Level;
+use crate::delivery::Takeover;
 use crate::histogram::Distribution;
 use crate::service::Measurements;
 
@@ -91,7 +92,14 @@ impl Catalogue {
             [([], it.gaps)],
         )?;
         let ended = it.ended.iter().map(|(reason, count)| ([("reason", *reason)], *count));
-        writer.counter("streams_ended", "Streams that ended, by reason; gone means that the client disconnected", ended)
+        let help = "Streams that ended, by reason; gone means that the client disconnected";
+        writer.counter("streams_ended", help, ended)?;
+        let Takeover { taken, key, damaged, late, pause } = it.takeover.unwrap_or_default();
+        let results = [("taken", taken), ("key", key), ("damaged", damaged), ("late", late)];
+        let results = results.map(|(result, streams)| ([("result", result)], streams));
+        writer.counter("takeover_streams", "Streams that the process before this one left, by result", results)?;
+        let help = "Duration of the pause of the streams that were taken over";
+        writer.lone("takeover", help, Some(Unit::Seconds), pause.as_secs_f64())
     }
 
     fn log(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Caller, Refusal, Service};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::EngineStatus;
-use crate::delivery::{KINDS, Transport};
+use crate::delivery::{KINDS, Takeover, Transport};
 use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
@@ -37,6 +37,7 @@ pub(crate) struct Measurements {
     pub overtaken: u64,
     pub gaps: u64,
     pub ended: Vec<(&'static str, u64)>,
+    pub takeover: Option<Takeover>,
     pub engine: &'static str,
     pub engine_is_up: bool,
     pub commits: Distribution,
@@ -77,6 +78,7 @@ impl Service {
             overtaken: delivered.overtaken(),
             gaps: delivered.gaps(),
             ended: delivered.ended().map(|(end, count)| (end.as_str(), count)).collect(),
+            takeover: delivered.takeover(),
             engine: engine.kind,
             engine_is_up: engine.health.is_ok(),
             commits: engine.commits,

@@ -13,6 +13,7 @@ mod measure;
 mod publish;
 mod read;
 mod refusal;
+mod takeover;
 mod tickets;
 mod topic_classes;
 
@@ -182,6 +183,7 @@ impl Service {
                 bytes,
                 head: self.hub.head(),
                 ended_slow: self.delivery.counters().ended_slow(),
+                taken_over: self.delivery.counters().takeover().map_or(0, |takeover| takeover.taken),
             },
             traffic: self.counters.traffic(Instant::now(), self.delivery.counters().delivered()),
             keys: self.keyring.len(),

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
+/// The name of stored descriptors that the next process takes.
+pub(crate) const STORED: &str = "takeover";
 const NAMES: &str = "set FileDescriptorName= in its .socket unit to http, control or publish";
 
 /// Sockets that cannot be used. The daemon does not start, because clients of such a socket would never get an answer.
@@ -64,20 +66,32 @@ impl Inherited {
     }
 
     /// Takes all descriptors that were passed to this process; `fdnames` is the value of `$LISTEN_FDNAMES`. A single TCP
-    /// socket without a name counts as `http`.
+    /// socket without a name counts as `http`. The first part of the result is what earlier processes of the service have
+    /// stored under the name [`STORED`], which has to be looked after even if the rest cannot be used.
     ///
     /// Must be called before any other thread runs, because `listenfd` removes `LISTEN_FDS` and `LISTEN_PID` from the
     /// environment. A second call finds nothing.
     ///
     /// # Errors
     /// [`InheritedError`]. The process should then exit, because sockets that were not taken remain open.
-    pub(crate) fn take(fdnames: Option<String>) -> Result<Self, InheritedError> {
+    pub(crate) fn take(fdnames: Option<String>) -> (Vec<OwnedFd>, Result<Self, InheritedError>) {
         let names = fdnames.unwrap_or_default();
         let names: Vec<&str> = names.split(':').collect();
         let mut passed = ListenFd::from_env();
-        let count = passed.len();
+        let named_stored = (0..passed.len()).filter(|index| names.get(*index) == Some(&STORED));
+        let stored: Vec<_> = named_stored
+            .filter_map(|index| {
+                // Anything but a Unix socket is left in place, and closed below.
+                passed.take_custom(index, Domain::UNIX.into(), Type::STREAM.into(), "Unix socket").ok().flatten()
+            })
+            .collect();
+        let count = passed.len() - stored.len();
+        (stored, Self::take_sockets(passed, &names, count))
+    }
+
+    fn take_sockets(mut passed: ListenFd, names: &[&str], count: usize) -> Result<Self, InheritedError> {
         let mut taken = Self::default();
-        for index in 0..count {
+        for index in 0..passed.len() {
             match names.get(index).copied().unwrap_or_default() {
                 // systemd passes "unknown" for a socket without a name.
                 "" | "unknown" if count == 1 => taken.take_tcp(&mut passed, index)?,
@@ -97,8 +111,8 @@ impl Inherited {
         let unusable = |source| InheritedError::Unusable { name: name.to_owned(), source };
         if let Some(descriptor) = passed.take_raw_fd(index).map_err(unusable)? {
             nix::unistd::close(descriptor).map_err(|error| unusable(error.into()))?;
+            self.unknown.push(name.to_owned());
         }
-        self.unknown.push(name.to_owned());
         Ok(())
     }
 
@@ -169,7 +183,8 @@ mod tests {
     #[test]
     fn reports_what_it_took() {
         let Some(report) = child::report() else { return };
-        let text = match Inherited::take(std::env::var("LISTEN_FDNAMES").ok()) {
+        let (stored, taken) = Inherited::take(std::env::var("LISTEN_FDNAMES").ok());
+        let text = match taken {
             Err(error) => error.to_string(),
             Ok(mut taken) => {
                 // Nobody connects, so a blocking accept would never return.
@@ -181,7 +196,7 @@ mod tests {
                     .chain(&taken.publish)
                     .chain(&taken.http_unix)
                     .for_each(|l| would_block(l.accept().unwrap_err()));
-                let again = Inherited::take(None).unwrap();
+                let again = Inherited::take(None).1.unwrap();
                 assert!(again.http.is_empty() && std::env::var_os("LISTEN_FDS").is_none());
                 let http: Vec<_> = taken.http.drain(..).map(|l| l.local_addr().unwrap().to_string()).collect();
                 let path = |l: Option<UnixListener>| {
@@ -194,7 +209,8 @@ mod tests {
                 // The descriptors that were passed are 3 to 5.
                 let is_open = |number: &usize| std::path::Path::new(&format!("/proc/self/fd/{number}")).exists();
                 assert!(unknown.is_empty() || (3..3 + unknown.len()).all(|number| !is_open(&number)));
-                format!("{http:?} {control:?} {publish:?}{}{}", proxied.concat(), unknown.concat())
+                let stored = if stored.is_empty() { String::new() } else { format!(" stored {}", stored.len()) };
+                format!("{http:?} {control:?} {publish:?}{}{}{stored}", proxied.concat(), unknown.concat())
             }
         };
         std::fs::write(report, text).unwrap();
@@ -254,6 +270,21 @@ mod tests {
             take(Some("metrics:streams:http"), sockets),
             format!("[{address:?}] None None not metrics not streams")
         );
+    }
+
+    #[test]
+    fn what_was_stored_is_no_listening_socket_and_needs_to_be_a_unix_socket() {
+        let (http, address) = tcp();
+        let (queue, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let expected = format!("[{address:?}] None None stored 1");
+        assert_eq!(take(Some("takeover:http"), vec![queue.into(), http]), expected);
+        let (http, address) = tcp();
+        let (queue, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let expected = format!("[{address:?}] None None stored 1");
+        assert_eq!(take(Some(":takeover"), vec![http, queue.into()]), expected);
+        let (file, (http, address)) = (std::fs::File::open("/dev/null").unwrap(), tcp());
+        let expected = format!("[{address:?}] None None not takeover");
+        assert_eq!(take(Some("takeover:http"), vec![file.into(), http]), expected);
     }
 
     #[test]

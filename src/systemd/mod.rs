@@ -1,16 +1,22 @@
 //! The interface to systemd: sockets that it passes ([`Inherited`]), notifications to it ([`Notifier`]), and the unit of a
 //! service ([`Unit`]).
 //!
-//! Called by the daemon and by checks of its configuration. Without systemd everything here does nothing.
+//! It also owns the store of descriptors ([`store()`]) and the mark of a restart ([`is_restart`]), which `alertctl` sets.
+//! Everything else is called by the daemon, and by checks of
+//! its configuration. Without systemd everything here does nothing.
 
 mod activation;
 mod inherited;
 mod notify;
+mod restart;
+mod store;
 mod unit;
 
 pub(crate) use activation::PassedToAnother;
-pub(crate) use inherited::{Inherited, InheritedError};
+pub(crate) use inherited::{Inherited, InheritedError, STORED};
 pub(crate) use notify::Notifier;
+pub(crate) use restart::{is_restart, set_restart};
+pub(crate) use store::{forget, store};
 pub(crate) use unit::{Unit, listening, unit_name};
 
 #[cfg(test)]

@@ -165,6 +165,11 @@ pub struct Chunks {
 }
 
 impl Chunks {
+    /// Whether all bytes so far belong to whole chunks.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// The bytes that the next piece completes.
     pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
         self.pending.extend_from_slice(piece);

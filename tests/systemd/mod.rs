@@ -14,6 +14,7 @@ mod machine;
 mod package;
 mod recipes;
 mod streams;
+mod takeover;
 mod units;
 mod watchdog;
 

@@ -22,7 +22,7 @@ fn subscribers() {
     std::fs::write(format!("{report}.open"), "").unwrap();
     let (mut byes, mut retries) = (0, HashSet::new());
     for stream in &mut streams {
-        byes += usize::from(stream.bye() == "restart");
+        byes += usize::from(stream.bye() == "stop");
         let text = String::from_utf8_lossy(&stream.raw).into_owned();
         retries.insert(text.lines().find_map(|line| line.strip_prefix("retry: ")).unwrap().to_owned());
     }

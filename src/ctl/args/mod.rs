@@ -157,6 +157,12 @@ pub(crate) enum Command {
     /// Reads all of it, changes nothing, prints each damaged place, and exits with 65 if there is one. Without FILE it
     /// verifies the log and the keys of this machine, whose service and sockets must be stopped.
     Check(Check),
+    /// Tell the daemon whether it is being restarted; for ExecStop= of its unit
+    #[command(hide = true)]
+    UnitStopping {
+        /// Name of the unit
+        unit: String,
+    },
     /// Print the completion script of a shell
     #[command(
         after_long_help = "Examples:\n  alertctl completions bash > ~/.local/share/bash-completion/completions/alertctl"

@@ -7,6 +7,7 @@
 //! | [`mod@unit`] | `alertctl unit-failed` |
 //! | [`journal`] | `alertctl journal` |
 //! | [`cursor`] | the position in the journal, kept in a file |
+//! | [`stopping`] | `alertctl unit-stopping` |
 //!
 //! The journal is read through `journalctl`, whose output format is stable and which reads every kind of journal file.
 //! No key is needed: the publish socket is enough.
@@ -15,6 +16,7 @@ pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod journal;
 pub(crate) mod reader;
+pub(crate) mod stopping;
 pub(crate) mod unit;
 
 use crate::alert::{Draft, Level, Metadata, Topic};

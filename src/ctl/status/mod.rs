@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::escaped;
 use crate::alert::Id;
-use crate::api::{EngineStatus, Listening, NodeStatus, Status};
+use crate::api::{EngineStatus, HubStatus, Listening, NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of `GET /status`.
@@ -161,10 +161,7 @@ fn fleet(status: &Status) -> Rows {
 fn streams(status: &Status) -> Rows {
     let Status { hub, traffic, .. } = status;
     vec![
-        (
-            "streams",
-            format!("{} in {}, {} buffered", hub.streams, plural(hub.subscriptions, "subscription"), size(hub.bytes)),
-        ),
+        ("streams", open_streams(hub)),
         ("published", format!("{}, {:.1} a second", traffic.published, traffic.publish_rate)),
         ("delivered", format!("{}, {:.1} a second", traffic.delivered, traffic.delivery_rate)),
         (
@@ -176,6 +173,15 @@ fn streams(status: &Status) -> Rows {
             ),
         ),
     ]
+}
+
+fn open_streams(hub: &HubStatus) -> String {
+    let open =
+        format!("{} in {}, {} buffered", hub.streams, plural(hub.subscriptions, "subscription"), size(hub.bytes));
+    match hub.taken_over {
+        0 => open,
+        taken_over => format!("{open}; {taken_over} taken over at the last restart"),
+    }
 }
 
 fn service(status: &Status) -> Rows {

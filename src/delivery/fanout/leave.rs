@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
+use tokio::time::Instant;
 
-use super::ids::SubscriberId;
+use super::ids::{KeyGroupId, SubscriberId};
 use super::invariant::present;
 use super::subscribers::{ListKind, State};
 use super::{Fanout, WRITES_PER_SLICE};
@@ -17,6 +18,13 @@ use crate::delivery::stream::Stream;
 use crate::sse::Bye;
 
 impl Fanout {
+    /// Has a key group ended, and closes it to new streams.
+    pub(super) fn end_group(&mut self, group: KeyGroupId, serial: u64, bye: Bye) {
+        if self.ring_queues.close(group, serial) {
+            self.ending_groups.push_back((group, serial, bye));
+        }
+    }
+
     /// Ends some streams of a key group that is to end.
     pub(super) fn end_slice(&mut self) {
         let Some((id, serial, bye)) = self.ending_groups.pop_front() else { return };
@@ -96,12 +104,19 @@ impl Fanout {
         self.leave_lists(id);
         let (subscriber, unsent) = present!(self.subscribers.remove(id), "a subscriber to hand back");
         let _ = epoll::delete(&self.epoll, &subscriber.socket);
-        let expires_at = (subscriber.expires_at_s != u32::MAX)
-            .then(|| (self.started + Duration::from_secs(subscriber.expires_at_s.into())).into());
+        let expires_at = self.expires_at(subscriber.expires_at_s);
         let stream = Stream::resume(context, subscriber.cursor, subscriber.retry_ms, expires_at, subscriber.slot);
         let sink = SocketSink::new(subscriber.socket, unsent.unwrap_or_default(), subscriber.connection);
-        let loops = Arc::clone(&self.shared.loops);
-        self.shared.runtime.spawn(async move { loops.carry(stream, sink).await });
+        let (loops, task) = (Arc::clone(&self.shared.loops), self.shared.suspension.task());
+        self.shared.runtime.spawn(async move {
+            loops.carry(stream, sink).await;
+            drop(task);
+        });
         self.mailbox.stream_left();
+    }
+
+    /// When a subscriber reaches its maximum age.
+    pub(super) fn expires_at(&self, expires_at_s: u32) -> Option<Instant> {
+        (expires_at_s != u32::MAX).then(|| (self.started + Duration::from_secs(expires_at_s.into())).into())
     }
 }

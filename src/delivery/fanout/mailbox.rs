@@ -24,6 +24,8 @@ pub(super) enum Command {
         serial: u64,
         bye: Bye,
     },
+    /// Gives all streams to the next process, and ends the loop.
+    Suspend,
     Quit,
 }
 

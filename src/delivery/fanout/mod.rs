@@ -16,6 +16,7 @@
 //! | [`mod@write`] | writes of news, and of what a socket left over |
 //! | [`timers`], [`sweep`] | heartbeats and time limits, without a timer for each stream |
 //! | [`leave`] | how a stream leaves its loop |
+//! | [`suspend`] | how all streams leave it for another process |
 //! | [`ids`], [`invariant`] | typed ids, and access to what must be there |
 
 mod batch;
@@ -26,6 +27,7 @@ mod loops;
 mod mailbox;
 mod ring_queues;
 mod subscribers;
+mod suspend;
 mod sweep;
 mod timers;
 mod write;
@@ -45,6 +47,7 @@ use super::backpressure::Backpressure;
 use super::counters::Counters;
 use super::endings::StreamEnd;
 use super::stream::CaughtUp;
+use super::takeover::Suspension;
 use crate::alert::Id;
 use crate::engine::Clock;
 use crate::sse::Bye;
@@ -76,6 +79,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) backpressure: Arc<Backpressure>,
     pub(super) clock: Clock,
+    pub(super) suspension: Arc<Suspension>,
 }
 
 pub(super) struct Fanout {
@@ -128,15 +132,13 @@ impl Fanout {
             self.now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.mailbox.take(&mut commands, &mut news);
             news.drain(..).for_each(|queue| self.enqueue(queue));
-            for command in commands.drain(..COMMANDS_PER_TURN.min(commands.len())) {
-                match command {
-                    Command::Add(stream) => self.add(*stream),
-                    Command::End { group, serial, bye } => {
-                        if self.ring_queues.close(group, serial) {
-                            self.ending_groups.push_back((group, serial, bye));
-                        }
-                    }
-                    Command::Quit => return,
+            for _ in 0..COMMANDS_PER_TURN.min(commands.len()) {
+                match commands.pop_front() {
+                    Some(Command::Add(stream)) => self.add(*stream),
+                    Some(Command::End { group, serial, bye }) => self.end_group(group, serial, bye),
+                    Some(Command::Suspend) => return self.suspend(commands),
+                    Some(Command::Quit) => return,
+                    None => {}
                 }
             }
             self.serve_slice();

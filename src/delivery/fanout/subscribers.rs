@@ -129,16 +129,22 @@ impl SubscriberSlab {
         self.pages.get_mut(id.0 as usize / SLAB_PAGE)?.get_mut(id.0 as usize % SLAB_PAGE)?.as_mut()
     }
 
+    /// Takes a subscriber out, with its unsent bytes, and leaves all lists as they are. For the end of the loop.
+    pub(super) fn take(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Bytes>)> {
+        let subscriber = self.pages.get_mut(id.0 as usize / SLAB_PAGE)?.get_mut(id.0 as usize % SLAB_PAGE)?.take()?;
+        Some((subscriber, self.unsent.remove(&id)))
+    }
+
     /// Removes a subscriber, which must be in no list, and returns it with its unsent bytes.
     pub(super) fn remove(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Bytes>)> {
-        let subscriber = self.pages.get_mut(id.0 as usize / SLAB_PAGE)?.get_mut(id.0 as usize % SLAB_PAGE)?.take()?;
+        let removed = self.take(id)?;
         self.free.push(id);
         if self.is_empty() {
             // Gives the memory of a crowd back when it has gone.
             self.pages = Vec::new();
             self.free = Vec::new();
         }
-        Some((subscriber, self.unsent.remove(&id)))
+        Some(removed)
     }
 
     pub(super) fn unsent(&self, id: SubscriberId) -> Option<&Bytes> {

@@ -1,0 +1,64 @@
+//! `alertctl unit-stopping`: tells a daemon that is about to be stopped whether it is being restarted.
+//!
+//! For `ExecStop=` of the daemon's unit. systemd runs it as root before it sends the signal, and root may ask systemd about
+//! its jobs even without D-Bus.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::ctl::exit::Failure;
+use crate::systemd;
+
+/// How long systemd may take to answer. The daemon is then stopped, and its clients resume.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// # Errors
+/// If systemd does not answer or the mark cannot be written. The daemon then takes it for a stop.
+pub(crate) async fn run(unit: &str, control_socket: &Path) -> Result<(), Failure> {
+    let is_restart = job(unit).await?.as_deref() == Some("restart");
+    systemd::set_restart(control_socket, is_restart)
+        .map_err(|e| Failure::Failed(format!("cannot tell the daemon what the stop of {unit} is for: {e}")))
+}
+
+/// The type of the unit's job, such as `stop` or `restart`.
+async fn job(unit: &str) -> Result<Option<String>, Failure> {
+    let mut systemctl = Command::new("systemctl");
+    systemctl.args(["list-jobs", "--plain", "--no-legend", "--no-pager", "--full"]).env("LC_ALL", "C.UTF-8");
+    systemctl.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let failed = |why: String| Failure::Failed(format!("cannot ask systemd for the jobs of {unit}: {why}"));
+    let output = match timeout(PATIENCE, systemctl.output()).await {
+        Ok(Ok(output)) if output.status.success() => output,
+        Ok(Ok(output)) => return Err(failed(format!("systemctl ended with {}", output.status))),
+        Ok(Err(error)) => return Err(failed(error.to_string())),
+        Err(_) => return Err(failed("systemctl does not answer".to_owned())),
+    };
+    Ok(job_type(&String::from_utf8_lossy(&output.stdout), unit))
+}
+
+/// Reads lines such as `123 alertd.service restart running`.
+fn job_type(lines: &str, unit: &str) -> Option<String> {
+    lines.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (_, name, kind) = (words.next()?, words.next()?, words.next()?);
+        (name == unit).then(|| kind.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_job_of_the_unit_is_found_among_others() {
+        let lines =
+            "  7 alertd@x.service stop    running\n123 alertd.service   restart running\n124 a.service start waiting\n";
+        assert_eq!(job_type(lines, "alertd.service").as_deref(), Some("restart"));
+        assert_eq!(job_type(lines, "alertd@x.service").as_deref(), Some("stop"));
+        assert_eq!(job_type(lines, "alertd@y.service"), None);
+        assert_eq!(job_type("No jobs running.\n", "alertd.service"), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! Suspending a stream that a task carries: what another process needs to continue it.
+
+use bytes::BytesMut;
+
+use super::replay::REPLAY_PAGE_BYTES;
+use super::socket_sink::SocketSink;
+use super::stream::{CaughtUp, Seam, Stream};
+use super::takeover::{CarriedStream, StreamRecord};
+use crate::alert::Start;
+
+impl Stream {
+    /// None if the socket is closed.
+    pub(super) fn suspend(mut self, mut sink: SocketSink) -> Option<CarriedStream> {
+        // What can be told by no cursor goes along as bytes.
+        if let Some(retry) = self.retry.take().filter(|retry| !retry.is_empty()) {
+            sink.put(retry);
+        }
+        let mut blocks = BytesMut::new();
+        while let Some(alert) = self.backlog.pop_front() {
+            self.context.format.alert(&mut blocks, &alert);
+            if blocks.len() >= REPLAY_PAGE_BYTES || self.backlog.is_empty() {
+                sink.put(blocks.split().freeze());
+            }
+        }
+        let start = match self.start {
+            // It was promised everything from now on, not from the start of the next process.
+            Start::Live if self.context.engine.head().is_some() => Start::After(self.subscription.joined()),
+            start => start,
+        };
+        let (socket, unsent, patience) = sink.suspend()?;
+        let record = self.context.record(start, self.retry_ms, self.expires_at, unsent, patience);
+        let has_passed_seam = self.seam == Seam::Sent;
+        let record = StreamRecord { latest_after_ms: self.latest_after_ms, has_passed_seam, ..record };
+        Some(CarriedStream { socket, record })
+    }
+}
+
+impl CaughtUp {
+    pub(super) fn suspend(self) -> CarriedStream {
+        let start = Start::After(self.cursor);
+        let record = self.context.record(start, self.retry_ms, self.expires_at, Default::default(), None);
+        CarriedStream { socket: self.socket, record }
+    }
+}

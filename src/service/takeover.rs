@@ -1,0 +1,28 @@
+//! Streams of the process before this one: on whose behalf they go on, if at all.
+
+use super::{Caller, Service};
+use crate::delivery::takeover::CarriedStream;
+use crate::delivery::{ConnectionGuard, Continuation};
+use crate::sse::Bye;
+
+impl Service {
+    /// Continues a stream if its key is still good and covers it. Returns it with a reason if it has to end.
+    pub(crate) fn continue_stream(
+        &self,
+        stream: CarriedStream,
+        connection: ConnectionGuard,
+    ) -> Option<(CarriedStream, Bye)> {
+        let heartbeat = self.settings.load().heartbeat;
+        let Some(id) = stream.record.subscription.key.clone() else {
+            let continuation = Continuation { owner: Caller::Control.name(), key: None, heartbeat };
+            return self.delivery.continue_stream(stream, continuation, connection);
+        };
+        let continuation = Continuation { owner: &id, key: Some(self.keyring.watch(&id)), heartbeat };
+        self.delivery.continue_stream(stream, continuation, connection)
+    }
+
+    /// Whether it knows which keys are good; a fleet's are not known at once.
+    pub(crate) fn knows_keys(&self) -> bool {
+        !self.keyring.has_no_keys()
+    }
+}
