@@ -153,6 +153,7 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
         tracing::warn!("{reason}");
     }
     for name in &inherited.unknown {
+        takeover::forget(name);
         tracing::warn!(
             message_id = %Event::DescriptorUnknown,
             name,

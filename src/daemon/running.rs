@@ -3,7 +3,7 @@
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +32,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const RESTART_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the engine may take to write the alerts that it has accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Signals within this time are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 /// How long each of the other stages of a stop may take.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -65,20 +67,42 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
         })
     }
+
+    /// Waits for another signal, which means at once. One that comes with the first is the same wish: Ctrl-C reaches a daemon
+    /// and the script that has started it, and the script sends a signal too.
+    async fn again(&mut self) {
+        let first = Instant::now();
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if first.elapsed() > SAME_SIGNAL {
+                return;
+            }
+        }
+    }
 }
 
 impl Running {
     /// Starts all parts and then tells the service manager that the daemon is ready. The sockets are opened first, so that
     /// no connection is refused while the store opens.
     pub(super) async fn start(setup: Setup) -> Result<Self, Failure> {
-        let Setup { inputs, resolved, inherited, inheritance, tls, fleet, github } = setup;
+        let Setup { inputs, resolved, inherited, mut inheritance, tls, fleet, github } = setup;
         let (signals, notifier, config) = (Signals::new()?, Notifier::default(), &resolved.config);
         let listeners = Listeners::open(&resolved, inherited)?;
         let listening = listeners.listening();
         let addresses = listening.addresses.join(",");
         let fleet = fleet.map(|fleet| redis::Settings { node: listeners.node(), ..fleet });
         let (stale_max, stale) = watch::channel(config.auth.stale_max);
-        let stores = Stores::open(config, fleet, &wall_clock(), stale, &notifier).await?;
+        let clock = wall_clock();
+        let stores = {
+            let mut opening = std::pin::pin!(Stores::open(config, fleet, &clock, stale, &notifier));
+            tokio::select! {
+                stores = opening.as_mut() => stores?,
+                () = inheritance.expire() => opening.await?,
+            }
+        };
         let Stores { engine, feed, keyring, clock, location } = stores;
         let hub = Hub::new(settings::hub(config), engine.head().unwrap_or_default());
         supervisor::essential("feed", feed_hub(feed, hub.clone()));
@@ -182,9 +206,7 @@ impl Running {
         self.service.drain(Bye::Stop);
         tokio::select! {
             () = self.server.stop(DRAIN_TIMEOUT) => {}
-            // A second signal means at once.
-            _ = self.signals.terminate.recv() => {}
-            _ = self.signals.interrupt.recv() => {}
+            () = self.signals.again() => {}
         }
         self.log_unfinished(self.server.unfinished());
         let delivery = Arc::clone(&self.delivery);
@@ -198,8 +220,7 @@ impl Running {
         self.delivery.leave();
         tokio::select! {
             () = self.server.stop_requests(RESTART_DRAIN_TIMEOUT) => {}
-            _ = self.signals.terminate.recv() => {}
-            _ = self.signals.interrupt.recv() => {}
+            () = self.signals.again() => {}
         }
         self.log_unfinished(self.server.unfinished_requests());
         self.reach_head().await;

@@ -16,10 +16,8 @@ use crate::service::Service;
 use crate::sse::Bye;
 use crate::systemd;
 
-/// Streams that were left longer ago end: a crash loop must not keep their clients waiting.
+/// Streams that were left longer ago end: neither a crash loop nor a slow start may keep their clients waiting.
 const MAX_AGE: Duration = Duration::from_secs(45);
-/// How long the keys of a fleet may take to be known.
-const KEYS: Duration = Duration::from_secs(20);
 const KEYS_RETRY: Duration = Duration::from_millis(50);
 
 /// Stores streams for the next process. It blocks.
@@ -35,7 +33,7 @@ pub(super) fn leave(streams: Vec<CarriedStream>, delivery: &Delivery) {
                 // The next process has the sockets; those here are closed with this one.
                 Ok(()) => (left_over, None),
                 Err(error) => {
-                    systemd::forget(systemd::STORED);
+                    forget(systemd::STORED);
                     left_over.extend(streams);
                     (left_over, Some(error))
                 }
@@ -53,6 +51,13 @@ pub(super) fn leave(streams: Vec<CarriedStream>, delivery: &Delivery) {
         end_all(left_over.into_iter().map(|stream| (stream, Bye::Restart)));
     } else {
         tracing::info!("{number} streams are left to the next process");
+    }
+}
+
+/// Has the service manager forget what it stored under this name, which would stay open as long as the service runs.
+pub(super) fn forget(name: &str) {
+    if let Err(error) = systemd::forget(name) {
+        tracing::warn!(%error, "cannot have the service manager forget its stored descriptors named {name:?}");
     }
 }
 
@@ -87,11 +92,26 @@ impl Inheritance {
             }
         }
         if !stored.is_empty() {
-            systemd::forget(systemd::STORED);
+            forget(systemd::STORED);
         }
         taken.late = late.len() as u64;
         end_all(late.into_iter().map(|stream| (stream, Bye::Restart)));
         taken
+    }
+
+    /// Ends the streams once they have waited too long. To be dropped when they need not wait any longer.
+    pub(super) async fn expire(&mut self) {
+        let Some(deadline) = self.deadline() else { return std::future::pending().await };
+        tokio::time::sleep_until(deadline).await;
+        let late = std::mem::take(&mut self.streams);
+        self.late += late.len() as u64;
+        drop(tokio::task::spawn_blocking(|| end_all(late.into_iter().map(|stream| (stream, Bye::Restart)))));
+    }
+
+    /// When the streams have waited too long; none if there is none.
+    fn deadline(&self) -> Option<tokio::time::Instant> {
+        let left_at = self.left_at.filter(|_| !self.streams.is_empty())?;
+        Some((left_at + MAX_AGE).into())
     }
 
     /// Has the streams go on, or end if their key is no longer good. If the keys are not known yet it does so later.
@@ -99,9 +119,9 @@ impl Inheritance {
         if self.left_at.is_none() && self.damaged == 0 && self.late == 0 {
             return;
         }
-        if service.knows_keys() {
+        let Some(deadline) = self.deadline().filter(|_| !service.knows_keys()) else {
             return self.continue_now(service, server).await;
-        }
+        };
         let (service, server) = (Arc::clone(service), Arc::clone(server));
         tokio::spawn(async move {
             let known = async {
@@ -110,7 +130,7 @@ impl Inheritance {
                 }
             };
             // If they stay unknown, the streams end because of that.
-            let _ = tokio::time::timeout(KEYS, known).await;
+            let _ = tokio::time::timeout_at(deadline, known).await;
             self.continue_now(&service, &server).await;
         });
     }
@@ -149,5 +169,43 @@ impl Inheritance {
 impl Drop for Inheritance {
     fn drop(&mut self) {
         end_all(std::mem::take(&mut self.streams).into_iter().map(|stream| (stream, Bye::Restart)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Filter, Level, Pattern, Start};
+    use crate::delivery::takeover::{StreamRecord, SubscriptionRecord};
+    use crate::sse::Format;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[tokio::test]
+    async fn a_start_that_takes_long_lets_the_clients_go_after_45_seconds() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let filter = Arc::new(Filter::new([Pattern::All], Level::Info));
+        let record = StreamRecord {
+            subscription: SubscriptionRecord { key: None, filter, format: Format::Sse },
+            start: Start::All,
+            latest_after_ms: 0,
+            has_passed_seam: true,
+            retry_ms: 2000,
+            lifetime: None,
+            patience: None,
+            unsent: Default::default(),
+        };
+        let streams = vec![CarriedStream { socket: ours.into(), record }];
+        let left_at = Some(Instant::now() - MAX_AGE + Duration::from_millis(200));
+        let mut inheritance = Inheritance::default();
+        (inheritance.streams, inheritance.left_at) = (streams, left_at);
+        let began = Instant::now();
+        inheritance.expire().await;
+        assert!(began.elapsed() > Duration::from_millis(150), "{:?}", began.elapsed());
+        assert_eq!((inheritance.late, inheritance.deadline()), (1, None));
+        theirs.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).unwrap();
+        assert!(text.contains("\"reason\":\"restart\"") && text.ends_with("0\r\n\r\n"), "{text}");
     }
 }

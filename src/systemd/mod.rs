@@ -2,8 +2,7 @@
 //! service ([`Unit`]).
 //!
 //! It also owns the store of descriptors ([`store()`]) and the mark of a restart ([`is_restart`]), which `alertctl` sets.
-//! Everything else is called by the daemon, and by checks of
-//! its configuration. Without systemd everything here does nothing.
+//! Everything else is called by the daemon, and by checks of its configuration. Without systemd everything here does nothing.
 
 mod activation;
 mod inherited;
@@ -16,7 +15,7 @@ pub(crate) use activation::PassedToAnother;
 pub(crate) use inherited::{Inherited, InheritedError, STORED};
 pub(crate) use notify::Notifier;
 pub(crate) use restart::{is_restart, set_restart};
-pub(crate) use store::{forget, store};
+pub(crate) use store::{barrier, forget, store};
 pub(crate) use unit::{Unit, listening, unit_name};
 
 #[cfg(test)]

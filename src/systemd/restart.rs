@@ -4,7 +4,9 @@
 //! runs as root before the signal is sent, asks and leaves a mark: a file beside the control socket with the invocation id
 //! of the process that is to be restarted. Without a mark it is a stop.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const MARK: &str = "restart";
@@ -34,7 +36,9 @@ pub(crate) fn set_restart(control_socket: &Path, is_restart: bool) -> io::Result
     let mark = mark(control_socket);
     if is_restart {
         let own = invocation().ok_or_else(|| io::Error::other("there is no INVOCATION_ID"))?;
-        return std::fs::write(mark, own + "\n");
+        std::fs::write(&mark, own + "\n")?;
+        // Root writes it with the unit's UMask=, and the daemon, which is another user, reads it.
+        return std::fs::set_permissions(mark, Permissions::from_mode(0o644));
     }
     match std::fs::remove_file(mark) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -52,13 +56,18 @@ mod tests {
     fn marks_a_restart_and_a_stop() {
         let Some(report) = child::report() else { return };
         let socket = report.with_file_name("control.sock");
+        rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
         let mut seen = vec![is_restart(&socket)];
         for what in [true, false, false] {
-            seen.push(set_restart(&socket, what).is_ok() && is_restart(&socket));
+            seen.push(set_restart(&socket, what).is_ok() && is_restart(&socket) && is_readable_by_all(&mark(&socket)));
         }
         std::fs::write(mark(&socket), "another\n").unwrap();
         seen.push(is_restart(&socket));
         std::fs::write(report, format!("{seen:?}")).unwrap();
+    }
+
+    fn is_readable_by_all(path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|data| data.permissions().mode() & 0o444 == 0o444)
     }
 
     fn run(environment: &[(&str, &str)]) -> String {

@@ -27,12 +27,7 @@ pub(crate) fn store(name: &str, far: OwnedFd, near: BorrowedFd<'_>) -> io::Resul
     let state = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
     sd_notify::notify_with_fds(&state, &[far.as_fd()])?;
     drop(far);
-    let (ours, theirs) = io::pipe()?;
-    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
-    drop(theirs);
-    if !hangs_up(ours.as_fd(), BARRIER)? {
-        return Err(io::Error::other("the service manager does not answer"));
-    }
+    barrier()?;
     if hangs_up(near, CLOSE)? {
         return Err(io::Error::other("the service manager has not kept them (FileDescriptorStoreMax=)"));
     }
@@ -40,10 +35,22 @@ pub(crate) fn store(name: &str, far: OwnedFd, near: BorrowedFd<'_>) -> io::Resul
 }
 
 /// Has the manager forget what it stored under this name.
-pub(crate) fn forget(name: &str) {
-    if let Err(error) = sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]) {
-        tracing::warn!(%error, "cannot have the service manager forget its stored descriptors named {name:?}");
-    }
+///
+/// # Errors
+/// If it cannot be reached.
+pub(crate) fn forget(name: &str) -> io::Result<()> {
+    sd_notify::notify(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)])
+}
+
+/// Waits until the manager has read everything that was sent to it.
+///
+/// # Errors
+/// If it does not answer.
+pub(crate) fn barrier() -> io::Result<()> {
+    let (ours, theirs) = io::pipe()?;
+    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
+    drop(theirs);
+    if hangs_up(ours.as_fd(), BARRIER)? { Ok(()) } else { Err(io::Error::other("the service manager does not answer")) }
 }
 
 /// Waits until nobody holds the other end any more. False if somebody does all the time.

@@ -74,14 +74,6 @@ impl Stream {
         self.parser.feed(&body, |event| events.push_back(event)).unwrap();
     }
 
-    /// Reads some more bytes of a stream that goes on.
-    pub fn more(&mut self) {
-        let mut piece = [0; 16 << 10];
-        let read = self.wire.read(&mut piece).unwrap();
-        assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&self.raw));
-        self.feed(&piece[..read]);
-    }
-
     /// The next event; `None` if the stream has ended.
     pub fn event(&mut self) -> Option<Event> {
         loop {

@@ -37,6 +37,7 @@ fn the_template_is_the_service_with_its_name() {
             Some(("Description", text)) => format!("Description={text}, instance %i"),
             Some(("ExecStart", program)) => format!("ExecStart={program} --config /etc/alertd/%i.toml"),
             Some(("ExecReload", _)) => "ExecReload=/usr/bin/alertctl --instance %i reload".to_owned(),
+            Some(("ExecStop", _)) => "ExecStop=-+/usr/bin/alertctl --instance %i unit-stopping %n".to_owned(),
             Some(("StateDirectory", name)) => format!("StateDirectory={name}/%i"),
             Some(("LoadCredential", name)) => format!("LoadCredential={name}:{}", name.replace("alertd", "alertd@%i")),
             _ => line.replace(".socket", "@%i.socket"),
