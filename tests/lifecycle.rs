@@ -1,14 +1,17 @@
 //! Start, reload, stop: what the operator does to a daemon with streams open.
 
 use std::fs;
-use std::time::Instant;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Daemon, Request, Transport, certificate, eventually, over_both_transports};
+use crate::harness::{Answer, Daemon, Request, Transport, certificate, eventually, over_both_transports};
 
 over_both_transports! {
     a_stop_says_goodbye_finishes_what_runs_and_ends_with_0,
+    a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody,
 }
 
 fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(transport: Transport) {
@@ -30,6 +33,71 @@ fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(transport: Transport) 
     let next = daemon.publish(&key, "default", "after");
     assert!(next > id);
     assert_eq!(back.message(), "after");
+}
+
+#[test]
+fn two_signals_at_once_are_one_orderly_stop() {
+    let mut daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let mut stream = daemon.stream(&key, "/alerts");
+    stream.until("cursor");
+    // As Ctrl-C does it with `make run`.
+    daemon.signal("INT");
+    daemon.signal("TERM");
+    assert_eq!(stream.bye(), "stop");
+    assert!(daemon.ended().success());
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+}
+
+/// Waits until the daemon has accepted all connections and read what was sent.
+fn has_read_everything(daemon: &Daemon) {
+    let port = format!(":{:04X}", daemon.address.port());
+    eventually("a daemon that has read everything", || {
+        let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut queues = sockets.lines().skip(1).filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let (local, queue) = (words.next()?, words.nth(2)?);
+            local.ends_with(&port).then(|| queue.ends_with(":00000000"))
+        });
+        queues.all(|is_read| is_read).then_some(())
+    });
+}
+
+fn a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody(transport: Transport) {
+    let mut daemon = Daemon::on(transport, "");
+    let key = daemon.key("alice");
+    let request = Request::post("/alerts").key(&key).body("never stored").bytes(false);
+    let head = request.len() - "never stored".len();
+    let mut begun = [1, 20, head - 2, head, head + 3].map(|length| {
+        let mut wire = daemon.connect().patient().unwrap();
+        wire.write_all(&request[..length]).unwrap();
+        wire
+    });
+    // The first request is complete.
+    let mut second = daemon.connect().patient().unwrap();
+    let first = Request::get("/livez").bytes(false);
+    second.write_all(&[&first[..], &request[..20]].concat()).unwrap();
+    let silent = daemon.connect().patient().unwrap();
+    let handshake = TcpStream::connect(daemon.address).unwrap();
+    has_read_everything(&daemon);
+    let began = Instant::now();
+    daemon.signal("TERM");
+    for wire in &mut begun {
+        let answer = Answer::read(wire);
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+        assert_eq!((answer.header("connection"), answer.problem().as_str()), (Some("close"), "unavailable"));
+    }
+    let answers = Answer::read(&mut second);
+    assert!(answers.status == 200 && answers.text().contains("HTTP/1.1 503 "), "{answers:?}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    drop((begun, second));
+    assert!(daemon.ended().success());
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+    drop((silent, handshake));
+    let daemon = daemon.again();
+    let history = daemon.send(&Request::get("/alerts?since=all").key(&key).header("Accept", "application/json"));
+    assert_eq!(history.json()["alerts"], json!([]));
 }
 
 #[test]

@@ -24,10 +24,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::detach::{Connection, Detach};
+use super::error::{Audience, HttpError};
 use super::progress::Progress;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::serve::Server;
+use super::stopping::{STOP_GRACE, too_late};
 use super::tls::Tls;
 use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
@@ -44,11 +46,17 @@ enum Http1End {
     /// A stream is to leave hyper.
     Detached(Parts, Box<Stream>),
     Done(hyper::Result<()>),
+    /// The server stops, and the head of a request has not arrived.
+    TooLate,
 }
 
 impl Server {
     pub(super) async fn drive_tls(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
-        match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+        let handshake = tokio::select! {
+            handshake = timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)) => handshake,
+            () = too_late(&self.stop) => return,
+        };
+        match handshake {
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 let stream = Progress::new(stream, SLOW_READER_TIMEOUT, Arc::default());
                 log_end(self.http2(stream, peer).await);
@@ -77,7 +85,8 @@ impl Server {
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
         let service = service_fn(|request| Box::pin(self.answer_or_detach::<S>(peer, request, &detach)));
         let mut connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut is_draining = false;
+        let mut too_late = pin!(too_late(&self.stop));
+        let (mut is_draining, mut is_late, mut was_idle) = (false, false, false);
         let end = loop {
             let turn = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
                 Poll::Ready(result) => Poll::Ready(Http1End::Done(result)),
@@ -89,14 +98,26 @@ impl Server {
             tokio::select! {
                 end = turn => break end,
                 () = self.stop.cancelled(), if !is_draining => {
-                    is_draining = true;
+                    (is_draining, was_idle) = (true, !detach.is_answering());
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+                () = too_late.as_mut(), if !is_late => {
+                    is_late = true;
+                    if !detach.is_answering() {
+                        break Http1End::TooLate;
+                    }
                 }
             }
         };
         let parts = connection.into_parts();
-        let mut stream = parts.io.into_inner();
+        let stream = parts.io.into_inner();
         match end {
+            // hyper closes a connection that waits for its next request, even if a part of that is there.
+            Http1End::TooLate | Http1End::Done(Ok(())) if was_idle && !parts.read_buf.is_empty() => {
+                Box::pin(self.refuse(stream)).await;
+                Ok(())
+            }
+            Http1End::TooLate => Ok(()),
             // Bytes after the request are dropped: no other request is answered on an open stream.
             Http1End::Detached(head, detached) => {
                 let Ok(socket) = stream.into_inner().into_socket() else { return Ok(()) };
@@ -109,18 +130,33 @@ impl Server {
                 Box::pin(self.http2(Rewind::new(parts.read_buf, stream), peer)).await
             }
             Http1End::Done(result) => {
-                let is_early = match &result {
-                    Ok(()) => detach.has_unread_body(),
-                    // hyper has answered what it could not read.
-                    Err(error) => error.is_parse(),
-                };
-                if is_early {
-                    Box::pin(self.linger(stream)).await;
-                } else if result.is_ok() {
-                    let _ = stream.shutdown().await;
-                }
+                self.close(stream, &result, &detach).await;
                 result
             }
+        }
+    }
+
+    async fn close<S: Connection>(&self, mut stream: Progress<S>, result: &hyper::Result<()>, detach: &Detach) {
+        let is_early = match result {
+            Ok(()) => detach.has_unread_body(),
+            // hyper has answered what it could not read.
+            Err(error) => error.is_parse(),
+        };
+        if is_early {
+            Box::pin(self.linger(stream)).await;
+        } else if result.is_ok() {
+            let _ = stream.shutdown().await;
+        }
+    }
+
+    /// Answers a request whose head is incomplete when the server stops, so that its client knows that nothing was done.
+    async fn refuse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let id = request_id();
+        let mut response = HttpError::stopping().response(&id, Audience::Client);
+        dispatch::set_request_id(&mut response, id);
+        let answer = response::written(response, self.service.now_ms());
+        if timeout(STOP_GRACE, stream.write_all(&answer)).await.is_ok_and(|written| written.is_ok()) {
+            self.linger(stream).await;
         }
     }
 
@@ -140,7 +176,7 @@ impl Server {
         };
         tokio::select! {
             _ = timeout(LINGER_TIMEOUT, discard) => {}
-            () = self.stop.cancelled() => {}
+            () = too_late(&self.stop) => {}
         }
     }
 
@@ -159,9 +195,10 @@ impl Server {
             // A peer that has vanished does not answer a ping.
             .keep_alive_interval(SLOW_READER_TIMEOUT)
             .keep_alive_timeout(SLOW_READER_TIMEOUT / 2);
-        let (service, settings) = (Arc::clone(&self.service), Arc::clone(&self.settings));
-        let answer = service_fn(move |request| {
+        let (service, settings, stop) = (Arc::clone(&self.service), Arc::clone(&self.settings), self.stop.clone());
+        let answer = service_fn(move |mut request: Request<Incoming>| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
+            request.extensions_mut().insert(stop.clone());
             // Boxed, or each HTTP/2 stream would keep the memory that its request needed.
             Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
         });
@@ -182,9 +219,11 @@ impl Server {
     async fn answer_or_detach<S: Connection>(
         &self,
         peer: Peer,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         detach: &Detach,
     ) -> Result<Response<Outgoing>, Infallible> {
+        detach.set_answering(true);
+        request.extensions_mut().insert(self.stop.clone());
         let is_chunked = request.version() == Version::HTTP_11;
         let has_body = !request.body().is_end_stream();
         detach.set_carries_stream(false);
@@ -199,6 +238,8 @@ impl Server {
             }
             body => {
                 detach.set_carries_stream(matches!(body, Body::Stream(_)));
+                // Once the server stops there is no next request, and this answer may not be written yet.
+                detach.set_answering(self.stop.is_cancelled());
                 Ok(Response::from_parts(head, begin(body)))
             }
         }

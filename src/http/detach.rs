@@ -23,6 +23,7 @@ pub(crate) struct Detach {
     is_write_blocked: AtomicBool,
     carries_stream: AtomicBool,
     has_unread_body: AtomicBool,
+    is_answering: AtomicBool,
 }
 
 /// A connection, and whether its socket may leave the runtime.
@@ -64,6 +65,15 @@ impl Detach {
 
     pub(crate) fn has_unread_body(&self) -> bool {
         self.has_unread_body.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a request has arrived, as far as its head, and is not answered yet.
+    pub(crate) fn set_answering(&self, is_answering: bool) {
+        self.is_answering.store(is_answering, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering.load(Ordering::Relaxed)
     }
 
     /// Takes the stream, unless something has to be written before it.

@@ -47,12 +47,15 @@ pub(crate) async fn answer(
     if is_head {
         strip_body(&mut response);
     }
-    let headers = response.headers_mut();
-    cors::apply(&cors_settings.cors_origins, origin.as_ref(), is_options, headers);
-    if let Ok(value) = HeaderValue::try_from(request_id) {
-        headers.insert(HeaderName::from_static("x-request-id"), value);
-    }
+    cors::apply(&cors_settings.cors_origins, origin.as_ref(), is_options, response.headers_mut());
+    set_request_id(&mut response, request_id);
     response
+}
+
+pub(crate) fn set_request_id(response: &mut Response<Body>, id: String) {
+    if let Ok(value) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
 }
 
 /// The answer to `HEAD` is that to `GET` without the body; its length stays.

@@ -82,6 +82,11 @@ impl HttpError {
     /// Characters of a path in an error.
     pub(crate) const SHOWN_PATH: usize = 200;
 
+    /// For a request that is not complete when the server stops.
+    pub(crate) fn stopping() -> Self {
+        Self::Refused(Refusal::unavailable("alertd is stopping and nothing was done: send the request again"))
+    }
+
     pub(crate) fn not_found(path: &str) -> Self {
         Self::NotFound(path.chars().take(Self::SHOWN_PATH).collect())
     }

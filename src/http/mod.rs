@@ -5,6 +5,7 @@
 //! | [`listen`] | listening sockets, bound or inherited |
 //! | [`serve`] | accepting connections, and waiting for their end |
 //! | [`connection`] | one connection, driven through hyper |
+//! | [`stopping`] | the time that clients have left once the server stops |
 //! | [`tls`] | certificates that a reload can replace |
 //! | [`detach`] | how a stream leaves hyper for delivery |
 //! | [`progress`] | ends connections whose peer reads nothing |
@@ -49,6 +50,7 @@ pub(crate) mod response;
 pub(crate) mod rewind;
 pub(crate) mod route;
 pub(crate) mod serve;
+pub(crate) mod stopping;
 pub(crate) mod tls;
 
 use std::net::IpAddr;

@@ -7,8 +7,12 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
 use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
+use super::stopping::too_late;
 use crate::alert::fault;
 
 /// The longest `Idempotency-Key`, in characters.
@@ -17,8 +21,8 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// Reads a whole body, and gives back the head of its request.
 ///
 /// # Errors
-/// [`HttpError::TooLarge`], [`HttpError::Timeout`], [`HttpError::ContentEncoding`] for a compressed body, or
-/// [`HttpError::Malformed`] if it ends early.
+/// [`HttpError::TooLarge`], [`HttpError::Timeout`], [`HttpError::ContentEncoding`] for a compressed body,
+/// [`HttpError::Malformed`] if it ends early, or [`HttpError::stopping`] if the server stops before its end.
 pub(crate) async fn body(request: Request<Incoming>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
     let (head, incoming) = request.into_parts();
     let mut codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
@@ -30,7 +34,13 @@ pub(crate) async fn body(request: Request<Incoming>, limit: BodyLimit) -> Result
     if hyper::body::Body::size_hint(&incoming).lower() > limit.bytes as u64 {
         return Err(HttpError::TooLarge(limit));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(incoming, limit.bytes).collect()).await {
+    let stop = head.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
+    let read = tokio::select! {
+        biased;
+        read = timeout(BODY_TIMEOUT, Limited::new(incoming, limit.bytes).collect()) => read,
+        () = too_late(&stop) => return Err(HttpError::stopping()),
+    };
+    match read {
         Err(_) => Err(HttpError::Timeout(BODY_TIMEOUT)),
         Ok(Ok(body)) => Ok((head, body.to_bytes())),
         Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),

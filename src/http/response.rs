@@ -112,18 +112,33 @@ impl hyper::body::Body for Outgoing {
 /// The head of an answer whose body is a stream, as HTTP/1.1 writes it; `date` is that of the answer.
 #[must_use]
 pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
+    head_bytes(head, "transfer-encoding: chunked", now_ms).freeze()
+}
+
+/// A whole answer as HTTP/1.1 writes it, behind which the connection is closed.
+#[must_use]
+pub(crate) fn written(response: Response<Body>, now_ms: u64) -> Bytes {
+    let (head, body) = response.into_parts();
+    let Body::Whole(Some(body)) = body else { return Bytes::new() };
+    let mut out = head_bytes(&head, &format!("content-length: {}\r\nconnection: close", body.len()), now_ms);
+    out.put(body);
+    out.freeze()
+}
+
+fn head_bytes(head: &hyper::http::response::Parts, framing: &str, now_ms: u64) -> BytesMut {
     let mut out = BytesMut::with_capacity(512);
-    out.put_slice(b"HTTP/1.1 200 OK\r\n");
+    out.put_slice(format!("HTTP/1.1 {}\r\n", head.status).as_bytes());
     for (name, value) in &head.headers {
         out.put_slice(name.as_str().as_bytes());
         out.put_slice(b": ");
         out.put_slice(value.as_bytes());
         out.put_slice(b"\r\n");
     }
-    out.put_slice(b"transfer-encoding: chunked\r\ndate: ");
+    out.put_slice(framing.as_bytes());
+    out.put_slice(b"\r\ndate: ");
     out.put_slice(http_date(now_ms).as_bytes());
     out.put_slice(b"\r\n\r\n");
-    out.freeze()
+    out
 }
 
 #[must_use]
