@@ -126,6 +126,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         Command::UnitStopping { unit } => {
             host::stopping::run(&unit, &settings::usual_control_socket(&ctl.daemon)).await?;
         }
+        Command::UnitStopped => host::stopping::stopped()?,
         Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.daemon)?).await?,
         Command::Journal(args) => {
             let stop = stop(false)?;

@@ -163,6 +163,9 @@ pub(crate) enum Command {
         /// Name of the unit
         unit: String,
     },
+    /// Close the streams of a daemon that has failed; for ExecStopPost= of its unit
+    #[command(hide = true)]
+    UnitStopped,
     /// Print the completion script of a shell
     #[command(
         after_long_help = "Examples:\n  alertctl completions bash > ~/.local/share/bash-completion/completions/alertctl"

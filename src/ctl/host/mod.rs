@@ -7,7 +7,7 @@
 //! | [`mod@unit`] | `alertctl unit-failed` |
 //! | [`journal`] | `alertctl journal` |
 //! | [`cursor`] | the position in the journal, kept in a file |
-//! | [`stopping`] | `alertctl unit-stopping` |
+//! | [`stopping`] | `alertctl unit-stopping` and `unit-stopped` |
 //!
 //! The journal is read through `journalctl`, whose output format is stable and which reads every kind of journal file.
 //! No key is needed: the publish socket is enough.

@@ -1,7 +1,8 @@
-//! `alertctl unit-stopping`: tells a daemon that is about to be stopped whether it is being restarted.
+//! `alertctl unit-stopping` and `unit-stopped`: what the daemon's unit does around a stop.
 //!
-//! For `ExecStop=` of the daemon's unit. systemd runs it as root before it sends the signal, and root may ask systemd about
-//! its jobs even without D-Bus.
+//! `unit-stopping`, for `ExecStop=`, tells a daemon that is about to be stopped whether it is being restarted. systemd runs it
+//! as root before it sends the signal, and root may ask systemd about its jobs even without D-Bus. `unit-stopped`, for
+//! `ExecStopPost=`, runs behind each end, and empties systemd's store if the daemon has failed.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -15,6 +16,21 @@ use crate::systemd;
 
 /// How long systemd may take to answer. The daemon is then stopped, and its clients resume.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Closes the streams that a daemon has left, if a later one failed before it took them. A program that cannot even be
+/// started would otherwise keep their clients waiting for as long as systemd tries.
+///
+/// # Errors
+/// If systemd does not answer.
+pub(crate) fn stopped() -> Result<(), Failure> {
+    if std::env::var("SERVICE_RESULT").is_ok_and(|result| result == "success") {
+        return Ok(());
+    }
+    // systemd takes messages of this process only as long as it runs.
+    let forgotten = systemd::forget(systemd::STORED).and_then(|()| systemd::barrier());
+    forgotten
+        .map_err(|e| Failure::Failed(format!("cannot have systemd close the streams of a daemon that failed: {e}")))
+}
 
 /// # Errors
 /// If systemd does not answer or the mark cannot be written. The daemon then takes it for a stop.
