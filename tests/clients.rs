@@ -7,7 +7,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::harness::{Daemon, Key, Request, fixed_port, npm, python};
+use serde_json::json;
+
+use crate::harness::{Daemon, Key, Manager, Request, fixed_port, npm, python};
 
 /// A client that prints a line for each thing that happens.
 struct Client {
@@ -39,6 +41,17 @@ impl Client {
     /// The message of the next alert.
     fn message(&mut self) -> String {
         self.says("alert ").splitn(3, ' ').nth(2).unwrap().to_owned()
+    }
+
+    /// The same, with nothing but signs of life on the way there.
+    fn undisturbed_message(&mut self) -> String {
+        loop {
+            let line = self.lines.next().expect("the client is there").unwrap();
+            if let Some(alert) = line.strip_prefix("alert ") {
+                return alert.split_once(' ').unwrap().1.to_owned();
+            }
+            assert!(line.starts_with("cursor "), "the client noticed something: {line}");
+        }
     }
 }
 
@@ -106,32 +119,41 @@ fn protocol_js() -> &'static Path {
     &FILE
 }
 
+/// A page of this address that follows with tickets.
+fn dashboard(address: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg("dashboard.mjs").current_dir(protocol_js().parent().unwrap()).env("DASHBOARD", address);
+    node
+}
+
+fn script(name: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(name).current_dir(protocol_js().parent().unwrap());
+    node
+}
+
+fn httpx_sse() -> Command {
+    static PYTHON: LazyLock<PathBuf> =
+        LazyLock::new(|| python("clients/python", &["httpx==0.28.1", "httpx-sse==0.4.3"]).join("python"));
+    let mut follow = Command::new(&*PYTHON);
+    follow.arg(scripts().join("follow.py"));
+    follow
+}
+
 #[test]
 fn a_browsers_eventsource_follows_with_tickets_from_another_origin() {
-    let dashboard = fixed_port();
-    follows_over_breaks_from(&format!("http://{dashboard}"), || {
-        let mut node = Command::new("node");
-        node.arg("dashboard.mjs").current_dir(protocol_js().parent().unwrap()).env("DASHBOARD", &dashboard);
-        node
-    });
+    let address = fixed_port();
+    follows_over_breaks_from(&format!("http://{address}"), || dashboard(&address));
 }
 
 #[test]
 fn the_npm_package_eventsource_follows_with_tickets() {
-    follows_over_breaks(|| {
-        let mut node = Command::new("node");
-        node.arg("ticket.mjs").current_dir(protocol_js().parent().unwrap());
-        node
-    });
+    follows_over_breaks(|| script("ticket.mjs"));
 }
 
 #[test]
 fn the_npm_package_eventsource_resumes_exactly() {
-    follows_over_breaks(|| {
-        let mut node = Command::new("node");
-        node.arg("follow.mjs").current_dir(npm());
-        node
-    });
+    follows_over_breaks(|| script("follow.mjs"));
 }
 
 #[test]
@@ -153,12 +175,31 @@ fn a_silent_stream_shows_a_sign_of_life_within_the_read_timeout_of_okhttp() {
 
 #[test]
 fn pythons_httpx_sse_resumes_exactly() {
-    let python = python("clients/python", &["httpx==0.28.1", "httpx-sse==0.4.3"]).join("python");
-    follows_over_breaks(|| {
-        let mut follow = Command::new(&python);
-        follow.arg(scripts().join("follow.py"));
-        follow
-    });
+    follows_over_breaks(httpx_sse);
+}
+
+#[test]
+fn no_client_notices_a_restart_that_its_stream_survives() {
+    let address = fixed_port();
+    let configuration = format!("[http]\nheartbeat = \"1s\"\ncors_origins = [\"http://{address}\"]\n");
+    let mut manager = Manager::running(&configuration);
+    let key = manager.key(&json!({ "user": "alice" }));
+    let url = format!("http://{}/alerts/quiet", manager.address);
+    let commands = [dashboard(&address), script("ticket.mjs"), script("follow.mjs"), httpx_sse()];
+    let mut clients = commands.map(|command| Client::start(command, &url, &key));
+    manager.publish("quiet", "first");
+    for client in &mut clients {
+        assert_eq!(client.message(), "first");
+        client.says("cursor");
+    }
+    for number in 0..3 {
+        manager.restart();
+        manager.publish("quiet", &format!("after restart {number}"));
+        for client in &mut clients {
+            assert_eq!(client.undisturbed_message(), format!("after restart {number}"));
+        }
+    }
+    assert_eq!(manager.status()["hub"]["taken_over"], clients.len());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{enter, is_clean, messages, open, send, shows, watching};
-use crate::harness::{Browser, Daemon, Key, Request, eventually, fixed_port};
+use crate::harness::{Browser, Daemon, Key, Look, Manager, Request, eventually, fixed_port};
 
 #[test]
 fn a_wrong_key_is_told_so_and_a_right_one_sees_alerts_at_once() {
@@ -72,6 +72,34 @@ fn a_restart_of_the_daemon_loses_and_repeats_nothing() {
     shows(&mut browser, &wanted);
     assert_eq!(browser.evaluate("document.querySelectorAll('.notice').length"), 0);
     is_clean(&mut browser, &daemon, true);
+}
+
+#[test]
+fn a_restart_that_its_stream_survives_changes_nothing_on_the_page() {
+    const STATES: &str = "(() => {
+        const state = document.getElementById('state-text');
+        window.states = [];
+        const options = { childList: true, characterData: true, subtree: true };
+        new MutationObserver(() => window.states.push(state.innerText)).observe(state, options);
+    })()";
+    let mut manager = Manager::running("");
+    let key = manager.key(&json!({"user": "alice"}));
+    let mut browser = Browser::open(&format!("http://{}/", manager.address), &Look::default());
+    enter(&mut browser, &key);
+    browser.says("#state-text", "Live");
+    browser.evaluate(STATES);
+    let mut wanted = Vec::new();
+    for number in 0..3 {
+        manager.restart();
+        let message = format!("after restart {number}");
+        manager.publish("a", &message);
+        wanted.push(message);
+        shows(&mut browser, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let states = browser.evaluate("[...new Set(window.states)].filter((state) => state !== 'Live')");
+    assert_eq!(states, json!([]));
+    let (complaints, _) = browser.report();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }
 
 #[test]
