@@ -113,7 +113,7 @@ fn publisher(manager: &Manager, progress: &Arc<Progress>) -> std::thread::JoinHa
             };
             answered.push((topic, answer.json()["alert"]["id"].as_str().unwrap().to_owned()));
             progress.answered.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::park_timeout(Duration::from_millis(2));
         }
         unreachable!()
     })

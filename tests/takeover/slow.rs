@@ -34,7 +34,7 @@ fn long(number: usize) -> String {
 fn settles(manager: &Manager) {
     eventually("a standstill", || {
         let before = manager.metric("alertd_deliveries_total");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_millis(50));
         (manager.metric("alertd_deliveries_total") == before).then_some(())
     });
 }
@@ -121,9 +121,9 @@ fn a_reader_that_takes_nothing_ends_in_time_although_the_process_was_replaced() 
     (0..60).for_each(|number| drop(manager.publish("ops", &long(number))));
     settles(&manager);
     let began = Instant::now();
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::park_timeout(Duration::from_secs(12));
     manager.restart();
-    std::thread::sleep(Duration::from_secs(12));
+    std::thread::park_timeout(Duration::from_secs(12));
     manager.restart();
     eventually("the end of the slow reader", || (manager.status()["hub"]["ended_slow"] == 1).then_some(()));
     assert!(began.elapsed() < Duration::from_secs(40), "ended after {:?}", began.elapsed());
