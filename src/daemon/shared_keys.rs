@@ -101,20 +101,24 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
         if now != freshness {
             freshness = now;
             keyring.set_freshness(now);
-            match now {
-                Freshness::Current => {
-                    tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet can be reached")
-                }
-                Freshness::Stale => tracing::warn!(
-                    message_id = %Event::KeysAway,
-                    "the keys of the fleet cannot be reached: known keys remain valid, and no others are verified"
-                ),
-                Freshness::None => tracing::error!(
-                    message_id = %Event::KeysStale,
-                    "the keys of the fleet cannot be reached for longer than auth.stale_max: ending all streams with keys"
-                ),
-            }
+            report(now, &keyring);
         }
+    }
+}
+
+fn report(freshness: Freshness, keyring: &Keyring) {
+    match freshness {
+        Freshness::Current => {
+            tracing::info!(message_id = %Event::KeysBack, keys = keyring.len(), "the keys of the fleet can be reached");
+        }
+        Freshness::Stale => tracing::warn!(
+            message_id = %Event::KeysAway,
+            "the keys of the fleet cannot be reached: known keys remain valid, and no others are verified"
+        ),
+        Freshness::None => tracing::error!(
+            message_id = %Event::KeysStale,
+            "the keys of the fleet cannot be reached for longer than auth.stale_max: ending all streams with keys"
+        ),
     }
 }
 

@@ -41,6 +41,13 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that sends nothing for this long is not sending any more.
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // A client that has sent its request may close its half at once, and gets its answer.
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
+    builder
+}
+
 /// Why hyper's HTTP/1 returned a connection.
 enum Http1End {
     /// A stream is to leave hyper.
@@ -80,11 +87,8 @@ impl Server {
         peer: Peer,
         detach: Arc<Detach>,
     ) -> hyper::Result<()> {
-        let mut builder = http1::Builder::new();
-        // A client that has sent its request may close its half at once, and gets its answer.
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
         let service = service_fn(|request| Box::pin(self.answer_or_detach::<S>(peer, request, &detach)));
-        let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service);
         let mut too_late = pin!(too_late(&self.stop));
         let (mut is_draining, mut is_late, mut was_idle) = (false, false, false);
         let end = loop {

@@ -95,7 +95,7 @@ fn a_start_that_is_refused_ends_the_streams_and_empties_the_store() {
     assert!(manager.leave().success());
     std::fs::write(manager.directory.path().join("state/auth.json"), "no keys").unwrap();
     manager.launch();
-    assert_eq!(manager.ended().code(), Some(1));
+    assert_eq!(manager.ended().code(), Some(65));
     assert_eq!(stream.bye(), "restart");
     eventually("an empty store", || (manager.stored() == 0).then_some(()));
 }
