@@ -1,5 +1,5 @@
-//! Clients that are not ours: curl, a browser, npm packages, Python's httpx-sse, nghttp. They drop or choke on
-//! blocks without data, and resume in their own way.
+//! Clients that are not ours: curl, a browser, npm packages, Python's httpx-sse, nghttp. They drop or choke on blocks
+//! without data, and resume in their own way.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -154,6 +154,26 @@ fn the_npm_package_eventsource_follows_with_tickets() {
 #[test]
 fn the_npm_package_eventsource_resumes_exactly() {
     follows_over_breaks(|| script("follow.mjs"));
+}
+
+/// A page in a browser that follows with an npm package.
+fn follows_in_a_browser_with(package: &str) {
+    let page = fixed_port();
+    follows_over_breaks_from(&format!("http://{page}"), || {
+        let mut node = Command::new("node");
+        node.arg("polyfill.mjs").current_dir(npm()).env("PAGE", &page).env("PACKAGE", package);
+        node
+    });
+}
+
+#[test]
+fn the_npm_package_event_source_polyfill_resumes_exactly_by_its_parameter() {
+    follows_in_a_browser_with("event-source-polyfill");
+}
+
+#[test]
+fn the_npm_package_fetch_event_source_resumes_exactly() {
+    follows_in_a_browser_with("@microsoft/fetch-event-source");
 }
 
 #[test]
