@@ -1,5 +1,5 @@
-//! Streams as one descriptor that another process can be given: the far end of a [queue](super::queue) that holds their
-//! sockets and their description. A store takes it whole or not at all.
+//! Streams as one descriptor that another process can be given: the far end of a [queue] that holds their sockets and
+//! their description. A store takes it whole or not at all.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
