@@ -21,10 +21,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn publish() -> Operation {
     let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
+    // No field is required, because a form without a message is taken for a text.
     let form_body = json!({
         "schema": {
             "type": "object",
-            "required": ["message"],
             "properties": { "message": { "type": "string", "minLength": 1 }, "level": { "type": "string" }, "topic": reference("Topic") },
             "additionalProperties": { "type": "string" }
         },
