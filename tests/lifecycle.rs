@@ -1,13 +1,14 @@
 //! Start, reload, stop: what the operator does to a daemon with streams open.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Answer, Daemon, Request, Transport, certificate, eventually, over_both_transports};
+use crate::harness::{Answer, Daemon, PATIENCE, Request, Transport, certificate, eventually, over_both_transports};
 
 over_both_transports! {
     a_stop_says_goodbye_finishes_what_runs_and_ends_with_0,
@@ -98,6 +99,43 @@ fn a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody(trans
     let daemon = daemon.again();
     let history = daemon.send(&Request::get("/alerts?since=all").key(&key).header("Accept", "application/json"));
     assert_eq!(history.json()["alerts"], json!([]));
+}
+
+#[test]
+fn a_stop_lets_a_slow_reader_finish_its_answer_and_waits_for_none_that_reads_nothing() {
+    let mut daemon = Daemon::start();
+    let key = daemon.key("alice");
+    for number in 0..250 {
+        daemon.publish(&key, "ops", &format!("{number} {}", "x".repeat(4000)));
+    }
+    // A Unix socket holds less than this page.
+    let page = Request::get("/alerts?topic=*&since=all&limit=250").header("Accept", "application/json").bytes(false);
+    let begun = |bytes: &[u8]| {
+        let mut wire = UnixStream::connect(daemon.control()).unwrap();
+        wire.set_read_timeout(Some(PATIENCE)).unwrap();
+        wire.write_all(bytes).unwrap();
+        let mut first = vec![0];
+        wire.read_exact(&mut first).unwrap();
+        (wire, first)
+    };
+    let (slow, mut slowly_read) = begun(&page);
+    let (mut stuck, mut left) = begun(&[&page[..], &page[..], &page[..20]].concat());
+    let mut incomplete = UnixStream::connect(daemon.control()).unwrap();
+    incomplete.write_all(&page[..20]).unwrap();
+    daemon.signal("TERM");
+    // By now connections that wait for a request are closed.
+    assert_eq!(Answer::read(&mut incomplete).status, 503);
+    for byte in slow.bytes() {
+        slowly_read.push(byte.unwrap());
+    }
+    let (answer, body) = Answer::head(&slowly_read).unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(serde_json::from_slice::<Value>(body).unwrap()["alerts"].as_array().unwrap().len(), 250);
+    assert!(daemon.ended().success());
+    assert!(!daemon.log().contains("did not end in time"), "{}", daemon.log());
+    stuck.read_to_end(&mut left).unwrap();
+    let left = String::from_utf8(left).unwrap();
+    assert!(left.starts_with("HTTP/1.1 200 ") && left.matches("HTTP/1.1").count() == 1, "{left}");
 }
 
 #[test]

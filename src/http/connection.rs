@@ -29,7 +29,7 @@ use super::progress::Progress;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::serve::Server;
-use super::stopping::{STOP_GRACE, too_late};
+use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
 use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
@@ -53,7 +53,7 @@ enum Http1End {
     /// A stream is to leave hyper.
     Detached(Parts, Box<Stream>),
     Done(hyper::Result<()>),
-    /// The server stops, and the head of a request has not arrived.
+    /// The server stops, and the head of a request has not arrived, or the client does not read its answer.
     TooLate,
 }
 
@@ -89,8 +89,7 @@ impl Server {
     ) -> hyper::Result<()> {
         let service = service_fn(|request| Box::pin(self.answer_or_detach::<S>(peer, request, &detach)));
         let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service);
-        let mut too_late = pin!(too_late(&self.stop));
-        let (mut is_draining, mut is_late, mut was_idle) = (false, false, false);
+        let mut stopping = Stopping::default();
         let end = loop {
             let turn = poll_fn(|cx| match connection.poll_without_shutdown(cx) {
                 Poll::Ready(result) => Poll::Ready(Http1End::Done(result)),
@@ -101,23 +100,19 @@ impl Server {
             });
             tokio::select! {
                 end = turn => break end,
-                () = self.stop.cancelled(), if !is_draining => {
-                    (is_draining, was_idle) = (true, !detach.is_answering());
+                () = self.stop.cancelled(), if !stopping.has_begun() => {
+                    stopping.begin();
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
                 }
-                () = too_late.as_mut(), if !is_late => {
-                    is_late = true;
-                    if !detach.is_answering() {
-                        break Http1End::TooLate;
-                    }
-                }
+                () = stopping.too_late(&detach) => break Http1End::TooLate,
             }
         };
         let parts = connection.into_parts();
         let stream = parts.io.into_inner();
+        let is_unanswered = stopping.has_begun() && !detach.is_answering() && !parts.read_buf.is_empty();
         match end {
             // hyper closes a connection that waits for its next request, even if a part of that is there.
-            Http1End::TooLate | Http1End::Done(Ok(())) if was_idle && !parts.read_buf.is_empty() => {
+            Http1End::TooLate | Http1End::Done(Ok(())) if is_unanswered => {
                 Box::pin(self.refuse(stream)).await;
                 Ok(())
             }

@@ -13,6 +13,7 @@ use hyper::http::response::Parts;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 
 use crate::delivery::Stream;
 
@@ -20,7 +21,8 @@ use crate::delivery::Stream;
 #[derive(Default)]
 pub(crate) struct Detach {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
-    is_write_blocked: AtomicBool,
+    /// When the socket last took something, while it refuses what hyper wants to write.
+    blocked_since: Mutex<Option<Instant>>,
     carries_stream: AtomicBool,
     has_unread_body: AtomicBool,
     is_answering: AtomicBool,
@@ -44,9 +46,19 @@ impl Detach {
         *self.stream.lock() = Some((head, stream));
     }
 
-    /// Reports whether the socket currently refuses what hyper wants to write.
-    pub(crate) fn set_write_blocked(&self, is_blocked: bool) {
-        self.is_write_blocked.store(is_blocked, Ordering::Relaxed);
+    /// Notes that the socket refuses what hyper wants to write, since then.
+    pub(crate) fn set_blocked(&self, since: Instant) {
+        *self.blocked_since.lock() = Some(since);
+    }
+
+    /// Notes that the socket has taken what was written.
+    pub(crate) fn set_unblocked(&self) {
+        *self.blocked_since.lock() = None;
+    }
+
+    /// Since when the socket has taken nothing of what hyper wants to write. `None` if nothing waits.
+    pub(crate) fn blocked_since(&self) -> Option<Instant> {
+        *self.blocked_since.lock()
     }
 
     /// Notes whether hyper writes a stream, whose client has gone once it closes its sending half.
@@ -72,14 +84,15 @@ impl Detach {
         self.is_answering.store(is_answering, Ordering::Relaxed);
     }
 
+    /// Whether a request waits for its answer, or its client for the rest of one.
     pub(crate) fn is_answering(&self) -> bool {
-        self.is_answering.load(Ordering::Relaxed)
+        self.is_answering.load(Ordering::Relaxed) || self.blocked_since().is_some()
     }
 
     /// Takes the stream, unless something has to be written before it.
     #[must_use]
     pub(crate) fn take(&self) -> Option<(Parts, Box<Stream>)> {
-        if self.is_write_blocked.load(Ordering::Relaxed) {
+        if self.blocked_since().is_some() {
             return None;
         }
         self.stream.lock().take()

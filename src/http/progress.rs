@@ -43,13 +43,15 @@ impl<S> Progress<S> {
     fn with_timeout<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.waiting.take().is_some() {
-                self.detach.set_write_blocked(false);
+                self.detach.set_unblocked();
             }
             return result;
         }
-        self.detach.set_write_blocked(true);
-        let timeout = self.timeout;
-        let timer = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + timeout)));
+        let timer = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            self.detach.set_blocked(now);
+            Box::pin(sleep_until(now + self.timeout))
+        });
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer reads nothing"))),
             Poll::Pending => Poll::Pending,
