@@ -13,8 +13,10 @@ pub mod stream;
 pub mod terminal;
 pub mod transport;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
@@ -41,7 +43,8 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "never came: {what}");
-        std::thread::yield_now();
+        // Short beside what is waited for, and long enough to leave the processor to it.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -96,9 +99,14 @@ pub fn nginx(directory: &Path, http: &str) -> Running {
     Running(nginx.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx"))
 }
 
-/// A free port that a restarted daemon takes again.
+/// A free port that a restarted daemon takes again. Nobody else gets it meanwhile: it lies below the ports that the kernel
+/// gives to those who ask for any, and each call has another one.
 pub fn fixed_port() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut ports = std::iter::repeat_with(|| 10_000 + LAST.fetch_add(1, Ordering::Relaxed) % 20_000);
+    let free = ports.by_ref().take(1000).map(address).find(|&address| TcpListener::bind(address).is_ok());
+    free.expect("a free port").to_string()
 }
 
 /// What a program printed, for people who read a failed test.
