@@ -16,7 +16,8 @@ pub mod transport;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
@@ -100,11 +101,11 @@ pub fn nginx(directory: &Path, http: &str) -> Running {
 }
 
 /// A free port that a restarted daemon takes again. Nobody else gets it meanwhile: it lies below the ports that the kernel
-/// gives to those who ask for any, and each call has another one.
+/// gives to those who ask for any, and each call has another one, also in test runs side by side.
 pub fn fixed_port() -> String {
-    static LAST: AtomicU16 = AtomicU16::new(0);
-    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let mut ports = std::iter::repeat_with(|| 10_000 + LAST.fetch_add(1, Ordering::Relaxed) % 20_000);
+    static LAST: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(101)));
+    let address = |number: u32| SocketAddr::from(([127, 0, 0, 1], 10_000 + (number % 20_000) as u16));
+    let mut ports = std::iter::repeat_with(|| LAST.fetch_add(1, Ordering::Relaxed));
     let free = ports.by_ref().take(1000).map(address).find(|&address| TcpListener::bind(address).is_ok());
     free.expect("a free port").to_string()
 }
