@@ -85,10 +85,14 @@ impl Drop for Follower {
     }
 }
 
-/// Waits until a follower has saved this cursor.
+/// Waits until a follower has saved this cursor. There is always a whole one to go on from, whenever it is killed.
 fn has_noted(daemon: &Daemon, cursor: &str) {
-    let file = daemon.directory.path().join("follow.place");
-    eventually(&format!("the cursor {cursor}"), || (fs::read_to_string(&file).ok()?.trim() == cursor).then_some(()));
+    let file = daemon.directory.path().join("follow.cursor");
+    eventually(&format!("the cursor {cursor}"), || {
+        let saved = fs::read_to_string(&file).ok()?;
+        assert!(!saved.is_empty(), "a follower that ends now has lost its cursor");
+        (saved.trim() == cursor).then_some(())
+    });
 }
 
 fn newest_of(daemon: &Daemon) -> String {
