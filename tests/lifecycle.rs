@@ -118,15 +118,16 @@ fn a_stop_lets_a_slow_reader_finish_its_answer_and_waits_for_none_that_reads_not
         wire.read_exact(&mut first).unwrap();
         (wire, first)
     };
-    let (slow, mut slowly_read) = begun(&page);
+    let (mut slow, mut slowly_read) = begun(&page);
     let (mut stuck, mut left) = begun(&[&page[..], &page[..], &page[..20]].concat());
     let mut incomplete = UnixStream::connect(daemon.control()).unwrap();
     incomplete.write_all(&page[..20]).unwrap();
     daemon.signal("TERM");
     // By now connections that wait for a request are closed.
     assert_eq!(Answer::read(&mut incomplete).status, 503);
-    for byte in slow.bytes() {
-        slowly_read.push(byte.unwrap());
+    let mut little = [0; 64];
+    while let length @ 1.. = slow.read(&mut little).unwrap() {
+        slowly_read.extend_from_slice(&little[..length]);
     }
     let (answer, body) = Answer::head(&slowly_read).unwrap();
     assert_eq!(answer.status, 200);

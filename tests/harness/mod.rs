@@ -44,7 +44,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < PATIENCE, "never came: {what}");
-        // Short beside what is waited for, and long enough to leave the processor to it.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one wait; meanwhile the processor is left to the others"
+        )]
         std::thread::sleep(Duration::from_millis(1));
     }
 }
