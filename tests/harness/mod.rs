@@ -4,6 +4,7 @@
 pub mod alertmanager;
 pub mod browser;
 pub mod daemon;
+pub mod earlier_store;
 pub mod former;
 pub mod http;
 pub mod manager;
