@@ -100,8 +100,8 @@ impl Catalog {
     }
 
     /// Whether the alert of this topic and id is retained.
-    pub(super) fn is_retained(&self, topic: &Topic, id: Id) -> bool {
-        id > self.trim && self.topics.named(topic.as_str()).is_none_or(|row| id > row.trim)
+    pub(super) fn is_retained(&self, topic: &str, id: Id) -> bool {
+        id > self.trim && self.topics.named(topic).is_none_or(|row| id > row.trim)
     }
 
     /// Whether all alerts of a segment are removed or erased. One that lost alerts to damage is not emptied: damage never

@@ -48,7 +48,7 @@ impl Store {
     fn hide(&mut self, segment: &Segment, ordinal: u32, alert: &Alert) {
         let Alert { record, size } = alert;
         let mut catalog = self.catalog.write();
-        let is_retained = catalog.is_retained(&record.topic, record.id);
+        let is_retained = catalog.is_retained(record.topic.as_str(), record.id);
         segment.index.write().erase(ordinal, (*size).into());
         if is_retained && let Some(number) = catalog.topics.number(record.topic.as_str()) {
             catalog.topics.remove(number, 1);

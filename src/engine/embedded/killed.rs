@@ -159,7 +159,7 @@ fn read(directory: &Path, settings: Settings, at: &str) -> (Vec<Record>, impl Fn
         assert_eq!(engine.stats().await.alerts, records.len() as u64, "{at}");
         let catalog = Arc::clone(&engine.0.view.catalog);
         engine.close().await;
-        (records, move |topic: &str, id: Id| catalog.read().is_retained(&topic.parse().unwrap(), id))
+        (records, move |topic: &str, id: Id| catalog.read().is_retained(topic, id))
     })
 }
 

@@ -176,7 +176,7 @@ impl Run {
         }
         let catalog = log.store.catalog.read();
         for (id, record) in &self.model.answered {
-            let is_gone = !catalog.is_retained(&record.topic, *id)
+            let is_gone = !catalog.is_retained(record.topic.as_str(), *id)
                 || self.model.erased.contains(id)
                 || self.model.half_erased.contains(id);
             assert!(*id > surviving || is_gone || found.contains_key(id), "{at}: {id} is missing");

@@ -135,7 +135,8 @@ impl View {
                 }
             };
             records.extend(record.filter(|record| {
-                record.received_ms >= latest_after_ms && self.catalog.read().is_retained(&record.topic, record.id)
+                record.received_ms >= latest_after_ms
+                    && self.catalog.read().is_retained(record.topic.as_str(), record.id)
             }));
         }
         records.sort_unstable_by_key(|record| record.id);
@@ -288,7 +289,8 @@ impl View {
                 Some(Found::Alert(alert)) => {
                     let record = alert.record;
                     id = Some(record.id);
-                    let is_left = record.id > topic_trim || self.catalog.read().is_retained(&record.topic, record.id);
+                    let is_left =
+                        record.id > topic_trim || self.catalog.read().is_retained(record.topic.as_str(), record.id);
                     if is_left && filter.matches(record.topic.as_str(), record.level) {
                         filling.bytes += record.json.len();
                         filling.records.push(record);

@@ -5,10 +5,8 @@
 
 use std::collections::HashMap;
 
-use parking_lot::RwLock;
-
 use super::catalog::Catalog;
-use super::oldest::{self, Oldest};
+use super::oldest::{Oldest, Search};
 use super::segment::Position;
 use crate::alert::{Id, Topic};
 use crate::engine::Retention;
@@ -110,7 +108,7 @@ pub(super) struct Added<'a> {
 /// Plans at most `left` removals. `oldest` is what the last plan found, if it is still true, and nothing before `from` is
 /// retained.
 pub(super) fn plan(
-    catalog: &RwLock<Catalog>,
+    mut search: Search<'_>,
     retention: &Retention,
     added: &Added<'_>,
     (oldest, from): (Option<Oldest>, Position),
@@ -118,6 +116,7 @@ pub(super) fn plan(
     mut left: usize,
 ) -> Plan {
     let mut plan = Plan { from, ..Plan::default() };
+    let catalog = search.catalog;
     if retention.topic_count > 0 {
         for (topic, alerts) in &added.topics {
             topic_limit(&catalog.read(), topic, *alerts, retention.topic_count, &mut left, &mut plan);
@@ -140,7 +139,7 @@ pub(super) fn plan(
     };
     // Limits of topics do not move the trim of the log, so a search from there would read again, at each commit, all that
     // they have removed so far.
-    let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(catalog, from, &mut plan));
+    let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(&mut search, from, &mut plan));
     while left > 0
         && let Some(next) = oldest
     {
@@ -152,9 +151,9 @@ pub(super) fn plan(
         plan.removed.push(next);
         plan.trim = Some((next.id, behind));
         count = count.saturating_sub(1);
-        bytes = bytes.saturating_sub(next.size.into());
+        bytes = bytes.saturating_sub(next.size);
         left -= 1;
-        oldest = find(catalog, behind, &mut plan);
+        oldest = find(&mut search, behind, &mut plan);
     }
     plan.oldest = oldest;
     plan.pass_emptied_segments(&catalog.read(), over_disk);
@@ -162,20 +161,20 @@ pub(super) fn plan(
 }
 
 /// Looks for the oldest alert that the plan leaves.
-fn find(catalog: &RwLock<Catalog>, at: Position, plan: &mut Plan) -> Option<Oldest> {
+fn find(search: &mut Search<'_>, at: Position, plan: &mut Plan) -> Option<Oldest> {
     let Plan { topics, passed, trim, from, .. } = plan;
     // After a failure of the disk an alert may lie in another segment than before, and so come twice.
     let trim = trim.map_or(Id::ZERO, |(trim, _)| trim);
     let is_left = |topic: u32, id: Id| id > trim && topics.get(&topic).is_none_or(|trim| id > trim.trim);
-    let (oldest, reached) = oldest::find(catalog, at, is_left, passed);
+    let (oldest, reached) = search.find(at, is_left, passed);
     *from = reached.max(*from);
     oldest
 }
 
 /// A plan that removes nothing and knows the oldest alert.
-pub(super) fn find_oldest(catalog: &RwLock<Catalog>, at: Position) -> Plan {
+pub(super) fn find_oldest(mut search: Search<'_>, at: Position) -> Plan {
     let mut plan = Plan::default();
-    plan.oldest = find(catalog, at, &mut plan);
+    plan.oldest = find(&mut search, at, &mut plan);
     plan
 }
 
@@ -242,7 +241,7 @@ impl Catalog {
                 self.topics.remove(topic, 1);
             }
             self.count = self.count.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(u64::from(removed.size));
+            self.bytes = self.bytes.saturating_sub(removed.size);
             self.remove_retained(removed.at.segment, 1);
         }
         for at in &plan.passed {

@@ -37,8 +37,8 @@ pub(super) struct Position {
 }
 
 /// What a record that was looked for turned out to be.
-pub(super) enum Found {
-    Alert(Box<Alert>),
+pub(super) enum Found<A = Box<Alert>> {
+    Alert(A),
     /// Its id is a valid cursor, its content is gone.
     Erased(Id),
     Damaged,
@@ -126,27 +126,44 @@ impl Segment {
 
     /// The record with which `bytes` begin, which lie at `offset`; the index said it is an alert of this level.
     pub(super) fn decode(&self, bytes: &[u8], offset: u64, ordinal: u32, level: Option<Level>) -> Found {
+        match self.inspect(bytes, offset, ordinal, level) {
+            Found::Alert((head, stored)) => match stored.record(head.id) {
+                Ok(record) => {
+                    let size = u32::try_from(head.size()).unwrap_or(u32::MAX);
+                    Found::Alert(Box::new(Alert { record, size }))
+                }
+                Err(_) => self.lost(),
+            },
+            Found::Erased(id) => Found::Erased(id),
+            Found::Damaged => Found::Damaged,
+            Found::Dropped => Found::Dropped,
+        }
+    }
+
+    /// The same, checked and not copied.
+    pub(super) fn inspect<'a>(
+        &self,
+        bytes: &'a [u8],
+        offset: u64,
+        ordinal: u32,
+        level: Option<Level>,
+    ) -> Found<(Head, StoredAlert<'a>)> {
         let salt = self.header.salt;
         let Some(head) = Head::read(bytes, offset, salt) else { return self.lost() };
         if head.is_erased() || level.is_none() {
             return Found::Erased(head.id);
         }
-        let alert = head.content(bytes, offset, salt).and_then(|(_, content)| {
-            let stored = StoredAlert::read(content, head.flags & KEYED != 0).ok()?;
-            stored.record(head.id).ok()
-        });
-        match alert {
+        let content = head.content(bytes, offset, salt).map(|(_, content)| content);
+        match content.and_then(|content| StoredAlert::read(content, head.flags & KEYED != 0).ok()) {
             // The index said another level: it is not of this segment.
-            Some(record) if Some(record.level) == level => {
-                Found::Alert(Box::new(Alert { record, size: u32::try_from(head.size()).unwrap_or(u32::MAX) }))
-            }
+            Some(stored) if Some(stored.level) == level => Found::Alert((head, stored)),
             // Read while it was being overwritten.
             _ if self.index.read().level(ordinal).is_none() => Found::Erased(head.id),
             _ => self.lost(),
         }
     }
 
-    fn lost(&self) -> Found {
+    fn lost<A>(&self) -> Found<A> {
         if self.is_dropped() { Found::Dropped } else { Found::Damaged }
     }
 

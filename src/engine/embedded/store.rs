@@ -19,7 +19,7 @@ use super::frame::{Draft, Kind, Mark, size};
 use super::inventory::{DROPPED, RecoverError};
 use super::keeper::{Chore, Keeper};
 use super::keys::Keys;
-use super::oldest::Oldest;
+use super::oldest::{Oldest, ReadAhead, Search};
 use super::pins::Pins;
 use super::recover::recover;
 use super::recovered::Recovered;
@@ -53,6 +53,7 @@ pub(super) struct Store {
     /// Ids go on above this one.
     base: Id,
     oldest: Option<Oldest>,
+    ahead: ReadAhead,
     /// Nothing before this is retained.
     from: Position,
     /// Segments up to this number are in the snapshot.
@@ -114,6 +115,7 @@ impl Store {
             keys: state.keys,
             base,
             oldest: None,
+            ahead: ReadAhead::default(),
             from,
             snapshotted: Arc::new(AtomicU32::new(snapshotted)),
             erasures: state.erasures,
@@ -163,12 +165,13 @@ impl Store {
     /// Looks for the oldest alert, if it is not known: in a log that was empty, or was just opened.
     pub(super) fn find_oldest(&mut self) {
         if self.oldest.is_none() && self.catalog.read().count > 0 {
-            let plan = retain::find_oldest(&self.catalog, self.from);
+            let search = Search { catalog: &self.catalog, ahead: &mut self.ahead };
+            let plan = retain::find_oldest(search, self.from);
             self.apply_plan(&plan);
         }
     }
 
-    fn plan(&self, alerts: &[Staged], retention: &Retention, limit: usize) -> Plan {
+    fn plan(&mut self, alerts: &[Staged], retention: &Retention, limit: usize) -> Plan {
         let mut topics: HashMap<&Topic, u64> = HashMap::new();
         if retention.topic_count > 0 {
             alerts.iter().for_each(|alert| *topics.entry(&alert.record.topic).or_default() += 1);
@@ -177,7 +180,8 @@ impl Store {
         let added = Added { count: alerts.len() as u64, bytes, topics };
         // A failure of the disk may have moved it.
         let oldest = self.oldest.filter(|oldest| self.catalog.read().has(oldest.at));
-        retain::plan(&self.catalog, retention, &added, (oldest, self.from), self.options.segment_bytes, limit)
+        let search = Search { catalog: &self.catalog, ahead: &mut self.ahead };
+        retain::plan(search, retention, &added, (oldest, self.from), self.options.segment_bytes, limit)
     }
 
     pub(super) fn apply_plan(&mut self, plan: &Plan) {
@@ -201,6 +205,7 @@ impl Store {
             self.appender.write(first, sync, |appender, tail, out| encode(entries, plan, appender, tail, out));
         if written.is_err() {
             self.appender.reserved_ms = before;
+            self.ahead.forget();
         }
         let written = written?;
         if let Some(tail) = &self.appender.tail {
