@@ -55,7 +55,7 @@ impl StreamContext {
         }
     }
 
-    /// Waits for a reason that ends all streams of this context.
+    /// Waits for a reason to end all streams of this context.
     pub(super) fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
         self.endings.clone().wait(None)
     }

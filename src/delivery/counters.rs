@@ -22,7 +22,7 @@ pub(crate) struct Counters {
     takeover: Mutex<Option<Takeover>>,
 }
 
-/// What became of the streams that the process before this one has left.
+/// What became of the streams of the previous process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Takeover {
     /// Streams that go on.
@@ -33,7 +33,7 @@ pub(crate) struct Takeover {
     pub damaged: u64,
     /// Streams that ended because they had waited too long.
     pub late: u64,
-    /// From the moment at which they were left until all go on.
+    /// The time from when the previous process stopped them until all went on.
     pub pause: Duration,
 }
 
@@ -63,12 +63,12 @@ impl Counters {
         *self.takeover.lock() = Some(takeover);
     }
 
-    /// None if the process before this one has left no streams.
+    /// None if the previous process left no streams.
     pub(crate) fn takeover(&self) -> Option<Takeover> {
         *self.takeover.lock()
     }
 
-    /// Counts streams that ended while nothing carried them.
+    /// Counts streams that ended between two processes.
     pub(crate) fn streams_ended(&self, bye: Bye, number: u64) {
         if let Some(index) = StreamEnd::ALL.iter().position(|other| *other == StreamEnd::Bye(bye)) {
             self.ended[index].fetch_add(number, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Handing streams over to the next process, and continuing those of the one before.
+//! Handing streams over to the next process, and continuing those of the previous one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::sse::Bye;
 /// How long tasks, and then loops, may take to stop. They do so between two writes, none of which waits.
 const SUSPEND: Duration = Duration::from_secs(1);
 
-/// On whose behalf a stream of another process goes on.
+/// What another process's stream needs, besides its record, to continue here.
 pub(crate) struct Continuation<'a> {
     /// As in [`StreamRequest`](super::StreamRequest).
     pub owner: &'a str,
@@ -63,11 +63,11 @@ impl Delivery {
         let clock = Arc::clone(&self.clock);
         let mut endings =
             Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&subscription.filter), clock };
-        // Now, because a stream with something to send would otherwise send it before its end.
+        // Checked here, because a stream with frames to send would otherwise send them before its end.
         if let Err(bye) = endings.check() {
             return Some((stream, bye));
         }
-        // It was admitted once, and lower limits end no stream.
+        // The stream was admitted once, and a lower limit ends no stream.
         let unlimited = StreamLimits { per_key: 0, total: 0 };
         let Ok(slot) = self.slots.take(owner, subscription.format, unlimited) else {
             return Some((stream, Bye::Restart));

@@ -28,7 +28,7 @@
 //! | [`backpressure`] | publishers wait while subscribers with room are far behind |
 //! | [`fanout`] | the broadcast loops |
 //! | [`takeover`] | streams between two processes |
-//! | [`hand_over`], [`suspend`] | giving streams to the next process, and continuing those of the one before |
+//! | [`hand_over`], [`suspend`] | giving streams to the next process, and continuing those of the previous one |
 //!
 //! Called by the service, which opens streams, and by the HTTP layer, which gives them a sink. It authorises nothing, but
 //! ends a stream whose key no longer covers it. Always: one task or loop owns the socket of a stream at any time; no lock is
@@ -195,8 +195,8 @@ impl Delivery {
         })
     }
 
-    /// Has a task carry a stream over a plain socket, until a broadcast loop takes it over or it ends. Call it within the
-    /// runtime.
+    /// Carries a stream over a plain socket in a task, until a broadcast loop takes it over or it ends. Call it within
+    /// the runtime.
     pub(crate) fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
         let (loops, task) = (Arc::clone(&self.loops), self.suspension.task());
         tokio::spawn(async move {

@@ -32,7 +32,7 @@ impl Stream {
     pub(super) fn needs_no_replay(&self, until: Id) -> bool {
         match &self.start {
             Start::Live => true,
-            // Most reconnects are of this kind. The newest id is a valid cursor without looking it up in the log.
+            // Most clients reconnect with the newest id, which is a valid cursor without looking it up in the log.
             Start::After(cursor) => *cursor == until && until != Id::ZERO,
             _ => false,
         }
@@ -46,7 +46,7 @@ impl Stream {
             blocks.extend_from_slice(&self.gap(gap));
         }
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
-        // There is nothing between the two, so a gap that was told here is not told again by another process.
+        // The log has nothing between the two, and another process must not report this gap again.
         self.start = Start::After(cursor.max(trimmed));
         self.backlog = seek.latest.into();
         self.send_backlog(blocks, Page::ending_at(cursor, until), writer).await?;
@@ -81,7 +81,7 @@ impl Stream {
             match context.engine.seek(&self.start, &context.filter, until, self.latest_after_ms).await {
                 Ok(Seek { awaited: Some(id), .. }) => {
                     self.send_heartbeat_if_due(writer).await?;
-                    // The log may have lost the cursor meanwhile, so it is asked again after a while.
+                    // The log may have lost the cursor meanwhile, so it is read again after a while.
                     let _ = timeout(ENGINE_RETRY, self.subscription.reach(id)).await;
                 }
                 Ok(seek) => return Ok(Some((until, seek))),

@@ -41,7 +41,7 @@ pub(crate) struct SocketSink {
     /// Encoded chunks that the socket has not taken; the first one may be partly sent. Bounded: blocks are added only when
     /// it is empty, except for the final ones.
     pending: BytesMut,
-    /// While the socket is full: until when it has to take something.
+    /// While the socket is full: the time by which it has to accept bytes.
     deadline: Option<Instant>,
     connection: ConnectionGuard,
 }
@@ -60,8 +60,8 @@ impl SocketSink {
         Self { socket: Socket::Unregistered(socket), pending: BytesMut::from(head), deadline: None, connection }
     }
 
-    /// A sink for a stream of another process, whose socket was left with `unsent` bytes. If it was full, it has to take
-    /// something within `patience`.
+    /// A sink for a stream of another process that had `unsent` bytes left. If its socket was full, it has to accept
+    /// bytes within `patience`.
     pub(super) fn continued(
         socket: OwnedFd,
         unsent: Bytes,
@@ -72,7 +72,7 @@ impl SocketSink {
         Self { deadline, ..Self::new(socket, unsent, connection) }
     }
 
-    /// Gives the socket away. Everything that was sent is in it.
+    /// Gives the socket away. It has accepted everything that was sent.
     pub(super) fn into_parts(self) -> Option<(OwnedFd, ConnectionGuard)> {
         debug_assert!(self.pending.is_empty(), "a sink is taken apart only after it was flushed");
         Some((self.socket.into_descriptor()?, self.connection))
@@ -83,8 +83,8 @@ impl SocketSink {
         chunked::write(&mut self.pending, |out| out.put(blocks));
     }
 
-    /// Gives the socket away with what it has not taken and, if it is full, how much longer it may be. For another process,
-    /// so the connection counts here no longer.
+    /// Gives the socket to another process, with its unsent bytes and, if it is full, how much longer it may be. The
+    /// connection no longer counts in this process.
     pub(super) fn suspend(self) -> Option<(OwnedFd, Bytes, Option<Duration>)> {
         let patience = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Some((self.socket.into_descriptor()?, self.pending.freeze(), patience))
@@ -128,7 +128,7 @@ impl SocketSink {
 
     fn register(&mut self) -> io::Result<&Arc<TcpStream>> {
         self.socket = match std::mem::replace(&mut self.socket, Socket::Closed) {
-            // Also for Unix sockets: the runtime only waits for readiness and never asks what kind of socket it is.
+            // Works for Unix sockets too: the runtime only waits for readiness, whatever the kind of socket.
             Socket::Unregistered(socket) => Socket::Registered(Arc::new(TcpStream::from_std(socket.into())?)),
             other => other,
         };

@@ -1,9 +1,9 @@
 //! One open stream while a task carries it: replay, the seam, then live, until something ends it.
 //!
 //! Made by [`Delivery::open`](super::Delivery::open). [`Stream::run`] carries it to its end; [`Stream::catch_up`] only until
-//! a broadcast loop can take it over. Always: what goes into the sink is whole blocks, so a stream never ends inside
-//! one; the client sets the pace, because a stream holds one page or chunk at a time; and whenever the task waits, `start`
-//! and `backlog` say what follows the blocks that are in the sink, so that another process can go on from there.
+//! a broadcast loop can take it over. Always: the sink gets whole blocks, so a stream never ends inside one; the client
+//! sets the pace, because a stream holds one page or chunk at a time; and whenever the task waits, `start` and
+//! `backlog` describe what follows the blocks in the sink, so that another process can go on from there.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -31,7 +31,7 @@ pub(super) const ENGINE_RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Stream {
     pub(super) context: Arc<StreamContext>,
     pub(super) subscription: Subscription,
-    /// Where the stream goes on, behind the backlog.
+    /// Where the stream continues after the backlog.
     pub(super) start: Start,
     /// Alerts to send before what `start` says: the newest one of each topic.
     pub(super) backlog: VecDeque<Record>,
@@ -159,7 +159,7 @@ impl Stream {
         // cost two system calls for each stream.
         let disconnected = (until == Until::End).then(|| sink.disconnected());
         let end = tokio::select! {
-            // In this order, so that what is ready goes out before the bye.
+            // Polled in this order, so that frames that are ready go out before the bye.
             biased;
             advanced = self.advance(sink, until) => match advanced {
                 Ok(cursor) => return Delivered::CaughtUp(cursor),
@@ -210,7 +210,7 @@ impl Stream {
             if self.subscription.ring_position().is_some() {
                 self.context.counters.stream_overtaken();
             }
-            // What is missing comes from the log, up to where the subscription joins again.
+            // The missing alerts come from the log, up to where the subscription joins again.
             self.subscription.rejoin();
             self.start = Start::After(cursor);
         }
@@ -290,7 +290,7 @@ impl Stream {
     ) -> Result<(), StreamEnd> {
         tracing::debug!(reason, "a stream waits for the engine");
         self.send_heartbeat_if_due(writer).await?;
-        // Not all at once: they lost the engine together.
+        // At random, because all streams lost the engine at the same moment.
         tokio::time::sleep(crate::random::between(ENGINE_RETRY / 2, ENGINE_RETRY * 3 / 2)).await;
         Ok(())
     }

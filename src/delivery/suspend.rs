@@ -11,7 +11,7 @@ use crate::alert::Start;
 impl Stream {
     /// None if the socket is closed.
     pub(super) fn suspend(mut self, mut sink: SocketSink) -> Option<CarriedStream> {
-        // What can be told by no cursor goes along as bytes.
+        // What a cursor cannot express is passed on as bytes.
         if let Some(retry) = self.retry.take().filter(|retry| !retry.is_empty()) {
             sink.put(retry);
         }
@@ -23,7 +23,7 @@ impl Stream {
             }
         }
         let start = match self.start {
-            // It was promised everything from now on, not from the start of the next process.
+            // The client was promised everything from now on, not from the start of the next process.
             Start::Live if self.context.engine.head().is_some() => Start::After(self.subscription.joined()),
             start => start,
         };

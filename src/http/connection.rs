@@ -117,7 +117,7 @@ impl Server {
                 Ok(())
             }
             Http1End::TooLate => Ok(()),
-            // Bytes after the request are dropped: no other request is answered on an open stream.
+            // Bytes after the request are dropped: the connection answers nothing else once its stream is open.
             Http1End::Detached(head, detached) => {
                 let Ok(socket) = stream.into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
@@ -138,7 +138,7 @@ impl Server {
     async fn close<S: Connection>(&self, mut stream: Progress<S>, result: &hyper::Result<()>, detach: &Detach) {
         let is_early = match result {
             Ok(()) => detach.has_unread_body(),
-            // hyper has answered what it could not read.
+            // hyper has already answered a request that it could not parse.
             Err(error) => error.is_parse(),
         };
         if is_early {
@@ -159,8 +159,8 @@ impl Server {
         }
     }
 
-    /// Closes a connection whose client may still be sending. Closed at once, the kernel would answer what comes with a
-    /// reset, which makes clients throw away the answer that they have not read yet.
+    /// Closes a connection whose client may still be sending. If it were closed at once, the kernel would answer
+    /// further bytes with a reset, and clients would lose the answer that they have not read yet.
     async fn linger(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         let discard = async {
             stream.shutdown().await?;
@@ -198,7 +198,7 @@ impl Server {
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
             request.extensions_mut().insert(stop.clone());
-            // Boxed, or each HTTP/2 stream would keep the memory that its request needed.
+            // Boxed, so that an HTTP/2 stream does not keep the memory that its request needed.
             Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
@@ -269,7 +269,8 @@ fn log_end(result: hyper::Result<()>) {
     }
 }
 
-/// Identifies a request in its response and in the log: a random start, advanced by an odd constant that changes all digits.
+/// The id of a request in its response and in the log: a random start, advanced by an odd constant that changes all
+/// digits.
 fn request_id() -> String {
     static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
         let mut bytes = [0; 8];

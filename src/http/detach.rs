@@ -21,7 +21,7 @@ use crate::delivery::Stream;
 #[derive(Default)]
 pub(crate) struct Detach {
     stream: Mutex<Option<(Parts, Box<Stream>)>>,
-    /// When the socket last took something, while it refuses what hyper wants to write.
+    /// When the socket last accepted bytes. Set while a write of hyper waits.
     blocked_since: Mutex<Option<Instant>>,
     carries_stream: AtomicBool,
     has_unread_body: AtomicBool,
@@ -30,7 +30,7 @@ pub(crate) struct Detach {
 
 /// A connection, and whether its socket may leave the runtime.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Whether bytes go over the socket as they are written.
+    /// Whether bytes are sent as they are written, without TLS.
     const IS_PLAIN: bool;
 
     /// The bare socket.
@@ -46,17 +46,17 @@ impl Detach {
         *self.stream.lock() = Some((head, stream));
     }
 
-    /// Notes that the socket refuses what hyper wants to write, since then.
+    /// Notes since when the socket has accepted nothing of what hyper wants to write.
     pub(crate) fn set_blocked(&self, since: Instant) {
         *self.blocked_since.lock() = Some(since);
     }
 
-    /// Notes that the socket has taken what was written.
+    /// Notes that the socket accepts bytes again.
     pub(crate) fn set_unblocked(&self) {
         *self.blocked_since.lock() = None;
     }
 
-    /// Since when the socket has taken nothing of what hyper wants to write. `None` if nothing waits.
+    /// Since when the socket has accepted nothing of what hyper wants to write. `None` if no write waits.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
         *self.blocked_since.lock()
     }
@@ -79,17 +79,17 @@ impl Detach {
         self.has_unread_body.load(Ordering::Relaxed)
     }
 
-    /// Notes whether a request has arrived, as far as its head, and is not answered yet.
+    /// Notes whether the head of a request has arrived that is not answered yet.
     pub(crate) fn set_answering(&self, is_answering: bool) {
         self.is_answering.store(is_answering, Ordering::Relaxed);
     }
 
-    /// Whether a request waits for its answer, or its client for the rest of one.
+    /// Whether a request is not answered yet, or its answer is not fully written.
     pub(crate) fn is_answering(&self) -> bool {
         self.is_answering.load(Ordering::Relaxed) || self.blocked_since().is_some()
     }
 
-    /// Takes the stream, unless something has to be written before it.
+    /// Takes the stream, unless hyper still has bytes of the previous response to write.
     #[must_use]
     pub(crate) fn take(&self) -> Option<(Parts, Box<Stream>)> {
         if self.blocked_since().is_some() {

@@ -21,9 +21,9 @@ pub(crate) struct BodyLimit {
 /// Who reads an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// Anybody: no path, host or text of a library.
+    /// Any client: sees no path, host name or error text of a library.
     Client,
-    /// Whoever may use the control socket.
+    /// A user of the control socket.
     Operator,
 }
 
@@ -82,7 +82,7 @@ impl HttpError {
     /// Characters of a path in an error.
     pub(crate) const SHOWN_PATH: usize = 200;
 
-    /// For a request that is not complete when the server stops.
+    /// The error for a request that is not complete when the server stops.
     pub(crate) fn stopping() -> Self {
         Self::Refused(Refusal::unavailable("alertd is stopping and nothing was done: send the request again"))
     }

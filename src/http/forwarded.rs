@@ -11,9 +11,10 @@ use crate::net::Networks;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address that failed attempts count against: behind trusted proxies the last hop that is not a trusted proxy itself,
-/// because the client can write anything before it. A connection without an address is that of a proxy on this machine: the
-/// permissions of its socket admit nobody else. With both headers `X-Forwarded-For` counts, which more proxies write.
+/// The address that failed attempts count against: behind trusted proxies the last hop that is not a trusted proxy
+/// itself, because the client can write anything before it. A connection without an address comes from a proxy on this
+/// machine, because the permissions of its socket admit nobody else. If both headers are present, `X-Forwarded-For`
+/// counts, because more proxies write it.
 pub(crate) fn client(trusted: &Networks, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     if peer.is_some_and(|peer| !trusted.contain(peer)) {
         return peer;
@@ -25,7 +26,7 @@ pub(crate) fn client(trusted: &Networks, peer: Option<IpAddr>, headers: &HeaderM
     };
     let mut nearest = peer;
     for hop in hops.into_iter().rev() {
-        // Whoever is behind a hop without an address, such as `unknown`, is not told apart.
+        // Clients behind a hop without an address, such as `unknown`, cannot be told apart.
         let Some(address) = hop else { break };
         nearest = Some(address);
         if !trusted.contain(address) {
@@ -35,11 +36,11 @@ pub(crate) fn client(trusted: &Networks, peer: Option<IpAddr>, headers: &HeaderM
     nearest
 }
 
-/// What each element of a header says, the nearest hop last.
+/// The address in each element of a header, the nearest hop last.
 fn hops(headers: &HeaderMap, name: &HeaderName, read: fn(&str) -> Option<IpAddr>) -> Vec<Option<IpAddr>> {
-    // What a client sent before a proxy appended its own may be no text.
+    // A client may have sent bytes that are not UTF-8 before a proxy appended its element.
     let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    // Empty elements are none (RFC 9110, section 5.6.1): some proxies leave a comma behind.
+    // Empty elements do not count (RFC 9110, section 5.6.1): some proxies leave a comma at the end.
     let elements = |line: &str| {
         let given = split(line, ',').into_iter().filter(|element| !element.trim().is_empty());
         given.map(read).collect::<Vec<_>>()
@@ -80,7 +81,7 @@ fn address(text: &str) -> Option<IpAddr> {
     } else if let Some((host, _)) = text.split_once(':').filter(|(_, port)| is_port(port)) {
         IpAddr::V4(host.parse::<Ipv4Addr>().ok()?)
     } else if let Some((host, _)) = text.rsplit_once(':').filter(|(host, port)| host.contains('.') && is_port(port)) {
-        // An IPv4 address in the form of IPv6, as a socket for both has it, with a port.
+        // An IPv4-mapped IPv6 address with a port, as a dual-stack socket reports it.
         v6(host)?
     } else {
         text.parse().ok().or_else(|| v6(text))?
@@ -88,7 +89,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// An IPv6 address; its zone means nothing on this machine.
+/// An IPv6 address, without its zone, which is meaningful only on the machine that wrote it.
 fn v6(text: &str) -> Option<IpAddr> {
     let text = text.split_once('%').map_or(text, |(address, _)| address);
     text.parse::<Ipv6Addr>().ok().map(IpAddr::V6)

@@ -81,7 +81,7 @@ pub(crate) fn adopt_tcp(listener: std::net::TcpListener) -> io::Result<TcpListen
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
     // A single alert is sent at once.
     let _ = socket.set_tcp_nodelay(true);
-    // A peer that has vanished does not acknowledge what it is sent.
+    // Ends connections whose peer no longer acknowledges data.
     let _ = socket.set_tcp_user_timeout(Some(2 * SLOW_READER_TIMEOUT));
     TcpListener::from_std(listener)
 }
@@ -95,8 +95,8 @@ pub(crate) fn adopt_unix(listener: std::os::unix::net::UnixListener) -> io::Resu
     UnixListener::from_std(listener)
 }
 
-/// Binds a path that only this user and group may connect to. Replaces a socket that a dead daemon left behind, and touches
-/// nothing else at that path.
+/// Binds a path that only this user and group may connect to. Replaces a socket on which nobody listens any more, and
+/// no other file.
 ///
 /// # Errors
 /// [`ListenError`].

@@ -6,7 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::text;
 
-/// What a body is said to be.
+/// What `Content-Type` says about a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `application/json`, `text/json` and every `+json`.
@@ -15,9 +15,9 @@ pub(crate) enum Kind {
     Text,
     /// `application/x-www-form-urlencoded`, under which curl sends everything.
     Form,
-    /// No type, or any bytes.
+    /// No type, or `application/octet-stream`.
     Unknown,
-    /// A type that no alert has.
+    /// A type that cannot be an alert.
     Other,
 }
 

@@ -106,7 +106,7 @@ pub(crate) enum ListenerKind {
 /// The connection that a request came over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
-    /// What accepted it.
+    /// The listener that accepted it.
     pub listener: ListenerKind,
     /// The peer's address; none on a local socket.
     pub address: Option<IpAddr>,

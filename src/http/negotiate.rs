@@ -69,7 +69,7 @@ impl<'h> MediaRange<'h> {
         let name = parts.next().unwrap_or_default();
         let written = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         let parsed = written.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok());
-        // A quality that is none refuses the type.
+        // An invalid quality counts as 0, which refuses the type.
         let quality = parsed.filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or_default();
         Self { name, quality: (quality * 1000.0) as u32 }
     }

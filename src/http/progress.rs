@@ -1,8 +1,8 @@
-//! Ends a connection whose peer reads nothing, or has gone while it gets a stream.
+//! Ends a connection whose peer reads nothing, or leaves while it receives a stream.
 //!
-//! Owned by the connection that hyper drives. hyper waits for a peer that reads nothing without limit, and does not poll a
-//! body meanwhile. Where half-closed connections are allowed it does not read while it answers either, so nobody but this
-//! wrapper sees that the client of a stream has gone.
+//! Owned by the connection that hyper drives. hyper waits without limit for a peer that reads nothing, and does not
+//! poll a body meanwhile. Where half-closed connections are allowed it does not read while it answers either, so only
+//! this wrapper notices that the client of a stream has left.
 
 use std::io;
 use std::pin::Pin;
@@ -21,13 +21,13 @@ pub(crate) struct Progress<S> {
     inner: S,
     timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// What the client sent while it got a stream, for hyper to read behind that. Bounded by [`MAX_EARLY`].
+    /// What the client sent while it received a stream; hyper reads it after the stream. Bounded by [`MAX_EARLY`].
     early: BytesMut,
-    /// Is told whether a write waits, and knows whether a stream is written.
+    /// Receives whether a write waits, and knows whether a stream is being written.
     detach: Arc<Detach>,
 }
 
-/// Bytes that a client may send while it gets a stream. With more than that its end shows only when a write fails.
+/// Bytes that a client may send while it receives a stream. Beyond that, only a failed write shows that it has left.
 const MAX_EARLY: usize = 4 << 10;
 
 impl<S> Progress<S> {
@@ -68,7 +68,7 @@ impl<S: AsyncRead + Unpin> Progress<S> {
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf)? {
                 Poll::Pending => break,
                 Poll::Ready(()) if buf.filled().is_empty() => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client of a stream has gone"));
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client of a stream has left"));
                 }
                 Poll::Ready(()) => self.early.extend_from_slice(buf.filled()),
             }
@@ -108,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Progress<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes each time that it is polled, also when it has nothing to write.
+        // hyper flushes whenever it is polled, even if it has nothing to write.
         if self.detach.carries_stream() {
             self.watch(cx)?;
         }

@@ -1,7 +1,7 @@
 //! The body of a publish as an alert: JSON, a text or a form.
 //!
-//! JSON says everything itself and is refused if it is not as it has to be, unless the query has `cut=1`. A text or a form
-//! comes from a sender who cannot do better, so what can be read of it is taken.
+//! JSON is complete by itself and refused if it is not valid, unless the query has `cut=1`. A text or a form comes from
+//! a sender that cannot send JSON, so it is cut to what is allowed instead of being refused.
 
 use hyper::header::HeaderMap;
 
@@ -76,14 +76,14 @@ fn json(media: &MediaType, topic: Option<Topic>, options: Options, body: &[u8]) 
     if options.level.is_some() {
         return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
     }
-    // Without another charset the bytes have to be right; they are checked below.
+    // Without another charset the bytes have to be UTF-8, which is checked below.
     let decoded;
     let body = match media.charset() {
         Some(charset) if !charset.eq_ignore_ascii_case("utf-8") => {
             decoded = media.decoded(body);
             decoded.as_bytes()
         }
-        // What PowerShell writes into files says by its first bytes that it is UTF-16.
+        // PowerShell writes files in UTF-16, with a byte order mark.
         None if body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") => {
             decoded = media.decoded(body);
             decoded.as_bytes()

@@ -1,8 +1,8 @@
 //! Queries and path segments as typed values.
 //!
-//! Called by the dispatcher, which parses, and by the handlers, which take the parameters that they know. Always: a
-//! parameter that nobody took is refused, except on a stream, whose client often cannot change what libraries and proxies
-//! add to its URL.
+//! Called by the dispatcher, which parses, and by the handlers, which take the parameters that they know. Always true:
+//! an unknown parameter is refused, except on a stream, whose client often cannot remove what libraries and proxies add
+//! to its URL.
 
 use hyper::header::{HeaderMap, HeaderName};
 
@@ -14,7 +14,7 @@ use crate::service::Query;
 const DEFAULT_PAGE_LENGTH: usize = 100;
 const MAX_PAGE_LENGTH: usize = 1000;
 
-/// How libraries write that a parameter is true, and that it is false. The OpenAPI document has the same words.
+/// How libraries write true, and below false. The OpenAPI document lists the same words.
 pub(crate) const TRUE: &[&str] = &["1", "true", "True", "yes", "on"];
 pub(crate) const FALSE: &[&str] = &["0", "false", "False", "no", "off"];
 
@@ -24,7 +24,7 @@ pub(crate) struct Parameters(Vec<Parameter>);
 
 struct Parameter {
     name: String,
-    /// As it stands in the URL: an encoding that is wrong matters only where somebody takes the value.
+    /// As it is in the URL: a wrong encoding matters only if somebody takes the value.
     encoded: String,
 }
 
@@ -88,7 +88,7 @@ impl Parameters {
         self.one("level")?.map(|text| text.parse().map_err(|e| HttpError::invalid("level", e))).transpose()
     }
 
-    /// Refuses `topic` in the query of a publish, where it would only select what is read.
+    /// Refuses `topic` in the query of a publish: only reads select topics there.
     ///
     /// # Errors
     /// [`HttpError::Invalid`] with the right path.
@@ -98,7 +98,7 @@ impl Parameters {
         Err(HttpError::invalid("topic", format!("belongs in the path when publishing: POST /alerts/{topic}")))
     }
 
-    /// Refuses parameters that were not taken: with a mistyped one a request would mean something else.
+    /// Refuses parameters that were not taken: if a mistyped one were ignored, the request would mean something else.
     ///
     /// # Errors
     /// [`HttpError::Invalid`] with the name of the first one.
@@ -112,7 +112,7 @@ impl Parameters {
     }
 }
 
-/// What `+` stands for.
+/// What `+` means: itself, or a space as in forms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plus {
     Plus,
@@ -209,10 +209,10 @@ fn start(parameters: &mut Parameters, headers: &HeaderMap, now_ms: u64) -> Resul
     let since = parameters.one("since")?;
     let since =
         since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
-    // Any text is taken, because an EventSource does not reconnect after an error.
+    // Any text is accepted, because an EventSource does not reconnect after an error.
     let header = headers.get(HeaderName::from_static("last-event-id")).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let header = header.map(String::from).filter(|text| !is_no_cursor(text));
-    // Of several the last one: a polyfill appends its own to those of the page's URL.
+    // The last one wins: a polyfill appends its own to what the page's URL has.
     let in_query = parameters.all_named(is_last_event_id)?.into_iter().rfind(|text| !is_no_cursor(text));
     Ok(header.or(in_query).map(|text| Start::cursor(&text)).or(since))
 }
@@ -223,7 +223,7 @@ fn is_last_event_id(name: &str) -> bool {
     letters.map(|byte| byte.to_ascii_lowercase()).eq(*b"lasteventid")
 }
 
-/// Whether a cursor is what a client sends that has none: nothing, or what its language writes for no value. Taken for an
+/// Whether the client has no cursor and sends an empty one, or what its language prints for a missing value. As an
 /// unknown cursor it would replay everything.
 fn is_no_cursor(text: &str) -> bool {
     let text = text.trim();

@@ -21,11 +21,11 @@ use crate::sse::{Bye, Format};
 
 /// What a handler answers with.
 pub(crate) enum Body {
-    /// All of it; none where there are no bytes.
+    /// The whole body; `None` if it is empty.
     Whole(Option<Bytes>),
     /// A stream that has not begun.
     Stream(Box<Stream>),
-    /// What comes through the channel, to its end.
+    /// Everything that comes through the channel.
     Blocks(mpsc::Receiver<Bytes>),
 }
 
@@ -43,9 +43,9 @@ const QUEUED_BLOCKS: usize = 2;
 /// A body as hyper writes it.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// All of it; none once it was taken.
+    /// The whole body; `None` once hyper has taken it.
     Whole(Option<Bytes>),
-    /// Each message is sent on as it is; the end of the channel is the end of the body.
+    /// Each message as it is; the body ends when the channel is closed.
     Blocks(mpsc::Receiver<Bytes>),
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> B
     head_bytes(head, "transfer-encoding: chunked", now_ms).freeze()
 }
 
-/// A whole answer as HTTP/1.1 writes it, behind which the connection is closed.
+/// A whole answer as HTTP/1.1 writes it; the connection is closed after it.
 #[must_use]
 pub(crate) fn written(response: Response<Body>, now_ms: u64) -> Bytes {
     let (head, body) = response.into_parts();
@@ -149,7 +149,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
     whole(status, "application/json", bytes.into())
 }
 
-/// The answer to a publish. A record is a line of JSON already, so it is copied as it is.
+/// The answer to a publish. A record is already a line of JSON, so it is copied unchanged.
 #[must_use]
 pub(crate) fn published(record: &Record) -> Response<Body> {
     let parts = [br#"{"status":"alert stored","alert":"#, &frame::line(record)[..], b"}\n"];
@@ -191,7 +191,7 @@ fn encoded(value: &impl Serialize) -> Vec<u8> {
 pub(crate) fn secret_json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     // A buffer that grows leaves copies behind. The largest grant takes about 9 KiB.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
-    // Fails only for types that are not plain; these are.
+    // Fails only for maps whose keys are not strings, which these types lack.
     let _ = serde_json::to_writer(&mut *bytes, body);
     bytes.push(b'\n');
     whole(status, "application/json", Bytes::from_owner(bytes))
@@ -213,7 +213,7 @@ pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    // A proxy that compresses holds back what it has until its block is full.
+    // A proxy that compresses would hold frames back until its block is full.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
@@ -229,7 +229,7 @@ pub(crate) fn backup(body: Body) -> Response<Body> {
     response
 }
 
-/// A time in the form of HTTP: `Mon, 23 Nov 2026 17:33:10 GMT`.
+/// A time as HTTP writes it: `Mon, 23 Nov 2026 17:33:10 GMT`.
 fn http_date(ms: u64) -> String {
     const PRINTER: jiff::fmt::rfc2822::DateTimePrinter = jiff::fmt::rfc2822::DateTimePrinter::new();
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());

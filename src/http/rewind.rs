@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Returns `first` to the reader before what the connection has.
+/// Gives the reader `first`, and then what the connection has.
 pub(crate) struct Rewind<S> {
     first: Bytes,
     inner: S,

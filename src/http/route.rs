@@ -114,7 +114,7 @@ fn allow<'m>(methods: impl Iterator<Item = &'m Method> + Clone) -> String {
     all.iter().filter(|method| has(method)).map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// Where a request goes.
+/// What serves a request.
 pub(crate) enum Found<'a> {
     Route {
         route: &'static Route,

@@ -76,14 +76,14 @@ impl Server {
     }
 
     /// Accepts requests with keys on a Unix socket, from a proxy on this machine, until [`stop`](Self::stop). Its
-    /// connections share the limit of those over TCP.
+    /// connections count towards the limit of those over TCP.
     pub(crate) fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
         let permits = Arc::clone(&self.permits);
         self.serve_local(listener, ListenerKind::Http, permits);
     }
 
-    /// Accepts on a local socket until [`stop`](Self::stop). It has a limit of its own, so that an operator gets in when the
-    /// other one is reached.
+    /// Accepts on a local socket until [`stop`](Self::stop). It has a limit of its own, so that an operator can connect
+    /// when the other limit is reached.
     pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
         let permits = match kind {
             ListenerKind::Control => Arc::clone(&self.control_permits),
@@ -92,8 +92,8 @@ impl Server {
         self.serve_local(listener, kind, permits);
     }
 
-    /// Counts the connection of a stream that another process has left. Beyond the limit too: it was admitted once, and a
-    /// lower limit ends no stream.
+    /// Counts the connection of a stream taken over from another process. It may exceed the limit: the stream was
+    /// admitted once, and a lower limit ends no stream.
     pub(crate) fn count_connection(&self, is_control: bool) -> ConnectionGuard {
         let permits = if is_control { &self.control_permits } else { &self.permits };
         ConnectionGuard::new(Arc::clone(permits).try_acquire_owned().ok(), &self.streams)

@@ -1,4 +1,4 @@
-//! The stop of the server, as requests that are not complete see it: their clients have a moment left.
+//! How long clients have to complete their requests once the server stops.
 //!
 //! Every request carries the server's token in its extensions, because its body is read far from the connection.
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::detach::Detach;
 
-/// How long clients have to complete a request once the server stops, and then to read that it was too late.
+/// How long clients have to complete a request once the server stops, and then to read the 503 if they did not.
 pub(crate) const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// Waits until the server stops and clients have had their time.
@@ -18,7 +18,7 @@ pub(crate) async fn too_late(stop: &CancellationToken) {
     tokio::time::sleep(STOP_GRACE).await;
 }
 
-/// How long a client may take nothing of its answer while the server stops.
+/// How long a client may read nothing of its answer while the server stops.
 const STOP_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The stop of one connection.

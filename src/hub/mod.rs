@@ -113,7 +113,7 @@ impl Hub {
         self.0.head.send_modify(|own| *own = head.max(*own));
     }
 
-    /// Takes the watchdog's marker, which proves that alerts get through to here.
+    /// Takes the watchdog's marker, which proves that alerts reach the hub.
     pub(crate) fn mark(&self, marker: u64) {
         drop(self.0.state());
         self.0.marker.send_replace(marker);
@@ -131,7 +131,7 @@ impl Hub {
         *self.0.head.borrow()
     }
 
-    /// Waits until the hub has got this id, which the log has assigned. Safe to cancel.
+    /// Waits until the hub has this id, which must be in the log. Safe to cancel.
     pub(crate) async fn reach(&self, id: Id) {
         self.0.reach(id).await;
     }

@@ -1,7 +1,7 @@
 //! A ring: a bounded buffer of encoded frames for one distinct subscription. A subscriber is a position in it.
 //!
-//! Fed only by the [`Hub`](super::Hub), under its lock; read by any number of subscribers. Always: a chunk holds whole blocks,
-//! so what goes out ends where a block ends.
+//! Fed only by the [`Hub`](super::Hub), under its lock; read by any number of subscribers. Always: a chunk holds whole
+//! blocks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -93,7 +93,7 @@ impl Subscription {
         Some(RingReader { hub: Arc::clone(&self.hub), ring: Arc::clone(ring), listener })
     }
 
-    /// Waits until the hub has got this id, which the log has assigned, and joins after it. Safe to cancel.
+    /// Waits until the hub has this id, which must be in the log, and joins after it. Safe to cancel.
     pub(crate) async fn reach(&mut self, id: Id) {
         self.hub.reach(id).await;
         self.rejoin();

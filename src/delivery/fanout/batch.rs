@@ -9,7 +9,7 @@ use super::ids::RingQueueId;
 use crate::alert::Id;
 use crate::hub::{Chunk, ReadOutcome, RingReader};
 
-/// The approximate size of one write. Gathering more would be wasted if the socket does not accept it.
+/// The approximate size of one write. Beyond it the socket would rarely accept what was gathered.
 const MAX_BATCH_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Batch {
         outcome
     }
 
-    /// Empties the batch. Required when a ring queue goes, because its id may come to stand for another ring.
+    /// Empties the batch. Required when a ring queue is removed, because its id may be reused for another ring.
     pub(super) fn clear(&mut self) {
         self.settle();
         self.of = None;
@@ -75,7 +75,8 @@ impl Batch {
         self.tally.drain(..)
     }
 
-    /// Counts the batch once for all subscribers that were sent it, so that one more costs no more than an addition.
+    /// Adds the batch to the tally once for all subscribers that were sent it, so that each of them costs only an
+    /// addition.
     fn settle(&mut self) {
         let taken = std::mem::take(&mut self.taken);
         if taken > 0 {

@@ -18,14 +18,14 @@ use crate::delivery::stream::Stream;
 use crate::sse::Bye;
 
 impl Fanout {
-    /// Has a key group ended, and closes it to new streams.
+    /// Schedules the end of a key group, and closes it to new streams.
     pub(super) fn end_group(&mut self, group: KeyGroupId, serial: u64, bye: Bye) {
         if self.ring_queues.close(group, serial) {
             self.ending_groups.push_back((group, serial, bye));
         }
     }
 
-    /// Ends some streams of a key group that is to end.
+    /// Ends some streams of a key group whose end is scheduled.
     pub(super) fn end_slice(&mut self) {
         let Some((id, serial, bye)) = self.ending_groups.pop_front() else { return };
         for _ in 0..WRITES_PER_SLICE {
@@ -45,7 +45,7 @@ impl Fanout {
         self.shared.counters.stream_ended(StreamEnd::Bye(bye));
         let unsent = self.subscribers.unsent(id).cloned();
         if bye == Bye::Slow && unsent.is_some() {
-            // The socket is full within a chunk, and a bye there would be part of that chunk.
+            // The socket took part of a chunk, so the client would read a bye as the rest of that chunk.
             return self.close(id);
         }
         let last = chunked::chunk(&format.bye(bye, retry_ms.into()));
@@ -71,7 +71,7 @@ impl Fanout {
             self.subscribers.unlink(&mut queue.ready, ListKind::Ready, id);
         }
         self.ring_queues.remove_if_empty(group_id, &self.mailbox);
-        // The id of the ring queue may come to stand for another ring.
+        // The id of the ring queue may be reused for another ring.
         self.batch.clear();
         self.heartbeat = None;
     }
@@ -95,8 +95,8 @@ impl Fanout {
         }
     }
 
-    /// Gives a stream whose ring has overwritten what comes next to a task, which reads that from the log and brings the
-    /// stream back.
+    /// Gives a stream whose ring has overwritten its next frames to a task, which reads them from the log and brings
+    /// the stream back.
     pub(super) fn hand_back(&mut self, id: SubscriberId) {
         let group = present!(self.subscribers.get(id), "a subscriber to hand back").group;
         let group = present!(self.ring_queues.key_group(group), "the key group of a subscriber");

@@ -31,7 +31,7 @@ impl Loops {
     /// [task](Suspension::task) meanwhile.
     pub(in crate::delivery) async fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
         match stream.catch_up(sink).await {
-            // The loops take no streams any more.
+            // The loops accept no more streams.
             Outcome::CaughtUp(stream) if self.suspension.is_requested() => self.suspension.keep(stream.suspend()),
             Outcome::CaughtUp(stream) => self.add(Box::new(stream)),
             Outcome::Suspended(stream) => self.suspension.keep(stream),
@@ -53,7 +53,7 @@ impl Loops {
         self.mailboxes.iter().map(|mailbox| mailbox.synced()).min().unwrap_or_default()
     }
 
-    /// Has all loops give their streams away and end.
+    /// Makes all loops give their streams away and end.
     pub(in crate::delivery) fn suspend(&self) {
         self.mailboxes.iter().for_each(|mailbox| mailbox.send(Command::Suspend));
     }

@@ -1,10 +1,10 @@
 //! A broadcast loop: a thread that writes to the sockets of its subscribers.
 //!
 //! In each turn it does a bounded amount of each kind of work: it takes commands and news from its mailbox, writes to a
-//! slice of the subscribers of one ring, ends a slice of a key group, visits some subscribers for their time limits, and
-//! handles what epoll reports. A subscriber that is served gets everything from its position to the end of its ring in one
-//! write, so the busier the loop is, the more each write carries. Between two turns it yields to other threads, which answer
-//! requests; while subscribers with room in their sockets are far behind, it has publishers held back.
+//! slice of the subscribers of one ring, ends a slice of a key group, checks the time limits of some subscribers, and
+//! handles what epoll reports. A subscriber that is served gets everything from its position to the end of its ring in
+//! one write, so the busier the loop is, the more each write carries. Between two turns it yields to other threads,
+//! which answer requests; while subscribers with room in their sockets are far behind, it holds publishers back.
 //!
 //! | file | owns |
 //! |---|---|
@@ -88,7 +88,7 @@ pub(super) struct Fanout {
     epoll: OwnedFd,
     subscribers: SubscriberSlab,
     ring_queues: RingQueues,
-    /// Ring queues with news that not all of their ready subscribers have had.
+    /// Ring queues with news that not all of their ready subscribers were sent.
     pending: VecDeque<RingQueueId>,
     /// Key groups whose streams are being ended, with their serial numbers.
     ending_groups: VecDeque<(KeyGroupId, u64, Bye)>,
@@ -99,7 +99,7 @@ pub(super) struct Fanout {
     started: Instant,
     /// Milliseconds since `started`, as of this turn.
     now_ms: u64,
-    /// Whether this loop has publishers held back.
+    /// Whether this loop holds publishers back.
     is_behind: bool,
 }
 
@@ -165,7 +165,7 @@ impl Fanout {
             (!self.subscribers.is_empty()).then(|| self.sweep.wait(self.now_ms))
         };
         let timeout = limit.and_then(|limit| limit.try_into().ok());
-        // This fails only if a signal interrupts it, and then the next turn waits again.
+        // Fails only if a signal interrupts it; the next turn then waits again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
         self.mailbox.set_awake();
     }
@@ -179,7 +179,7 @@ impl Fanout {
         }
         if flags.contains(EventFlags::IN) {
             // A client has nothing to send on an open stream. What it sends anyway stays in the kernel, which stops the
-            // sender when its buffer is full; the loop does not want to hear of it again.
+            // sender when its buffer is full; the loop need not learn of more.
             subscriber.polls_writable = true;
             let flags = EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             let _ = epoll::modify(&self.epoll, &subscriber.socket, EventData::new_u64(id.0.into()), flags);

@@ -1,8 +1,8 @@
 //! The rings and keys of a loop's subscribers.
 //!
-//! Owned by the loop. A ring queue is a ring with the subscribers that wait for its news; a key group is the subscribers of
-//! one key on one ring, so that the end of a key finds its streams without a look at the others. Always: each ring queue
-//! has at least one key group, and each key group belongs to one ring queue.
+//! Owned by the loop. A ring queue is a ring with the subscribers that wait for its news; a key group is the
+//! subscribers of one key on one ring, so that the streams of a key are found without a search when it ends. Always:
+//! each ring queue has at least one key group, and each key group belongs to one ring queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The subscribers of a loop: small records in a slab, and the lists that they are in.
 //!
-//! Owned by the loop. A [`Subscriber`] is plain data except for its descriptor and the two guards that count it. Together
-//! with its key group's context it holds all that a successor process needs to continue the stream. What only few
-//! subscribers need, the unsent bytes of a chunk that the socket took in part, lies beside the slab.
+//! Owned by the loop. A [`Subscriber`] is plain data except for its descriptor and the two guards that count it.
+//! Together with its key group's context it holds all that a successor process needs to continue the stream. The unsent
+//! bytes of a chunk that the socket took in part are kept beside the slab, because few subscribers have any.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -84,7 +84,7 @@ pub(super) struct Subscriber {
     pub(super) expires_at_s: u32,
     pub(super) retry_ms: u32,
     pub(super) state: State,
-    /// Whether epoll reports room in the socket. A subscriber that was never blocked does without.
+    /// Whether epoll reports room in the socket. Not set up for a subscriber that was never blocked.
     pub(super) polls_writable: bool,
     /// Indexed by [`ListKind`].
     pub(super) links: [Link; 2],
@@ -140,7 +140,7 @@ impl SubscriberSlab {
         let removed = self.take(id)?;
         self.free.push(id);
         if self.is_empty() {
-            // Gives the memory of a crowd back when it has gone.
+            // Frees the pages once no subscriber is left.
             self.pages = Vec::new();
             self.free = Vec::new();
         }

@@ -12,8 +12,8 @@ use crate::delivery::sink::SLOW_READER_TIMEOUT;
 use crate::delivery::takeover::CarriedStream;
 
 impl Fanout {
-    /// Stops writing and gives all streams away, also those that have just come. Streams that were told their end are
-    /// cut off.
+    /// Stops writing and gives all streams away, including those in `waiting`. Streams that are writing their final
+    /// bytes are cut off.
     pub(super) fn suspend(&mut self, waiting: impl IntoIterator<Item = Command>) {
         for command in waiting {
             if let Command::Add(stream) = command {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ids::SubscriberId;
 
-/// One round over all subscribers, in milliseconds. What a subscriber's time limits ask for happens at most this much late.
+/// One round over all subscribers, in milliseconds. A time limit takes effect at most this much late.
 const ROUND_MS: u64 = 1000;
 const STEPS_PER_ROUND: u64 = 32;
 
@@ -40,8 +40,8 @@ impl Sweep {
         Duration::from_millis((self.stepped_ms + ROUND_MS.div_ceil(STEPS_PER_ROUND)).saturating_sub(now_ms).max(1))
     }
 
-    /// How much earlier than after a whole `heartbeat` this subscriber gets one. An alert reaches all subscribers at once;
-    /// without a spread all heartbeats after it would be due at the same moment.
+    /// How much earlier than a whole `heartbeat` after the last write this subscriber gets one. Spreads the heartbeats:
+    /// after an alert for all subscribers they would otherwise be due at the same moment.
     pub(super) fn heartbeat_lead(id: SubscriberId, heartbeat: Duration) -> Duration {
         let spread = f64::from(id.0.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX);
         (heartbeat / 4).mul_f64(spread)

@@ -69,7 +69,7 @@ impl Fanout {
         }
     }
 
-    /// Sends a heartbeat to a ready subscriber, unless there is something else for it to get.
+    /// Sends a heartbeat to a ready subscriber, unless frames wait for it.
     fn send_heartbeat(&mut self, id: SubscriberId, queue_id: RingQueueId) -> Visit {
         let queue = present!(self.ring_queues.queue(queue_id), "the ring queue of a key group");
         let subscriber = present!(self.subscribers.get(id), "a subscriber that is visited");

@@ -14,7 +14,7 @@ use crate::delivery::endings::StreamEnd;
 use crate::hub::ReadOutcome;
 
 impl Fanout {
-    /// Has a ring queue served. Its ring may be gone since it had news.
+    /// Schedules a ring queue with news to be served. Its ring may have been removed since.
     pub(super) fn enqueue(&mut self, id: RingQueueId) {
         if let Some(queue) = self.ring_queues.queue(id)
             && !std::mem::replace(&mut queue.is_pending, true)
@@ -37,7 +37,7 @@ impl Fanout {
         }
     }
 
-    /// Returns the bytes that the last of the served subscribers had left to get; 0 if all subscribers have everything.
+    /// Returns how many bytes the last of the served subscribers was behind; 0 if all subscribers have everything.
     fn serve_queue(&mut self, id: RingQueueId) -> usize {
         let Some(queue) = self.ring_queues.queue(id) else { return 0 };
         queue.is_pending = false;
@@ -62,7 +62,7 @@ impl Fanout {
         last
     }
 
-    /// Writes what is new to a subscriber that is in no ready list, and puts it where it then belongs.
+    /// Writes new frames to a subscriber that is in no ready list, and puts it into the list for its new state.
     fn serve(&mut self, id: SubscriberId, queue_id: RingQueueId, end: u64) {
         let queue = present!(self.ring_queues.queue(queue_id), "the ring queue of a subscriber");
         let subscriber = present!(self.subscribers.get(id), "a subscriber to serve");
@@ -106,7 +106,7 @@ impl Fanout {
         }
     }
 
-    /// Writes to a subscriber that waited for room: first what its socket left over, then what is new.
+    /// Writes to a subscriber that waited for room: first its unsent bytes, then new frames.
     pub(super) fn resume(&mut self, id: SubscriberId) {
         let subscriber = present!(self.subscribers.get(id), "a subscriber to resume");
         let (state, group) = (subscriber.state, subscriber.group);
@@ -121,7 +121,7 @@ impl Fanout {
         self.serve(id, queue_id, end);
     }
 
-    /// Has epoll report when the socket has room, which it does at once if there is room already.
+    /// Makes epoll report when the socket has room, which it does at once if there is room already.
     pub(super) fn poll_writable(&mut self, id: SubscriberId) {
         let subscriber = present!(self.subscribers.get(id), "a subscriber that is blocked");
         if !std::mem::replace(&mut subscriber.polls_writable, true) {
@@ -131,7 +131,7 @@ impl Fanout {
         }
     }
 
-    /// Writes what the socket left over. True if nothing is left.
+    /// Writes the unsent bytes. True if none are left.
     fn write_unsent(&mut self, id: SubscriberId) -> bool {
         let Some(unsent) = self.subscribers.unsent(id).cloned() else { return true };
         let subscriber = present!(self.subscribers.get(id), "a subscriber with unsent bytes");

@@ -26,8 +26,8 @@ impl CarriedStream {
     }
 }
 
-/// Ends streams with a `bye`, all at the same time; what their clients do not take within [`BYE_TIMEOUT`] is cut off. It
-/// blocks, and needs no runtime: a start that fails has none.
+/// Ends streams with a `bye`, all at the same time; what their clients do not take within [`BYE_TIMEOUT`] is cut off.
+/// It blocks, so that a failed start, which has no runtime, can call it.
 pub(crate) fn end_all(streams: impl IntoIterator<Item = (CarriedStream, Bye)>) {
     let deadline = Instant::now() + BYE_TIMEOUT;
     let mut rest: Vec<(OwnedFd, Vec<u8>)> =

@@ -1,4 +1,4 @@
-//! Takeover: the streams of one process are continued by the next one, and their clients notice a pause.
+//! Takeover: the next process continues the streams of the previous one, and their clients notice only a pause.
 //!
 //! ```text
 //!   old process:  Delivery::suspend ─> CarriedStream … ─> Parcel::pack ─> the service manager's store

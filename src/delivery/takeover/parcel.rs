@@ -135,7 +135,7 @@ mod tests {
 
     fn carried(number: u64) -> (CarriedStream, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        // Another test may just start a child, which has all descriptors for a moment.
+        // Another test may start a child at the same time, which holds all descriptors for a moment.
         theirs.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         let filter = Arc::new(Filter::new([Pattern::All], Level::Info));
         let record = StreamRecord {

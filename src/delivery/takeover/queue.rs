@@ -1,8 +1,8 @@
 //! The sockets of streams in flight: a Unix socket whose queue holds them, and the description of the streams behind them.
 //!
-//! The service manager stores one end of the queue and knows nothing of what is in it. One stored descriptor for each stream
-//! would take it a time that grows with the square of their number. Descriptors in a queue count in no table of open files,
-//! only against the limit of one user's descriptors in flight.
+//! The service manager stores one end of the queue and does not see what is in it. Storing one descriptor for each
+//! stream would take time that grows with the square of their number. Descriptors in a queue count only against the
+//! user's limit of descriptors in flight, not as open files.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
 use std::mem::MaybeUninit;
@@ -23,7 +23,7 @@ const ROOM: usize = 4 << 20;
 /// The longest description that is read, which bounds the memory that a damaged one takes.
 const MAX_DESCRIPTION: u64 = 1 << 30;
 
-/// A queue that is being filled. The near end tells whether the far end is still held by somebody.
+/// A queue that is being filled. The near end shows whether anybody still holds the far end.
 pub(super) struct Queue {
     pub(super) near: OwnedFd,
     pub(super) far: OwnedFd,
@@ -132,7 +132,7 @@ pub(super) fn content(file: OwnedFd) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The number by which the kernel knows a socket, whichever process holds it.
+/// The kernel's number for a socket, the same in every process.
 pub(super) fn cookie(socket: impl AsFd) -> io::Result<u64> {
     Ok(sockopt::socket_cookie(socket)?)
 }

@@ -12,7 +12,7 @@ use crate::sse::Format;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamRecord {
     pub subscription: SubscriptionRecord,
-    /// Where the stream goes on. For one that has told its client a cursor, always after an id.
+    /// Where the stream continues: after an id, if its client was told a cursor.
     pub start: Start,
     /// With [`Start::Latest`]: older alerts are not sent.
     pub latest_after_ms: u64,
@@ -22,10 +22,10 @@ pub(crate) struct StreamRecord {
     pub retry_ms: u32,
     /// The time until the stream reaches its maximum age.
     pub lifetime: Option<Duration>,
-    /// For a client whose socket is full: how much longer it may take nothing.
+    /// For a client whose socket is full: how much longer it may read nothing.
     pub patience: Option<Duration>,
-    /// What the socket has to take before anything else, in chunked coding: the rest of a chunk that was sent in part, or
-    /// chunks that were not sent at all. What follows it begins a new chunk.
+    /// What has to be sent first, in chunked coding: the rest of a chunk that was sent in part, or chunks that were not
+    /// sent at all. What follows it begins a new chunk.
     pub unsent: Bytes,
 }
 

@@ -46,7 +46,7 @@ impl Suspension {
         self.tasks.token()
     }
 
-    /// Has the streams end that no other process can continue.
+    /// Ends the streams that no other process can continue.
     pub(in crate::delivery) fn leave(&self) {
         self.phase.send_replace(Phase::Leaving);
     }
@@ -60,7 +60,7 @@ impl Suspension {
         self.reach(Phase::Leaving)
     }
 
-    /// Has all streams stop.
+    /// Asks all streams to stop.
     pub(in crate::delivery) fn request(&self) {
         self.phase.send_replace(Phase::Suspending);
     }

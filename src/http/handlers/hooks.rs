@@ -59,7 +59,7 @@ async fn store(
     head: &Parts,
     body: &[u8],
 ) -> Result<Response<Body>, HttpError> {
-    // What cannot be decoded is shown as U+FFFD: no alert of a tool is lost by one bad byte.
+    // Bytes that cannot be decoded become U+FFFD, so that one bad byte does not lose the alert.
     let media = MediaType::of(&head.headers);
     let text = media.decoded(body);
     if media.kind() == Kind::Form && !text.trim_ascii_start().starts_with('{') {

@@ -8,7 +8,7 @@ use crate::http::error::{BodyLimit, HttpError};
 use crate::http::request;
 use crate::http::response::{self, Body};
 
-/// A file of keys is larger than an alert, and comes from a caller who may do everything.
+/// A file of keys is larger than an alert, and only the scope `admin` may send one.
 const KEY_FILE: BodyLimit = BodyLimit { bytes: 16 << 20, set_by: "for a file of keys" };
 
 pub(in crate::http) async fn list(context: Context) -> Result<Response<Body>, HttpError> {

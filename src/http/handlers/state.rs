@@ -18,7 +18,7 @@ pub(in crate::http) async fn live(context: Context) -> Result<Response<Body>, Ht
     Ok(probe(context.service.is_live(), "alive", "stuck"))
 }
 
-/// Without the reason, which is for operators: nobody has shown a key here.
+/// Leaves out the reason, which is for operators: this route needs no key.
 pub(in crate::http) async fn ready(context: Context) -> Result<Response<Body>, HttpError> {
     let service = context.service;
     Ok(probe(service.not_ready().is_none() && service.is_live(), "ready", "not ready"))

@@ -10,10 +10,10 @@ use crate::http::query::{FALSE, TRUE};
 /// The groups of routes, in the order of the document.
 pub(crate) const TAGS: &[(&str, &str)] = &[
     ("alerts", "Publish alerts, follow and read them."),
-    ("hooks", "Payloads of other tools, stored whole or not at all; `hooks.md` has what becomes of each field."),
-    ("state", "How alertd is."),
-    ("keys", "Who may do what."),
-    ("pages", "For a browser."),
+    ("hooks", "Payloads of other tools, stored whole or not at all; `hooks.md` says what becomes of each field."),
+    ("state", "Health, status and metrics."),
+    ("keys", "Manage keys and what they permit."),
+    ("pages", "Pages for a browser."),
 ];
 
 const JSON: &str = "application/json";
@@ -21,7 +21,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) fn publish() -> Operation {
     let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
-    // No field is required, because a form without a message is taken for a text.
+    // No field is required, because a form without a message is read as text.
     let form_body = json!({
         "schema": {
             "type": "object",
@@ -35,7 +35,7 @@ pub(crate) fn publish() -> Operation {
     Operation {
         argument: Some(("Where it goes.", reference("Topic"))),
         parameters: vec![
-            query("level", "With a text or form: how serious it is.", reference("Level")),
+            query("level", "With a text or form: the level.", reference("Level")),
             query(
                 "cut",
                 "If true, JSON is cut to what is allowed instead of being refused; texts and forms always are.",
@@ -43,7 +43,7 @@ pub(crate) fn publish() -> Operation {
             ),
             header(
                 "Idempotency-Key",
-                "Any name of your choice: the same one stores the alert once, however often it is sent within 24 hours.",
+                "Any name of your choice: an alert that is sent again with the same one within 24 hours is stored once.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
             ),
             header("Title", "With a text or form: becomes metadata.", json!({ "type": "string" })),
@@ -55,7 +55,7 @@ pub(crate) fn publish() -> Operation {
             header("Tags", "With a text or form: names separated by commas; become metadata.", json!({ "type": "string" })),
         ],
         request: Some(Request { required: true, content: vec![(JSON, json_body), ("text/plain", text_body), (FORM, form_body)] }),
-        answers: vec![answer(200, "Stored, as durably as `engine.durability` says.", "Published")],
+        answers: vec![answer(200, "Stored, with the durability that `engine.durability` sets.", "Published")],
         problems: &[409, 415],
         ..plain("alerts", "Publish an alert")
     }
@@ -85,14 +85,14 @@ pub(crate) fn read() -> Operation {
                     { "type": "string", "format": "date-time" },
                 ] }),
             ),
-            query("last_event_id", "As the header, which wins.", json!({ "type": "string" })),
+            query("last_event_id", "Like the header, which wins.", json!({ "type": "string" })),
             query("before", "History: the page before this id.", reference("Id")),
             query(
                 "limit",
-                "History: alerts of a page.",
+                "History: alerts in a page.",
                 json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }),
             ),
-            header("Last-Event-ID", "Where to go on; wins over `since`.", json!({ "type": "string" })),
+            header("Last-Event-ID", "The last id received; the stream goes on after it. Wins over `since`.", json!({ "type": "string" })),
         ],
         answers: vec![Answer {
             status: 200,
@@ -108,7 +108,7 @@ pub(crate) fn read() -> Operation {
         ..plain("alerts", "Follow alerts, or read history")
     }
     .about(
-        "As Server-Sent Events (also without `Accept`) or lines of JSON, without an end: each alert as it comes, and the events \
+        "A stream, as Server-Sent Events (the default) or lines of JSON, has each alert as it is stored, and the events \
          of `StreamEvent`. As JSON a page of history, oldest first: page forward with `since=<next>`, back with `before=<next>`.",
     )
 }
@@ -116,8 +116,8 @@ pub(crate) fn read() -> Operation {
 pub(crate) fn topics() -> Operation {
     let schema = json!({ "type": "string" });
     Operation {
-        parameters: vec![query("prefix", "How their names begin.", schema)],
-        answers: vec![answer(200, "In order, 1,000 at the most.", "Topics")],
+        parameters: vec![query("prefix", "How the names begin.", schema)],
+        answers: vec![answer(200, "The topics in order, at most 1,000.", "Topics")],
         ..plain("alerts", "List the topics that have alerts")
     }
 }
@@ -129,18 +129,22 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         // Each kind of event has a shape of its own, and few of its fields are read.
         Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
     };
-    let mut parameters = vec![query("topic", "Where they go; without it to `default`.", reference("Topic"))];
+    let mut parameters = vec![query("topic", "The topic of the alerts, by default `default`.", reference("Topic"))];
     if sender == Sender::GitHub {
         parameters.extend([
             header("X-GitHub-Event", "The kind of event.", json!({ "type": "string" })),
-            header("X-GitHub-Delivery", "Tells a delivery that is sent again.", json!({ "type": "string" })),
+            header(
+                "X-GitHub-Delivery",
+                "Identifies the delivery, so that one that is sent again is stored once.",
+                json!({ "type": "string" }),
+            ),
         ]);
     }
     Operation {
         argument: Some(("Where they go.", reference("Topic"))),
         parameters,
         request: Some(Request { required: true, content: vec![(JSON, json!({ "schema": schema }))] }),
-        answers: vec![answer(200, "All of it is stored.", "HookStored")],
+        answers: vec![answer(200, "All alerts are stored.", "HookStored")],
         problems,
         ..plain("hooks", summary)
     }
@@ -148,11 +152,11 @@ pub(crate) fn hook(sender: Sender) -> Operation {
 
 pub(crate) fn ticket() -> Operation {
     Operation {
-        answers: vec![answer(201, "A ticket, for 30 seconds.", "Ticket")],
+        answers: vec![answer(201, "A ticket, valid for 30 seconds.", "Ticket")],
         problems: &[408, 413],
         ..plain("alerts", "Get a ticket for a stream")
     }
-    .about("For browsers, whose EventSource cannot send a key. The stream lives and dies with the key. No body.")
+    .about("For browsers, whose EventSource cannot send a key. The stream ends when the key does. No body.")
 }
 
 pub(crate) fn health() -> Operation {
@@ -168,14 +172,17 @@ pub(crate) fn ready() -> Operation {
 }
 
 pub(crate) fn status() -> Operation {
-    Operation { answers: vec![answer(200, "The state in numbers.", "Status")], ..plain("state", "Get the status") }
+    Operation {
+        answers: vec![answer(200, "Counters and the state of each part.", "Status")],
+        ..plain("state", "Get the status")
+    }
 }
 
 pub(crate) fn metrics() -> Operation {
     Operation {
         answers: vec![Answer {
             status: 200,
-            about: "All measurements; `Accept` chooses between Prometheus's text and OpenMetrics.",
+            about: "All metrics; `Accept` chooses between Prometheus's text format and OpenMetrics.",
             content: vec![("text/plain", text()), ("application/openmetrics-text", text())],
         }],
         ..plain("state", "Get the metrics")
@@ -208,7 +215,7 @@ pub(crate) fn list_keys() -> Operation {
 pub(crate) fn add_key() -> Operation {
     Operation {
         request: Some(body(true, "NewKey")),
-        answers: vec![answer(201, "The key, with its secret: the only time that it is shown.", "CreatedKey")],
+        answers: vec![answer(201, "The key with its secret, which is shown only this once.", "CreatedKey")],
         ..plain("keys", "Make a key")
     }
 }
@@ -216,16 +223,16 @@ pub(crate) fn add_key() -> Operation {
 pub(crate) fn import_keys() -> Operation {
     Operation {
         request: Some(Request { required: true, content: vec![(JSON, json!({ "schema": { "type": "object" } }))] }),
-        answers: vec![answer(200, "They work from now on.", "ImportedKeys")],
-        ..plain("keys", "Take over keys")
+        answers: vec![answer(200, "The imported keys, which work at once.", "ImportedKeys")],
+        ..plain("keys", "Import keys")
     }
-    .about("The key file of the former alert server: TinyDB's JSON, 16 MiB at the most.")
+    .about("The key file of the former alert server: TinyDB's JSON, at most 16 MiB.")
 }
 
 pub(crate) fn revoke_key() -> Operation {
     Operation {
-        argument: Some(("A key's id, or a user, whose keys all end.", text()["schema"].clone())),
-        answers: vec![answer(200, "The keys that ended; their streams end within a second.", "Keys")],
+        argument: Some(("A key's id, or a user, whose keys all are revoked.", text()["schema"].clone())),
+        answers: vec![answer(200, "The revoked keys; their streams end within a second.", "Keys")],
         ..plain("keys", "Revoke keys")
     }
 }
@@ -234,10 +241,10 @@ pub(crate) fn rotate_key() -> Operation {
     Operation {
         argument: Some(("A key's id.", text()["schema"].clone())),
         request: Some(body(false, "Rotate")),
-        answers: vec![answer(201, "The successor, with its secret.", "CreatedKey")],
-        ..plain("keys", "Make the successor of a key")
+        answers: vec![answer(201, "The new key, with its secret.", "CreatedKey")],
+        ..plain("keys", "Replace a key")
     }
-    .about("The old key goes on for `overlap` seconds, a day where none is given.")
+    .about("The old key stays valid for `overlap` seconds, by default a day.")
 }
 
 pub(crate) fn document() -> Operation {
@@ -261,18 +268,14 @@ pub(crate) fn page(summary: &'static str) -> Operation {
     Operation {
         argument: Some(("A file of the page.", json!({ "type": "string" }))),
         answers: vec![
-            Answer {
-                status: 200,
-                about: "What the page consists of.",
-                content: types.map(|name| (name, text())).into(),
-            },
+            Answer { status: 200, about: "A file of the page.", content: types.map(|name| (name, text())).into() },
             Answer { status: 304, about: "The browser has it already.", content: Vec::new() },
         ],
         ..plain("pages", summary)
     }
 }
 
-/// Without parameters and bodies.
+/// A description without parameters and bodies.
 fn plain(tag: &'static str, summary: &'static str) -> Operation {
     Operation {
         tag,

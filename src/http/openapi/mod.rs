@@ -60,7 +60,7 @@ pub(crate) fn document(entries: impl Iterator<Item = Entry>) -> Value {
             "schemas": schemas(),
             "responses": problems::responses(),
             "headers": {
-                "RequestId": { "description": "Names the request; the journal has the same.", "schema": { "type": "string" } },
+                "RequestId": { "description": "Identifies the request; the journal has the same id.", "schema": { "type": "string" } },
                 "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 0 } },
             },
             "securitySchemes": security_schemes(),
@@ -80,9 +80,9 @@ fn security_schemes() -> Value {
 }
 
 const ABOUT: &str = "Errors are `application/problem+json` (RFC 9457) with a stable `type`, and say what to do. Every answer \
-    carries `X-Request-Id`. `HEAD` goes with `GET`; `OPTIONS` names the methods of a path; any other method is 405 with `Allow`. \
-    A parameter or field that is not known is refused by name (422). On the sockets of the machine itself file permissions \
-    are the credential, and no key is needed.";
+    has `X-Request-Id`. `HEAD` works wherever `GET` does; `OPTIONS` names the methods of a path; any other method is 405 with `Allow`. \
+    An unknown parameter or field is refused by name (422). On local Unix sockets file permissions are the credential, and \
+    no key is needed.";
 
 /// The types of bodies. Types that are written and types that are read differ in which members are required, so each
 /// group has its own generator.
@@ -122,7 +122,7 @@ fn block() -> Value {
         "required": ["data"],
         "properties": {
             "id": reference("Id"),
-            "retry": { "type": "integer", "minimum": 0, "description": "Milliseconds to wait before coming back." },
+            "retry": { "type": "integer", "minimum": 0, "description": "Milliseconds to wait before reconnecting." },
         },
         "oneOf": [
             { "required": ["id"], "properties": { "event": { "const": "message" }, "data": data(reference("Alert")) } },

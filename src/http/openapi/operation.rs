@@ -21,7 +21,7 @@ pub(super) struct Request {
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
-/// A successful answer: status, when it is sent, and its media types.
+/// A successful answer: its status, what it means, and its media types.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) about: &'static str,
@@ -115,7 +115,7 @@ fn describe(about: &str, access: Access) -> String {
         Access::Key(scope) => format!("Needs a key with the scope `{scope}`."),
         Access::KeyOrTicket => "Needs a key with the scope `subscribe`, or a ticket.".to_owned(),
         Access::Signature => "Needs GitHub's signature.".to_owned(),
-        Access::ControlSocket => "Works on the control socket alone: with any key it is 403.".to_owned(),
+        Access::ControlSocket => "Works on the control socket only; elsewhere it is 403 with any key.".to_owned(),
     };
     format!("{about} {access}").trim_start().to_owned()
 }

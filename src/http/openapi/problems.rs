@@ -2,28 +2,28 @@
 
 use serde_json::{Map, Value, json};
 
-/// Status, the name at the end of its `type`, and when it comes.
+/// Status, the name at the end of its `type`, and when it is sent.
 pub(super) const PROBLEMS: &[(u16, &str, &str)] = &[
-    (400, "malformed", "Body, query or header is not readable."),
-    (401, "unauthorized", "No key, or none that works."),
+    (400, "malformed", "The body, the query or a header cannot be parsed."),
+    (401, "unauthorized", "No key, or not a valid one."),
     (
         403,
         "not-permitted",
-        "The key lacks the scope or the topic, which is named; or only the control socket may do this.",
+        "The key lacks the scope or topic that `detail` names, or the route works on the control socket only.",
     ),
     (404, "not-found", "There is no such thing."),
-    (405, "method-not-allowed", "The path does not take this method; `Allow` has those that it takes."),
-    (406, "not-acceptable", "None of the representations suits `Accept`."),
+    (405, "method-not-allowed", "The path does not take this method; `Allow` lists those that it takes."),
+    (406, "not-acceptable", "`Accept` excludes every representation of this path."),
     (408, "timeout", "The body did not arrive in time."),
     (409, "conflict", "The same `Idempotency-Key` came with another alert."),
     (413, "too-large", "The body is larger than the configuration allows."),
-    (415, "unsupported-media-type", "The body's type is not read here."),
-    (422, "invalid", "A field or parameter is not as it must be; `field` names it."),
-    (429, "too-many-requests", "Too much of something; `detail` names the limit."),
+    (415, "unsupported-media-type", "The path does not accept a body of this type or coding."),
+    (422, "invalid", "A field or parameter is not valid; `field` names it."),
+    (429, "too-many-requests", "A limit is reached; `detail` names it."),
     (
         503,
         "unavailable",
-        "Not now. Whether an alert was stored is not known: send it again with the same `Idempotency-Key`.",
+        "Temporarily unavailable. An alert may or may not have been stored: send it again with the same `Idempotency-Key`.",
     ),
 ];
 

@@ -35,8 +35,8 @@ const VERSION: u32 = 1;
 pub(crate) struct Description {
     /// When it was written, in milliseconds since the machine was booted.
     pub stored_ms: u64,
-    /// Each with the cookie of its socket: the number by which the kernel knows it, unique since the machine was booted. By
-    /// position a stream could be continued on another client's socket.
+    /// Each with the cookie of its socket: the kernel's number for it, unique since the machine was booted. If streams
+    /// were matched by position, one could be continued on another client's socket.
     pub streams: Vec<(u64, StreamRecord)>,
 }
 
@@ -67,7 +67,7 @@ struct Line {
 #[derive(Serialize, Deserialize)]
 struct Header {
     stored_ms: u64,
-    /// For people who look at a description.
+    /// Only for people who read a description.
     streams: usize,
 }
 
@@ -160,7 +160,7 @@ impl Description {
 }
 
 fn push(text: &mut String, line: &Line) {
-    // Neither can fail: the types have no maps with keys that are no text, and a String takes everything.
+    // Neither can fail: all keys of maps are strings, and a String accepts everything.
     let json = serde_json::to_string(line).unwrap_or_default();
     let _ = writeln!(text, "{:08x} {json}", crc32c::crc32c(json.as_bytes()));
 }
