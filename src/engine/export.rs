@@ -1,20 +1,20 @@
-//! A log handed out from end to end while it goes on: what a backup holds of it.
+//! Reads a whole log in order, for a backup, while alerts are still being stored.
 
 use super::{Cause, Engine, Unavailable, embedded};
 use crate::backup::{Extent, Part};
 
 /// Hands out the parts of a log in order.
 pub(crate) struct Export {
-    /// What is true of the log as a whole.
+    /// The facts about the log as a whole.
     pub(crate) extent: Extent,
     /// About how many alerts there are.
     pub(crate) alerts: u64,
-    /// None while a piece is read, and after a panic there.
+    /// None while a piece is being read, and after a panic of that read.
     source: Option<Box<embedded::Export>>,
 }
 
 impl Engine {
-    /// All of the log that is stored now, to be read while it goes on.
+    /// The log as it is stored now; alerts may be stored while it is read.
     ///
     /// # Errors
     /// The log cannot be read now, or is in Redis.

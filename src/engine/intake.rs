@@ -136,7 +136,7 @@ impl Intake {
     }
 }
 
-/// How much one write takes; a group that begins within the limits is taken whole.
+/// The limits of one write; a group that begins within them is taken whole.
 #[derive(Clone, Copy)]
 pub(super) struct WriteLimits {
     pub(super) alerts: usize,
@@ -150,7 +150,7 @@ pub(super) struct Gathered {
     /// Alerts of all groups.
     pub(super) alerts: usize,
     pub(super) is_woken: bool,
-    /// Nothing behind the request to close is taken.
+    /// Whether the request to close was taken; nothing after it is.
     pub(super) is_closing: bool,
 }
 

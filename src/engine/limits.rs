@@ -4,7 +4,7 @@
 
 /// How long the outcome of an idempotency key is kept, milliseconds.
 pub(super) const IDEMPOTENCY_AGE_MS: u64 = 24 * 3_600_000;
-/// Idempotency keys that are kept, of all users; beyond them the oldest key of the user with the most gives way.
+/// Idempotency keys that are kept, of all users; beyond that, the user with the most keys loses the oldest one.
 pub(super) const MAX_IDEMPOTENCY_KEYS: u64 = 100_000;
 /// Ids removed by a topic's limit that still count as known cursors.
 pub(super) const MAX_REMOVED_IDS: u64 = 100_000;

@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// The newest id that the log ever gave, as far as this node has heard; none before the log was reached first.
+    /// The newest id that the log ever gave, as far as this node knows; none before it first reached the log.
     #[must_use]
     pub(crate) fn head(&self) -> Option<Id> {
         match self {
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// What the engine knows of itself; the store is not asked.
+    /// What the engine knows without asking the store.
     #[must_use]
     pub(crate) fn status(&self) -> Status {
         match self {
@@ -149,7 +149,7 @@ impl Engine {
         }
     }
 
-    /// The sizes of the log, which the store is asked for.
+    /// The sizes of the log, for which it asks the store.
     pub(crate) async fn stats(&self) -> EngineStatus {
         match self {
             Self::Embedded(embedded) => embedded.stats().await,
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// What the nodes of a fleet share beside their alerts; none for an engine of one node.
+    /// What the nodes of a fleet share besides alerts; none for an engine of one node.
     #[must_use]
     pub(crate) fn fleet(&self) -> Option<&Fleet> {
         match self {
@@ -166,7 +166,7 @@ impl Engine {
         }
     }
 
-    /// Sends the watchdog's marker the way of the alerts, through the writer into the feed. Does not wait for it.
+    /// Sends the watchdog's marker through the writer into the feed, as an alert would go. Does not wait for it.
     pub(crate) fn probe(&self, marker: u64) {
         match self {
             Self::Embedded(embedded) => embedded.probe(marker),
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// Finishes what is queued, makes all of it durable, and lets go of the store.
+    /// Stores what is queued, makes everything durable, and closes the store.
     pub(crate) async fn close(&self) {
         match self {
             Self::Embedded(embedded) => embedded.close().await,

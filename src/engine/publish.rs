@@ -28,7 +28,7 @@ pub(crate) struct Idempotency {
 }
 
 impl Idempotency {
-    /// Of the user, for the number of keys that each has.
+    /// Identifies the user, to count the keys of each.
     pub(super) fn owner(&self) -> Owner {
         owner(self.user.as_bytes())
     }

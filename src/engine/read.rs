@@ -96,9 +96,10 @@ pub(crate) struct Page {
     pub records: Vec<Record>,
     /// Forward, all up to this id has been read; backward, all from this id on. None if the range is exhausted.
     pub next: Option<Id>,
-    /// The newest id that retention removed, or that damage took within this part, and that may have matched the filter.
+    /// The newest id that retention removed, or that was lost to damage within this part, and that may have matched the
+    /// filter.
     pub trimmed: Id,
-    /// The newest id that damage took within this part.
+    /// The newest id that was lost to damage within this part.
     pub damaged: Option<Id>,
     /// The oldest alert that is retained.
     pub oldest: Option<Id>,

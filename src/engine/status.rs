@@ -1,4 +1,4 @@
-//! What an engine knows of itself at any moment, without asking its store.
+//! The status of an engine, which it knows without asking its store.
 //!
 //! Made by the engines; read by the service for readiness and metrics, and by the daemon for the unit's status line.
 
@@ -12,8 +12,8 @@ pub(crate) struct Status {
     pub kind: &'static str,
     /// Whether a publish would work now; otherwise why not.
     pub health: Result<(), Unavailable>,
-    /// What the settings of the store's server may lose of acknowledged alerts, each with the remedy.
+    /// Settings of the store's server that may lose acknowledged alerts, each with the remedy.
     pub server_warnings: Vec<String>,
-    /// How long each write took: a commit on disk, or a call of Redis with what it waits for.
+    /// How long each write took: a commit on disk, or a call of Redis including the wait for replicas.
     pub commits: Distribution,
 }

@@ -36,7 +36,7 @@ impl Engine {
         limit: usize,
     ) -> Result<Listing, Unavailable> {
         let (runs, limit) = (runs(patterns, prefix), limit.min(MAX_LISTED_TOPICS));
-        // One more of each run tells whether the listing is complete.
+        // One more of each run shows whether the listing is complete.
         let mut topics = match self {
             Self::Embedded(embedded) => embedded.topics(runs, limit + 1).await?,
             Self::Redis(redis) => redis.topics(&runs, limit + 1).await?,

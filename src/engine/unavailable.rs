@@ -1,4 +1,4 @@
-//! Why an engine cannot do something now: a cause for everybody, and a detail for the operator.
+//! Why an engine cannot do something now: a cause for clients, and a detail for the operator.
 //!
 //! Made by the engines; appends, reads and the health of an engine share it. Its `Display` is the fixed sentence of the
 //! cause, so whatever turns it into text for a client cannot show a path, a host or the text of a library. The detail goes
@@ -9,7 +9,7 @@ use std::fmt;
 /// The engine cannot do it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unavailable {
-    /// For everybody.
+    /// For clients.
     pub cause: Cause,
     /// For the operator: which store, what it answered, and the remedy.
     pub detail: String,
@@ -34,7 +34,7 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// What is wrong, without a name of this installation.
+/// What is wrong, without paths or host names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// The server of the log cannot be reached.
@@ -60,7 +60,7 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// The sentence that a client gets; it never changes with the installation.
+    /// The sentence that a client gets, the same in every installation.
     #[must_use]
     pub(crate) const fn sentence(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What every engine must hold, run against each of them.
+//! The tests that every engine must pass, run against each of them.
 
 mod idempotency;
 mod pages;
@@ -201,10 +201,10 @@ async fn retention(backend: Backend) {
         noisy.push(log.publish("noisy", "m", Level::Info).await.id);
     }
     assert_eq!(log.all("*", Level::Info, Id::ZERO).await, [quiet, noisy[3], noisy[4]]);
-    // Whoever reads the quiet topic alone misses nothing; whoever reads the noisy one does.
+    // A reader of the quiet topic alone misses nothing; a reader of the noisy one does.
     assert!(!log.gap(quiet, "quiet").await && !log.gap(noisy[1], "quiet").await && !log.gap(noisy[2], "noisy").await);
     assert!(log.gap(quiet, "noisy").await && log.gap(quiet, "*").await);
-    // Nothing from `oldest` of a gap on is missing, and what is told to be missing begins right before it.
+    // Nothing from the gap's `oldest` on is missing, and the alert right before it is.
     for pattern in ["noisy", "*"] {
         let from = log.engine.seek(&Start::After(quiet), &filter(pattern, Level::Info), noisy[4], 0).await.unwrap();
         let oldest = from.gap.unwrap().oldest.unwrap();

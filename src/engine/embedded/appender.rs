@@ -1,7 +1,7 @@
 //! The end of the log: the segment that is written to, the next one, and going on after a failure.
 //!
-//! After any error no file is written or synced again. What was answered and not synced is kept in memory, goes into a
-//! new segment, and the header of that one says where the failed one ends.
+//! After an error the same file is never written or synced again. Alerts that were answered but not synced are kept in
+//! memory and written to a new segment, whose header says where the failed one ends.
 
 use std::io;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::alert::{Id, Level, Topic};
 pub(super) struct Tail {
     pub(super) segment: Arc<Segment>,
     pub(super) end: u64,
-    /// Up to here it is known to be on the disk; and what was true there.
+    /// The offset up to which it is known to be on the disk, with the number of records and the newest id there.
     pub(super) synced: u64,
     synced_count: u32,
     synced_last: Id,
-    /// The bytes behind that.
+    /// The bytes after that offset.
     unsynced: Vec<u8>,
 }
 
-/// A segment that failed, until its successor is made.
+/// A segment whose disk failed, until its successor is made.
 pub(super) struct Failed {
     segment: Arc<Segment>,
     end: u64,
@@ -63,7 +63,7 @@ impl Tail {
         self.unsynced.len()
     }
 
-    /// Writes a batch; with `sync` onto the disk as well. What the index says of it is for the caller.
+    /// Writes a batch, and syncs it if `sync` is set. The caller updates the index.
     fn write(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
         self.segment.file.write_at(bytes, self.end)?;
         if sync {
@@ -77,24 +77,25 @@ impl Tail {
 pub(super) struct Appender {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) catalog: Arc<RwLock<Catalog>>,
-    /// A segment that has this size gets a successor.
+    /// A segment that has reached this size gets a successor.
     pub(super) segment_bytes: u64,
     pub(super) identity: [u8; 16],
     pub(super) tail: Option<Tail>,
     pub(super) failed: Option<Failed>,
-    /// What the next segment says of the one before.
+    /// What the header of the next segment says about the one before.
     pub(super) previous: Previous,
     /// The highest number that a segment was given.
     pub(super) number: u32,
-    /// Ids up to this millisecond may have been given, as the disk has it.
+    /// Ids up to this millisecond may have been given, according to the disk.
     pub(super) reserved_ms: u64,
-    /// Segments that are written to the end.
+    /// Segments that are full.
     pub(super) sealed: Vec<Arc<Segment>>,
     pub(super) buffer: Vec<u8>,
 }
 
 impl Appender {
-    /// Appends a batch that `encode` makes for a place in a segment. A failure is tried once more, in a new segment.
+    /// Appends a batch, which `encode` makes for its place in a segment. After a failure it is written once more, to a
+    /// new segment.
     pub(super) fn write<T>(
         &mut self,
         first: Id,
@@ -107,7 +108,7 @@ impl Appender {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
-            // Without a tail it was the making of a segment that failed, and the next try would fail the same way.
+            // Without a tail, creating a segment has failed, and would fail again.
             if !is_first_try || self.tail.is_none() {
                 self.fail();
                 return Err(error);
@@ -142,7 +143,7 @@ impl Appender {
         Ok(written)
     }
 
-    /// The batch that was written is in the index as well.
+    /// Records that the batch is in the index too.
     pub(super) fn settle(&mut self, sync: bool) {
         if let Some(tail) = &mut self.tail {
             let mut index = tail.segment.index.write();
@@ -155,10 +156,10 @@ impl Appender {
         }
     }
 
-    /// Puts everything that was written onto the disk.
+    /// Syncs everything that was written.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         let Some(tail) = &self.tail else {
-            // What is in memory alone needs a new segment.
+            // Bytes that are only in memory need a new segment.
             return self.go_on();
         };
         if tail.is_synced() {
@@ -172,13 +173,13 @@ impl Appender {
         self.go_on()
     }
 
-    /// What a mark says of the log as a whole: trim, time of retention, reserved ids.
+    /// What a mark says about the log as a whole: trim, time of retention, reserved ids.
     pub(super) fn mark_values(&self) -> (Id, u64, u64) {
         let catalog = self.catalog.read();
         (catalog.trim, catalog.clock_ms, self.reserved_ms)
     }
 
-    /// Whether answered alerts are in the kernel alone, and their bytes.
+    /// The bytes of answered alerts that are only in the kernel; none if there are none.
     pub(super) fn pending(&self) -> Option<usize> {
         match (&self.tail, &self.failed) {
             (Some(tail), _) => (!tail.is_synced()).then(|| tail.pending()),
@@ -191,7 +192,7 @@ impl Appender {
         if self.failed.is_some() { self.make_tail(self.previous.last.successor()) } else { Ok(()) }
     }
 
-    /// No more input or output on the file of the tail.
+    /// Stops using the file of the tail.
     fn fail(&mut self) {
         let Some(tail) = self.tail.take() else { return };
         self.previous = Previous { number: tail.number(), end: tail.synced, last: tail.synced_last };
@@ -210,12 +211,12 @@ impl Appender {
         let Some(tail) = self.tail.take() else { return Ok(()) };
         self.previous = Previous { number: tail.number(), end: tail.end, last: tail.synced_last };
         if let Err(error) = self.make_tail(first) {
-            // It is whole; the next batch tries again.
+            // The tail is intact; the next batch tries again.
             self.tail = Some(tail);
             return Err(error);
         }
-        // Behind its end, so that a start notices if the next segment is missing. The next header vouches for the rest,
-        // so a failure here loses nothing.
+        // After the end, so that a start notices if the next segment is missing. The next header already vouches for
+        // the records, so a failure here loses nothing.
         let mark = Mark { last: self.previous.last, trim: self.catalog.read().trim, is_seal: true, ..Mark::default() };
         let mark = Mark { synced: (tail.number().into(), tail.end), ..mark };
         let mut bytes = Vec::new();
@@ -225,13 +226,13 @@ impl Appender {
         Ok(())
     }
 
-    /// Makes a segment for what comes, with what a failed one left in memory.
+    /// Makes the next segment, beginning with what a failed one left in memory.
     pub(super) fn make_tail(&mut self, first: Id) -> io::Result<()> {
         self.number += 1;
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).map_err(io::Error::other)?;
         let (salt, previous) = (Salt(u64::from_le_bytes(salt)), self.previous);
-        // What is rewritten begins right behind the end of the failed one.
+        // The rewritten records follow the synced end of the failed segment.
         let first =
             if self.failed.is_some() { previous.last.successor() } else { first.max(previous.last.successor()) };
         let (trim, clock_ms, reserved_ms) = self.mark_values();
@@ -243,7 +244,7 @@ impl Appender {
             file.write_at(&header.encode(), 0)?;
             file.sync()?;
             self.disk.sync_directory()?;
-            // Only now: records behind a torn header would look like a damaged segment.
+            // Only after the header is synced: records after a torn header would look like a damaged segment.
             if !bytes.is_empty() {
                 file.write_at(&bytes, RECORDS)?;
                 file.sync()?;
@@ -281,7 +282,7 @@ struct Moved {
     alert: Option<(Topic, Level)>,
 }
 
-/// The unsynced bytes of a failed segment as they are to be in the new one.
+/// The unsynced bytes of a failed segment, encoded for the new one.
 fn rewrite(failed: &Failed, header: &Header) -> (Vec<u8>, Vec<Moved>) {
     let (mut out, mut moved, mut crc, mut start) = (Vec::new(), Vec::new(), 0, 0);
     walk(&failed.unsynced, failed.end, failed.segment.header.salt, |item| {
@@ -310,7 +311,7 @@ fn rewrite(failed: &Failed, header: &Header) -> (Vec<u8>, Vec<Moved>) {
 }
 
 impl Catalog {
-    /// Moves what is behind the synced end of a failed segment into another one.
+    /// Moves the index entries after the synced end of a failed segment to another one.
     fn relocate(&mut self, failed: &Failed, to: &Segment, moved: &[Moved]) {
         let before = failed.segment.index.read().topics();
         for record in moved {

@@ -1,4 +1,4 @@
-//! A log that no alertd has open: looking at it without a change, and putting another one in its place.
+//! The log of a stopped alertd: reading it without changing it, and replacing it.
 //!
 //! Called by `alertctl`, as root or as the service's user. Both hold the lock of the log, so that no alertd starts meanwhile.
 
@@ -25,9 +25,9 @@ use crate::backup::{Extent, Part};
 /// The log of a stopped alertd.
 pub(crate) struct AtRest {
     pub(crate) export: Export,
-    /// What is wrong with it as a whole, each with its file; records are named as they are read.
+    /// Damage to whole files, each with its name; damaged records are reported as they are read.
     pub(crate) damage: Vec<String>,
-    /// Keeps alertd from starting as long as it lives.
+    /// Keeps alertd from starting while it is held.
     pub(crate) lock: Option<Lock>,
 }
 
@@ -53,7 +53,7 @@ impl AtRest {
     }
 }
 
-/// A log that takes the place of another one.
+/// A log that replaces another one.
 pub(crate) struct Restore {
     directory: PathBuf,
     import: Import,
@@ -77,7 +77,7 @@ impl Restore {
         Ok(Self { directory: directory.to_owned(), import, _lock: lock })
     }
 
-    /// Adds a part; parts with ids come in the order of these.
+    /// Adds a part; parts with ids must come in the order of their ids.
     ///
     /// # Errors
     /// The disk fails.
@@ -85,10 +85,10 @@ impl Restore {
         self.import.add(part).map_err(|source| OpenError::Io { path: self.directory.clone(), source })
     }
 
-    /// Puts the log in its place. Returns where the former one is kept now, if there was one.
+    /// Puts the log in its place. Returns where the former one is kept, if there was one.
     ///
     /// # Errors
-    /// The disk fails; the former log is in its place then, or beside it.
+    /// The disk fails; the former log is then in its place, or beside it.
     pub(crate) fn finish(self, until: Id) -> Result<Option<PathBuf>, OpenError> {
         let Self { directory, import, _lock } = self;
         let done = import.finish(until).and_then(|()| {

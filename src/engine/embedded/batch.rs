@@ -1,4 +1,4 @@
-//! One batch as bytes: alerts, what limits of topics removed, and the mark that ends it.
+//! One batch as bytes: alerts, removals by limits of topics, and the mark that ends it.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::alert::{Id, Topic};
 /// A record with an id, to be written.
 pub(super) enum Entry<'a> {
     Alert(&'a Staged),
-    /// An id that was given and whose alert is gone.
+    /// An id whose alert is gone.
     Retired(Id),
 }
 
@@ -29,7 +29,7 @@ impl Entry<'_> {
 /// Where a record was written, and its size.
 pub(super) type Written = Vec<(u64, usize)>;
 
-/// For each alert the id of its topic's alert before.
+/// For each alert the id of the previous alert of its topic.
 fn topic_befores(catalog: &Catalog, entries: &[Entry<'_>]) -> Vec<Id> {
     let mut lasts: HashMap<&Topic, Id> = HashMap::new();
     let mut befores = Vec::with_capacity(entries.len());

@@ -12,7 +12,7 @@ use super::{Durability, Settings};
 use crate::alert::Level;
 
 const BATCH: u64 = 1024;
-/// As outside of tests.
+/// The size outside of tests.
 const SEGMENT: u64 = 64 << 20;
 
 fn number(name: &str, otherwise: u64) -> u64 {

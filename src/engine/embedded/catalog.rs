@@ -1,6 +1,6 @@
-//! All that is known of the log in memory: its segments, its topics, and what retention removed.
+//! What is known in memory about the log: its segments, its topics, and what retention removed.
 //!
-//! The writer changes it, after a batch is as durable as configured; readers look at it for a moment and then read the
+//! The writer changes it after a batch is as durable as configured; readers lock it only for a moment and then read the
 //! segments without a lock.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub(super) struct Catalog {
     /// By number.
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) topics: Topics,
-    /// The newest id in the log, or that was in it.
+    /// The newest id that is or was in the log.
     pub(super) head: Id,
     /// Everything up to this id is removed.
     pub(super) trim: Id,
@@ -25,19 +25,19 @@ pub(super) struct Catalog {
     pub(super) trim_at: Position,
     /// The newest id that the limit of any topic removed.
     pub(super) topic_trim: Id,
-    /// Alerts that are retained, and the bytes of their records.
+    /// The number of alerts that are retained, and the bytes of their records.
     pub(super) count: u64,
     pub(super) bytes: u64,
     /// The oldest alert that is retained.
     pub(super) oldest: Option<Id>,
-    /// Ids that damage may have taken, of any topic, in order.
+    /// Ids that may have been lost to damage, of any topic, in order.
     pub(super) holes: Vec<Hole>,
-    /// Segments of which limits seem to have removed everything.
+    /// Segments whose alerts all seem to have been removed by limits.
     pub(super) emptied: Vec<u32>,
     /// Segments that were dropped from within the log.
     pub(super) dropped: Vec<DroppedRange>,
-    /// The time that retention goes by, milliseconds since 1970: the clock, but its leaps forward are taken at a bounded
-    /// speed.
+    /// The time that retention uses, milliseconds since 1970: the clock, followed at a bounded speed when it leaps
+    /// forward.
     pub(super) clock_ms: u64,
 }
 
@@ -62,13 +62,13 @@ impl Catalog {
         self.segment(at.segment).is_some_and(|segment| at.ordinal < segment.index.read().count)
     }
 
-    /// The segment in which the first id behind `after` is.
+    /// The segment with the first id after `after`.
     pub(super) fn segment_behind(&self, after: Id) -> Option<Arc<Segment>> {
         let at = self.segments.partition_point(|segment| segment.index.read().last <= after);
         self.segments.get(at).cloned()
     }
 
-    /// The newest id that the limit of each topic removed, where the trim of the log does not say it.
+    /// The newest id that the limit of each topic removed, if it is above the trim of the log.
     pub(super) fn topic_trims(&self) -> HashMap<Topic, Id> {
         let rows = self.topics.rows().filter(|(_, row)| row.trim > self.trim);
         rows.map(|(_, row)| (row.name.clone(), row.trim)).collect()
@@ -121,7 +121,7 @@ impl Catalog {
             })
     }
 
-    /// Limits or an erase removed alerts of a segment.
+    /// Records that limits or an erase removed alerts of a segment.
     pub(super) fn remove_retained(&mut self, number: u32, alerts: u64) {
         let Some(segment) = self.segment(number) else { return };
         segment.remove_retained(alerts);
@@ -130,7 +130,7 @@ impl Catalog {
         }
     }
 
-    /// Takes in a segment whose index is complete: the topics' counts and newest alerts. `starts` has, for topics with a
+    /// Adds a segment whose index is complete: the topics' counts and newest alerts. `starts` has, for topics with a
     /// limit of their own, where their retained alerts begin.
     pub(super) fn enter(&mut self, segment: Arc<Segment>, starts: &HashMap<u32, Position>) {
         let index = segment.index.read();
@@ -174,7 +174,7 @@ impl Catalog {
         self.segments.push(segment);
     }
 
-    /// Lets go of a segment, unless it is the only one.
+    /// Removes a segment, unless it is the only one.
     pub(super) fn drop_segment(&mut self, segment: &Segment) -> bool {
         if self.segments.len() < 2 {
             return false;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::alert::{Id, Level, Record, Topic};
 
-/// A stored value does not read as what it should be.
+/// A stored value cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored value is damaged")]
 pub(super) struct Damaged;
@@ -119,7 +119,7 @@ pub(super) struct Keyed {
     pub(super) fingerprint: [u8; 32],
 }
 
-/// What comes before the JSON in the content of an alert's record.
+/// The part of an alert's content before the JSON.
 pub(super) fn alert_prefix(record: &Record, key: Option<&Keyed>) -> Vec<u8> {
     let mut prefix = Writer(Vec::with_capacity(96 + record.topic.as_str().len()));
     prefix.u8(record.level as u8);

@@ -1,4 +1,5 @@
-//! Damage at rest of every kind: what is served is true, what is lost is told, nothing panics and nothing hangs.
+//! Damage of every kind to the files of a stopped log: what is served is right, what is lost is reported, and nothing
+//! panics or hangs.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +94,7 @@ fn corrupt(disk: &SimulatedDisk, older: &SimulatedDisk, random: &mut Random) -> 
     format!("damage {what} of {name} at {at} of {length}")
 }
 
-/// Everything that is served is as it was stored, and everything else is covered by a gap or by what limits removed.
+/// Everything that is served is as it was stored, and everything else is covered by a gap or was removed by a limit.
 fn check(log: &Log, stored: &BTreeMap<Id, Record>, at: &str) {
     for pattern in ["*", "t0", "t1", "t2"] {
         let (records, gaps) = log.read(&filter(pattern)).unwrap();
@@ -138,7 +139,7 @@ fn run(retention: Retention, total: u64) {
             }
         };
         check(&log, &stored, &at);
-        // It goes on, and says the same after the next start.
+        // It goes on, and reads the same after the next start.
         for i in 0..3 {
             let outcome = log.append(&[vec![publish("t0", &format!("new{i}"), Level::Info, None)]]).unwrap().remove(0);
             let record = outcome.unwrap().remove(0).record;

@@ -1,7 +1,7 @@
-//! Segments that were dropped from within the log: limits had emptied them while an older one still held an alert.
+//! Segments that were dropped from within the log: limits had emptied them while an older segment still held an alert.
 //!
-//! A record names all of them before a file goes, and the snapshot keeps it, so that a start does not take them for lost.
-//! What was removed from them is known by the limits of their topics.
+//! A record names all of them before a file is removed, and the snapshot keeps it, so that a start does not take them
+//! for lost. The limits of their topics say what was removed from them.
 
 use super::codec::{Damaged, Reader, Writer};
 use super::header::{Header, Previous};
@@ -28,7 +28,7 @@ impl DroppedRange {
         self.before.last < id && id <= self.last
     }
 
-    /// Whether nothing else is missing than what was dropped.
+    /// Whether dropped segments account for the whole hole.
     pub(super) fn explains(&self, hole: &Hole) -> bool {
         self.before.last <= hole.after && hole.upto <= self.last
     }
@@ -49,7 +49,7 @@ impl DroppedRange {
         ranges.push(added);
     }
 
-    /// The end of a segment behind which segments were dropped, up to the one that `next` names.
+    /// The end of a segment after which segments were dropped, up to the one that `next` names.
     pub(super) fn end_before(ranges: &[Self], number: u32, next: Previous) -> Option<Previous> {
         let range = ranges.iter().find(|range| range.before.number == number && range.has_segment(next.number))?;
         Some(range.before)

@@ -15,8 +15,9 @@ use super::store::Store;
 use crate::alert::Id;
 
 impl Store {
-    /// Erases an alert's content; its id stays a valid cursor. Returns false where the log has no such alert. After an error
-    /// nobody reads it any more, if it was found, and the next call or [`redo_erasures`](Self::redo_erasures) goes on.
+    /// Erases an alert's content; its id stays a valid cursor. Returns false if the log has no such alert. After an
+    /// error an alert that was found is no longer read, and the next call or [`redo_erasures`](Self::redo_erasures)
+    /// finishes the work.
     #[cfg_attr(not(test), expect(dead_code, reason = "the verb that asks for it comes with retraction"))]
     pub(super) fn erase(&mut self, id: Id) -> io::Result<bool> {
         // The victim must not move to another segment afterwards.
@@ -35,7 +36,7 @@ impl Store {
         let mut victim = Writer::default();
         victim.u32(segment.number());
         victim.u64(offset);
-        // Synced in both modes: an erase that was answered is not undone by a power cut.
+        // Synced in both modes, so that a power cut does not undo an erase that was answered.
         self.note(Kind::Erase, id, &victim.0)?;
         self.hide(&segment, ordinal, &alert);
         self.erasures.push((segment.number(), offset));
@@ -44,7 +45,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Nobody reads the alert from here on, whatever becomes of the overwriting.
+    /// Hides the alert from readers, even if overwriting it then fails.
     fn hide(&mut self, segment: &Segment, ordinal: u32, alert: &Alert) {
         let Alert { record, size } = alert;
         let mut catalog = self.catalog.write();
@@ -63,8 +64,8 @@ impl Store {
         self.pass_oldest(record.id);
     }
 
-    /// Overwrites what an earlier attempt could not. Both the write and the sync are done again: after a failed sync the
-    /// kernel may hold for written what never reached the disk.
+    /// Overwrites what an earlier attempt could not. Both the write and the sync are done again: after a failed sync
+    /// the kernel may consider data written that never reached the disk.
     pub(super) fn redo_erasures(&mut self) -> io::Result<()> {
         while let Some((segment, offset)) = self.unfinished_erasures.last() {
             if !segment.is_dropped() {
@@ -109,7 +110,7 @@ mod tests {
         erased
     }
 
-    /// All but the erased ones, in each way to read them.
+    /// All alerts but the erased ones can be read, in each way.
     fn check(log: &Log, disk: &SimulatedDisk, records: &[Record], erased: &[usize], at: &str) {
         let is_left = |(i, _): &(usize, &Record)| !erased.contains(i);
         let left: Vec<_> = records.iter().enumerate().filter(is_left).map(|(_, record)| record.clone()).collect();
@@ -148,7 +149,7 @@ mod tests {
             for other in [Id::ZERO, Id { ms: records[3].id.ms, seq: 99_999 }, Id::MAX] {
                 assert!(!erase(&mut log, other));
             }
-            // Its key stands for it still, and nothing else.
+            // Its key still stands for it, and for nothing else.
             let again = vec![publish("a", &format!("message-0000-{}", "x".repeat(200)), Level::Warn, None)];
             let key = format!("message-0000-{}", "x".repeat(200));
             let repeat = vec![publish("a", &key, Level::Warn, Some(&key))];

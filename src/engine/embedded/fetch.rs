@@ -10,7 +10,7 @@ use crate::alert::Level;
 
 /// Bytes that are read in one piece at most, unless a single record is longer.
 const PIECE: u64 = 256 << 10;
-/// Records of one look under the lock.
+/// Records that are looked up under the lock at once.
 const LOOK: usize = 1024;
 
 /// A record that may belong to a page.
@@ -98,7 +98,7 @@ pub(super) fn group(entries: &[Entry], least: Level, most: usize) -> usize {
         (low, high) = (low.min(entry.from), high.max(entry.to));
         wanted += entry.to - entry.from;
         passed += 1;
-        // A piece of which little is wanted is read record by record.
+        // If little of a piece is wanted, it is read record by record.
         let is_sparse = (high - low) / 4 > wanted;
         if passed > 1 && (high - low > PIECE || is_sparse || passed > most) {
             return i;

@@ -49,7 +49,7 @@ fn versions(log: &Path) -> Vec<u32> {
 
 #[tokio::test]
 async fn a_log_of_segment_format_1_is_read_and_goes_on_in_a_segment_of_the_present_format() {
-    // As a clean stop left it, and without what only that leaves.
+    // As a clean stop left it, and without the file that only a clean stop writes.
     for was_killed in [false, true] {
         let place = tempfile::tempdir().unwrap();
         let log = place.path().join("log");

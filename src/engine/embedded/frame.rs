@@ -9,7 +9,7 @@ use crate::alert::Id;
 pub(super) const HEAD: usize = 64;
 /// A length beyond this is damage: the largest body that can be configured, with room for the escapes of JSON.
 pub(super) const MAX_CONTENT: usize = 128 << 20;
-/// Everything begins at a multiple of this.
+/// Every record begins at a multiple of this.
 pub(super) const ALIGN: u64 = 8;
 
 /// What a record is.
@@ -19,13 +19,13 @@ pub(super) enum Kind {
     Alert = 1,
     /// The end of a batch; see [`Mark`].
     Mark = 2,
-    /// An id that was given and whose alert is gone: a cursor may stand on it.
+    /// An id whose alert is gone: it is still a valid cursor.
     Retired = 3,
     /// The limit of one topic removed its alerts up to an id.
     TopicTrim = 4,
     /// The content of an alert is to be erased; written before it is.
     Erase = 5,
-    /// Segments within the log are dropped, all that ever were and still count; written before they are.
+    /// The segments within the log that are dropped: a complete list, written before a file is removed.
     Dropped = 6,
 }
 
@@ -42,7 +42,7 @@ impl Kind {
         })
     }
 
-    /// Whether its id is its own place in the log.
+    /// Whether its id is its place in the log, rather than that of another record.
     pub(super) const fn has_id(self) -> bool {
         matches!(self, Self::Alert | Self::Retired)
     }
@@ -63,9 +63,9 @@ pub(super) struct Head {
     /// Bytes of the content.
     pub(super) length: u32,
     pub(super) id: Id,
-    /// The id of the record before that has one.
+    /// The id of the previous record that has one.
     pub(super) before: Id,
-    /// The id of the topic's alert before, where it is known.
+    /// The id of the topic's previous alert, if it is known.
     pub(super) topic_before: Id,
     crc: u32,
     content_crc: u32,
@@ -108,7 +108,7 @@ pub(super) struct Draft<'a> {
     pub(super) id: Id,
     pub(super) before: Id,
     pub(super) topic_before: Id,
-    /// The parts of the content behind the user.
+    /// The parts of the content after the user.
     pub(super) content: &'a [&'a [u8]],
 }
 
@@ -153,10 +153,10 @@ fn id_at(bytes: &[u8; HEAD], at: usize) -> Id {
 }
 
 impl Head {
-    /// The head that lies at `offset` and with which `bytes` begin, if there is a valid one.
+    /// The head at `offset`, where `bytes` begin, if it is valid.
     pub(super) fn read(bytes: &[u8], offset: u64, salt: Salt) -> Option<Self> {
         let head: &[u8; HEAD] = bytes.first_chunk()?;
-        // Cheap looks first: the search behind a damaged place tries every multiple of eight.
+        // Cheap checks first: the search after a damaged place tries every multiple of eight.
         let kind = Kind::from_u8(head[12])?;
         let length = u32_at(head, 0);
         if length as usize > MAX_CONTENT || u32_at(head, 4) != salt.head_crc(offset, head) {
@@ -189,7 +189,7 @@ impl Head {
         self.flags & ERASED != 0
     }
 
-    /// The content of the record with which `bytes` begin, if it is whole and valid: the user and the rest.
+    /// The user and the rest of the content of the record at the start of `bytes`, if it is whole and valid.
     pub(super) fn content<'a>(&self, bytes: &'a [u8], offset: u64, salt: Salt) -> Option<(&'a [u8], &'a [u8])> {
         // A record that was cut off within its padding is not whole either: the next one would begin beyond the end.
         let content = bytes.get(..self.size())?.get(HEAD..HEAD + self.length as usize)?;
@@ -200,8 +200,8 @@ impl Head {
     }
 }
 
-/// Overwrites the content of the record with which `bytes` begin by zeros, marks it as erased, and gives it a checksum
-/// that fits. The head's checksum is as valid after as before.
+/// Overwrites the content of the record at the start of `bytes` with zeros, marks it as erased, and updates its
+/// checksum. The head's checksum stays valid.
 pub(super) fn erase(bytes: &mut [u8], head: &Head, offset: u64, salt: Salt) {
     let end = HEAD + head.length as usize;
     bytes[HEAD..end].fill(0);
@@ -211,7 +211,7 @@ pub(super) fn erase(bytes: &mut [u8], head: &Head, offset: u64, salt: Salt) {
     bytes[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The end of a batch, and what is true of the log as a whole with it.
+/// The end of a batch, with the facts about the log as a whole at that point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     /// The newest id in the log.

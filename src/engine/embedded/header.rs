@@ -1,4 +1,4 @@
-//! The first 4 KiB of a segment, its name, and the envelope of the small files beside it.
+//! The first 4 KiB of a segment, its name, and the common form of the small files beside it.
 //!
 //! Everything that is stored begins with its kind and a version. An unknown version is refused by name; a damaged header
 //! has a second copy of itself.
@@ -15,11 +15,11 @@ const COPY: usize = 2048;
 /// How a segment's name ends.
 pub(super) const SUFFIX: &str = ".seg";
 const SEGMENT_KIND: [u8; 16] = *b"alertd segment\n\0";
-/// 2 has records of dropped segments; the rest of 1 is the same.
+/// Version 2 adds records of dropped segments to version 1.
 pub(super) const VERSION: u32 = 2;
 const OLDEST_VERSION: u32 = 1;
 
-/// Why a stored thing cannot be read.
+/// Why a header or a small file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("it is damaged")]
@@ -55,7 +55,7 @@ fn unseal_any(kind: [u8; 16], known: RangeInclusive<u32>, bytes: &[u8]) -> Resul
         return Err(Unreadable::Damaged);
     }
     let (found, crc) = (reader.u32()?, reader.u32()?);
-    // Every version has its checksum here, so that damage is not taken for a later version.
+    // Every version has its checksum here, so that damage is not mistaken for a later version.
     if checksum(found, reader.0) != crc {
         return Err(Unreadable::Damaged);
     }
@@ -69,30 +69,30 @@ fn checksum(version: u32, content: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&version.to_le_bytes()), content)
 }
 
-/// Where the segment before ends.
+/// Where the previous segment ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Previous {
-    /// Its number; 0 where there was none.
+    /// Its number; 0 if there was none.
     pub(super) number: u32,
     pub(super) end: u64,
     /// The newest id in the log before this segment.
     pub(super) last: Id,
 }
 
-/// What a segment says of itself; written and synced before its first record.
+/// The description of a segment, written and synced before its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Of the segment's format.
+    /// The version of the segment's format.
     pub(super) version: u32,
-    /// Of the log.
+    /// Identifies the log.
     pub(super) identity: [u8; 16],
     pub(super) salt: Salt,
-    /// Rises by one from segment to segment, and further over one that could not be made.
+    /// Rises by one from segment to segment, and skips segments that could not be made.
     pub(super) number: u32,
-    /// Not greater than the first id in it.
+    /// At most the first id in it.
     pub(super) first: Id,
     pub(super) previous: Previous,
-    /// As the marks say it, when the segment was made: until its first mark is there, nothing else does.
+    /// The trim when the segment was made, needed until the segment has its first mark.
     pub(super) trim: Id,
     pub(super) clock_ms: u64,
     pub(super) reserved_ms: u64,
@@ -139,7 +139,7 @@ impl Header {
         }
     }
 
-    /// The name of its file: by id, so that a listing is in order, and by number, so that no name is given twice.
+    /// The name of its file: with the id, so that a listing is in order, and the number, so that names are unique.
     pub(super) fn name(&self) -> String {
         format!("{:020}-{}.{:010}{SUFFIX}", self.first.ms, self.first.seq, self.number)
     }

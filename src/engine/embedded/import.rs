@@ -1,6 +1,6 @@
-//! Filling a new log with what another store holds: one of an earlier version, or a backup.
+//! Fills a new log from another store: one of an earlier version, or a backup.
 //!
-//! The log is whole once [`Import::finish`] has returned; until then nobody else may use its directory.
+//! The log is complete once [`Import::finish`] has returned; until then nobody else may use its directory.
 
 use std::io;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct Import {
 }
 
 impl Import {
-    /// Begins a log on an empty disk. Of the extent the newest id matters at the end.
+    /// Begins a log on an empty disk. The newest id of the extent is used only at the end.
     pub(super) fn begin(disk: Arc<dyn Disk>, extent: Extent, now_ms: u64) -> Result<Self, RecoverError> {
         let options = Options { durability: Durability::None, segment_bytes: SEGMENT };
         let (mut store, _) = Store::open(disk, options, now_ms)?;
@@ -48,7 +48,7 @@ impl Import {
         Ok(Self { store, keeper, batch: Vec::new(), bytes: 0, plan: Plan::default() })
     }
 
-    /// Adds a part; parts with ids come in the order of these.
+    /// Adds a part; parts with ids must come in the order of their ids.
     pub(super) fn add(&mut self, part: Part) -> io::Result<()> {
         match part {
             Part::Alert { record, user } => {
@@ -65,7 +65,7 @@ impl Import {
                 self.plan.add_topic(number, TopicTrim::at(topic, trim));
             }
             Part::Key { hash, fingerprint, id, received_ms } => {
-                // Neither a backup nor the former store names the user.
+                // Neither a backup nor the earlier store names the user.
                 self.store.keys.insert(hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() });
             }
         }
@@ -107,9 +107,9 @@ impl Import {
         Ok(())
     }
 
-    /// Leaves a hole up to an id, of which readers are told.
+    /// Leaves a hole up to an id; its readers get a gap.
     fn lose(&mut self, upto: Id) -> io::Result<()> {
-        // A hole needs a segment to lie in.
+        // A hole is stored in a segment, so there has to be one.
         self.store.write_batch(&[], &Plan::default(), true)?;
         let Some(tail) = &self.store.appender.tail else { return Err(io::ErrorKind::NotFound.into()) };
         {
@@ -121,11 +121,11 @@ impl Import {
             index.holes.push(hole);
             index.last = upto;
         }
-        // The next mark says it as well, for a start that makes the index anew.
+        // The next mark has the id too, for a start that rebuilds the index.
         self.store.write_batch(&[], &Plan::default(), true)
     }
 
-    /// Everything is there. Ids go on above `until`.
+    /// Completes the log. New ids are above `until`.
     pub(super) fn finish(mut self, until: Id) -> io::Result<()> {
         if until > self.last() {
             self.batch.push(Item::Retired(until));

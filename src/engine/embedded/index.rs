@@ -1,7 +1,7 @@
-//! The index of one segment: where each of its records lies, and which of them belong to a topic.
+//! The index of one segment: where each of its records is, and which of them belong to a topic.
 //!
-//! Records with an id are numbered within their segment; that number is the ordinal. The index is derived from the segment
-//! and never the only place where something is true: whoever reads a record checks its id, topic and level.
+//! Records with an id are numbered within their segment; that number is the ordinal. The index is derived from the
+//! segment and never trusted alone: a reader of a record checks its id, topic and level.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use super::header::RECORDS;
 use super::postings::{Posting, View};
 use crate::alert::{Id, Level};
 
-/// One offset of so many is stored in full, and the others as differences.
+/// Every how many offsets one is stored in full; the others are differences.
 const OFFSETS: u32 = 16;
-/// One id of so many is kept.
+/// Every how many ids one is kept.
 pub(super) const IDS: u32 = 64;
-/// In place of a level: the record is no alert, or none any more.
+/// In place of a level: the record is not an alert, or was erased.
 const NO_ALERT: u8 = 3;
 
-/// Ids that may have been lost by damage: behind `after`, up to `upto`.
+/// Ids that may have been lost to damage: after `after`, up to `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hole {
     pub(super) after: Id,
@@ -106,7 +106,7 @@ impl Index {
         }
     }
 
-    /// The record is no alert any more.
+    /// Records that an alert was erased.
     pub(super) fn erase(&mut self, ordinal: u32, size: u64) {
         if self.level(ordinal).is_some() {
             self.set_level(ordinal, NO_ALERT);
@@ -115,7 +115,7 @@ impl Index {
         }
     }
 
-    /// The level of an alert; none where the record is no alert.
+    /// The level of an alert; none if the record is not an alert.
     pub(super) fn level(&self, ordinal: u32) -> Option<Level> {
         let byte = self.levels.get(ordinal as usize / 4)?;
         Level::from_u8((byte >> (2 * (ordinal % 4))) & 3)
@@ -140,7 +140,7 @@ impl Index {
         Some((offset, self.offset(ordinal + 1).unwrap_or(self.end).max(offset)))
     }
 
-    /// The ordinals among which the first id behind `after` is.
+    /// The range of ordinals that contains the first id after `after`.
     pub(super) fn block_behind(&self, after: Id) -> (u32, u32) {
         let block = self.ids.partition_point(|id| *id <= after);
         let block = u32::try_from(block).unwrap_or(u32::MAX);
@@ -164,7 +164,7 @@ impl Index {
         }
     }
 
-    /// The topic of an alert, looked for in all of them: only where the record itself is damaged.
+    /// The topic of an alert, found by searching all topics. Used only if the record itself is damaged.
     pub(super) fn topic_of(&self, ordinal: u32) -> Option<u32> {
         self.topics().into_iter().find(|topic| {
             self.posting(*topic).is_some_and(|posting| posting.from(ordinal, 1).first() == Some(&ordinal))
@@ -193,7 +193,7 @@ impl Index {
         (self.count, self.end, self.last) = (ordinal, end, last);
     }
 
-    /// Makes the index small, once nothing is added any more.
+    /// Compacts the index, once nothing is added any more.
     pub(super) fn freeze(&mut self) {
         let Postings::Growing(postings) = &self.postings else { return };
         let mut topics: Vec<_> = postings.keys().copied().collect();

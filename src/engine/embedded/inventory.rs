@@ -1,4 +1,4 @@
-//! The segments in the directory of a log, in order; what cannot be one of them is named and left where it is.
+//! The segments in the directory of a log, in order; other files are named and left where they are.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,7 +23,7 @@ pub(super) struct File {
     pub(super) file: Arc<dyn DiskFile>,
 }
 
-/// How the name of a segment ends that retention dropped and whose space is being given back.
+/// The suffix of a segment that retention dropped and whose space is being freed.
 pub(super) const DROPPED: &str = ".dropped";
 
 /// Returns the segments by number, what is wrong with others, and the highest number that a name has.
@@ -48,7 +48,7 @@ pub(super) fn take(disk: &dyn Disk) -> Result<(Vec<File>, Vec<String>, u32), Rec
             Ok(header) => {
                 damage.push(format!("{name}: this is a copy of {}, or was renamed; it is left alone", header.name()));
             }
-            // A segment whose making was cut off has nothing in it yet, and no other one follows it.
+            // A segment whose creation was interrupted is empty, and no other one follows it.
             Err(Unreadable::Damaged) if file.length()? <= RECORDS => incomplete.push((number, name)),
             Err(Unreadable::Damaged) => damage.push(format!("{name}: the header at offset 0 is damaged")),
             Err(version) => return Err(RecoverError::Unreadable(name, version)),
@@ -90,11 +90,11 @@ fn of_one_log(files: &mut Vec<File>, damage: &mut Vec<String>) {
     });
 }
 
-/// A segment over which the writer went on in the next is no part of the log: it could not be made in full.
+/// Removes segments that the writer skipped because it could not complete them: they are not part of the log.
 fn abandoned(disk: &dyn Disk, files: &mut Vec<File>) -> io::Result<()> {
     let mut previous = u32::MAX;
     for at in (0..files.len()).rev() {
-        // Where a segment is missing, the next one names that one, and not the one before it.
+        // If a segment is missing, the next one names the missing one, and not the one before it.
         if previous == u32::MAX || files[at].header.number <= previous {
             previous = files[at].header.previous.number;
             continue;

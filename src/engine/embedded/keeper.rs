@@ -1,7 +1,7 @@
-//! Work beside the writer: sidecars of sealed segments, the snapshot, and giving back the space of dropped segments.
+//! Background work for the writer: sidecars of sealed segments, the snapshot, and freeing the space of dropped
+//! segments.
 //!
-//! Runs in a thread of its own; nothing here is needed before the next start, and all of it is done again then if it was
-//! cut off.
+//! Runs in a thread of its own. Nothing here is needed before the next start, which repeats whatever was interrupted.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::alert::Id;
 const STEP: u64 = 1 << 20;
 
 pub(super) enum Chore {
-    /// Makes the index of a sealed segment small and stores it.
+    /// Compacts the index of a sealed segment and stores it.
     Seal(Arc<Segment>),
     /// Brings the snapshot up to the last sealed segment.
     Snapshot,
@@ -32,7 +32,7 @@ pub(super) enum Chore {
     Drop(String),
     /// Removes a file that was dropped before.
     Shorten(String),
-    /// Removes what the snapshot says of an erased alert.
+    /// Removes the key of an erased alert from the snapshot.
     EraseKey(Id),
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Does one piece of work. `pause` is called between the steps of what would hold up the disk.
+    /// Does one piece of work. `pause` is called between steps that keep the disk busy.
     pub(super) fn perform(&self, chore: Chore, pause: &mut dyn FnMut()) -> io::Result<()> {
         match chore {
             Chore::Seal(segment) => {
@@ -58,11 +58,11 @@ impl Keeper {
         }
     }
 
-    /// Gives back what exports were holding and do not need any more.
+    /// Frees the space that exports no longer need.
     pub(super) fn catch_up(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
         let mut outcome = Ok(());
         for file in self.pins.take_waiting() {
-            // What fails is done again by the next start.
+            // The next start repeats what fails.
             outcome = outcome.and(self.shorten(&file, pause));
         }
         outcome
@@ -74,11 +74,11 @@ impl Keeper {
             let index = segment.index.read();
             sidecar::encode(&segment.header, &index, |topic| Some(catalog.topics.row(topic)?.name.clone()))
         };
-        // A topic that is gone meanwhile means that the segment was dropped.
+        // A missing topic means that the segment was dropped meanwhile.
         encoded.map_or(Ok(()), |bytes| disk::replace(&*self.disk, &sidecar_name(&segment.name), &bytes))
     }
 
-    /// From the snapshot before and the records behind it, so that the writer need not stop for it.
+    /// Makes the next snapshot from the previous one and the records after it, so that the writer need not stop.
     fn write_snapshot(&self) -> io::Result<()> {
         let _snapshot = self.pins.snapshot.lock();
         let (mut segments, trim, clock_ms) = {
@@ -94,7 +94,7 @@ impl Keeper {
         let (place, state) = self.snapshot(last.header.identity).unzip();
         let mut state = state.unwrap_or_default();
         if !replay(&segments, place, &mut state)? {
-            // Damage may have taken removals, which this process knows.
+            // Records of removals may be damaged; this process still knows them.
             state.topic_trims.extend(self.catalog.read().topic_trims());
         }
         state.keys.expire(clock_ms, usize::MAX);
@@ -105,7 +105,7 @@ impl Keeper {
             let index = last.index.read();
             (index.end, index.last)
         };
-        // Of the trim, what was true at that place is not known; what is true now comes from the marks.
+        // The trim at that place is not known; the marks have the present one.
         let place = Place {
             identity: last.header.identity,
             segment: last.number(),

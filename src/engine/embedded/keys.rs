@@ -1,4 +1,4 @@
-//! Idempotency keys: what each stands for, for a day, a bounded number of them.
+//! Idempotency keys and what each stands for. They are kept for a day, and their number is bounded.
 //!
 //! Always: a user who sends more keys than all others pushes out its own only.
 
@@ -11,7 +11,7 @@ use crate::engine::publish::Owner;
 /// What an idempotency key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyRow {
-    /// Of the alert, to tell a retry from another alert.
+    /// The fingerprint of the alert, to tell a retry from another alert.
     pub(super) fingerprint: [u8; 32],
     pub(super) id: Id,
     pub(super) received_ms: u64,
@@ -77,7 +77,7 @@ impl Keys {
         }
     }
 
-    /// Forgets what a key says of an alert whose content is erased. Returns whether there was one.
+    /// Forgets the fingerprint of an alert whose content is erased. Returns whether a key had one.
     pub(super) fn erase(&mut self, id: Id) -> bool {
         let rows = self.rows.values_mut().filter(|row| row.id == id);
         rows.map(|row| row.fingerprint = [0; 32]).count() > 0

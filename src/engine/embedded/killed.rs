@@ -1,5 +1,5 @@
-//! kill -9 of a real process on a real disk, at any moment of its batches: what it said it stored is there, and what is
-//! there it said it would store.
+//! kill -9 of a real process on a real disk, at any moment of its batches: everything that it reported as stored is
+//! there, and nothing is there that it did not announce.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -37,7 +37,7 @@ fn say(lines: String) {
     out.write_all(lines.as_bytes()).and_then(|()| out.flush()).unwrap();
 }
 
-/// Runs in the process that is killed: says each message before it is sent, and its id once it is answered.
+/// Runs in the process that is killed: prints each message before it is sent, and its id once it is answered.
 #[test]
 #[ignore = "runs in a process of its own, which the test below kills"]
 fn publish_until_killed() {
@@ -77,7 +77,7 @@ fn publish_until_killed() {
     });
 }
 
-/// What the processes said.
+/// What the processes printed.
 #[derive(Default)]
 struct Said {
     answered: BTreeMap<Id, String>,
@@ -98,13 +98,13 @@ impl Said {
                 self.open.remove(message);
                 assert_eq!(self.answered.insert(id, message.to_owned()), None, "{line}: given twice");
             }
-            // The harness says something as well.
+            // Lines of the test harness.
             _ => {}
         }
     }
 }
 
-/// Starts the process, kills it at some moment after its first answer, and adds what it said.
+/// Starts the process, kills it at some moment after its first answer, and adds what it printed.
 #[expect(clippy::disallowed_methods, reason = "the moment is to be any, so nothing is waited for")]
 fn kill(directory: &Path, seed: u64, durability: Durability, said: &mut Said) {
     let durability = if durability == Durability::Fsync { "fsync" } else { "none" };
@@ -120,7 +120,7 @@ fn kill(directory: &Path, seed: u64, durability: Durability, said: &mut Said) {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let listener = std::thread::spawn(move || {
         let mut line = String::new();
-        // The last line may be cut off: what it says is not counted.
+        // The last line may be cut off, so it is not counted.
         while out.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
             heard.send(std::mem::take(&mut line)).unwrap();
         }
@@ -196,7 +196,7 @@ fn check(directory: &Path, plan: &Settings, said: &mut Said, at: &str) {
         assert!(found.contains_key(id) || !is_retained(topic, *id), "{at}: {id} is missing: {message}");
     }
     assert_eq!(read(&rebuilt, plan.clone(), at).0, records, "{at}: the index is not that of a rebuild");
-    // What came to light is known from here on.
+    // What the start found is known from here on.
     said.base = said.answered.keys().next_back().copied().max(records.last().map(|record| record.id)).unwrap();
     said.answered.extend(found);
     said.open.clear();

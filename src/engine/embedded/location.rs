@@ -1,8 +1,8 @@
-//! Where the log lies, who may use it, and what an earlier version left there.
+//! Where the log is, who may use it, and what an earlier version left there.
 //!
-//! Nothing that was stored is ever ignored: a store of the earlier format is converted, and everything that is not known is
-//! refused by name. In the place of the earlier format's file stays a text, which earlier versions refuse, so that none of
-//! them begins an empty store beside the log.
+//! Nothing that was stored is ever ignored: a store of the earlier format is converted, and anything unknown is refused
+//! by name. A text takes the place of the earlier format's file; earlier versions refuse it, so none of them begins an
+//! empty store beside the log.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -24,16 +24,16 @@ pub(super) const LOCK: &str = "log.lock";
 pub(super) const EARLIER: &str = "alerts.redb";
 /// The same, once it is converted, until the first clean stop.
 const CONVERTED: &str = "alerts.redb.converted";
-/// In the log: it is the whole of what [`EARLIER`] holds, which is still in its place.
+/// In the log: it contains everything that [`EARLIER`] holds, which is still in its place.
 const MARKER: &str = "converted";
 const MAGIC: &[u8] = b"redb";
 const TEXT: &[u8] =
     b"alertd: the alerts are in the directory log; this file keeps earlier versions from starting beside it\n";
 
-/// Keeps other processes from the log as long as it lives.
+/// Keeps other processes from the log while it is held.
 pub(crate) struct Lock(#[expect(dead_code, reason = "dropping it is what it is for")] File);
 
-/// What lies at [`EARLIER`].
+/// What is at [`EARLIER`].
 enum Earlier {
     Nothing,
     Text,
@@ -87,7 +87,7 @@ pub(super) fn prepare(settings: &Settings, progress: &dyn Fn(&str)) -> Result<Lo
     Ok(lock)
 }
 
-/// The first clean stop: the converted store is not needed any more.
+/// Removes the converted store, which is not needed after the first clean stop.
 pub(super) fn stopped(directory: &Path) {
     // If it cannot be removed, the next stop tries again.
     if fs::remove_file(directory.join(CONVERTED)).is_ok() {
@@ -120,7 +120,7 @@ pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// For a look at the log: no file is made.
+/// Locks the log for reading, without making a file.
 pub(super) fn lock_existing(directory: &Path) -> Result<Option<Lock>, OpenError> {
     let path = directory.join(LOCK);
     match File::open(&path) {
@@ -130,11 +130,11 @@ pub(super) fn lock_existing(directory: &Path) -> Result<Option<Lock>, OpenError>
     }
 }
 
-/// For another log in the place of this one.
+/// Locks the log so that another one can replace it.
 pub(super) fn lock_for_restore(directory: &Path) -> Result<Lock, OpenError> {
     let lock = lock(directory)?;
     let replaced = directory.join(REPLACED);
-    // Without a log an earlier restore was cut off between two renames, and this one goes on.
+    // Without a log, an earlier restore was interrupted between two renames, and this one completes it.
     if replaced.exists() && directory.join(LOG).exists() {
         let reason = "it is left from an earlier restore; remove it, or move it away";
         return Err(OpenError::Io { path: replaced, source: io::Error::new(io::ErrorKind::AlreadyExists, reason) });
@@ -142,7 +142,7 @@ pub(super) fn lock_for_restore(directory: &Path) -> Result<Lock, OpenError> {
     Ok(lock)
 }
 
-/// Puts the unfinished log, which is whole by now, in the place of the former one. At each moment one of them is there whole.
+/// Replaces the former log with the unfinished one, which must be complete. One of them is complete at any moment.
 pub(super) fn put_in_place(directory: &Path) -> io::Result<Option<PathBuf>> {
     let (log, unfinished, replaced) = (directory.join(LOG), directory.join(UNFINISHED), directory.join(REPLACED));
     sync(&unfinished)?;
@@ -213,7 +213,7 @@ fn write_text(directory: &Path) -> io::Result<()> {
     sync(directory)
 }
 
-/// Keeps the converted store under another name and puts the text in its place; at no moment is nothing there.
+/// Keeps the converted store under another name and puts the text in its place, which is never empty meanwhile.
 fn set_aside(directory: &Path) -> io::Result<()> {
     match fs::hard_link(directory.join(EARLIER), directory.join(CONVERTED)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

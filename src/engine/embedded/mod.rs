@@ -1,13 +1,13 @@
 //! The embedded engine: alerts in a log of segments on this machine's disk.
 //!
-//! One thread writes ([`writer`]): it gathers what publishers sent while the last batch was on its way to the disk into
-//! the next batch, so many publishers share one flush. Readers work beside it, a bounded number at once. A disk that fails
-//! is tried again until it works; until then publishing answers why.
+//! One thread writes ([`writer`]): it gathers what publishers sent while the last batch was being written into the next
+//! batch, so many publishers share one sync. A bounded number of readers work at the same time. A disk that fails is
+//! tried again until it works; until then publishing fails with the reason.
 //!
-//! From the bottom: [`disk`] is what the log needs of a disk; [`frame`], [`codec`] and [`header`] are the stored forms;
-//! [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`] holds them;
-//! [`recover`] opens a log, [`store`] writes it, [`read`] reads it, [`keeper`] works beside them; [`convert`] takes in the
-//! store of earlier versions.
+//! From the bottom: [`disk`] is what the log requires of a disk; [`frame`], [`codec`] and [`header`] are the stored
+//! forms; [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`]
+//! holds them; [`recover`] opens a log, [`store`] writes it, [`read`] reads it, [`keeper`] does background work;
+//! [`convert`] converts the store of earlier versions.
 
 mod appender;
 mod at_rest;
@@ -89,7 +89,7 @@ use shared::Shared;
 use store::{Options, Store};
 use writer::Writer;
 
-/// Publishes that wait for the writer at the most; beyond that they are refused at once.
+/// The most publishes that wait for the writer; more are refused at once.
 const QUEUE: usize = 4096;
 /// Commits that wait for the hub.
 const FEED: usize = 256;
@@ -99,11 +99,11 @@ const READERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Pieces of work that wait for the keeper.
 const CHORES: usize = 64;
-/// A segment is ended when it has this size. Tests write little and are to meet many of them.
+/// The size at which a segment is ended. Small in tests, so that they have many segments.
 const SEGMENT: u64 = if cfg!(test) { 256 << 10 } else { 64 << 20 };
-/// How often the keeper looks for space that an export was holding.
+/// How often the keeper checks for space that an export no longer needs.
 const RETRY: Duration = Duration::from_secs(1);
-/// Between two steps of giving back space, so that the writer's sync is not held up.
+/// The pause between two steps of freeing space, so that they do not delay the writer's sync.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// When a publish is answered.
@@ -111,14 +111,15 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) enum Durability {
     /// When the disk has it: it survives a power cut.
     Fsync,
-    /// When the kernel has it: a power cut loses what came within the last 100 ms or 4 MiB, the end of the process nothing.
+    /// When the kernel has it: a power cut loses at most the last 100 ms or 4 MiB; the end of the process loses
+    /// nothing.
     None,
 }
 
-/// What the engine needs to know.
+/// The settings of the engine.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Where the store lies; made if missing.
+    /// Where the store is; made if missing.
     pub directory: PathBuf,
     /// When a publish is answered.
     pub durability: Durability,
@@ -145,7 +146,7 @@ struct Inner {
 }
 
 impl Embedded {
-    /// As [`open_with`](Self::open_with), without hearing of progress.
+    /// As [`open_with`](Self::open_with), without progress.
     ///
     /// # Errors
     /// [`OpenError`] with the remedy.
@@ -154,9 +155,9 @@ impl Embedded {
         Self::open_with(settings, &|_| ())
     }
 
-    /// Opens the store and starts its writer. Blocks, after a crash of a large log or for a store of an earlier version for a
-    /// while, and calls `progress` with words on it. The receiver gets all that is stored from now on, in order; it must be
-    /// read, or publishing comes to a halt.
+    /// Opens the store and starts its writer. Blocks; this may take a while after a crash, or for a store of an earlier
+    /// version, and then calls `progress` with a message. The receiver gets all that is stored from now on, in order;
+    /// if it is not read, publishing stops.
     ///
     /// # Errors
     /// [`OpenError`] with the remedy.
@@ -310,7 +311,7 @@ fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, shared: &Share
         }
         let done = chore.map_or(Ok(()), |chore| keeper.perform(chore, &mut pause));
         if let Err(error) = done.and_then(|()| keeper.catch_up(&mut pause)) {
-            // Nothing is lost: a start does it again, and the next segment tries it again.
+            // Nothing is lost: the next segment tries again, and so does the next start.
             tracing::warn!("work on the log was put off: {error}");
         }
     }

@@ -1,6 +1,6 @@
 //! The oldest alert that is retained, and how it is found.
 //!
-//! Retention looks at it before each batch, so it is remembered, and looked for only when it was removed.
+//! Retention uses it before each batch, so it is remembered, and searched for only after it was removed.
 
 use std::io;
 
@@ -25,7 +25,8 @@ pub(super) struct Oldest {
 /// Bytes that are read at once.
 const PIECE: u64 = 64 << 10;
 
-/// A piece of one segment. With a full log each publish removes an alert, and would otherwise read it on its own.
+/// A piece of one segment, read ahead. In a full log each publish removes an alert, which would otherwise be a read
+/// each.
 #[derive(Default)]
 pub(super) struct ReadAhead {
     segment: u32,
@@ -34,13 +35,13 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Has everything read from the disk again: what was written there may have been taken back.
+    /// Discards the bytes, because what was written there may have been undone.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// The bytes from `from` on, which begin with the record that ends at `to`, unless the file is shorter. Nothing behind
-    /// `end` is read, because more may be written there.
+    /// The bytes from `from` on, which begin with the record that ends at `to`, unless the file is shorter. Nothing
+    /// after `end` is read, because the writer may still write there.
     fn record(&mut self, segment: &Segment, (from, to): (u64, u64), end: u64) -> io::Result<&[u8]> {
         let covered = self.from..self.from + self.bytes.len() as u64;
         if self.segment != segment.number() || !covered.contains(&from) || to > covered.end {
@@ -60,8 +61,8 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The first alert from `at` on that is retained and, by its topic and id, `is_left` by what is planned; and the place
-    /// that the search reached. Alerts that damage took are added to `passed`.
+    /// The first alert from `at` on that is retained and that the plan leaves, according to `is_left`; and the place
+    /// that the search reached. Alerts lost to damage are added to `passed`.
     pub(super) fn find(
         &mut self,
         mut at: Position,

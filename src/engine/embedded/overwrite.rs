@@ -25,8 +25,8 @@ fn write(segment: &Segment, offset: u64) -> io::Result<()> {
     segment.file.write_at(&bytes, offset)
 }
 
-/// Repeats the erasures, unless the last process did all of them. That an alert reads as erased does not count: after a
-/// failed sync the kernel may hold what never reached the disk.
+/// Repeats the erasures, unless the last process did all of them. An alert that reads as erased is overwritten again
+/// too: after a failed sync the kernel may hold what never reached the disk.
 pub(super) fn redo(segments: &[Arc<Segment>], state: &mut State, is_done: bool) -> io::Result<()> {
     state.erasures.retain(|(number, _)| segments.iter().any(|segment| segment.number() == *number));
     for segment in segments {

@@ -1,7 +1,7 @@
-//! Segments that exports read: when they are dropped, their space is given back once the last export is through with them.
+//! Segments that exports read: if one is dropped, its space is freed only after the last export has read it.
 //!
-//! What is held is bounded by the size of the log when the export began, and is a measurement. A disk that becomes full takes
-//! it back: storing alerts comes first.
+//! The space held is bounded by the size of the log when the export began, and is a metric. When the disk becomes full
+//! it is freed at once, because storing alerts comes first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ struct State {
     pinned: HashMap<String, usize>,
     /// Files of dropped segments whose space is still in use, with their bytes.
     waiting: Vec<(String, u64)>,
-    /// How often everything was taken back.
+    /// How often all pins were revoked.
     revoked: u64,
 }
 
-/// As long as it lives and is not revoked, the content of a segment stays.
+/// Keeps the content of a segment until it is dropped or revoked.
 pub(super) struct Pin {
     pins: Arc<Pins>,
     name: String,
-    /// Of [`State::revoked`], when it was made.
+    /// The value of [`State::revoked`] when it was made.
     revoked: u64,
 }
 
@@ -45,12 +45,12 @@ impl Pins {
         self.state.lock().pinned.contains_key(name)
     }
 
-    /// Puts the file of a pinned segment off.
+    /// Postpones freeing the file of a pinned segment.
     pub(super) fn wait(&self, file: String, bytes: u64) {
         self.state.lock().waiting.push((file, bytes));
     }
 
-    /// The files of which some may be free by now.
+    /// The postponed files, some of which may no longer be pinned.
     pub(super) fn take_waiting(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().waiting).into_iter().map(|(file, _)| file).collect()
     }
@@ -60,7 +60,7 @@ impl Pins {
         self.state.lock().waiting.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// No segment is pinned any more; the exports that read them fail. Returns whether there was one.
+    /// Revokes all pins, which makes the exports fail. Returns whether there was one.
     pub(super) fn revoke(&self) -> bool {
         let mut state = self.state.lock();
         state.revoked += 1;

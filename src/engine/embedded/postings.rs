@@ -85,7 +85,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The frozen list with which `bytes` begin, and what is behind it.
+    /// The frozen list at the start of `bytes`, and the bytes after it.
     pub(super) fn frozen(mut bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let count = u32::try_from(varint(&mut bytes)?).ok()?;
         let length = usize::try_from(varint(&mut bytes)?).ok()?;

@@ -1,4 +1,4 @@
-//! Power cuts at any moment, over a disk that keeps any part of what was not synced, and that fails now and then.
+//! Power cuts at any moment, on a disk that keeps any part of what was not synced, and that fails now and then.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,14 +10,14 @@ use super::testing::{Log, by_id, filter, publish, runs};
 use crate::alert::{Id, Level, Record};
 use crate::engine::Retention;
 
-/// What was answered, and what must be true of it after a cut.
+/// What was answered, and what must be true after a cut.
 #[derive(Default)]
 struct Model {
     answered: BTreeMap<Id, Record>,
     /// Those of them that must survive a power cut.
     synced: Id,
     erased: HashSet<Id>,
-    /// Of these nobody knows whether they were erased.
+    /// Alerts that may or may not have been erased.
     half_erased: HashSet<Id>,
     /// Messages of batches that failed right before the cut.
     unknown: HashSet<String>,
@@ -80,7 +80,7 @@ impl Run {
         self.check(&log, &disk, 4);
     }
 
-    /// One thing that happens; false when the power is gone.
+    /// Performs one random operation; false when the power has failed.
     fn step(&mut self, log: &mut Log, disk: &SimulatedDisk) -> bool {
         let powered = |disk: &SimulatedDisk| disk.list().is_ok();
         if self.faults {
@@ -132,7 +132,7 @@ impl Run {
             groups.iter().map(|group| group.iter().map(|(publish, ..)| publish.clone()).collect()).collect();
         match log.append(&publishes) {
             Ok(outcomes) => {
-                // Whatever failed before is settled: it is not in the log.
+                // A later success settles what failed before: it is not in the log.
                 self.model.unknown.clear();
                 for (group, outcome) in groups.iter().zip(outcomes) {
                     for ((_, message, key), stored) in group.iter().zip(outcome.unwrap()) {
@@ -150,7 +150,7 @@ impl Run {
         }
     }
 
-    /// What is there after a start is what was answered, and nothing else.
+    /// After a start the log has what was answered, and nothing else.
     fn check(&mut self, log: &Log, disk: &SimulatedDisk, round: u64) {
         let at = format!("seed {} round {round} {:?}", self.seed, self.durability);
         assert_eq!(log.damage, Vec::<String>::new(), "{at}");
@@ -186,7 +186,7 @@ impl Run {
         drop(catalog);
         self.check_erased(disk, &at);
         self.check_rebuilt(&records, disk, &at);
-        // What came to light or was lost is settled from here on.
+        // Alerts that were found or lost by this start stay so from here on.
         self.model.answered.retain(|id, _| *id <= surviving);
         for record in records {
             self.model.highest = self.model.highest.max(record.id);
@@ -208,7 +208,7 @@ impl Run {
         }
     }
 
-    /// The same log without any derived file answers the same.
+    /// The log reads the same without its derived files.
     fn check_rebuilt(&self, records: &[Record], disk: &SimulatedDisk, at: &str) {
         let copy = disk.copy();
         for name in copy.list().unwrap() {

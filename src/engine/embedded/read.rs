@@ -1,8 +1,8 @@
 //! Reading the log: where a stream begins, and pages of it in both directions.
 //!
-//! A page does a bounded amount of work. The index says which records may pass, a moment under a lock for each group of
-//! them; the records themselves are read without one and checked each time. What cannot be read is damage: it is counted,
-//! named once in the journal, and told to the reader as removed.
+//! A page does a bounded amount of work. The index, locked briefly for each group of records, says which of them may
+//! pass; the records themselves are read without a lock and checked each time. A record that cannot be read is damaged:
+//! it is counted, named once in the journal, and reported to the reader as removed.
 
 use std::collections::HashSet;
 use std::io;
@@ -40,7 +40,7 @@ struct Filling<'r> {
     scanned: usize,
     /// The record that was looked at last, and its id if it was read.
     seen: Option<(Arc<Segment>, u32, Option<Id>)>,
-    /// The newest id that damage took.
+    /// The newest id that was lost to damage.
     lost: Id,
 }
 
@@ -82,7 +82,7 @@ impl View {
         Ok(seek)
     }
 
-    /// Whether this log gave the id, and nothing behind it was removed from the old end.
+    /// Whether this log gave the id, and nothing after it was removed from the old end.
     fn knows(&self, cursor: Id) -> bool {
         let segment = {
             let catalog = self.catalog.read();
@@ -95,7 +95,7 @@ impl View {
             catalog.segment_behind(cursor.predecessor())
         };
         let is_in = |segment: Arc<Segment>| segment.id(segment.behind(cursor.predecessor())) == Some(cursor);
-        // Of what was dropped from within the log only the range of ids is known.
+        // For segments that were dropped from within the log, only the range of ids is known.
         segment.is_some_and(is_in) || self.catalog.read().dropped.iter().any(|range| range.has_id(cursor))
     }
 
@@ -103,7 +103,7 @@ impl View {
         self.catalog.read().topics.list(runs, most)
     }
 
-    /// The newest alert of each topic, and whether damage took one.
+    /// The newest alert of each topic, and whether one was lost to damage.
     fn latest(&self, filter: &Filter, until: Id, latest_after_ms: u64) -> io::Result<(Vec<Record>, bool)> {
         let mut newest = Vec::new();
         {
@@ -119,13 +119,13 @@ impl View {
         let (mut records, mut is_damaged) = (Vec::with_capacity(newest.len()), false);
         for (at, number) in newest {
             let segment = self.catalog.read().segment(at.segment).cloned();
-            // An id is never before the time it came in, so a segment that ends too early needs no look.
+            // An id is never before the time its alert came in, so a segment that ends too early need not be read.
             if segment.as_ref().is_some_and(|segment| segment.index.read().last.ms < latest_after_ms) {
                 continue;
             }
             let record = match segment.as_ref().map(|segment| segment.read(at.ordinal)).transpose()? {
                 Some(Found::Alert(alert)) if alert.record.id <= until => Some(alert.record),
-                // Without its segment: it was erased, and an older one may be retained.
+                // No segment: the newest one was erased, and an older one may be retained.
                 None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
                 Some(Found::Dropped) => None,
                 Some(Found::Damaged) => {
@@ -143,7 +143,7 @@ impl View {
         Ok((records, is_damaged))
     }
 
-    /// For a topic that went on after the stream was registered.
+    /// The newest alert up to `until`, for a topic that got alerts after the stream was registered.
     fn newest_before(&self, topic: u32, level: Level, until: Id) -> io::Result<Option<Record>> {
         let mut at = self.behind(until);
         let mut scanned = 0;
@@ -169,7 +169,7 @@ impl View {
         Ok(None)
     }
 
-    /// The place of the first record behind an id.
+    /// The place of the first record after an id.
     fn behind(&self, id: Id) -> Position {
         let (segment, end) = {
             let catalog = self.catalog.read();
@@ -178,7 +178,7 @@ impl View {
         segment.map_or(end, |segment| Position { segment: segment.number(), ordinal: segment.behind(id) })
     }
 
-    /// The place behind all records up to an id, and behind damaged ones that may be among them.
+    /// The place after all records up to an id, including damaged ones that may be among them.
     fn until(&self, id: Id) -> Position {
         let mut at = self.behind(id);
         while let Some(segment) = self.catalog.read().segment(at.segment).cloned()
@@ -234,7 +234,7 @@ impl View {
         Ok(page)
     }
 
-    /// Looks at records between two places until the page is full; returns whether there are none left.
+    /// Reads records between two places until the page is full; returns whether none are left.
     fn fill(
         &self,
         filling: &mut Filling<'_>,

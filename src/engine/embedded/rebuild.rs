@@ -1,4 +1,4 @@
-//! The index of a segment: from its sidecar, or else made anew from the records.
+//! The index of a segment: from its sidecar, or rebuilt from the records.
 
 use std::io;
 
@@ -14,18 +14,18 @@ use super::sidecar;
 use super::topics::Topics;
 use crate::alert::Id;
 
-/// The index in the sidecar, if it is that of the segment up to `end`.
+/// The index in the sidecar, if it covers the segment up to `end`.
 pub(super) fn from_sidecar(disk: &dyn Disk, file: &File, end: u64, topics: &mut Topics) -> Option<Index> {
     let sidecar = disk.open(&sidecar_name(&file.name)).ok()?;
     let length = usize::try_from(sidecar.length().ok()?).ok()?;
     let bytes = disk::read(&*sidecar, 0, length).ok()?;
     let index = sidecar::decode(&bytes, &file.header, |topic| topics.intern(topic)).ok()?;
-    // A file that is shorter than its index lost its end.
+    // A segment that is shorter than its index has lost its end.
     (index.end == end && file.file.length().is_ok_and(|length| length >= end)).then_some(index)
 }
 
-/// Cuts what is behind the end that the next segment names and is no seal: a failed disk had it unsynced, and it was refused
-/// or written again. It must not come to light should the next segment be lost.
+/// Cuts off what follows the end that the next segment names, unless it is a seal: bytes that a failed disk did not
+/// sync, and that were refused or written again. They must not become part of the log if the next segment is lost.
 pub(super) fn cut_leftover(file: &File, end: u64) -> io::Result<()> {
     if file.file.length()? <= end {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn records(file: &dyn DiskFile, end: u64) -> io::Result<Vec<u8>> {
     disk::read(file, RECORDS, usize::try_from(end.saturating_sub(RECORDS)).unwrap_or(0))
 }
 
-/// A segment that was gone through.
+/// A segment whose records were read.
 pub(super) struct Scanned {
     pub(super) segment: Segment,
     pub(super) outcome: Outcome,
@@ -55,7 +55,7 @@ pub(super) struct Scanned {
     pub(super) damage: Vec<String>,
 }
 
-/// Goes through the records of a segment, whose first ones follow `last`, and makes its index.
+/// Reads the records of a segment, whose first ones follow `last`, and makes its index.
 pub(super) fn scan(file: File, bytes: &[u8], vouched: u64, last: Id, topics: &mut Topics) -> Scanned {
     let (number, mut index, mut contents) = (file.header.number, Index::new(last), Vec::new());
     let outcome = accept(bytes, file.header.salt, vouched, last, |Accepted { offset, head, content }| {

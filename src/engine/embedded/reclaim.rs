@@ -1,4 +1,4 @@
-//! Giving back the space of segments of which nothing is retained, at the old end of the log and within it.
+//! Frees the space of segments of which nothing is retained, at the old end of the log and within it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ impl Store {
     /// Drops the segments of which nothing is retained, once nothing else depends on them.
     pub(super) fn drop_segments(&mut self) {
         while let Some(first) = self.dead_segment() {
-            // The trim must be on the disk before what it removes goes.
+            // The trim must be on the disk before the segment is removed.
             if self.appender.failed.is_some() || self.appender.sync().is_err() {
                 return;
             }
@@ -51,12 +51,12 @@ impl Store {
         let first = catalog.segments.first()?;
         let last = first.index.read().last;
         let is_dead = first.number() < catalog.trim_at.segment && !self.is_tail(first) && last <= catalog.trim;
-        // Its idempotency keys must be elsewhere, or too old.
+        // Its idempotency keys must be in the snapshot, or too old.
         let is_covered = self.is_in_snapshot(first) || last.ms.saturating_add(IDEMPOTENCY_AGE_MS) < catalog.clock_ms;
         (is_dead && is_covered).then(|| Arc::clone(first))
     }
 
-    /// The segments behind one that is still needed of which limits seem to have left nothing.
+    /// Segments that limits seem to have emptied, after one that is still needed.
     fn emptied_segments(&self) -> Vec<Arc<Segment>> {
         let catalog = self.catalog.read();
         if catalog.emptied.is_empty() {
@@ -66,12 +66,12 @@ impl Store {
         let emptied = catalog.emptied.iter().filter_map(|number| catalog.segment(*number));
         emptied
             .filter(|segment| segment.number() > needed.number() && !self.is_tail(segment))
-            // Behind a leftover it says where the log goes on.
+            // After a segment with a leftover, this one says where the log goes on.
             .filter(|segment| {
                 let before = segment.number().checked_sub(1).and_then(|number| catalog.segment_until(number));
                 before.is_none_or(|before| !before.has_leftover())
             })
-            // What was removed from it must be known without it.
+            // What was removed from it must be known from the snapshot.
             .filter(|segment| self.is_in_snapshot(segment))
             .cloned()
             .collect()
@@ -85,7 +85,8 @@ impl Store {
         segment.number() <= self.snapshotted.load(Ordering::Acquire)
     }
 
-    /// Notes that these segments go before they do: a crash between leaves files that the next start drops.
+    /// Records that these segments are dropped, and then drops them; after a crash in between, the next start drops the
+    /// files.
     fn drop_within(&mut self, segments: &[Arc<Segment>]) {
         let mut ranges = self.catalog.read().dropped.clone();
         for segment in segments {
@@ -102,7 +103,7 @@ impl Store {
         }
     }
 
-    /// Writes down which segments were dropped from within the log.
+    /// Records which segments were dropped from within the log.
     pub(super) fn note_dropped(&mut self, ranges: Vec<DroppedRange>) -> std::io::Result<()> {
         let mut content = Writer::default();
         DroppedRange::put(&ranges, &mut content);
@@ -143,7 +144,7 @@ mod tests {
         disk.list().unwrap().iter().filter(|name| name.ends_with(SUFFIX)).count()
     }
 
-    /// Whether a stream that goes on behind `cursor` is told of a gap.
+    /// Whether a stream that continues after `cursor` gets a gap.
     fn is_told(log: &Log, cursor: Id, pattern: &str) -> bool {
         log.view.seek(&Start::After(cursor), &filter(pattern), log.store.head(), 0).unwrap().gap.is_some()
     }
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(log.read_back(&filter("*")).unwrap().0, left, "{at}");
         let latest = log.view.seek(&Start::Latest, &filter("*"), log.store.head(), 0).unwrap().latest;
         assert_eq!(latest, [records[0].clone(), records[401].clone(), records[1001].clone()], "{at}");
-        // Any id is a cursor still, and whoever missed something is told.
+        // Every id is still a cursor, and a stream that missed something gets a gap.
         for record in records.iter().step_by(37) {
             assert_eq!(is_told(log, record.id, "noisy"), record.id < records[996].id, "{at}");
             assert!(!is_told(log, record.id, "calm") && !is_told(log, record.id, "quiet"), "{at}: {}", record.id);
@@ -187,7 +188,7 @@ mod tests {
         log.stop().unwrap();
         let mut log = Log::open(&killed, Durability::Fsync, LIMITED).unwrap();
         check(&mut log, &killed, &records, "stopped");
-        // The old end passes over what was dropped before.
+        // The old end of the log skips the segments that were dropped before.
         log.retention = Retention { count: 1, ..UNLIMITED };
         let last = put(&mut log, "calm", 40).pop().unwrap();
         assert_eq!(log.read(&filter("*")).unwrap().0, [last]);
@@ -202,7 +203,7 @@ mod tests {
             let mut log = Log::open(&disk, Durability::Fsync, LIMITED).unwrap();
             let quiet = put(&mut log, "quiet", 1).remove(0);
             let noisy = put(&mut log, "noisy", 60);
-            // Every operation of what drops the segments that the next alerts empty is the last one, in turn.
+            // The power fails after each operation in turn while the segments are dropped that the next alerts empty.
             disk.set_fuel(Some(fuel));
             let mut answered = Vec::new();
             for _ in 0..60 {
@@ -239,7 +240,7 @@ mod tests {
             let mut log = Log::open(&disk, Durability::Fsync, LIMITED).unwrap();
             log.work();
             assert!(log.damage.iter().any(|what| what.contains("missing")), "{start}: {:?}", log.damage);
-            // Removals may be forgotten with the snapshot, so everybody is told.
+            // Without the snapshot removals may be forgotten, so every stream gets a gap.
             assert!(!log.read(&filter("quiet")).unwrap().1.is_empty(), "{start}");
             assert_eq!(log.read(&filter("*")).unwrap().0[0], records[0]);
             log.stop().unwrap();

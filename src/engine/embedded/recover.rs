@@ -1,6 +1,6 @@
 //! Opening a log: which segments there are, what each of them holds, and where the log ends.
 //!
-//! Damage is named and covered by a hole; it never leads to data being deleted. A format that is not known is refused.
+//! Damage is named and covered by a hole; it never leads to data being deleted. An unknown format is refused.
 
 use std::io;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, Recover
     Ok(Recovered { to_drop, has_forgotten_ranges, ..recovery.finish(state, &ended, identity, highest) })
 }
 
-/// A small file; one that is damaged is as good as none, one of a later format is refused.
+/// Reads a small file. A damaged one counts as missing; one of a later format is refused.
 fn small<T>(
     disk: &dyn Disk,
     name: &str,
@@ -95,7 +95,7 @@ impl Recovery<'_> {
                 let hole = Hole { after: self.last, upto: header.previous.last };
                 self.missing.push((format!("{}: a segment before it is missing", file.name), hole));
             }
-            // Behind a segment that is missing, the header says best what came before.
+            // After a missing segment, only this header says what came before.
             self.last = header.previous.last;
             let previous = next.map(|next| next.previous);
             let end = previous.and_then(|previous| match previous.number == header.number {
@@ -111,14 +111,14 @@ impl Recovery<'_> {
         Ok(ended)
     }
 
-    /// The newest segment is missing.
+    /// Records that the newest segment is missing.
     fn lose_newest(&mut self, upto: Id) {
         let hole = Hole { after: self.last, upto };
         self.missing.push(("the newest segment is missing".into(), hole));
         self.last = upto;
     }
 
-    /// Ids at the end of a segment are lost; its index remembers it.
+    /// Records that ids at the end of a segment are lost.
     fn lose_end(&mut self, segment: &Segment, upto: Id) {
         let hole = Hole { after: self.last, upto };
         self.damage.push(format!("{}: its end is damaged: alerts up to {upto} are lost", segment.name));
@@ -126,7 +126,7 @@ impl Recovery<'_> {
         self.last = upto;
     }
 
-    /// A segment whose end the next one names.
+    /// Opens a segment whose end the next one names.
     fn sealed(&mut self, file: File, end: Previous) -> Result<(), RecoverError> {
         rebuild::cut_leftover(&file, end.end)?;
         if let Some(index) = self.sidecar(&file, end.end) {
@@ -149,7 +149,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// The last segment of all, or the last one before some that are missing.
+    /// Opens the last segment, or the last one before missing ones.
     fn last_one(&mut self, file: File, is_newest: bool, ended: &mut Ended) -> Result<(), RecoverError> {
         let number = file.header.number;
         let length = file.file.length()?;
@@ -189,7 +189,8 @@ impl Recovery<'_> {
         }
         segment.index.write().last = self.last;
         if is_newest && !outcome.is_sealed {
-            // What is behind the end never was part of the log. Without this a later batch could fit to it.
+            // Bytes after the end were never part of the log. If they stayed, a later batch could seem to continue into
+            // them.
             if length > outcome.end {
                 segment.file.truncate(outcome.end)?;
             }
@@ -201,7 +202,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Whether segments are missing at the end; only a clean stop, a snapshot or a seal can tell.
+    /// Finds out whether segments are missing at the end, which only a clean stop, a snapshot or a seal shows.
     fn missing_end(&mut self, now_ms: u64, ended: &mut Ended) {
         let newest = self.found.last().map_or(0, |segment| segment.number());
         let place = [self.stop, self.snapshot].into_iter().flatten().max_by_key(|place| (place.segment, place.head));
@@ -221,7 +222,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Goes through the records of a segment and makes its index.
+    /// Reads the records of a segment and makes its index.
     fn scan(&mut self, file: File, bytes: &[u8], vouched: u64) -> (Arc<Segment>, Outcome) {
         let scanned = rebuild::scan(file, bytes, vouched, self.last, &mut self.catalog.topics);
         self.contents.extend(scanned.contents);

@@ -1,4 +1,4 @@
-//! What becomes of a log whose segments were gone through: holes that are explained, and the catalog.
+//! Completes a log whose segments were read: explains holes, and makes the catalog.
 //!
 //! The second half of [`recover`](super::recover): by now the state beside the alerts is known.
 
@@ -19,13 +19,13 @@ pub(super) struct Recovered {
     pub(super) catalog: Catalog,
     pub(super) state: State,
     pub(super) identity: Option<[u8; 16]>,
-    /// The last segment, where writing goes on in it.
+    /// The last segment, if writing continues in it.
     pub(super) tail: Option<Arc<Segment>>,
-    /// What the header of the next segment says of the one before.
+    /// What the header of the next segment will say about the one before.
     pub(super) previous: Previous,
     /// The highest number that any file has.
     pub(super) highest: u32,
-    /// Ids go on above this one.
+    /// New ids are above this one.
     pub(super) base: Id,
     /// Segments up to this number are in the snapshot.
     pub(super) snapshotted: u32,
@@ -33,25 +33,25 @@ pub(super) struct Recovered {
     pub(super) without_sidecar: Vec<Arc<Segment>>,
     /// Segments that were to be dropped before a crash.
     pub(super) to_drop: Vec<String>,
-    /// Damage took what says of dropped segments what was in them: they count as missing from now on.
+    /// The records of what was in dropped segments are damaged: the segments count as missing from now on.
     pub(super) has_forgotten_ranges: bool,
-    /// What is wrong, in words, each with its file.
+    /// What is damaged, as text that names the file.
     pub(super) damage: Vec<String>,
 }
 
-/// State while the segments are gone through.
+/// State while the segments are read.
 pub(super) struct Recovery<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) catalog: Catalog,
-    /// The end of the segment that was looked at last.
+    /// The newest id at the end of the segment that was read last.
     pub(super) last: Id,
     pub(super) found: Vec<Arc<Segment>>,
     pub(super) without_sidecar: Vec<Arc<Segment>>,
     pub(super) damage: Vec<String>,
     pub(super) holes: Vec<Hole>,
-    /// Segments that are not there, in words, unless they were dropped from within the log.
+    /// Missing segments, described as text, unless they were dropped from within the log.
     pub(super) missing: Vec<(String, Hole)>,
-    /// What the snapshot says of those.
+    /// What the snapshot says about dropped segments.
     pub(super) dropped: Vec<DroppedRange>,
     /// Alerts whose content is damaged, unless it is erased: segment, offset, and the ids around it.
     pub(super) contents: Vec<(u32, u64, Hole)>,
@@ -74,7 +74,7 @@ pub(super) struct Ended {
 }
 
 impl Recovery<'_> {
-    /// A content that an interrupted erase left behind is erased, not damaged; a segment that was dropped is not missing.
+    /// Reports damage, except for alerts that an interrupted erase left behind and for segments that were dropped.
     pub(super) fn forgive(&mut self, state: &State, trim: Id) {
         for (number, offset, hole) in std::mem::take(&mut self.contents) {
             if state.erasures.contains(&(number, offset)) {
@@ -86,7 +86,7 @@ impl Recovery<'_> {
             }
         }
         for (what, hole) in std::mem::take(&mut self.missing) {
-            // Of those that retention dropped, a power cut may bring some back and not others.
+            // A power cut may bring back some of the segments that retention dropped, and not others.
             if hole.upto > trim && !state.dropped.iter().any(|range| range.explains(&hole)) {
                 self.damage.push(format!("{what}: alerts behind {} up to {} are lost", hole.after, hole.upto));
                 self.holes.push(hole);
@@ -125,7 +125,7 @@ impl Recovery<'_> {
         let mut starts = HashMap::new();
         for (topic, trim) in state.topic_trims.iter().filter(|(_, trim)| **trim > ended.trim) {
             catalog.topic_trim = catalog.topic_trim.max(*trim);
-            // Its alerts may all be erased, and their segments dropped.
+            // All alerts of the topic may be erased and their segments dropped.
             let number = catalog.topics.intern(topic);
             starts.insert(number, behind(*trim));
             if let Some(row) = catalog.topics.row_mut(number) {

@@ -1,6 +1,6 @@
-//! The state beside the alerts, out of records: idempotency keys, limits of topics, erasures.
+//! Rebuilds the state besides alerts from records: idempotency keys, limits of topics, erasures.
 //!
-//! A start goes on from the snapshot with the records behind it; the keeper makes the next snapshot the same way.
+//! A start applies the records after the snapshot to it; the keeper makes the next snapshot the same way.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::segment::Segment;
 use super::snapshot::{Place, State};
 use crate::engine::publish::owner;
 
-/// Applies all records of these segments that are behind `place`. Returns false if damage may have taken some.
+/// Applies all records of these segments after `place`. Returns false if some may have been lost to damage.
 pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<bool> {
     let mut is_whole = true;
     for segment in segments {
@@ -33,7 +33,7 @@ pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mu
         walk(&bytes, from, segment.header.salt, |item| {
             match item {
                 Item::Record { head, content: Some((user, content)), .. } => apply(state, &head, user, content),
-                // An alert removes nothing.
+                // A damaged alert does not matter, because an alert removes nothing.
                 Item::Record { head, content: None, .. } => is_whole &= head.kind == Kind::Alert,
                 Item::Bad { .. } => is_whole = false,
             }

@@ -1,6 +1,6 @@
-//! A file that holds some space back: even a removal needs space, since it is a record of the log.
+//! A file that reserves some space: even a removal needs space, because it is a record of the log.
 //!
-//! Owned by the writer. While the file is there, giving it up makes room for a few commits.
+//! Owned by the writer. Removing the file makes room for a few commits.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ impl Reserve {
         Self(directory.join("reserve"))
     }
 
-    /// Takes the space, if it is not held. Real bytes: a hole in a file holds nothing.
+    /// Reserves the space, unless it is reserved. Writes real bytes, because a hole in a file takes no space.
     pub(super) fn hold(&self) -> io::Result<()> {
         if fs::metadata(&self.0).is_ok_and(|file| file.len() >= SIZE as u64) {
             return Ok(());
@@ -39,7 +39,7 @@ impl Reserve {
         file.sync_all()
     }
 
-    /// Gives the space up. That it was not there is no error.
+    /// Frees the space, if it was reserved.
     pub(super) fn release(&self) {
         let _ = fs::remove_file(&self.0);
     }

@@ -1,7 +1,8 @@
-//! Retention: what is too old, too much, or too many of one topic is removed, in small steps within other batches.
+//! Retention: removes alerts that are too old, or beyond the limits of the log or of a topic, in small steps within
+//! other batches.
 //!
 //! Removal is logical: an id up to which everything is gone (`trim`), for the log and for each topic with a limit of its
-//! own. Readers respect it at once; a segment of which nothing is left is dropped as a whole.
+//! own. Readers respect it at once; a segment with nothing left is dropped as a whole.
 
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ impl Retention {
     }
 }
 
-/// Moves the time of retention on. `elapsed_ms` is real, monotonic time since the last call.
+/// Advances the time of retention. `elapsed_ms` is real, monotonic time since the last call.
 pub(super) fn advance(clock_ms: u64, now_ms: u64, elapsed_ms: u64) -> u64 {
     let reachable = clock_ms.saturating_add(elapsed_ms.saturating_mul(CATCH_UP_SPEED));
     if clock_ms == 0 { now_ms } else { now_ms.min(reachable) }
@@ -38,14 +39,14 @@ pub(super) struct TopicTrim {
     pub(super) trim: Id,
     removed: u64,
     bytes: u64,
-    /// No alert of the topic before this is retained.
+    /// No alert of the topic before this place is retained.
     next: Position,
-    /// How many of them each segment loses.
+    /// How many alerts each segment loses.
     segments: Vec<(u32, u64)>,
 }
 
 impl TopicTrim {
-    /// What was removed before, of which only the id is known.
+    /// An earlier removal, of which only the id is known.
     pub(super) fn at(topic: Topic, trim: Id) -> Self {
         Self { topic, trim, removed: 0, bytes: 0, next: Position::default(), segments: Vec::new() }
     }
@@ -58,7 +59,7 @@ pub(super) struct Plan {
     /// The new trim of the log, and the place behind it.
     pub(super) trim: Option<(Id, Position)>,
     removed: Vec<Oldest>,
-    /// Alerts that damage took, passed on the way.
+    /// Alerts lost to damage that the search passed.
     passed: Vec<Position>,
     /// The oldest alert that is left.
     pub(super) oldest: Option<Oldest>,
@@ -76,8 +77,9 @@ impl Plan {
         self.topics.is_empty() && self.trim.is_none()
     }
 
-    /// Moves the trim of the log behind the segments that limits have emptied, and behind one that has to go for the disk.
-    /// The limits of topics do not move it otherwise, and a segment is given back only once the trim has passed it.
+    /// Moves the trim of the log past the segments that limits have emptied, and past one that has to be freed for the
+    /// limit of bytes. The limits of topics alone do not move it, and a segment is freed only once the trim has passed
+    /// it.
     fn pass_emptied_segments(&mut self, catalog: &Catalog, over_disk: Option<u32>) {
         let Some(tail) = catalog.segments.last() else { return };
         let until = self.oldest.map_or(tail.number(), |oldest| oldest.at.segment);
@@ -98,14 +100,14 @@ impl Plan {
     }
 }
 
-/// What a batch adds, as far as limits go.
+/// What a batch adds that counts towards the limits.
 pub(super) struct Added<'a> {
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) topics: HashMap<&'a Topic, u64>,
 }
 
-/// Plans at most `left` removals. `oldest` is what the last plan found, if it is still true, and nothing before `from` is
+/// Plans at most `left` removals. `oldest` is what the last plan found, if it is still valid; nothing before `from` is
 /// retained.
 pub(super) fn plan(
     mut search: Search<'_>,
@@ -137,8 +139,8 @@ pub(super) fn plan(
     let is_true = |oldest: &Oldest, plan: &Plan| {
         oldest.topic.and_then(|topic| plan.topics.get(&topic)).is_none_or(|trim| oldest.id > trim.trim)
     };
-    // Limits of topics do not move the trim of the log, so a search from there would read again, at each commit, all that
-    // they have removed so far.
+    // Limits of topics do not move the trim of the log, so a search from the trim would read everything that they have
+    // removed again at each commit.
     let mut oldest = oldest.filter(|oldest| is_true(oldest, &plan)).or_else(|| find(&mut search, from, &mut plan));
     while left > 0
         && let Some(next) = oldest
@@ -163,7 +165,7 @@ pub(super) fn plan(
 /// Looks for the oldest alert that the plan leaves.
 fn find(search: &mut Search<'_>, at: Position, plan: &mut Plan) -> Option<Oldest> {
     let Plan { topics, passed, trim, from, .. } = plan;
-    // After a failure of the disk an alert may lie in another segment than before, and so come twice.
+    // After a failure of the disk an alert may have moved to another segment, and so be found twice.
     let trim = trim.map_or(Id::ZERO, |(trim, _)| trim);
     let is_left = |topic: u32, id: Id| id > trim && topics.get(&topic).is_none_or(|trim| id > trim.trim);
     let (oldest, reached) = search.find(at, is_left, passed);
@@ -178,7 +180,7 @@ pub(super) fn find_oldest(mut search: Search<'_>, at: Position) -> Plan {
     plan
 }
 
-/// The oldest alerts of a topic that has more than `limit` with those that are added.
+/// Plans the removal of the oldest alerts of a topic that has more than `limit`, including those being added.
 fn topic_limit(catalog: &Catalog, topic: &Topic, added: u64, limit: u64, left: &mut usize, plan: &mut Plan) {
     let Some((number, row)) = catalog.topics.number(topic.as_str()).and_then(|n| Some((n, catalog.topics.row(n)?)))
     else {
@@ -223,7 +225,7 @@ fn topic_limit(catalog: &Catalog, topic: &Topic, added: u64, limit: u64, left: &
 }
 
 impl Catalog {
-    /// What was planned is written: it becomes true.
+    /// Applies a plan that was written.
     pub(super) fn apply(&mut self, plan: &Plan) {
         for (number, trim) in &plan.topics {
             self.topics.remove(*number, trim.removed);

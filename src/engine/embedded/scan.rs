@@ -1,19 +1,19 @@
-//! Walking through the bytes of a segment, and telling a torn tail from damage.
+//! Reads the records in the bytes of a segment, and tells a torn tail from damage.
 //!
 //! Bytes that were known to be on the disk are vouched for: by a later mark, by the next segment, or by the record of a
-//! clean stop. A bad place among them is damage: it is passed over, what is behind it is good, and nothing is cut away.
-//! A bad place beyond them is where the last writes did not reach the disk: the log ends at the last whole batch before it.
+//! clean stop. An invalid place among them is damage: it is skipped, what follows is valid, and nothing is cut off. At
+//! an invalid place beyond them the last writes did not reach the disk: the log ends at the last whole batch before it.
 
 use super::frame::{ALIGN, Head, Kind, Mark, Salt};
 use super::header::RECORDS;
 use super::index::Hole;
 use crate::alert::Id;
 
-/// What lies in a segment, in order.
+/// The content of a segment, in order.
 pub(super) enum Item<'a> {
-    /// A valid head; the content is none where it is damaged or cut off.
+    /// A valid head; the content is none if it is damaged or cut off.
     Record { offset: u64, head: Head, content: Option<(&'a [u8], &'a [u8])> },
-    /// Bytes that are no record.
+    /// Bytes that are not a record.
     Bad { from: u64 },
 }
 
@@ -45,11 +45,11 @@ pub(super) fn walk<'a>(bytes: &'a [u8], base: u64, salt: Salt, mut visit: impl F
 pub(super) struct Accepted<'a> {
     pub(super) offset: u64,
     pub(super) head: Head,
-    /// The user, and the content behind it; none where it is damaged.
+    /// The user, and the content after it; none if it is damaged.
     pub(super) content: Option<(&'a [u8], &'a [u8])>,
 }
 
-/// What became of a segment.
+/// What was found in a segment.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// The last whole mark.
@@ -60,7 +60,7 @@ pub(super) struct Outcome {
     pub(super) holes: Vec<Hole>,
     /// Damaged places, by offset.
     pub(super) damage: Vec<u64>,
-    /// A later segment was made.
+    /// The segment is sealed, so a later one was made.
     pub(super) is_sealed: bool,
 }
 
@@ -87,13 +87,13 @@ struct Acceptor<'a, F> {
     open: Vec<Accepted<'a>>,
     batch_start: u64,
     batch_crc: u32,
-    /// A bad place after the last good record with an id.
+    /// Whether an invalid place follows the last valid record with an id.
     is_broken: bool,
     is_over: bool,
     take: F,
 }
 
-/// Goes through the records of a segment whose first ones follow `last`, and calls `take` with each that is part of the log.
+/// Reads the records of a segment whose first ones follow `last`, and calls `take` with each that is part of the log.
 pub(super) fn accept<'a>(
     bytes: &'a [u8],
     salt: Salt,
@@ -124,7 +124,7 @@ impl<'a, F: FnMut(Accepted<'a>)> Acceptor<'a, F> {
         }
         let (Item::Bad { from: at } | Item::Record { offset: at, .. }) = item;
         if at >= self.vouched && self.batch_start < self.vouched {
-            // What is vouched for ends with a batch, so the next one begins here, whatever was lost before.
+            // The bytes that are vouched for end with a batch, so a new one begins here, whatever was lost before.
             self.release();
             (self.batch_start, self.batch_crc) = (self.vouched, 0);
         }
@@ -158,7 +158,7 @@ impl<'a, F: FnMut(Accepted<'a>)> Acceptor<'a, F> {
 
     fn mark(&mut self, offset: u64, head: &Head, mark: Mark) {
         let is_whole = u64::from(mark.bytes) == offset - self.batch_start && mark.crc == self.batch_crc;
-        // Behind a damaged place the beginning of the batch is not known; but what was synced is whole.
+        // After a damaged place the beginning of the batch is not known, but what was synced is complete.
         if !is_whole && offset >= self.vouched {
             self.is_over = true;
             return;
@@ -175,7 +175,7 @@ impl<'a, F: FnMut(Accepted<'a>)> Acceptor<'a, F> {
         (self.batch_start, self.batch_crc) = (self.outcome.end, 0);
     }
 
-    /// The records of the open batch are part of the log.
+    /// Accepts the records of the open batch as part of the log.
     fn release(&mut self) {
         for accepted in std::mem::take(&mut self.open) {
             let (head, last) = (accepted.head, self.outcome.last);
@@ -207,7 +207,7 @@ impl<'a, F: FnMut(Accepted<'a>)> Acceptor<'a, F> {
         let outcome = &mut self.outcome;
         if outcome.end < self.vouched {
             if reached < self.vouched || self.is_broken || outcome.damage.is_empty() {
-                // The last mark, or the end of the file, is gone.
+                // The last mark, or the end of the file, is missing.
                 outcome.damage.push(outcome.end.max(reached.min(self.vouched)));
             }
             outcome.end = self.vouched;

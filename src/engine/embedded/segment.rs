@@ -19,13 +19,13 @@ pub(super) struct Segment {
     pub(super) name: String,
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) index: RwLock<Index>,
-    /// About how many of its alerts are retained: a failure of the disk that moves alerts may make it wrong.
+    /// About how many of its alerts are retained: inexact after a failure of the disk that moved alerts.
     retained: AtomicU64,
-    /// So many of its records are on the disk and stay in it.
+    /// How many of its records are on the disk, and so stay in this segment.
     synced: AtomicU32,
-    /// Retention took it away: what cannot be read is removed, not damaged.
+    /// Whether retention dropped it: what cannot be read was then removed, not damaged.
     is_dropped: AtomicBool,
-    /// A failed disk may hold more in its file than belongs to the log; the next start cuts that.
+    /// Whether its file may hold more than belongs to the log, after a failure; the next start cuts that off.
     has_leftover: AtomicBool,
 }
 
@@ -36,10 +36,10 @@ pub(super) struct Position {
     pub(super) ordinal: u32,
 }
 
-/// What a record that was looked for turned out to be.
+/// The result of reading a record.
 pub(super) enum Found<A = Box<Alert>> {
     Alert(A),
-    /// Its id is a valid cursor, its content is gone.
+    /// Its id is still a valid cursor, but its content is gone.
     Erased(Id),
     Damaged,
     /// Its segment was dropped meanwhile.
@@ -72,7 +72,7 @@ impl Segment {
         self.retained.store(retained.saturating_sub(alerts), Ordering::Relaxed);
     }
 
-    /// Whether it is worth a look if all its alerts are removed.
+    /// Whether all its alerts may be removed, so that it is worth checking.
     pub(super) fn seems_emptied(&self) -> bool {
         self.retained.load(Ordering::Relaxed) == 0
     }
@@ -124,7 +124,8 @@ impl Segment {
         Ok(self.decode(&bytes, from, ordinal, level))
     }
 
-    /// The record with which `bytes` begin, which lie at `offset`; the index said it is an alert of this level.
+    /// The record at the start of `bytes`, which are those at `offset`; according to the index it is an alert of this
+    /// level.
     pub(super) fn decode(&self, bytes: &[u8], offset: u64, ordinal: u32, level: Option<Level>) -> Found {
         match self.inspect(bytes, offset, ordinal, level) {
             Found::Alert((head, stored)) => match stored.record(head.id) {
@@ -140,7 +141,7 @@ impl Segment {
         }
     }
 
-    /// The same, checked and not copied.
+    /// The same, without a copy.
     pub(super) fn inspect<'a>(
         &self,
         bytes: &'a [u8],
@@ -155,7 +156,7 @@ impl Segment {
         }
         let content = head.content(bytes, offset, salt).map(|(_, content)| content);
         match content.and_then(|content| StoredAlert::read(content, head.flags & KEYED != 0).ok()) {
-            // The index said another level: it is not of this segment.
+            // With another level than in the index, the record does not belong to this segment.
             Some(stored) if Some(stored.level) == level => Found::Alert((head, stored)),
             // Read while it was being overwritten.
             _ if self.index.read().level(ordinal).is_none() => Found::Erased(head.id),
@@ -167,7 +168,7 @@ impl Segment {
         if self.is_dropped() { Found::Dropped } else { Found::Damaged }
     }
 
-    /// The first ordinal whose id is greater than `after`; `count` where none is.
+    /// The first ordinal whose id is greater than `after`; `count` if there is none.
     pub(super) fn behind(&self, after: Id) -> u32 {
         let (mut from, mut to) = {
             let index = self.index.read();
@@ -178,7 +179,7 @@ impl Segment {
         };
         while from < to {
             let middle = u32::midpoint(from, to);
-            // Behind a damaged head the search goes on with its neighbours.
+            // After a damaged head the search continues with the records that follow.
             let Some((at, id)) = (middle..to).find_map(|ordinal| Some((ordinal, self.id(ordinal)?))) else {
                 to = middle;
                 continue;

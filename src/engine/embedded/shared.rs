@@ -1,4 +1,4 @@
-//! What the writer and the publishers tell each other and the status: the retention, why publishing fails, and the commits.
+//! State that the writer, the publishers and the status share: the retention, why publishing fails, and the commits.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,16 +9,16 @@ use crate::engine::intake::Outcome;
 use crate::engine::{AppendError, Cause, Retention, Unavailable};
 use crate::histogram::Histogram;
 
-/// One for each engine.
+/// Shared by all users of one engine.
 pub(super) struct Shared {
     pub(super) directory: PathBuf,
     pub(super) retention: Mutex<Retention>,
-    /// Why the writer cannot write, if it cannot.
+    /// Why the writer cannot write; none if it can.
     trouble: Mutex<Option<Unavailable>>,
     /// The last publish whose deadline passed, and how many commits there were until then.
     overdue: Mutex<Option<(Unavailable, u64)>>,
     pub(super) is_closed: AtomicBool,
-    /// The watchdog's marker that waits; 0 is none.
+    /// The watchdog's marker that is waiting; 0 for none.
     pub(super) marker: AtomicU64,
     pub(super) commits: Histogram,
 }

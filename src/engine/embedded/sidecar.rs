@@ -1,6 +1,6 @@
 //! The index of a sealed segment as a file beside it, so that a start need not read the segment.
 //!
-//! Derived data: a sidecar that is missing, damaged, of another version or of another segment is made anew.
+//! Derived data: a sidecar that is missing, damaged, of another version or of another segment is rebuilt.
 
 use super::codec::{Damaged, Reader, Writer};
 use super::header::{Header, Unreadable, seal, unseal};
@@ -11,7 +11,7 @@ use crate::alert::Topic;
 const KIND: [u8; 16] = *b"alertd index\n\0\0\0";
 const VERSION: u32 = 1;
 
-/// The file of an index. `name` gives the topic of a number.
+/// The content of the sidecar. `name` gives the topic of a number.
 pub(super) fn encode(header: &Header, index: &Index, name: impl Fn(u32) -> Option<Topic>) -> Option<Vec<u8>> {
     let mut out = Writer(Vec::with_capacity(index.deltas.len() * 4 + 4096));
     out.bytes(&header.identity);
@@ -45,7 +45,7 @@ pub(super) fn encode(header: &Header, index: &Index, name: impl Fn(u32) -> Optio
     Some(seal(KIND, VERSION, &out.0))
 }
 
-/// The frozen index in a file, if it is that of this segment. `intern` gives a topic its number.
+/// The frozen index in a sidecar, if it belongs to this segment. `intern` gives a topic its number.
 pub(super) fn decode(
     bytes: &[u8],
     header: &Header,

@@ -1,7 +1,7 @@
-//! What the log knows beside its alerts, as of one place in it: idempotency keys, and what limits of topics removed.
+//! The state of the log besides its alerts, as of one place in it: idempotency keys, and what limits of topics removed.
 //!
-//! A start reads the snapshot and goes on with the records behind it. It also remembers the highest id and how far the
-//! log reached, so that a missing segment is noticed.
+//! A start reads the snapshot and applies the records after it. It also has the highest id and the end of the log, so
+//! that a missing segment is noticed.
 
 use super::codec::{Damaged, Reader, Writer};
 use super::dropped::DroppedRange;
@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 /// The file of the snapshot.
 pub(super) const FILE: &str = "state";
 
-/// State beside the alerts.
+/// State besides the alerts.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) keys: Keys,
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) dropped: Vec<DroppedRange>,
 }
 
-/// A place in the log, and what was true there.
+/// A place in the log, and the state of the log there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) identity: [u8; 16],
@@ -110,7 +110,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
     Ok((place, state))
 }
 
-/// Where the log ended at a clean stop; a file of its own.
+/// The file with the place where the log ended at a clean stop.
 pub(super) mod stop {
     use super::{Place, Reader, Unreadable, Writer, seal, unseal};
 

@@ -1,6 +1,6 @@
 //! Alerts on their way into the log: which of them are new, and what their idempotency keys stand for.
 //!
-//! Nothing here changes the log; what is staged becomes true when the batch is written and applied.
+//! Nothing here changes the log; staged alerts take effect when the batch is written and applied.
 
 use std::collections::HashMap;
 
@@ -30,21 +30,21 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Ids go on above `head`.
+    /// New ids are above `head`.
     pub(super) fn new(keys: &'a Keys, clock_ms: u64, now_ms: u64, head: Id) -> Self {
         Self { keys, clock_ms, now_ms, alerts: Vec::new(), own_keys: HashMap::new(), head }
     }
 
     /// Adds the alerts of a group, or none of them.
     pub(super) fn add(&mut self, group: &[Publish]) -> Outcome {
-        // An alert that is alone finds out by itself.
+        // For a single alert, `append` checks this itself.
         if group.len() > 1 && !self.fits(group) {
             return Err(AppendError::Conflict);
         }
         group.iter().map(|publish| self.append(publish)).collect()
     }
 
-    /// Whether none of a group's keys stands for another alert; looked at before anything is added.
+    /// Whether none of a group's keys stands for another alert; checked before anything is added.
     fn fits(&self, group: &[Publish]) -> bool {
         let mut own = HashMap::new();
         group.iter().all(|publish| {
@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
             && let Some(known) = self.known(&key.hash)
         {
             if known.fingerprint == key.fingerprint {
-                // Built anew, because retention may have removed it since.
+                // Built from the draft, because retention may have removed the stored one.
                 return Ok(Stored { record: publish.draft.record(known.id, known.received_ms), repeated: true });
             }
             if publish.state().is_none() {

@@ -1,4 +1,4 @@
-//! The log as its one writer sees it: batches in, with everything that has to happen beside them.
+//! The log for its one writer: stores batches, and does everything that belongs to that.
 //!
 //! Owned by the writer thread; knows no thread and no clock, so that tests drive it over a simulated disk. The order is
 //! always the same: stage, plan removals, write (and sync), and only then change what readers see.
@@ -36,11 +36,11 @@ const AHEAD: u64 = 10_000;
 /// Idempotency keys that one batch forgets at most.
 const FORGOTTEN: usize = 2048;
 
-/// What a store goes by.
+/// The options of a store.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
     pub(super) durability: Durability,
-    /// A segment that has reached this size is the last of its batch's.
+    /// A segment that has reached this size gets no further batch.
     pub(super) segment_bytes: u64,
 }
 
@@ -50,25 +50,25 @@ pub(super) struct Store {
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) appender: Appender,
     pub(super) keys: Keys,
-    /// Ids go on above this one.
+    /// New ids are above this one.
     base: Id,
     oldest: Option<Oldest>,
     ahead: ReadAhead,
-    /// Nothing before this is retained.
+    /// No alert before this place is retained.
     from: Position,
     /// Segments up to this number are in the snapshot.
     pub(super) snapshotted: Arc<AtomicU32>,
     /// Work for the keeper.
     pub(super) chores: Vec<Chore>,
-    /// Alerts whose content is erased, while their segments are there.
+    /// Alerts whose content is erased, as long as their segments exist.
     pub(super) erasures: Vec<(u32, u64)>,
-    /// Those of them whose content is still there.
+    /// Alerts whose content could not be overwritten yet.
     pub(super) unfinished_erasures: Vec<(Arc<Segment>, u64)>,
     pins: Arc<Pins>,
 }
 
 impl Store {
-    /// Opens the log in a directory. Returns what is wrong with it, in words, as well.
+    /// Opens the log in a directory. Also returns a description of any damage.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         options: Options,
@@ -129,8 +129,8 @@ impl Store {
         Ok((store, damage))
     }
 
-    /// Stores groups of alerts, each whole or not at all, and removes at most `limit` alerts. After an error nothing of it
-    /// is in the log as long as this process runs; a crash may still bring it to light.
+    /// Stores groups of alerts, each whole or not at all, and removes at most `limit` alerts. After an error none of it
+    /// is in the log while this process runs; after a crash it may be.
     pub(super) fn append<'a>(
         &mut self,
         groups: impl Iterator<Item = &'a [Publish]>,
@@ -149,7 +149,7 @@ impl Store {
         if !alerts.is_empty() || !plan.is_empty() {
             let entries: Vec<_> = alerts.iter().map(Entry::Alert).collect();
             if let Err(error) = self.write_batch(&entries, &plan, false) {
-                // Ids that were refused are not given again.
+                // The ids of a failed batch are not given again.
                 self.base = self.base.max(entries.last().map_or(Id::ZERO, Entry::id));
                 return Err(error);
             }
@@ -162,7 +162,7 @@ impl Store {
         Ok(outcomes)
     }
 
-    /// Looks for the oldest alert, if it is not known: in a log that was empty, or was just opened.
+    /// Finds the oldest alert, if it is not known: in a log that was empty, or was just opened.
     pub(super) fn find_oldest(&mut self) {
         if self.oldest.is_none() && self.catalog.read().count > 0 {
             let search = Search { catalog: &self.catalog, ahead: &mut self.ahead };
@@ -178,7 +178,7 @@ impl Store {
         }
         let bytes = alerts.iter().map(|alert| size(alert_size(&alert.record)) as u64).sum();
         let added = Added { count: alerts.len() as u64, bytes, topics };
-        // A failure of the disk may have moved it.
+        // A failure of the disk may have moved the alert.
         let oldest = self.oldest.filter(|oldest| self.catalog.read().has(oldest.at));
         let search = Search { catalog: &self.catalog, ahead: &mut self.ahead };
         retain::plan(search, retention, &added, (oldest, self.from), self.options.segment_bytes, limit)
@@ -226,8 +226,8 @@ impl Store {
         Ok(())
     }
 
-    /// The work that waits for the keeper. A segment that is whole gets a small index and a file for it, and the snapshot
-    /// goes up to its end.
+    /// The work for the keeper. The index of a full segment is compacted and stored, and the snapshot is brought up to
+    /// its end.
     pub(super) fn take_chores(&mut self) -> Vec<Chore> {
         let mut chores = std::mem::take(&mut self.chores);
         for segment in self.appender.sealed.drain(..) {
@@ -237,10 +237,10 @@ impl Store {
         chores
     }
 
-    /// Makes everything durable and writes down where the log ends, so that the next start need not look for it.
+    /// Makes everything durable and records where the log ends, so that the next start need not search for it.
     pub(super) fn stop(&mut self, keeper: &Keeper) -> io::Result<()> {
         self.appender.sync()?;
-        // After a clean stop a start does not repeat them.
+        // A start after a clean stop does not repeat erasures.
         self.redo_erasures()?;
         let Some(tail) = &self.appender.tail else { return Ok(()) };
         let segment = Arc::clone(&tail.segment);
@@ -267,24 +267,24 @@ impl Store {
         disk::replace(&*self.disk, stop::FILE, &stop::encode(&place))
     }
 
-    /// What does the work beside this store.
+    /// The keeper of this store.
     pub(super) fn keeper(&self) -> Keeper {
         let (disk, catalog) = (Arc::clone(&self.disk), Arc::clone(&self.catalog));
         Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted), pins: Arc::clone(&self.pins) }
     }
 
-    /// Takes back the space that exports hold, if any does. Returns whether exports fail because of it.
+    /// Frees the space that exports hold, if any. Returns whether exports fail because of it.
     pub(super) fn give_up_exports(&self) -> bool {
         self.pins.held_bytes() > 0 && self.pins.revoke()
     }
 
-    /// Moves the time of retention on.
+    /// Advances the time of retention.
     pub(super) fn advance(&mut self, now_ms: u64, elapsed_ms: u64) {
         let mut catalog = self.catalog.write();
         catalog.clock_ms = retain::advance(catalog.clock_ms, now_ms, elapsed_ms);
     }
 
-    /// Whether retention holds more than it should, as far as can be said without a look at the disk.
+    /// Whether retention has something to remove, as far as is known without reading the disk.
     pub(super) fn is_due(&self, retention: &Retention) -> bool {
         let catalog = self.catalog.read();
         let horizon = retention.horizon(catalog.clock_ms);
@@ -293,14 +293,14 @@ impl Store {
             || self.has_droppable()
     }
 
-    /// An empty log begins behind `trim`, to be filled with what another store holds.
+    /// Makes an empty log begin after `trim`, to be filled from another store.
     pub(super) fn begin_import(&mut self, trim: Id, clock_ms: u64) {
         let mut catalog = self.catalog.write();
         (catalog.trim, catalog.head, catalog.clock_ms) = (trim, trim, clock_ms);
         self.appender.previous.last = trim;
     }
 
-    /// If this alert was the oldest, another one is, from its place on.
+    /// Finds the next oldest alert, if this one was the oldest.
     pub(super) fn pass_oldest(&mut self, id: Id) {
         if self.oldest.is_some_and(|oldest| oldest.id == id) {
             self.oldest = None;
@@ -309,7 +309,7 @@ impl Store {
         }
     }
 
-    /// Writes a record that is no alert, synced in both modes.
+    /// Writes a record that is not an alert, synced in both modes.
     pub(super) fn note(&mut self, kind: Kind, id: Id, content: &[u8]) -> io::Result<()> {
         let head = self.head();
         self.appender.write(head.successor(), true, |appender, tail, out| {
@@ -332,7 +332,7 @@ impl Store {
     }
 }
 
-/// Bytes of an alert's content, nearly: without user and key.
+/// About the bytes of an alert's content: without user and key.
 fn alert_size(record: &Record) -> usize {
     10 + record.topic.as_str().len() + record.json.len()
 }

@@ -16,7 +16,7 @@ use crate::engine::{Idempotency, Publish, Range, Retention};
 pub(super) const NOW: u64 = 1_795_455_190_000;
 pub(super) const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
 
-/// The ids that a gap covers: behind the first, up to the second.
+/// The ids that a gap covers: after the first, up to the second.
 pub(super) type Told = (Id, Id);
 
 /// A log on a simulated disk, driven without threads.
@@ -43,7 +43,7 @@ impl Log {
         Ok(Self { store, keeper, view, damage, retention, now_ms: NOW })
     }
 
-    /// Stores groups; the work beside the writer is done at once, and its errors do not matter.
+    /// Stores groups; the keeper's work is done at once, and its errors do not matter.
     pub(super) fn append(
         &mut self,
         groups: &[Vec<Publish>],
@@ -64,8 +64,7 @@ impl Log {
         self.store.stop(&self.keeper)
     }
 
-    /// Everything that passes, in pages, and up to where each gap that a stream would be told of reaches: for each told
-    /// gap the ids it covers.
+    /// Everything that passes, read in pages, and the ids that each gap of a stream would cover.
     pub(super) fn read(&self, filter: &Filter) -> io::Result<(Vec<Record>, Vec<Told>)> {
         let (mut records, mut gaps) = (Vec::new(), Vec::new());
         let until = self.store.head();
@@ -90,7 +89,7 @@ impl Log {
         Ok((records, gaps))
     }
 
-    /// The same from the newest on; the gaps are those of single pages.
+    /// The same, the newest first; the gaps are those of single pages.
     pub(super) fn read_back(&self, filter: &Filter) -> io::Result<(Vec<Record>, Vec<Id>)> {
         let (mut pages, mut gaps, mut until) = (Vec::new(), Vec::new(), self.store.head());
         for page in 0.. {

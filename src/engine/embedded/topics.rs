@@ -8,19 +8,19 @@ use super::segment::Position;
 use crate::alert::{Filter, Id, Level, Pattern, Topic};
 use crate::engine::topics::Run;
 
-/// A topic that some segment has alerts of.
+/// A topic with alerts in some segment.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) name: Topic,
     /// Alerts that are retained.
     pub(super) count: u64,
-    /// Segments that have alerts of it; at none the number is free.
+    /// The number of segments with alerts of it; at zero the topic's number is free.
     pub(super) segments: u32,
     /// The newest id that the topic's own limit removed.
     pub(super) trim: Id,
     /// The newest alert of each level; it may have been removed since.
     pub(super) newest: [Option<Position>; 3],
-    /// The id of its newest alert, once that was looked up.
+    /// The id of its newest alert, once it was looked up.
     pub(super) last: Option<Id>,
     /// No alert before this is retained.
     pub(super) oldest: Position,
@@ -43,7 +43,7 @@ pub(super) struct Topics {
 }
 
 impl Topics {
-    /// The number of a topic, which it gets if it has none.
+    /// The number of a topic, assigned if it has none.
     pub(super) fn intern(&mut self, name: &Topic) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
@@ -86,7 +86,7 @@ impl Topics {
         self.listed
     }
 
-    /// Alerts of a topic were added.
+    /// Counts alerts of a topic that were added.
     pub(super) fn add(&mut self, number: u32, alerts: u64) {
         if let Some(row) = self.row_mut(number) {
             let is_new = row.count == 0 && alerts > 0;
@@ -95,7 +95,7 @@ impl Topics {
         }
     }
 
-    /// Alerts of a topic were removed.
+    /// Counts alerts of a topic that were removed.
     pub(super) fn remove(&mut self, number: u32, alerts: u64) {
         if let Some(row) = self.row_mut(number)
             && row.count > 0
@@ -106,14 +106,14 @@ impl Topics {
         }
     }
 
-    /// A segment with alerts of the topic is gone.
+    /// Counts a segment with alerts of the topic that was dropped.
     pub(super) fn release(&mut self, number: u32) {
         if let Some(row) = self.row_mut(number) {
             row.segments = row.segments.saturating_sub(1);
         }
     }
 
-    /// Forgets the topics of which nothing is left, and nothing was removed behind `trim`.
+    /// Forgets topics that have no alerts left, and of which nothing after `trim` was removed.
     pub(super) fn forget(&mut self, trim: Id) {
         for (number, row) in self.rows.iter_mut().enumerate() {
             if let Some(gone) = row.take_if(|row| row.segments == 0 && row.count == 0 && row.trim <= trim) {

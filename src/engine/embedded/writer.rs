@@ -1,7 +1,7 @@
 //! The one thread that writes.
 //!
-//! It takes what waits, stores it in one batch, answers once the batch is as durable as configured, and feeds the hub in the
-//! same order.
+//! It takes the waiting groups, stores them in one batch, answers once the batch is as durable as configured, and feeds
+//! the hub in the same order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,19 +20,19 @@ use crate::engine::intake::{Gathered, Group, Job, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
-/// What one batch takes.
+/// The limits of one batch.
 const BATCH: WriteLimits = WriteLimits { alerts: 1024, bytes: 4 << 20 };
-/// The longest silence between two looks at what time does: retention, a broken store.
+/// The longest time between two runs of the periodic work: retention, and retries of a broken store.
 const TICK: Duration = Duration::from_secs(1);
-/// With durability `none`: the longest time, and the most bytes, that the kernel alone has what was answered.
+/// With durability `none`: the longest time, and the most bytes, for which answered alerts are only in the kernel.
 const SYNC: Duration = Duration::from_millis(100);
 const SYNC_BYTES: usize = 4 << 20;
-/// Removals of one step without publishes, and the least within a batch.
+/// Removals in one step without publishes, and at least so many with each batch.
 const STEP: usize = 512;
-/// A held-back clock is worth a warning from here on, milliseconds.
+/// How far retention may be behind the clock before this is logged, milliseconds.
 const HELD_BACK: u64 = 3_600_000;
 
-/// The writer's own state.
+/// The state of the writer.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     store: Store,
@@ -40,9 +40,9 @@ pub(super) struct Writer {
     feed: mpsc::Sender<Feed>,
     chores: SyncSender<Chore>,
     reserve: Reserve,
-    /// When time was last looked at.
+    /// When the periodic work was last done.
     looked: Instant,
-    /// Since when the kernel alone has something.
+    /// Since when answered alerts are only in the kernel.
     unsynced: Option<Instant>,
     warned: bool,
 }
@@ -128,7 +128,7 @@ impl Writer {
                 if !records.is_empty() {
                     let _ = self.feed.blocking_send(Feed::Alerts(records));
                 }
-                // More than the limits allow may have come in one batch.
+                // One batch may add more than it removes.
                 if self.store.is_due(&retention) {
                     self.retain();
                 }
@@ -137,7 +137,7 @@ impl Writer {
                 self.fail(&error);
                 let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
                 for group in groups {
-                    // It is not in the log, unless the process ends before it can write again.
+                    // The group is not in the log, unless the process ends before it can write again.
                     group.answer(Err(AppendError::Unknown(trouble.clone())));
                 }
             }
@@ -165,7 +165,7 @@ impl Writer {
         }
     }
 
-    /// What time asks for: retention, the next try of a broken store.
+    /// Does the periodic work: retention, and retries of a broken store.
     fn tick(&mut self) {
         let now_ms = (self.clock)();
         let elapsed = u64::try_from(self.looked.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -187,7 +187,7 @@ impl Writer {
         }
     }
 
-    /// Gives the keeper its work; what it has no room for waits.
+    /// Gives the keeper its work; what its queue has no room for waits.
     fn hand_over(&mut self) {
         let mut chores = self.store.take_chores().into_iter();
         for chore in chores.by_ref() {
@@ -223,7 +223,7 @@ impl Writer {
         self.shared.set_trouble(Some(Unavailable::new(cause, trouble)));
     }
 
-    /// Goes on in a new segment, lets retention make room, and takes publishes again once the reserve is held.
+    /// Continues in a new segment, lets retention make room, and accepts publishes again once the reserve is held.
     fn recover(&mut self) {
         let (now_ms, retention) = ((self.clock)(), *self.shared.retention.lock());
         let written =

@@ -1,4 +1,4 @@
-//! Takes in the store of earlier versions: a B-tree file of the library redb.
+//! Converts the store of earlier versions, a B-tree file of the library redb.
 //!
 //! Called once, at the first start on such a store. It writes a whole new log beside it; the store itself is only read
 //! (the library repairs it first if its last process was killed).
@@ -27,7 +27,7 @@ const KEYS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("idempo
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const STATE_ROW: &str = "v1";
 
-/// How often progress is told.
+/// How often progress is reported.
 const TELL: Duration = Duration::from_secs(2);
 
 /// What can go wrong while the store is read or the log is written.
@@ -56,7 +56,7 @@ macro_rules! from_library {
 }
 from_library!(redb::TransactionError, redb::TableError, StorageError);
 
-/// The row of the earlier format that says what holds for the log as a whole.
+/// The row of the earlier format with the facts about the log as a whole.
 struct State {
     head: Id,
     floor: Id,
@@ -98,7 +98,7 @@ fn run(database: &Database, to: &Path, settings: &Settings, progress: &dyn Fn(&s
         return if table.iter()?.next().is_none() { Ok(()) } else { Err(ConvertError::Unknown) };
     };
     let state = State::read(row.value())?;
-    // Ids that the last process may have given without a trace count as given.
+    // Ids that the last process may have given, but that no record shows, count as given.
     let extent = Extent { trim: state.trim, until: state.head.max(state.floor), clock_ms: state.clock_ms };
     let mut import = Import::begin(Arc::new(RealDisk(to.to_owned())), extent, (settings.clock)())?;
     let mut telling = Telling { progress, told: Instant::now(), done: 0, total: state.count };
@@ -145,7 +145,7 @@ fn topic_trim(name: &str, row: &[u8]) -> Result<(Topic, Id), Damaged> {
     Ok((name.parse().map_err(|_| Damaged)?, reader.id()?))
 }
 
-/// Tells how far the conversion is.
+/// Reports the progress of the conversion.
 struct Telling<'a> {
     progress: &'a dyn Fn(&str),
     told: Instant,

@@ -1,4 +1,4 @@
-//! Stores of version 0.1, whole, cut off, and such as no version wrote.
+//! Stores of version 0.1, whole and cut off, and files that no version wrote.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the log needs of a disk: one directory of files, read and written by offset.
+//! What the log requires of a disk: one directory of files, read and written by offset.
 //!
 //! Everything that the log stores goes through [`Disk`] and [`DiskFile`], so that a test can put a simulated disk below
 //! it that loses, tears and reorders writes. [`real`] is the disk of this machine.
@@ -26,9 +26,9 @@ pub(super) trait Disk: Send + Sync {
 
 /// An open file. Its content survives a power cut only after [`DiskFile::sync`].
 pub(super) trait DiskFile: Send + Sync {
-    /// Writes all of it, or fails with any part of it written.
+    /// Writes all bytes, or fails after any part of them.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Reads as much as there is, which may be less than asked for only at the end of the file.
+    /// Fills the buffer, except at the end of the file.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
     fn sync(&self) -> io::Result<()>;
     fn truncate(&self, length: u64) -> io::Result<()>;
@@ -56,7 +56,7 @@ pub(super) fn replace(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result
     disk.sync_directory()
 }
 
-/// Whether the disk, or the share of it that this user may have, is full.
+/// Whether the disk, or this user's quota, is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)

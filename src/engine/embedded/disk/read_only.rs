@@ -1,6 +1,7 @@
-//! A disk whose changes go nowhere, to look at a log without touching it.
+//! A disk that discards all changes, to read a log without touching it.
 //!
-//! A start mends a log before it is used; what it mends is in the index then, so that nothing of it is read again here.
+//! Opening a log repairs it first. What that changes is then known from the index, so the discarded bytes are never
+//! read again.
 
 use std::fs::File;
 use std::io;

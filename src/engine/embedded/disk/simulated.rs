@@ -35,7 +35,7 @@ impl Pending {
 struct Content {
     /// What a reader sees.
     current: Vec<u8>,
-    /// What a power cut leaves for certain.
+    /// What a power cut leaves in any case.
     durable: Vec<u8>,
     pending: Vec<Pending>,
     /// Syncs of this file that failed.
@@ -56,7 +56,7 @@ struct State {
     durable_names: BTreeMap<String, u64>,
     pending_names: Vec<Entry>,
     next: u64,
-    /// Operations that still work before the power goes; none is no limit.
+    /// Operations that still work before the power fails; none is no limit.
     fuel: Option<u64>,
     /// Bytes that still fit; none is no limit.
     space: Option<u64>,
@@ -83,7 +83,7 @@ impl State {
 pub(in super::super) struct SimulatedDisk(Arc<Mutex<State>>);
 
 impl SimulatedDisk {
-    /// The power goes after so many operations, and all later ones fail.
+    /// Makes the power fail after this many operations; all later ones fail.
     pub(in super::super) fn set_fuel(&self, fuel: Option<u64>) {
         self.0.lock().fuel = fuel;
     }
@@ -110,7 +110,7 @@ impl SimulatedDisk {
         state.files[&state.names[name]].current.clone()
     }
 
-    /// Changes a file behind the back of whoever uses it.
+    /// Changes a file without its user noticing.
     pub(in super::super) fn alter(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.0.lock();
         let inode = state.names[name];
@@ -140,7 +140,7 @@ impl SimulatedDisk {
         copy
     }
 
-    /// What is on the disk after a power cut: all that was synced, and any part of the rest.
+    /// The disk after a power cut: all that was synced, and any part of the rest.
     pub(in super::super) fn after_power_cut(&self, random: &mut Random) -> Self {
         let copy = Self::default();
         let state = self.0.lock();
@@ -266,7 +266,7 @@ impl DiskFile for SimulatedFile {
         let cut = state.spend().is_err();
         let (mut length, mut failed) = (bytes.len(), None);
         if cut {
-            // The power goes in the middle of the write.
+            // The power fails in the middle of the write.
             (length, failed) = (bytes.len() / 2, Some(io::Error::other("the power is gone")));
         }
         let start = usize::try_from(offset).unwrap();
@@ -314,7 +314,7 @@ impl DiskFile for SimulatedFile {
             file.failed += 1;
             return Err(io::Error::other("the disk failed"));
         }
-        // What a sync that failed left out is not in the pending writes, and never reaches the disk.
+        // What a failed sync left out is no longer pending, and never reaches the disk.
         for pending in std::mem::take(&mut file.pending) {
             pending.apply(&mut file.durable);
         }

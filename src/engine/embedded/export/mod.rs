@@ -1,9 +1,9 @@
-//! The log from its trim up to an id, while writing, retention and erasing go on: the root of a backup.
+//! Reads the log from its trim up to an id, for a backup, while writing, retention and erasing go on.
 //!
-//! An export begins with everything that is on the disk at that moment. What retention removes afterwards is still in it,
-//! since the segments that it reads keep their content as long as it needs them; what is erased before it is read is not.
-//! Only a full disk takes the segments back, and the export then fails. It holds one piece of a segment in memory, the
-//! keys, and the limits of topics.
+//! An export contains everything that is on the disk when it begins. Alerts that retention removes afterwards are still
+//! in it, because the segments keep their content until they are read; alerts that are erased before they are read are
+//! not. Only on a full disk are the segments freed early, and the export then fails. It holds one piece of a segment in
+//! memory, the keys, and the limits of topics.
 
 #[cfg(test)]
 mod tests;
@@ -34,9 +34,9 @@ use crate::engine::{Cause, Unavailable};
 const PIECE: u64 = 256 << 10;
 /// Keys and limits of topics that are handed out at once.
 const GROUP: usize = 1024;
-/// Damaged records that are named.
+/// Damaged records that are named in the report.
 const NAMED: usize = 1000;
-/// How often an export looks whether what it begins with is on the disk.
+/// How often an export checks whether everything is on the disk before it begins.
 const SYNC_POLL: Duration = Duration::from_millis(10);
 
 /// A segment and how many of its records are exported.
@@ -52,13 +52,13 @@ pub(crate) struct Export {
     sources: VecDeque<Source>,
     /// The next record of the first source.
     at: u32,
-    /// The newest id that was handed out or told as lost.
+    /// The newest id that was handed out or reported as lost.
     last: Id,
-    /// A record behind `last` cannot be read, and its id is not known yet.
+    /// A record after `last` cannot be read, and its id is not known yet.
     is_broken: bool,
     holes: VecDeque<Hole>,
     topic_trims: HashMap<Topic, Id>,
-    /// What comes behind the records.
+    /// The parts that follow the records.
     rest: VecDeque<Part>,
     /// About how many alerts there are.
     pub(crate) alerts: u64,
@@ -72,7 +72,7 @@ impl Embedded {
         let inner = &self.0;
         let end = inner.export.catalog.read().end();
         let deadline = Instant::now() + DEADLINE;
-        // What waits for its sync may move to another segment.
+        // Records that are not synced may still move to another segment.
         while !is_synced(&inner.export.catalog.read(), end) {
             if Instant::now() > deadline {
                 let late =
@@ -93,7 +93,7 @@ fn is_synced(catalog: &Catalog, end: Position) -> bool {
 }
 
 impl Export {
-    /// Begins with all that is on the disk.
+    /// Begins an export of everything that is on the disk.
     pub(super) fn begin(keeper: &Keeper) -> io::Result<Self> {
         let _snapshot = keeper.pins.snapshot.lock();
         let identity = keeper.catalog.read().segments.first().map(|segment| segment.header.identity);
@@ -200,7 +200,7 @@ impl Export {
             return;
         }
         let content = head.content(bytes, offset, salt).filter(|_| !head.is_erased());
-        // Looked at behind the read: an alert that is erased meanwhile is no damage.
+        // Checked after the read: an alert that was erased meanwhile is not damaged.
         let is_alert = head.kind == Kind::Alert && segment.index.read().level(ordinal).is_some();
         let alert = content.filter(|_| is_alert).and_then(|(user, content)| {
             let record = StoredAlert::read(content, head.flags & KEYED != 0).ok()?.record(head.id).ok()?;
@@ -226,7 +226,7 @@ impl Export {
         }
     }
 
-    /// Tells of what damage took before a record with this id, which says which one came `before` it.
+    /// Reports ids lost to damage before the record with this id, whose head names the id `before` it.
     fn losses_before(&mut self, id: Id, before: Id, parts: &mut Vec<Part>) {
         while self.holes.front().is_some_and(|hole| hole.after < id)
             && let Some(hole) = self.holes.pop_front()

@@ -76,7 +76,7 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
                     let start = Start::After(cursor);
                     log.view.seek(&start, &filter(pattern), log.store.head(), 0).unwrap().gap.is_some()
                 };
-                // What was dropped is a range in the one and no id in the other; a gap more is no loss.
+                // Dropped ids are a range in one log and missing in the other; an additional gap is not a loss.
                 assert!(is_told(&restored) || !is_told(&log), "{cursor} {pattern}");
                 let is_left = cursor >= records[200].id;
                 assert!(!is_left || is_told(&restored) == is_told(&log), "{cursor} {pattern}");
