@@ -27,6 +27,7 @@
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`net`] | networks of addresses |
 //! | | [`random`] | random spread of times |
+//! | | [`record_file`] | a small file with one value, versioned and checked |
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
 //! | | [`text`] | cutting and decoding texts, and hexadecimal digits |
 
@@ -52,6 +53,7 @@ mod log;
 mod metrics;
 mod net;
 mod random;
+mod record_file;
 mod service;
 #[doc(hidden)]
 pub mod sse;

@@ -97,6 +97,7 @@ pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Se
             _ => redis::Durability::Primary,
         },
         retention: retention(config),
+        directory: Some(config.state_dir.clone()),
         node: String::new(),
         clock: None,
         local: super::wall_clock(),

@@ -31,6 +31,10 @@ impl SharedStore for RedisKeys {
         self.location.clone()
     }
 
+    fn identity(&self) -> String {
+        self.fleet.log_name()
+    }
+
     fn load(&self) -> Result<Snapshot, String> {
         let loaded = self.runtime.block_on(self.fleet.load_keys()).map_err(|error| error.detail)?;
         Ok(Snapshot { revision: loaded.revision, keys: loaded.by_id, damage: loaded.damage })

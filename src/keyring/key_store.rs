@@ -1,11 +1,12 @@
 //! The store of the keys: a file on this machine, or a store that the nodes of a fleet share.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::KeyringError;
 use super::file_store::FileStore;
+use super::last_known::LastKnown;
 use super::record::KeyRecord;
 use super::stored::{Entry, StoredKeys};
 use crate::log::Event;
@@ -14,6 +15,11 @@ use crate::log::Event;
 pub(crate) trait SharedStore: Send + Sync {
     /// The name of the store, for messages.
     fn name(&self) -> String;
+
+    /// What tells this store from every other.
+    fn identity(&self) -> String {
+        self.name()
+    }
 
     /// Reads the whole content.
     ///
@@ -58,10 +64,18 @@ pub(super) enum KeyStore {
         shared: Arc<dyn SharedStore>,
         /// As it was last loaded or saved here.
         snapshot: Snapshot,
+        /// Keeps the snapshot over a stop.
+        file: LastKnown,
     },
 }
 
 impl KeyStore {
+    /// The shared keys, with what this node knew of them when it stopped.
+    pub(super) fn shared(directory: &Path, shared: Arc<dyn SharedStore>) -> Self {
+        let (file, revision, keys) = LastKnown::open(directory, shared.identity());
+        Self::Shared { shared, snapshot: Snapshot { revision, keys, damage: None }, file }
+    }
+
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(store) => store.path().display().to_string(),
@@ -77,49 +91,22 @@ impl KeyStore {
     }
 
     /// The keys.
-    ///
-    /// A shared store that is older than what this node knows was emptied or restored from an older state; one that
-    /// differs at the same revision has lost keys. It gets back what this node knows: otherwise revoked keys would work
-    /// again, and others would not. A node that knows nothing refuses a store that has lost keys.
     pub(super) fn load(&mut self) -> Result<StoredKeys, KeyringError> {
-        let (shared, known) = match self {
-            Self::File(store) => return store.load(),
-            Self::Shared { shared, snapshot } => (shared, snapshot),
-        };
-        let mut found = shared.load().map_err(KeyringError::Away)?;
-        let is_other = found.keys != known.keys || found.damage.is_some();
-        let has_lost = found.revision == known.revision && is_other;
-        if known.revision > 0 && (found.revision < known.revision || has_lost) {
-            let change = difference(&found.keys, &known.keys);
-            let saved = shared.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
-            match saved {
-                Some(revision) => {
-                    tracing::warn!(
-                        message_id = %Event::KeysRestored,
-                        "{} had older keys than this node, or fewer, and was given them back",
-                        shared.name()
-                    );
-                    known.revision = revision;
-                    found = known.clone();
-                }
-                // Another node was faster.
-                None => found = shared.load().map_err(KeyringError::Away)?,
+        match self {
+            Self::File(store) => store.load(),
+            Self::Shared { shared, snapshot, file } => {
+                let loaded = load_shared(&**shared, snapshot);
+                file.keep(snapshot.revision, &snapshot.keys);
+                loaded
             }
         }
-        if let Some(damage) = found.damage {
-            return Err(KeyringError::Away(damage));
-        }
-        let keys = StoredKeys::read(found.keys.iter().map(|(id, text)| (Some(id.clone()), text.clone())));
-        let keys = keys.map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
-        *known = found;
-        Ok(keys)
     }
 
     /// Replaces all keys. Returns false, without a change, if another node changed them at the same time.
     pub(super) fn save(&mut self, keys: &StoredKeys) -> Result<bool, KeyringError> {
-        let (shared, snapshot) = match self {
+        let (shared, snapshot, file) = match self {
             Self::File(store) => return store.save(keys).map(|()| true),
-            Self::Shared { shared, snapshot } => (shared, snapshot),
+            Self::Shared { shared, snapshot, file } => (shared, snapshot, file),
         };
         let usable = keys.usable.iter().map(|record| Some((record.id.clone(), json(record)?)));
         let unusable = keys.unusable.iter().map(|entry| Some((entry.id.clone(), entry.text.clone())));
@@ -128,8 +115,44 @@ impl KeyStore {
         let saved = shared.save(snapshot.revision, snapshot.revision, difference(&snapshot.keys, &keys));
         let Some(revision) = saved.map_err(KeyringError::Away)? else { return Ok(false) };
         *snapshot = Snapshot { revision, keys, damage: None };
+        file.keep(snapshot.revision, &snapshot.keys);
         Ok(true)
     }
+}
+
+/// Reads a shared store into `known`.
+///
+/// A store that is older than what this node knows was emptied or restored from an older state; one that differs at the
+/// same revision has lost keys. It gets back what this node knows: otherwise revoked keys would work again, and others
+/// would not. A node that knows nothing refuses a store that has lost keys.
+fn load_shared(shared: &dyn SharedStore, known: &mut Snapshot) -> Result<StoredKeys, KeyringError> {
+    let mut found = shared.load().map_err(KeyringError::Away)?;
+    let is_other = found.keys != known.keys || found.damage.is_some();
+    let has_lost = found.revision == known.revision && is_other;
+    if known.revision > 0 && (found.revision < known.revision || has_lost) {
+        let change = difference(&found.keys, &known.keys);
+        let saved = shared.save(found.revision, known.revision, change).map_err(KeyringError::Away)?;
+        match saved {
+            Some(revision) => {
+                tracing::warn!(
+                    message_id = %Event::KeysRestored,
+                    "{} had older keys than this node, or fewer, and was given them back",
+                    shared.name()
+                );
+                known.revision = revision;
+                found = known.clone();
+            }
+            // Another node was faster.
+            None => found = shared.load().map_err(KeyringError::Away)?,
+        }
+    }
+    if let Some(damage) = found.damage {
+        return Err(KeyringError::Away(damage));
+    }
+    let keys = StoredKeys::read(found.keys.iter().map(|(id, text)| (Some(id.clone()), text.clone())));
+    let keys = keys.map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
+    *known = found;
+    Ok(keys)
 }
 
 fn difference(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Change {
@@ -186,15 +209,15 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_entry_of_a_shared_store_is_refused_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = Settings { directory: directory.path().to_owned(), iterations: 10_000, workers: 2 };
         let shared = Arc::new(Memory::default());
-        let node = || {
+        let node = |name: &str| {
+            let settings = Settings { directory: directory.path().join(name), iterations: 10_000, workers: 2 };
             let keyring = Keyring::shared(&settings, Arc::clone(&shared) as Arc<dyn SharedStore>).unwrap();
             keyring.reload().unwrap();
             keyring.set_freshness(Freshness::Current);
             keyring
         };
-        let first = node();
+        let first = node("first");
         let (bad, good) = (first.add(for_user("alice"), NOW).unwrap(), first.add(for_user("bob"), NOW).unwrap());
         let damaged = {
             let mut stored = shared.0.lock();
@@ -203,7 +226,7 @@ mod tests {
             text.clone()
         };
         // A new node. A node that knew the keys before would restore them in the store.
-        let second = Arc::new(node());
+        let second = Arc::new(node("second"));
         assert_eq!((second.len(), second.unusable()), (1, 1));
         assert!(second.verify(&good.secret, NOW).await.is_ok());
         second.add(for_user("carol"), NOW).unwrap();

@@ -1,15 +1,15 @@
 //! Stored keys, their verification, and the notification of streams when a key ends.
 //!
-//! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, whose lock one keyring holds as long
-//! as it lives, or in a store that the nodes of a fleet share ([`news`]). A change is stored before it is in
-//! memory, and in memory before it is answered. A verified secret is remembered in memory as a keyed hash; of alertd's own
-//! random secrets one is kept with the key too, so that they cost no derivation after a restart, and a wrong one never does.
+//! Used by the service, and by `alertctl` when no daemon runs. The keys are in a file, which one keyring holds locked, or in
+//! a store that the nodes of a fleet share ([`news`]). A change is stored before it is in memory, and in memory before it
+//! is answered. A verified secret is remembered as a keyed hash; alertd's own random secrets have one that is stored.
 
 mod backup;
 mod error;
 mod file_store;
 mod former;
 mod key_store;
+mod last_known;
 mod manage;
 mod news;
 mod plain_file;
@@ -162,7 +162,7 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError`] if the system provides no random numbers.
     pub(crate) fn shared(settings: &Settings, shared: Arc<dyn SharedStore>) -> Result<Self, KeyringError> {
-        Self::new(settings, KeyStore::Shared { shared, snapshot: Snapshot::default() }, Freshness::None)
+        Self::new(settings, KeyStore::shared(&settings.directory, shared), Freshness::None)
     }
 
     fn new(settings: &Settings, store: KeyStore, freshness: Freshness) -> Result<Self, KeyringError> {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::load::{Load, Outcome};
 use super::nodes::Fleet;
-use crate::harness::{Redis, Request};
+use crate::harness::{Daemon, Redis, Request, eventually};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/doc/fleet.md");
 
@@ -135,6 +137,30 @@ fn subscribers_are_told_when_redis_is_restored_from_an_older_state() {
     });
     assert!(outcome.told > 0, "{outcome:?}");
     is_as_documented("Redis is restored from an older state", &outcome);
+}
+
+#[test]
+fn subscribers_are_told_when_redis_is_restored_while_no_node_runs() {
+    let mut redis = Redis::start();
+    let fleet = three_nodes(&redis);
+    let old = tempfile::tempdir().unwrap();
+    let outcome = Load::during(&fleet, |load| {
+        redis.save_to(old.path());
+        let newer = fleet.publish(0, "newer than the backup");
+        let has_kept = |node: &Daemon| {
+            let file = std::fs::read_to_string(node.state().join("fleet-log")).ok()?;
+            let kept: Value = serde_json::from_str(file.lines().nth(1)?).ok()?;
+            let id = |text: &str| text.parse::<alertd::alert::Id>().unwrap();
+            (id(kept["newest"].as_str()?) >= id(&newer)).then_some(())
+        };
+        (0..3).for_each(|node| fleet.node(node, |node| eventually("a node that has kept it", || has_kept(node))));
+        (0..3).for_each(|node| fleet.kill(node));
+        redis.restore_from(old.path());
+        (0..3).for_each(|node| fleet.again(node));
+        load.flows();
+    });
+    assert!(outcome.told > 0, "{outcome:?}");
+    is_as_documented("Redis is restored while no node runs", &outcome);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod keys;
 mod load;
 mod nodes;
 mod proxies;
+mod restored;
 mod sentinel;
 
 use std::time::{Duration, Instant};

@@ -29,6 +29,7 @@ impl Follower {
         shared.heard_time(ticked.server_ms);
         let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
+        self.report_loss_before_start(&ticked);
         if is_other || ticked.trimmed > self.at {
             self.reset(ticked.visible).await;
         } else if ticked.visible > self.at {
@@ -41,6 +42,8 @@ impl Follower {
             self.epoch = Some(ticked.epoch.clone());
             shared.epoch.send_replace(Some(ticked.epoch));
         }
+        // The next comparison writes what this one could not.
+        let _ = shared.keep_place();
         Ok(keys)
     }
 
@@ -52,7 +55,7 @@ impl Follower {
             .ok_or_else(|| Unavailable::new(Cause::StoreFailing, "the operating system gives no random numbers"))?;
         let newest = shared.state(|state| state.head).max(self.at);
         let tick = script::Tick {
-            seen: Seen { epoch: self.epoch.as_deref().unwrap_or_default(), newest },
+            seen: Seen { epoch: self.known_epoch(), newest },
             fed: self.at,
             new_epoch: &new_epoch,
             node: &shared.node,
@@ -64,6 +67,24 @@ impl Follower {
         let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
         let answer = answer.map_err(|error| shared.failed(&error))?;
         TickAnswer::parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))
+    }
+
+    /// The epoch of the log that this node follows, or followed before it started.
+    fn known_epoch(&self) -> &str {
+        let before = self.shared.last_seen.at_start.as_ref().map(|place| &place.epoch);
+        self.epoch.as_ref().or(before).map_or("", String::as_str)
+    }
+
+    /// Names it in the journal if the log went back while this node was stopped. Retention never removes the newest id.
+    fn report_loss_before_start(&self, ticked: &TickAnswer) {
+        let Some(before) = self.shared.last_seen.at_start.as_ref().filter(|_| self.epoch.is_none()) else { return };
+        if ticked.trimmed > before.newest && ticked.trimmed == ticked.visible {
+            tracing::warn!(
+                message_id = %Event::EngineGap,
+                "Redis has lost a part of the log since this node stopped: subscribers that had not reached {} are told of a gap",
+                before.newest
+            );
+        }
     }
 
     /// Tells the streams that a part of the log between them and this id is gone.

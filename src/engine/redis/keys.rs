@@ -29,6 +29,12 @@ impl Fleet {
         self.0.shared.keys.subscribe()
     }
 
+    /// Tells these keys from those of another fleet: the servers and the prefix.
+    #[must_use]
+    pub(crate) fn log_name(&self) -> String {
+        self.0.shared.link.log_name()
+    }
+
     /// All keys.
     ///
     /// # Errors

@@ -156,6 +156,11 @@ impl Link {
         self.0.key(name)
     }
 
+    /// The servers and the prefix, which tell one log from another.
+    pub(super) fn log_name(&self) -> String {
+        format!("{} with the prefix {}", self.topology(), self.0.prefix)
+    }
+
     /// The server that holds the log now.
     pub(super) async fn server(&self) -> Result<Address, LinkError> {
         self.0.server().await

@@ -23,6 +23,7 @@ mod formats;
 #[cfg(test)]
 mod gate;
 mod keys;
+mod last_seen;
 mod latest;
 mod link;
 #[cfg(test)]
@@ -45,6 +46,7 @@ mod trial;
 mod watcher;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -61,6 +63,7 @@ use crate::histogram::Histogram;
 use crate::supervisor;
 pub(crate) use fleet::Fleet;
 use follower::Follower;
+use last_seen::LastSeen;
 use link::Link;
 pub(crate) use link::Topology;
 use queries::Queries;
@@ -109,6 +112,8 @@ pub(crate) struct Settings {
     pub durability: Durability,
     /// How much is kept; if the nodes differ, the lowest limits take effect.
     pub retention: Retention,
+    /// Where this node keeps what it has seen; none for a node that forgets it.
+    pub directory: Option<PathBuf>,
     /// The name of this node in the list of nodes.
     pub node: String,
     /// None for the time of Redis, which is the same for all nodes.
@@ -138,14 +143,17 @@ impl Redis {
         let store = link.topology().to_string();
         let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} has not been reached yet")));
         let intake = Intake::new(store, TAKE_WITHIN, ANSWER_WITHIN);
+        let last_seen = LastSeen::open(settings.directory.as_deref(), link.log_name());
+        let head = last_seen.at_start.as_ref().map_or(Id::ZERO, |place| place.newest);
         let shared = Arc::new(Shared {
             link,
+            last_seen: Arc::new(last_seen),
             durability: settings.durability,
             retention: Mutex::new(settings.retention),
             clock: settings.clock,
             local: settings.local,
             node: settings.node,
-            state: Mutex::new(State { trouble, ..State::default() }),
+            state: Mutex::new(State { trouble, head, ..State::default() }),
             epoch: watch::Sender::new(None),
             primary: watch::Sender::new(None),
             keys: watch::Sender::new(None),
@@ -241,6 +249,9 @@ impl Redis {
         if self.0.jobs.send(Job::Close).await.is_ok() {
             // The writer drops its end of the queue when it is done.
             let _ = tokio::time::timeout(2 * ANSWER_WITHIN, self.0.jobs.closed()).await;
+        }
+        if let Some(writing) = self.0.queries.shared.keep_place() {
+            let _ = tokio::time::timeout(ANSWER_WITHIN, writing).await;
         }
         if let Some(mut connection) = self.0.queries.shared.state(|state| state.connection.take()) {
             let mut leave = redis::cmd("HDEL");

@@ -2,16 +2,19 @@
 //!
 //! Locks are held for a moment and never across an await.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::belief::Address;
 use super::codec::Unreadable;
+use super::last_seen::LastSeen;
 use super::link::Link;
 use super::{Durability, script};
 use crate::alert::Id;
@@ -37,6 +40,7 @@ const MAX_LOGGED: usize = 8;
 
 pub(super) struct Shared {
     pub(super) link: Link,
+    pub(super) last_seen: Arc<LastSeen>,
     pub(super) durability: Durability,
     pub(super) retention: Mutex<Retention>,
     pub(super) clock: Option<Clock>,
@@ -149,6 +153,12 @@ impl Shared {
 
     pub(super) fn saw(&self, id: Id) {
         self.state(|state| state.head = state.head.max(id));
+    }
+
+    /// Keeps what this node has seen over its next stop. The write that begins may be awaited.
+    pub(super) fn keep_place(&self) -> Option<JoinHandle<()>> {
+        let epoch = self.epoch.borrow().clone()?;
+        self.last_seen.keep(&epoch, self.state(|state| state.head))
     }
 
     /// Records the server's clock. The answer took a moment, so a time computed from it is early rather than late.

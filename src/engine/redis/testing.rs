@@ -88,6 +88,7 @@ impl Server {
             durability: Durability::Primary,
             retention: Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 },
             node: format!("test-{prefix}"),
+            directory: None,
             local: Arc::new(|| 0),
             clock: None,
         }

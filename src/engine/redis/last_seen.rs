@@ -1,0 +1,87 @@
+//! What a node has seen of the log, kept in its state directory over its own stops.
+//!
+//! Owned by the node's shared state, written by the follower. Without it, nobody would notice that Redis was restored from an
+//! older state, or emptied, while all nodes were stopped. It is at most a second old after a crash.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use crate::alert::Id;
+use crate::record_file;
+
+const FILE: &str = "fleet-log";
+
+/// The newest id that was seen, and the epoch of the log that it is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The servers and the prefix of the keys: another log is not compared.
+    log: String,
+    pub(super) epoch: String,
+    pub(super) newest: Id,
+}
+
+pub(super) struct LastSeen {
+    /// None for a node that keeps nothing.
+    path: Option<PathBuf>,
+    log: String,
+    /// As it was at the start.
+    pub(super) at_start: Option<Place>,
+    saved: Mutex<Saved>,
+}
+
+#[derive(Default)]
+struct Saved {
+    place: Option<Place>,
+    is_writing: bool,
+    has_failed: bool,
+}
+
+impl LastSeen {
+    /// Reads what was kept of this log. A file that cannot be used is named in the journal and counts for nothing.
+    pub(super) fn open(directory: Option<&Path>, log: String) -> Self {
+        let path = directory.map(|directory| directory.join(FILE));
+        let kept = path.as_deref().and_then(|path| {
+            record_file::read::<Place>(path).unwrap_or_else(|error| {
+                tracing::warn!(
+                    "{} cannot be used ({error}): if Redis has gone back since this node stopped, it does not notice",
+                    path.display()
+                );
+                None
+            })
+        });
+        let at_start = kept.filter(|place| place.log == log);
+        Self { path, log, saved: Mutex::new(Saved { place: at_start.clone(), ..Saved::default() }), at_start }
+    }
+
+    /// Keeps this place, unless it is kept already or another one is being written.
+    pub(super) fn keep(self: &Arc<Self>, epoch: &str, newest: Id) -> Option<JoinHandle<()>> {
+        let path = self.path.clone()?;
+        let place = Place { log: self.log.clone(), epoch: epoch.to_owned(), newest };
+        let mut saved = self.saved.lock();
+        if saved.is_writing || saved.place.as_ref() == Some(&place) {
+            return None;
+        }
+        saved.is_writing = true;
+        drop(saved);
+        let own = Arc::clone(self);
+        Some(tokio::task::spawn_blocking(move || own.write(&path, place)))
+    }
+
+    fn write(&self, path: &Path, place: Place) {
+        let written = record_file::write(path, &place);
+        let mut saved = self.saved.lock();
+        saved.is_writing = false;
+        if let (Err(error), false) = (&written, saved.has_failed) {
+            let reason = crate::disk::explained(path, error);
+            tracing::warn!("{} cannot be written: {reason}", path.display());
+        }
+        saved.has_failed = written.is_err();
+        if written.is_ok() {
+            saved.place = Some(place);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A small file with one value, of which a reader gets all or nothing.
+//!
+//! Called by what keeps its knowledge over a restart. The first line has the version of the format and a checksum, and the
+//! rest is JSON. A file is replaced as a whole; one of a later version and a damaged one are refused by name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version of the format, after which fields may be added without a new one.
+const VERSION: u32 = 1;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordFileError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("it was written by a later version of alertd")]
+    Version,
+    #[error("it is damaged")]
+    Damaged,
+}
+
+/// Reads a value; none if there is no file.
+///
+/// # Errors
+/// [`RecordFileError`] if the file cannot be read, has a later version, or is not what was written.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordFileError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(RecordFileError::Damaged),
+        Err(error) => return Err(error.into()),
+    };
+    let (head, json) = text.split_once('\n').ok_or(RecordFileError::Damaged)?;
+    let mut words = head.split(' ');
+    let version = words.next().and_then(|version| version.parse::<u32>().ok()).ok_or(RecordFileError::Damaged)?;
+    if version > VERSION {
+        return Err(RecordFileError::Version);
+    }
+    let checksum = words.next().and_then(|checksum| u32::from_str_radix(checksum, 16).ok());
+    if checksum != Some(crc32c::crc32c(json.as_bytes())) {
+        return Err(RecordFileError::Damaged);
+    }
+    serde_json::from_str(json).map(Some).map_err(|_| RecordFileError::Damaged)
+}
+
+/// Replaces the file, which only its owner can read, and makes its directory if there is none.
+///
+/// # Errors
+/// An error of the system; the file is then as it was.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let mut json = serde_json::to_string(value).map_err(io::Error::other)?;
+    json.push('\n');
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    write!(file, "{VERSION} {:08x}\n{json}", crc32c::crc32c(json.as_bytes()))?;
+    file.sync_data()?;
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_back_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fleet-log");
+        assert_eq!(read::<Vec<u64>>(&path).unwrap(), None);
+        write(&path, &vec![1_u64, 22]).unwrap();
+        write(&path, &vec![3_u64, 44]).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(vec![3_u64, 44]));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << bit;
+                fs::write(&path, damaged).unwrap();
+                let found = read::<Vec<u64>>(&path);
+                // The digits of a checksum may be large or small.
+                assert!(found.is_err() || found.unwrap() == Some(vec![3, 44]), "bit {bit} of byte {at}");
+            }
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(read::<Vec<u64>>(&path).is_err(), "{at}");
+        }
+        fs::write(&path, [b"2".as_slice(), &whole[1..]].concat()).unwrap();
+        assert!(matches!(read::<Vec<u64>>(&path), Err(RecordFileError::Version)));
+    }
+}
