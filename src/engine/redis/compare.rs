@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redis::aio::MultiplexedConnection;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::codec::{self, Announcement, TickAnswer, Unreadable};
@@ -42,8 +43,9 @@ impl Follower {
             self.epoch = Some(ticked.epoch.clone());
             shared.epoch.send_replace(Some(ticked.epoch));
         }
-        // The next comparison writes what this one could not.
-        let _ = shared.keep_place();
+        if self.keeping.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.keeping = shared.keep_place();
+        }
         Ok(keys)
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 
 use super::belief::Address;
@@ -61,12 +62,15 @@ pub(super) struct Follower {
     probed: u64,
     /// The warnings that were logged last.
     server_warnings: Vec<String>,
+    /// The write of what was seen that began last.
+    pub(super) keeping: Option<JoinHandle<()>>,
 }
 
 impl Follower {
     pub(super) fn new(shared: Arc<Shared>, feed: mpsc::Sender<Feed>) -> Self {
         let ticked = Instant::now();
-        Self { shared, feed, at: Id::ZERO, epoch: None, ticked, probe: 0, probed: 0, server_warnings: Vec::new() }
+        let (epoch, keeping) = (None, None);
+        Self { shared, feed, at: Id::ZERO, epoch, ticked, probe: 0, probed: 0, server_warnings: Vec::new(), keeping }
     }
 
     pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {

@@ -30,13 +30,12 @@ pub(super) struct LastSeen {
     log: String,
     /// As it was at the start.
     pub(super) at_start: Option<Place>,
+    /// What the file has. Locked as long as it is written, by threads for blocking work.
     saved: Mutex<Saved>,
 }
 
-#[derive(Default)]
 struct Saved {
     place: Option<Place>,
-    is_writing: bool,
     has_failed: bool,
 }
 
@@ -54,27 +53,23 @@ impl LastSeen {
             })
         });
         let at_start = kept.filter(|place| place.log == log);
-        Self { path, log, saved: Mutex::new(Saved { place: at_start.clone(), ..Saved::default() }), at_start }
+        Self { path, log, saved: Mutex::new(Saved { place: at_start.clone(), has_failed: false }), at_start }
     }
 
-    /// Keeps this place, unless it is kept already or another one is being written.
+    /// Keeps this place. The write, on another thread, may be awaited.
     pub(super) fn keep(self: &Arc<Self>, epoch: &str, newest: Id) -> Option<JoinHandle<()>> {
         let path = self.path.clone()?;
         let place = Place { log: self.log.clone(), epoch: epoch.to_owned(), newest };
-        let mut saved = self.saved.lock();
-        if saved.is_writing || saved.place.as_ref() == Some(&place) {
-            return None;
-        }
-        saved.is_writing = true;
-        drop(saved);
         let own = Arc::clone(self);
         Some(tokio::task::spawn_blocking(move || own.write(&path, place)))
     }
 
     fn write(&self, path: &Path, place: Place) {
-        let written = record_file::write(path, &place);
         let mut saved = self.saved.lock();
-        saved.is_writing = false;
+        if saved.place.as_ref() == Some(&place) {
+            return;
+        }
+        let written = record_file::write(path, &place);
         if let (Err(error), false) = (&written, saved.has_failed) {
             let reason = crate::disk::explained(path, error);
             tracing::warn!("{} cannot be written: {reason}", path.display());
