@@ -60,6 +60,17 @@ fn the_promise_holds_when_the_log_goes_back_to_an_older_state() {
 }
 
 #[test]
+fn the_promise_holds_when_the_log_goes_back_while_no_node_runs() {
+    holds(Fleet { fault: Fault::WhileStopped, hops: 1, ..QUIET });
+}
+
+#[test]
+fn a_loss_is_not_told_if_nodes_forget_at_a_stop_what_they_have_seen() {
+    let rules = Rules { seen_is_kept: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::WhileStopped, alerts: 2, ..QUIET });
+}
+
+#[test]
 fn the_promise_holds_when_the_log_is_emptied() {
     holds(Fleet { fault: Fault::Emptied, hops: 1, alerts: 2, ..QUIET });
 }

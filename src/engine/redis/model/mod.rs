@@ -1,9 +1,9 @@
 //! A model of the protocol between nodes and log, and a search of all its states.
 //!
 //! Two nodes, two or three alerts, two topics, one replica, one failover (which is also a restore or an emptied log),
-//! connections that break, retention, and a reader that hops: what may happen together is in [`checks`]. Each script is one step, as Redis runs it; what happens between two
-//! scripts, and how long an announcement is on the way, is left to the search. What is promised holds in every state; with
-//! a rule of the protocol switched off, the search finds a state where it does not.
+//! connections that break, retention, and a reader that hops: what may happen together is in [`checks`]. Each script is
+//! one step, as Redis runs it; what happens between two scripts, and how long an announcement is on the way, is left to the
+//! search. What is promised holds in every state; with a rule switched off, the search finds a state where it does not.
 //!
 //! Ids are numbers that rise with time, as ids do with the clock of the server: a primary that goes on after another was
 //! promoted, with a clock that is ahead, is not modelled, nor is a node that dies with what only it had seen.
@@ -52,6 +52,8 @@ struct Rules {
     seen_is_missed: bool,
     /// A stream does not read a log that shows less than the node has seen.
     streams_wait: bool,
+    /// A node knows what it had seen when it starts again.
+    seen_is_kept: bool,
 }
 
 impl Rules {
@@ -61,6 +63,7 @@ impl Rules {
         pages_are_compared: true,
         seen_is_missed: true,
         streams_wait: true,
+        seen_is_kept: true,
     };
 }
 
@@ -70,6 +73,8 @@ enum Fault {
     None,
     /// To what the replica has: a failover, or a backup that is restored.
     OlderState,
+    /// The same while no node runs.
+    WhileStopped,
     Emptied,
 }
 
@@ -178,6 +183,10 @@ impl State {
                 self.log = if fleet.fault == Fault::Emptied { Log::default() } else { self.replica.clone() };
                 // The connection on which they wait is gone, and so is the answer.
                 self.nodes.iter_mut().for_each(|node| node.waits = None);
+                if fleet.fault == Fault::WhileStopped {
+                    self.nodes.iter_mut().for_each(|node| *node = node.again(fleet.rules));
+                    self.reader.hop(self.reader.node);
+                }
             }
             Step::Retain => {
                 self.retained += 1;

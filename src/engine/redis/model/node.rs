@@ -21,7 +21,10 @@ pub(super) enum Phase {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Node {
+    /// 0 after a start, until the node has compared itself with the log.
     pub(super) epoch: u8,
+    /// What it was when the node stopped.
+    kept_epoch: u8,
     /// The hub was fed with everything up to this id.
     pub(super) at: Number,
     /// The newest id in an answer or an announcement.
@@ -45,6 +48,12 @@ impl Node {
     fn has(&self, rules: Rules) -> Has {
         let seen = if rules.seen_is_missed { self.seen } else { self.at };
         Has { at: Id::at(self.at.into()), seen: Id::at(seen.into()) }
+    }
+
+    /// The node after a stop and a start.
+    pub(super) fn again(&self, rules: Rules) -> Self {
+        let (kept_epoch, seen) = if rules.seen_is_kept { (self.epoch, self.seen) } else { (0, 0) };
+        Self { kept_epoch, seen, phase: Phase::MustLook, ..Self::default() }
     }
 
     fn deliver(&mut self, alerts: Vec<Alert>) -> Feed {
@@ -93,10 +102,11 @@ impl Node {
 
     /// `tick.lua` and what follows from its answer.
     pub(super) fn tick(&mut self, log: &mut Log, now: Number) -> (Option<Announcement>, Option<Feed>) {
+        let known = if self.epoch == 0 { self.kept_epoch } else { self.epoch };
         if log.epoch == 0 {
-            log.epoch = self.epoch + 1;
+            log.epoch = known + 1;
         }
-        let announced = log.look_back(self.epoch, self.seen, now);
+        let announced = log.look_back(known, self.seen, now);
         let mut feed = None;
         if self.epoch != log.epoch || log.trim > self.at {
             feed = Some(self.reset(log.shown));

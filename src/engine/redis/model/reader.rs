@@ -64,7 +64,8 @@ impl Reader {
     /// Whether the hub has what the stream waits for.
     pub(super) fn may_seek(&self, rules: Rules, node: &Node, log: &Log) -> bool {
         let is_awaited = self.cursor > node.at && (self.has_cursor(log) || self.cursor <= log.shown);
-        node.at >= node.seen && !is_awaited && (self.cursor == node.at || Self::may_read(rules, node, log, node.at))
+        let is_synced = node.epoch != 0 && node.at >= node.seen;
+        is_synced && !is_awaited && (self.cursor == node.at || Self::may_read(rules, node, log, node.at))
     }
 
     fn has_cursor(&self, log: &Log) -> bool {
