@@ -255,3 +255,49 @@ fn keys_outlive_every_cut_that_their_alerts_outlive() {
         }
     }
 }
+
+#[test]
+fn readers_of_the_log_and_of_the_hub_see_the_same_over_a_thousand_failed_syncs() {
+    let mut failures = 0;
+    for seed in 1..=runs(90) {
+        let mut random = Random::new(seed);
+        let disk = SimulatedDisk::default();
+        let mut log = Log::open(&disk, Durability::Fsync, super::testing::UNLIMITED).unwrap();
+        // What the writer feeds the hub with, in order.
+        let (mut fed, mut refused) = (Vec::new(), Vec::<(String, String)>::new());
+        for number in 0..60 {
+            if random.chance(40) {
+                disk.fail_syncs(1 + random.below(2));
+            }
+            // Senders repeat what was refused, with the same key.
+            let mut batch = std::mem::take(&mut refused);
+            batch.push((format!("k{number}"), format!("<{seed}-{number}>")));
+            let group = batch.iter().map(|(key, message)| publish("ops", message, Level::Warn, Some(key))).collect();
+            match log.append(&[group]) {
+                Ok(outcomes) => {
+                    let stored = outcomes.into_iter().flat_map(Result::unwrap);
+                    fed.extend(stored.filter(|stored| !stored.repeated).map(|stored| stored.record));
+                }
+                Err(_) => {
+                    failures += 1;
+                    refused = batch;
+                    // The writer does it a second later.
+                    let _ = log.store.appender.go_on();
+                }
+            }
+            let (read, gaps) = log.read(&filter("*")).unwrap();
+            assert_eq!((&read, gaps), (&fed, vec![]), "seed {seed}, batch {number}");
+        }
+        disk.fail_syncs(0);
+        let messages: Vec<_> = fed.iter().map(text).collect();
+        let sent: Vec<_> = (0..60 - refused.len()).map(|number| format!("<{seed}-{number}>")).collect();
+        assert_eq!(messages, sent, "seed {seed}: each alert once and in order");
+        // A crash now: what was refused may come to light, what was answered must.
+        let after =
+            Log::open(&disk.after_power_cut(&mut random), Durability::Fsync, super::testing::UNLIMITED).unwrap();
+        let (read, gaps) = after.read(&filter("*")).unwrap();
+        let found = by_id(&read);
+        assert!(gaps.is_empty() && fed.iter().all(|record| found.contains_key(&record.id)), "seed {seed}");
+    }
+    assert!(failures >= 1000, "{failures} failed syncs");
+}
