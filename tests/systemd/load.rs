@@ -14,26 +14,35 @@ use super::machine::{Machine, http, newer};
 use super::on_each_release;
 use crate::harness::{Key, Request, Running, Stream, eventually};
 
+/// Streams of as many subscribers.
+pub const READERS: usize = 20;
+
 /// In the machine's network a copy of this program is the clients; everywhere else this test has nothing to do.
 #[test]
 fn clients() {
     let (Ok(secret), Ok(stop)) = (std::env::var("LOAD_KEY"), std::env::var("LOAD_STOP")) else { return };
     let (key, stop) = (Key { id: String::new(), secret }, PathBuf::from(stop));
-    let clients = Clients { key, refused: AtomicU64::new(0), opened: AtomicU64::new(0), last: Mutex::new(None) };
+    let clients = Clients::new(key);
     let (answered, seen) = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| clients.publish(&stop));
-        let reader = scope.spawn(|| clients.read());
+        let readers: Vec<_> = (0..READERS).map(|_| scope.spawn(|| clients.read())).collect();
         scope.spawn(|| clients.open(&stop));
-        (publisher.join().unwrap(), reader.join().unwrap())
+        let seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        (publisher.join().unwrap(), seen)
     });
-    let distinct: HashSet<&String> = seen.iter().collect();
-    let lost = answered.iter().filter(|id| !distinct.contains(id)).count();
+    let (mut lost, mut repeated) = (0, 0);
+    for seen in &seen {
+        let distinct: HashSet<&String> = seen.iter().collect();
+        lost += answered.iter().filter(|id| !distinct.contains(id)).count();
+        repeated += seen.len() - distinct.len();
+    }
     let report = json!({
         "refused": clients.refused.load(Ordering::Relaxed),
         "opened": clients.opened.load(Ordering::Relaxed),
+        "ended": clients.ended.load(Ordering::Relaxed),
         "answered": answered.len(),
         "lost": lost,
-        "repeated": seen.len() - distinct.len(),
+        "repeated": repeated,
     });
     std::fs::write(stop.with_extension("report"), report.to_string()).unwrap();
 }
@@ -42,11 +51,18 @@ struct Clients {
     key: Key,
     refused: AtomicU64,
     opened: AtomicU64,
+    /// Streams of readers that ended before their time.
+    ended: AtomicU64,
     /// The id of the last alert, once nothing more is published.
     last: Mutex<Option<String>>,
 }
 
 impl Clients {
+    fn new(key: Key) -> Self {
+        let [refused, opened, ended] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { key, refused, opened, ended, last: Mutex::new(None) }
+    }
+
     fn connect(&self) -> Option<TcpStream> {
         match TcpStream::connect(http()) {
             Ok(stream) => Some(stream),
@@ -86,7 +102,7 @@ impl Clients {
         }
     }
 
-    /// One subscriber that comes back with the last id it has, as every EventSource does.
+    /// A subscriber that comes back with the last id it has, as every EventSource does.
     fn read(&self) -> Vec<String> {
         let mut seen: Vec<String> = Vec::new();
         let mut last_id = "0-0".to_owned();
@@ -104,15 +120,17 @@ impl Clients {
                 }
                 last_id = stream.last_id.clone().unwrap_or(last_id);
                 if is_done(&seen) {
-                    break;
+                    return seen;
                 }
             }
+            self.ended.fetch_add(1, Ordering::Relaxed);
         }
         seen
     }
 }
 
-fn under_load(machine: &Machine, events: impl FnOnce(&Machine)) -> Value {
+/// Has this happen to clients that never pause. Gives what became of them.
+pub fn under_load(machine: &Machine, events: impl FnOnce(&Machine)) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let stop = directory.path().join("stop");
     let mut command = machine.in_its_network(&std::env::current_exe().unwrap());

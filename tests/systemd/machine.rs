@@ -37,24 +37,26 @@ pub fn package() -> &'static Path {
     PACKAGE.get_or_init(|| build("0.1.0-1", "this"))
 }
 
-/// The same as a later version.
+/// A later version: another build, whose programs say 0.2.0.
 pub fn newer() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| build("0.2.0-1", "newer"))
 }
 
-/// Builds the package with this version, into a directory of this name, and gives its path.
+/// Builds the package, programs included, as this version, into a directory of this name, and gives its path.
 pub fn build(version: &str, directory: &str) -> PathBuf {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     std::fs::create_dir_all(&directory).unwrap();
     let made = directory.join(format!("alertd_{version}_amd64.deb"));
-    let output = Command::new(root().join("packaging/build-deb"))
-        .args(["--deb-version", version, "--output"])
-        .arg(&made)
-        .output()
-        .unwrap();
+    let mut command = Command::new(root().join("packaging/build-deb"));
+    command.args(["--deb-version", version, "--output"]).arg(&made);
+    let (upstream, _) = version.rsplit_once('-').unwrap();
+    if upstream != env!("CARGO_PKG_VERSION") {
+        command.env("RUSTC_WORKSPACE_WRAPPER", root().join("tests/systemd/as-version")).env("AS_VERSION", upstream);
+    }
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     made
 }

@@ -17,6 +17,7 @@ mod recipes;
 mod streams;
 mod takeover;
 mod units;
+mod upgrade;
 mod watchdog;
 
 /// Makes of each function a test on each release.

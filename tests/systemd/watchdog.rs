@@ -1,8 +1,11 @@
-//! The watchdog restarts what only a restart mends.
+//! The watchdog restarts what only a restart mends, and clients go on where they were.
 
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
+use super::load::{READERS, under_load};
 use super::machine::Machine;
 use super::on_each_release;
 use crate::harness::{Running, eventually};
@@ -38,11 +41,11 @@ fn hang(machine: &Machine, name: &str, calls: &str) -> Running {
     Running(strace.unwrap())
 }
 
-/// Waits until the watchdog has put another process in the place of `pid`.
-fn is_restarted(machine: &Machine, pid: &str, strace: Running) {
+/// Waits until the watchdog has put another process in the place of `pid`, for the first, second … time.
+fn is_restarted(machine: &Machine, pid: &str, strace: Running, time: usize) {
     eventually("the watchdog's word", || {
         let said = machine.journal("_PID=1 UNIT=alertd.service --grep='Watchdog timeout'");
-        (!said.is_empty()).then_some(())
+        (said.len() >= time).then_some(())
     });
     // Whom strace holds can be killed but not buried.
     drop(strace);
@@ -50,8 +53,8 @@ fn is_restarted(machine: &Machine, pid: &str, strace: Running) {
         let now = machine.show("alertd.service", "MainPID");
         (now != pid && now != "0" && machine.show("alertd.service", "ActiveState") == "active").then_some(())
     });
-    assert_eq!(machine.show("alertd.service", "NRestarts"), "1");
-    assert!(!machine.journal("_PID=1 UNIT=alertd.service UNIT_RESULT=watchdog").is_empty());
+    assert_eq!(machine.show("alertd.service", "NRestarts"), time.to_string());
+    assert_eq!(machine.journal("_PID=1 UNIT=alertd.service UNIT_RESULT=watchdog").len(), time);
 }
 
 on_each_release! {
@@ -69,7 +72,7 @@ on_each_release! {
         });
         // The process answers all the same: nothing but the way of an alert is blocked.
         assert_eq!(machine.sh(&format!("curl -sS -H 'Authorization: Bearer {key}' http://127.0.0.1:8080/health")), "{\"status\":\"ok\"}");
-        is_restarted(machine, &pid, strace);
+        is_restarted(machine, &pid, strace, 1);
         machine.sh(&format!("curl -sS --fail -H 'Authorization: Bearer {key}' -d y http://127.0.0.1:8080/alerts"));
     }
 
@@ -77,8 +80,22 @@ on_each_release! {
         with_a_short_watchdog(machine);
         let pid = machine.show("alertd.service", "MainPID");
         let strace = hang(machine, "alertd-fan-0", "epoll_wait,epoll_pwait,epoll_pwait2");
-        is_restarted(machine, &pid, strace);
+        is_restarted(machine, &pid, strace, 1);
         machine.sh("alertctl publish after");
+    }
+
+    fn streams_that_end_by_the_watchdog_are_resumed_and_nothing_is_lost_or_repeated(machine: &Machine) {
+        with_a_short_watchdog(machine);
+        let report = under_load(machine, |machine| {
+            let hangs = [("alertd-writer", "fdatasync,fsync"), ("alertd-fan-0", "epoll_wait,epoll_pwait,epoll_pwait2")];
+            for (time, (worker, calls)) in (1..).zip(hangs) {
+                let pid = machine.show("alertd.service", "MainPID");
+                is_restarted(machine, &pid, hang(machine, worker, calls), time);
+            }
+        });
+        eprintln!("{}: {report}", machine.release);
+        assert_eq!((&report["refused"], &report["lost"], &report["repeated"]), (&json!(0), &json!(0), &json!(0)), "{report}");
+        assert!(report["ended"].as_u64() >= Some(2 * READERS as u64), "{report}");
     }
 
     fn a_worker_that_panics_is_named_and_the_service_restarted(machine: &Machine) {

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::process::Command;
 
+use rustix::net::{Shutdown, shutdown};
 use serde_json::{Value, json};
 
 use super::SILENT;
@@ -140,13 +141,20 @@ fn streams_that_have_waited_for_longer_than_45_seconds_end() {
     }
 }
 
+/// Flips a bit of the nth occurrence of these words.
+fn flip(text: &mut [u8], words: &str, nth: usize) {
+    let mut places = text.windows(words.len()).enumerate().filter(|(_, found)| *found == words.as_bytes());
+    let (at, _) = places.nth(nth - 1).expect(words);
+    text[at + 2] ^= 1;
+}
+
 #[test]
 fn whatever_is_damaged_ends_the_streams_concerned_and_no_others() {
     let mut manager = Manager::running(SILENT);
     let key = manager.key(&json!({ "user": "alice" }));
     type Change = fn(&mut Vec<OwnedFd>, &mut Vec<u8>);
     // How many of three streams go on.
-    let changes: [(Change, usize); 8] = [
+    let changes: [(Change, usize); 12] = [
         (
             |_, text| {
                 *text =
@@ -160,7 +168,11 @@ fn whatever_is_damaged_ends_the_streams_concerned_and_no_others() {
         (|sockets, _| drop(sockets.remove(1)), 2),
         (|sockets, _| sockets[0] = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(), 2),
         (|sockets, _| sockets[2] = std::fs::File::open("/dev/null").unwrap().into(), 2),
+        (|sockets, _| sockets[1] = std::net::TcpListener::bind("127.0.0.1:0").unwrap().into(), 2),
+        (|sockets, _| shutdown(&sockets[1], Shutdown::Both).unwrap(), 2),
         (|sockets, _| sockets.reverse(), 3),
+        (|_, text| flip(text, "\"stream\":", 2), 2),
+        (|_, text| flip(text, "\"subscription\":", 1), 0),
     ];
     for (number, (change, expected)) in changes.into_iter().enumerate() {
         let mut streams = [0; 3].map(|_| open(&manager, &key, "*"));

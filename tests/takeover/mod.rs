@@ -1,7 +1,7 @@
 //! Restarts that leave streams connected, with a service manager made by hand; real ones are in `tests/systemd`.
 
 mod endings;
-mod load;
+pub(crate) mod load;
 mod slow;
 
 use crate::harness::{Manager, Request, Stream};
