@@ -23,6 +23,7 @@
 //! | | [`alert`] | ids, topics, filters, validation |
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
+//! | | [`account`] | names of this machine's users |
 //! | | [`disk`] | why stored files cannot be used, and the remedies |
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`net`] | networks of addresses |
@@ -31,6 +32,7 @@
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
 //! | | [`text`] | cutting and decoding texts, and hexadecimal digits |
 
+mod account;
 #[doc(hidden)]
 pub mod alert;
 mod api;

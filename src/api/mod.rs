@@ -4,6 +4,8 @@
 
 mod status;
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -201,6 +203,19 @@ pub(crate) struct KeyInfo {
     pub expires_at: Option<String>,
     /// Whether the key was imported from the former alert server.
     pub imported: bool,
+}
+
+impl fmt::Display for KeyInfo {
+    /// What an audit asks about a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scopes: Vec<_> = self.scopes.iter().map(|scope| scope.as_str()).collect();
+        let topics: Vec<_> = self.topics.iter().map(ToString::to_string).collect();
+        write!(f, "{} of {} ({}; topics {}; ", self.id, self.user, scopes.join(", "), topics.join(", "))?;
+        match &self.expires_at {
+            Some(time) => write!(f, "expires at {time})"),
+            None => f.write_str("does not expire)"),
+        }
+    }
 }
 
 /// A new key with its secret, which is not shown again.

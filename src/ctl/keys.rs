@@ -10,8 +10,10 @@ use serde::Serialize;
 use super::client::{Client, ClientError, Request, encoded};
 use super::exit::Failure;
 use super::output::note;
+use crate::account::Account;
 use crate::api::{CreatedKey, Keys, NewKey, Rotate};
 use crate::keyring::{Imported, Keyring, KeyringError, Settings};
+use crate::log::{self, Event};
 
 /// Finds the settings of the file of keys. Only called if it is needed.
 pub(crate) type FindSettings = Box<dyn Fn() -> Result<Settings, Failure> + Send + Sync>;
@@ -31,20 +33,42 @@ impl Store {
 
     pub(crate) async fn list(&self) -> Result<Keys, Failure> {
         let daemon = async { self.client.send(Request::get("/keys")).await?.json().await };
-        self.either(daemon, Keyring::list).await
+        self.either(daemon, Keyring::list, |_, _| {}).await
     }
 
     pub(crate) async fn add(&self, new: NewKey) -> Result<CreatedKey, Failure> {
         let request = json(Method::POST, "/keys", &new)?;
         let daemon = async { self.client.send(request).await?.json().await };
-        self.either(daemon, |keyring| keyring.add(new, now_ms())).await
+        let added = |CreatedKey { key, .. }: &CreatedKey, by: &Account| {
+            tracing::info!(
+                message_id = %Event::KeyAdded,
+                user = key.user,
+                key = key.id,
+                by_user = by.name.as_deref(),
+                by_uid = by.uid,
+                "key {key} was added by {by} in the file of keys"
+            );
+        };
+        self.either(daemon, |keyring| keyring.add(new, now_ms()), added).await
     }
 
     /// Revokes a key, or all keys of a user, and returns them.
     pub(crate) async fn revoke(&self, id_or_user: &str) -> Result<Keys, Failure> {
         let request = Request::new(Method::DELETE, format!("/keys/{}", encoded(id_or_user)));
         let daemon = async { self.client.send(request).await?.json().await };
-        self.either(daemon, |keyring| keyring.revoke(id_or_user, now_ms())).await
+        let revoked = |revoked: &Keys, by: &Account| {
+            let unusable = revoked.unusable.iter().map(|entry| (&entry.id, entry.id.clone()));
+            for (id, key) in revoked.keys.iter().map(|key| (&key.id, key.to_string())).chain(unusable) {
+                tracing::info!(
+                    message_id = %Event::KeyRevoked,
+                    key = id,
+                    by_user = by.name.as_deref(),
+                    by_uid = by.uid,
+                    "key {key} was revoked by {by} in the file of keys"
+                );
+            }
+        };
+        self.either(daemon, |keyring| keyring.revoke(id_or_user, now_ms()), revoked).await
     }
 
     /// Makes a copy of a key with a new secret; the old key keeps working for `overlap` seconds.
@@ -52,23 +76,50 @@ impl Store {
         let body = Rotate { overlap: Some(overlap) };
         let request = json(Method::POST, &format!("/keys/{}/rotate", encoded(id)), &body)?;
         let daemon = async { self.client.send(request).await?.json().await };
-        self.either(daemon, |keyring| keyring.rotate(id, body.overlap, now_ms())).await
+        let rotated = |CreatedKey { key, .. }: &CreatedKey, by: &Account| {
+            tracing::info!(
+                message_id = %Event::KeyRotated,
+                user = key.user,
+                key = key.id,
+                old = id,
+                by_user = by.name.as_deref(),
+                by_uid = by.uid,
+                "key {key} was made by {by} from key {id} in the file of keys"
+            );
+        };
+        self.either(daemon, |keyring| keyring.rotate(id, body.overlap, now_ms()), rotated).await
     }
 
     /// Imports the file of keys of the former alert service.
     pub(crate) async fn import(&self, file: Bytes) -> Result<Imported, Failure> {
         let request = Request::new(Method::POST, "/keys/import").body("application/json", file.clone());
         let daemon = async { self.client.send(request).await?.json().await };
-        self.either(daemon, |keyring| keyring.import(&file, now_ms())).await
+        let imported = |Imported { added, skipped }: &Imported, by: &Account| {
+            tracing::info!(
+                message_id = %Event::KeysImported,
+                added,
+                skipped,
+                by_user = by.name.as_deref(),
+                by_uid = by.uid,
+                "{added} keys were imported by {by} into the file of keys, {skipped} were known already"
+            );
+        };
+        self.either(daemon, |keyring| keyring.import(&file, now_ms()), imported).await
     }
 
     async fn either<T>(
         &self,
         daemon: impl Future<Output = Result<T, ClientError>>,
         in_file: impl FnOnce(&Keyring) -> Result<T, KeyringError>,
+        log_done: impl FnOnce(&T, &Account),
     ) -> Result<T, Failure> {
         match (daemon.await, &self.file) {
-            (Err(error), Some(settings)) if error.is_absent() => in_file(&open(&error, &settings()?)?).map_err(refused),
+            (Err(error), Some(settings)) if error.is_absent() => {
+                let done = in_file(&open(&error, &settings()?)?).map_err(refused)?;
+                // No daemon does it, and a machine without a journal has no other place for it.
+                log::to_journal("alertctl", || log_done(&done, &Account::own()));
+                Ok(done)
+            }
             (done, _) => Ok(done?),
         }
     }

@@ -15,7 +15,7 @@ use crate::http::tls::Tls;
 use crate::hub::Hub;
 use crate::keyring::Keyring;
 use crate::log::{self, Event};
-use crate::service::Service;
+use crate::service::{Actor, Service};
 use crate::systemd::Notifier;
 
 /// Everything that a reload can change.
@@ -35,16 +35,29 @@ pub(super) struct Reloader {
 
 impl Reloader {
     /// Applies the whole new configuration or, if it has errors, nothing. The errors are logged and returned.
-    pub(super) async fn reload(&mut self, notifier: &Notifier, log: &log::Handle) -> Result<Reloaded, Vec<String>> {
+    pub(super) async fn reload(
+        &mut self,
+        by: &Actor,
+        notifier: &Notifier,
+        log: &log::Handle,
+    ) -> Result<Reloaded, Vec<String>> {
         notifier.reloading();
         let done = self.apply(log).await;
         match &done {
             Ok(reloaded) => {
                 let needs_restart = reloaded.needs_restart.join(", ");
+                let but = if needs_restart.is_empty() {
+                    String::new()
+                } else {
+                    format!("; these need a restart: {needs_restart}")
+                };
                 tracing::info!(
                     message_id = %Event::Reloaded,
                     needs_restart,
-                    "reloaded configuration, keys and certificates"
+                    by = by.id(),
+                    by_user = by.user(),
+                    by_uid = by.uid(),
+                    "configuration, keys and certificates were reloaded by {by}{but}"
                 );
                 notifier.ready(&if needs_restart.is_empty() {
                     "reloaded".to_owned()
@@ -56,7 +69,10 @@ impl Reloader {
                 let errors = errors.join("\n");
                 tracing::error!(
                     message_id = %Event::ReloadRefused,
-                    "the new configuration is invalid, keeping the current one:\n{errors}"
+                    by = by.id(),
+                    by_user = by.user(),
+                    by_uid = by.uid(),
+                    "reloaded by {by}, the new configuration is invalid, keeping the current one:\n{errors}"
                 );
                 notifier.ready("reload failed, keeping the current configuration: see the journal");
             }

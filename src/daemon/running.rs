@@ -21,7 +21,7 @@ use crate::engine::{Clock, Engine, Feed, redis};
 use crate::http::serve::Server;
 use crate::hub::Hub;
 use crate::log::{self, Event};
-use crate::service::{ReloadRequest, Service};
+use crate::service::{Actor, ReloadRequest, Service};
 use crate::sse::Bye;
 use crate::supervisor;
 use crate::systemd::{self, Notifier};
@@ -154,9 +154,9 @@ impl Running {
                 tokio::select! {
                     _ = signals.terminate.recv() => break,
                     _ = signals.interrupt.recv() => break,
-                    _ = signals.hangup.recv() => drop(reloader.reload(notifier, log).await),
-                    Some(answer) = reloads.recv() => {
-                        let reloaded = reloader.reload(notifier, log).await;
+                    _ = signals.hangup.recv() => drop(reloader.reload(&Actor::Signal, notifier, log).await),
+                    Some(ReloadRequest { by, answer }) = reloads.recv() => {
+                        let reloaded = reloader.reload(&by, notifier, log).await;
                         let _ = answer.send(reloaded);
                     }
                 }
@@ -195,6 +195,7 @@ impl Running {
         for path in self.bound {
             let _ = std::fs::remove_file(path);
         }
+        self.service.settle_log();
         tracing::info!("stopped");
     }
 }

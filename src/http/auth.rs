@@ -57,7 +57,7 @@ pub(crate) async fn authorize(
 ) -> Result<Caller, HttpError> {
     let caller = match (peer.listener, access) {
         (_, Access::Open) | (ListenerKind::Http, Access::Signature) => Caller::Anonymous,
-        (ListenerKind::Control, _) => Caller::Control,
+        (ListenerKind::Control, _) => Caller::Control(peer.uid),
         (ListenerKind::Publish, _) => Caller::Publisher,
         (ListenerKind::Http, _) => authenticate(service, settings, peer, headers, parameters, access).await?,
     };

@@ -110,4 +110,6 @@ pub(crate) struct Peer {
     pub listener: ListenerKind,
     /// The peer's address; none on a local socket.
     pub address: Option<IpAddr>,
+    /// The user on the other side of the control socket, if the system tells.
+    pub uid: Option<u32>,
 }

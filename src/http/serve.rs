@@ -64,7 +64,7 @@ impl Server {
                 let server = Arc::clone(&server);
                 let ((stream, permit), address) = (stream, address.ip().to_canonical());
                 server.tasks.clone().spawn(async move {
-                    let peer = Peer { listener: ListenerKind::Http, address: Some(address) };
+                    let peer = Peer { listener: ListenerKind::Http, address: Some(address), uid: None };
                     match &server.tls {
                         None => server.drive(stream, permit, peer).await,
                         // Boxed, because a task is as large as its largest branch and lives as long as its connection.
@@ -109,8 +109,10 @@ impl Server {
         self.tasks.spawn(supervisor::supervise(name, async move {
             while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
                 let server = Arc::clone(&server);
+                // Of the process that connected, whatever it passes the connection on to.
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
                 server.tasks.clone().spawn(async move {
-                    server.drive(stream, permit, Peer { listener: kind, address: None }).await;
+                    server.drive(stream, permit, Peer { listener: kind, address: None, uid }).await;
                 });
             }
         }));

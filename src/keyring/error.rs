@@ -83,7 +83,7 @@ impl KeyringError {
 }
 
 /// Why a secret was refused; only the log tells these apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum VerifyError {
     /// Too many verifications wait.
     #[error("too many verifications wait")]

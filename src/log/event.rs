@@ -54,8 +54,8 @@ events! {
         "Open streams get an event \"bye\", and clients reconnect by themselves. If systemd holds the sockets, new \
          connections wait there for the next start.";
     Reloaded("reloaded", "03", "alertd.toml(5)"): "alertd uses its new configuration",
-        "File, keys and certificates were read again; no stream was interrupted. The message names settings that take \
-         effect only after a restart.";
+        "File, keys and certificates were read again; no stream was interrupted. The message says who asked for it, and \
+         names settings that take effect only after a restart.";
     ReloadRefused("reload-refused", "04", "alertd.toml(5)"): "alertd refuses the new configuration",
         "The configuration that was in force stays in force. `alertctl config check` shows every error with its place; \
          correct them and reload again.";
@@ -78,8 +78,8 @@ events! {
          seen and gets what it missed, as long as that is within retention. If it happens often, check the client and \
          its network.";
     KeyRevoked("key-revoked", "0c", "alertctl(1)"): "A key was revoked",
-        "Requests with this key are refused from now on, and its streams have been ended. `alertctl key list` lists all \
-         keys.";
+        "Requests with this key are refused from now on, and its streams have been ended. The message says who revoked \
+         it. `alertctl key list` lists all keys.";
     EngineAway("engine-away", "0d", "alertd.toml(5)"): "Redis cannot be reached",
         "Publishing is answered with 503 and open streams wait until Redis is back; alerts that were answered with \
          success are in Redis. Check the server that the message names, the network, and [engine.redis]. alertd \
@@ -121,10 +121,29 @@ events! {
         "It was closed. After a downgrade this is harmless: a newer version stored it. Otherwise correct \
          FileDescriptorName= in the .socket unit: alertd knows http, control and publish.";
     BackupMade("backup-made", "1e", "alertctl(1)"): "A backup was made",
-        "Somebody has read the whole log and all keys over the control socket, as `alertctl backup` does.";
+        "The whole log and all keys were read over the control socket, as `alertctl backup` does. The message says by whom.";
     BackupFailed("backup-failed", "1f", "alertctl(1)"): "A backup was given up",
         "The message has the reason. A backup is given up when alertd stops, when its reader is too slow, and when the \
          disk is full, since the space that it keeps is then needed for new alerts. The file is incomplete: make it again.";
+    AuthenticationFailed("authentication-failed", "20", "alertd(8)"): "A request was refused because of its key",
+        "The message has the address and the reason. The first ten of an address and kind in a minute are logged one by \
+         one, then only counted. If the client is yours, give it a valid key; against others limit the addresses, or let \
+         fail2ban read these entries with the filter in /usr/share/alertd/fail2ban.";
+    AuthenticationsLeftOut("authentications-left-out", "21", "alertd(8)"): "More requests were refused because of their keys",
+        "They came within a minute from the address that the message names, for the same reason as the entries \
+         before. alertd_authentications_total counts all of them.";
+    KeyAdded("key-added", "22", "alertctl(1)"): "A key was added",
+        "The message says which key, what it permits, and who added it. Revoke it with `alertctl key revoke` if it should \
+         not exist.";
+    KeyRotated("key-rotated", "23", "alertctl(1)"): "A key was rotated",
+        "A new key has the rights of an old one, which stays valid for a while. The message says who did it.";
+    KeysImported("keys-imported", "24", "alertctl(1)"): "Keys of the former alert server were imported",
+        "`alertctl key list` shows them. The message says who did it.";
+    KeysNotChanged("keys-not-changed", "25", "alertctl(1)"): "A change of the keys failed",
+        "The keys are as they were before. The message has the reason and the remedy.";
+    Restored("restored", "26", "alertctl(1)"): "A backup was restored",
+        "The log and the keys of a stopped alertd were replaced by those of a backup, with `alertctl restore`. The message \
+         says which one and who did it.";
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";

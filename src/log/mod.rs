@@ -17,7 +17,7 @@ mod sink;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::{Registry, reload};
 
 pub(crate) use event::Event;
+use journald::Journald;
 use queue::Queue;
 use record::Record;
 pub(crate) use tracing::Level;
@@ -136,15 +137,23 @@ pub(crate) fn start(
     Ok(Handle { queue, filter })
 }
 
+/// Writes what `log` logs to the journal, for a program that has not called [`start`]. Returns false if there is no journal.
+pub(crate) fn to_journal(identifier: &str, log: impl FnOnce()) -> bool {
+    let Ok(journal) = Journald::open(Path::new(journald::SOCKET), identifier) else { return false };
+    write_all(Box::new(journal), Level::INFO, log)
+}
+
 /// Writes the reason why the daemon does not run to the journal, as one entry, if standard error is the journal. It does not
 /// depend on [`start`], which may not have been called yet. Returns false if standard error is something else.
 pub(crate) fn start_failed(reason: &dyn fmt::Display, journal_stream: Option<OsString>) -> bool {
-    let Some(mut journal) = sink::journal_of_stderr(journal_stream.as_deref(), "alertd") else { return false };
+    let Some(journal) = sink::journal_of_stderr(journal_stream.as_deref(), "alertd") else { return false };
+    write_all(journal, Level::ERROR, || tracing::error!(message_id = %Event::StartFailed, "cannot start: {reason}"))
+}
+
+fn write_all(mut journal: Box<dyn queue::Sink>, level: Level, log: impl FnOnce()) -> bool {
     let queue = Arc::new(Queue::default());
-    let (subscriber, _filter) = subscriber(Arc::clone(&queue), Level::ERROR);
-    tracing::subscriber::with_default(subscriber, || {
-        tracing::error!(message_id = %Event::StartFailed, "cannot start: {reason}");
-    });
+    let (subscriber, _filter) = subscriber(Arc::clone(&queue), level);
+    tracing::subscriber::with_default(subscriber, log);
     let is_written = queue.drain().iter().all(|record| journal.write(record).is_ok());
     // journald looks up the unit of a sender when it reads the entry, so the process must not be gone by then.
     std::thread::park_timeout(READ_TIME);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::actor::Actor;
 use super::{Caller, Refusal, Service};
 use crate::backup::{Header, Item, Part, Totals, Writer};
 use crate::engine::Export;
@@ -44,7 +45,7 @@ impl Service {
             blocks,
             _permit: permit,
         };
-        let by = caller.name().to_owned();
+        let by = Actor::of(caller).await;
         tokio::spawn(making.run(header, keys, by));
         Ok(body)
     }
@@ -61,16 +62,28 @@ struct Making {
 }
 
 impl Making {
-    async fn run(mut self, header: Header, keys: Vec<(String, String)>, by: String) {
+    async fn run(mut self, header: Header, keys: Vec<(String, String)>, by: Actor) {
         let until = header.extent().until;
         let made = self.make(header, keys).await;
         let Totals { alerts, .. } = self.totals;
         match made {
             Ok(()) => {
-                tracing::info!(message_id = %Event::BackupMade, by, "a backup of {alerts} alerts up to {until} was made")
+                tracing::info!(
+                    message_id = %Event::BackupMade,
+                    by = by.id(),
+                    by_user = by.user(),
+                    by_uid = by.uid(),
+                    "a backup of {alerts} alerts up to {until}, and of the keys, was made by {by}"
+                )
             }
             Err(reason) => {
-                tracing::warn!(message_id = %Event::BackupFailed, by, "a backup was given up after {alerts} alerts: {reason}");
+                tracing::warn!(
+                    message_id = %Event::BackupFailed,
+                    by = by.id(),
+                    by_user = by.user(),
+                    by_uid = by.uid(),
+                    "a backup by {by} was given up after {alerts} alerts: {reason}"
+                );
                 let _ = self.send(&[Item::Failed(reason)]).await;
             }
         }

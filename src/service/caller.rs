@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::auth_log::named;
 use super::{Attempt, Refusal, Service};
 use crate::alert::Pattern;
 use crate::key::{Grant, Scope};
@@ -12,26 +13,33 @@ use crate::keyring::{Screened, VerifyError};
 /// The authenticated source of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
-    /// A verified key.
-    Key(Arc<Grant>),
-    /// The control socket. File permissions restrict it, and it has all rights.
-    Control,
+    /// A verified key, and the address that it came from; none behind a local proxy that does not say.
+    Key(Arc<Grant>, Option<IpAddr>),
+    /// The control socket. File permissions restrict it, and it has all rights. The user on the other side, if known.
+    Control(Option<u32>),
     /// The publish socket, which may only publish.
     Publisher,
     /// A request without a key, which has no rights.
     Anonymous,
 }
 
-fn named(peer: Option<IpAddr>) -> String {
-    peer.map_or_else(|| "a local socket".to_owned(), |peer| peer.to_string())
-}
-
 impl Caller {
+    /// The name of the control socket's callers.
+    pub(super) const CONTROL: &str = "(control socket)";
+
     /// The name under which rates, streams and rings are counted.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Key(grant) => &grant.key_id,
-            Self::Control => "(control socket)",
+            Self::Key(grant, _) => &grant.key_id,
+            other => other.static_name(),
+        }
+    }
+
+    /// The name of a caller without a key.
+    pub(super) const fn static_name(&self) -> &'static str {
+        match self {
+            Self::Key(..) => "(key)",
+            Self::Control(_) => Self::CONTROL,
             Self::Publisher => "(publish socket)",
             Self::Anonymous => "(anonymous)",
         }
@@ -40,14 +48,14 @@ impl Caller {
     /// The user to whom idempotency keys belong.
     pub(super) fn user(&self) -> &str {
         match self {
-            Self::Key(grant) => &grant.user,
+            Self::Key(grant, _) => &grant.user,
             other => other.name(),
         }
     }
 
     /// The control socket is for operators, who need access even when limits are reached.
     pub(super) const fn is_rate_limited(&self) -> bool {
-        !matches!(self, Self::Control)
+        !matches!(self, Self::Control(_))
     }
 
     /// # Errors
@@ -55,9 +63,9 @@ impl Caller {
     /// [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require(&self, scope: Scope) -> Result<(), Refusal> {
         match self {
-            Self::Key(grant) if grant.has(scope) => Ok(()),
-            Self::Key(_) => Err(Refusal::Scope(scope)),
-            Self::Control => Ok(()),
+            Self::Key(grant, _) if grant.has(scope) => Ok(()),
+            Self::Key(..) => Err(Refusal::Scope(scope)),
+            Self::Control(_) => Ok(()),
             Self::Publisher if scope == Scope::Publish => Ok(()),
             Self::Publisher => Err(Refusal::PublishOnly),
             Self::Anonymous => Err(Refusal::Unauthorized),
@@ -68,7 +76,7 @@ impl Caller {
     /// [`Refusal::PublishOnly`] on the publish socket, [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require_any(&self) -> Result<(), Refusal> {
         match self {
-            Self::Key(_) | Self::Control => Ok(()),
+            Self::Key(..) | Self::Control(_) => Ok(()),
             Self::Publisher => Err(Refusal::PublishOnly),
             Self::Anonymous => Err(Refusal::Unauthorized),
         }
@@ -78,16 +86,16 @@ impl Caller {
     /// [`Refusal::ControlOnly`] for a key and on the publish socket, [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require_control(&self) -> Result<(), Refusal> {
         match self {
-            Self::Control => Ok(()),
+            Self::Control(_) => Ok(()),
             Self::Anonymous => Err(Refusal::Unauthorized),
-            Self::Key(_) | Self::Publisher => Err(Refusal::ControlOnly),
+            Self::Key(..) | Self::Publisher => Err(Refusal::ControlOnly),
         }
     }
 
     pub(super) fn require_topics(&self, patterns: &[Pattern]) -> Result<(), Refusal> {
         let grant = match self {
-            Self::Key(grant) => grant,
-            Self::Control | Self::Publisher => return Ok(()),
+            Self::Key(grant, _) => grant,
+            Self::Control(_) | Self::Publisher => return Ok(()),
             Self::Anonymous => return Err(Refusal::Unauthorized),
         };
         match patterns.iter().find(|pattern| !grant.covers(pattern)) {
@@ -106,8 +114,6 @@ pub(super) enum Guesses {
     Signatures(Option<IpAddr>),
 }
 
-/// Failed attempts of one address a minute that are logged; the metric counts all.
-const LOGGED_FAILURES: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl Service {
@@ -124,7 +130,7 @@ impl Service {
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             self.counters.attempt(Attempt::Remembered);
-            return Ok(Caller::Key(grant));
+            return Ok(Caller::Key(grant, peer));
         }
         let mut screened = self.keyring.screen(presented, now_ms);
         if screened == Err(VerifyError::Unknown) {
@@ -138,7 +144,7 @@ impl Service {
         let owner = match screened {
             Ok(Screened::Accepted(grant)) => {
                 self.counters.attempt(Attempt::Verified);
-                return Ok(Caller::Key(grant));
+                return Ok(Caller::Key(grant, peer));
             }
             Ok(Screened::Undecided { owner }) => owner,
             Err(reason) => return Err(self.refuse_key(peer, reason)),
@@ -148,7 +154,7 @@ impl Service {
         match self.keyring.verify(presented, now_ms).await {
             Ok(grant) => {
                 self.counters.attempt(Attempt::Verified);
-                Ok(Caller::Key(grant))
+                Ok(Caller::Key(grant, peer))
             }
             Err(reason) => {
                 if reason == VerifyError::Wrong {
@@ -180,7 +186,12 @@ impl Service {
     pub(super) fn may_guess(&self, guesses: &Guesses) -> Result<(), Refusal> {
         let rate = self.settings.load().failed_auth_rate;
         self.guesses.check(guesses, rate, MINUTE, Instant::now()).map_err(|retry_after| {
-            self.counters.attempt(Attempt::Limited);
+            let (Guesses::Secrets(peer, _) | Guesses::Signatures(peer)) = guesses;
+            let reason = match guesses {
+                Guesses::Secrets(_, owner) => format!("too many wrong secrets for {owner}"),
+                Guesses::Signatures(_) => "too many bodies without the right signature".to_owned(),
+            };
+            self.note_failure(*peer, Attempt::Limited, &reason);
             let (what, who) = match guesses {
                 Guesses::Secrets(peer, user) => (format!("wrong keys for {user}"), named(*peer)),
                 Guesses::Signatures(peer) => ("bodies without the right signature".to_owned(), named(*peer)),
@@ -202,13 +213,9 @@ impl Service {
         Refusal::Unauthorized
     }
 
-    /// Notes a failed attempt in the metric, and in the log as long as its address does not fill that.
+    /// Notes a failed attempt in the metric, and in the log as far as its address does not fill that.
     pub(super) fn note_failure(&self, peer: Option<IpAddr>, attempt: Attempt, reason: &str) {
         self.counters.attempt(attempt);
-        if self.logged_failures.take(peer, LOGGED_FAILURES, MINUTE, Instant::now()).is_ok() {
-            tracing::warn!(address = named(peer), reason, "authentication failed");
-        } else {
-            tracing::debug!(address = named(peer), reason, "authentication failed");
-        }
+        self.auth_log.note(peer, attempt, reason, Instant::now());
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Counters {
 }
 
 /// The outcome of an attempt to authenticate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Attempt {
     /// A key that was verified before.
     Remembered,

@@ -88,7 +88,8 @@ impl Service {
         }
         self.counters.attempt(Attempt::Signed);
         let (key_id, user) = (GITHUB.to_owned(), GITHUB.to_owned());
-        Ok(Caller::Key(Arc::new(Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None })))
+        let grant = Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None };
+        Ok(Caller::Key(Arc::new(grant), peer))
     }
 
     /// Counts a body that was too large or incomplete as a failed attempt, because it held a slot without a valid signature.

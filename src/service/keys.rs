@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::actor::Actor;
 use super::{Caller, Refusal, Service};
 use crate::api::{CreatedKey, Keys, NewKey};
 use crate::key::Scope;
@@ -23,7 +24,17 @@ impl Service {
     /// the keys cannot be written.
     pub(crate) async fn add_key(&self, caller: &Caller, new: NewKey) -> Result<CreatedKey, Refusal> {
         let created = self.change(caller, move |keyring, now_ms| keyring.add(new, now_ms)).await?;
-        tracing::info!(user = created.key.user, key = created.key.id, by = caller.name(), "key added");
+        let (by, key) = (Actor::of(caller).await, &created.key);
+        tracing::info!(
+            message_id = %Event::KeyAdded,
+            user = key.user,
+            key = key.id,
+            by = by.id(),
+            by_user = by.user(),
+            by_uid = by.uid(),
+            address = by.address(),
+            "key {key} was added by {by}"
+        );
         Ok(created)
     }
 
@@ -33,16 +44,20 @@ impl Service {
     /// Those of [`add_key`](Self::add_key), and [`Refusal::NotFound`].
     pub(crate) async fn revoke_key(&self, caller: &Caller, id_or_user: String) -> Result<Keys, Refusal> {
         let revoked = self.change(caller, move |keyring, now_ms| keyring.revoke(&id_or_user, now_ms)).await?;
-        for entry in &revoked.unusable {
-            tracing::info!(key = entry.id, by = caller.name(), "unusable key removed");
-        }
-        for key in &revoked.keys {
+        let by = Actor::of(caller).await;
+        let unusable =
+            revoked.unusable.iter().map(|entry| (&entry.id, None, format!("{}, which was unusable,", entry.id)));
+        let keys = revoked.keys.iter().map(|key| (&key.id, Some(&key.user), key.to_string()));
+        for (id, user, key) in unusable.chain(keys) {
             tracing::info!(
                 message_id = %Event::KeyRevoked,
-                user = key.user,
-                key = key.id,
-                by = caller.name(),
-                "key revoked"
+                user,
+                key = id,
+                by = by.id(),
+                by_user = by.user(),
+                by_uid = by.uid(),
+                address = by.address(),
+                "key {key} was revoked by {by}"
             );
         }
         Ok(revoked)
@@ -60,7 +75,20 @@ impl Service {
     ) -> Result<CreatedKey, Refusal> {
         let old = id.clone();
         let created = self.change(caller, move |keyring, now_ms| keyring.rotate(&id, overlap, now_ms)).await?;
-        tracing::info!(user = created.key.user, key = created.key.id, old, by = caller.name(), "key rotated");
+        let (by, key) = (Actor::of(caller).await, &created.key);
+        let until =
+            created.old_expires_at.as_deref().map_or(String::new(), |time| format!(", which expires at {time}"));
+        tracing::info!(
+            message_id = %Event::KeyRotated,
+            user = key.user,
+            key = key.id,
+            old,
+            by = by.id(),
+            by_user = by.user(),
+            by_uid = by.uid(),
+            address = by.address(),
+            "key {key} was made by {by} from key {old}{until}"
+        );
         Ok(created)
     }
 
@@ -70,7 +98,17 @@ impl Service {
     /// Those of [`add_key`](Self::add_key).
     pub(crate) async fn import_keys(&self, caller: &Caller, file: bytes::Bytes) -> Result<Imported, Refusal> {
         let imported = self.change(caller, move |keyring, now_ms| keyring.import(&file, now_ms)).await?;
-        tracing::info!(added = imported.added, skipped = imported.skipped, by = caller.name(), "keys imported");
+        let (by, Imported { added, skipped }) = (Actor::of(caller).await, &imported);
+        tracing::info!(
+            message_id = %Event::KeysImported,
+            added,
+            skipped,
+            by = by.id(),
+            by_user = by.user(),
+            by_uid = by.uid(),
+            address = by.address(),
+            "{added} keys were imported by {by}, {skipped} were known already"
+        );
         Ok(imported)
     }
 
@@ -88,7 +126,15 @@ impl Service {
             Err(error) => Refusal::from(error),
         };
         if let Some(detail) = refused.detail() {
-            tracing::error!(by = caller.name(), "the keys were not changed: {detail}");
+            let by = Actor::of(caller).await;
+            tracing::error!(
+                message_id = %Event::KeysNotChanged,
+                by = by.id(),
+                by_user = by.user(),
+                by_uid = by.uid(),
+                address = by.address(),
+                "a change of the keys by {by} failed: {detail}"
+            );
         }
         Err(refused)
     }

@@ -3,6 +3,8 @@
 //! Called by the HTTP layer for every kind of socket. It connects the engine, the hub and the keyring, which do not know each
 //! other. Every method for a client takes a [`Caller`] and checks its rights first; its arguments are typed and validated.
 
+mod actor;
+mod auth_log;
 mod backup;
 mod caller;
 mod counters;
@@ -17,7 +19,6 @@ mod takeover;
 mod tickets;
 mod topic_classes;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,6 +34,8 @@ use crate::key::Scope;
 use crate::keyring::{KEYS_OUT_OF_REACH, Keyring};
 use crate::sse::Bye;
 
+pub(crate) use actor::Actor;
+use auth_log::{AuthLog, Settle};
 pub(crate) use caller::Caller;
 use caller::Guesses;
 use counters::{Attempt, Counters};
@@ -75,8 +78,13 @@ pub(crate) struct Settings {
     pub listening: Listening,
 }
 
-/// A request to the daemon to reload its configuration. It answers with the result, or with all errors.
-pub(crate) type ReloadRequest = oneshot::Sender<Result<Reloaded, Vec<String>>>;
+/// A request to the daemon to reload its configuration.
+pub(crate) struct ReloadRequest {
+    /// Who asks.
+    pub by: Actor,
+    /// Gets the result, or all errors.
+    pub answer: oneshot::Sender<Result<Reloaded, Vec<String>>>,
+}
 
 /// The use cases; shared by all connections.
 pub(crate) struct Service {
@@ -92,8 +100,7 @@ pub(crate) struct Service {
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
     guesses: Rate<Guesses>,
-    /// By address; `None` stands for clients of a trusted proxy that does not name them.
-    logged_failures: Rate<Option<IpAddr>>,
+    auth_log: AuthLog,
     tickets: Tickets,
     /// Turns of tickets that this node did not give, to be looked up in the fleet.
     lookups: Semaphore,
@@ -128,7 +135,7 @@ impl Service {
             reload,
             publish_rate: Rate::default(),
             guesses: Rate::default(),
-            logged_failures: Rate::default(),
+            auth_log: AuthLog::default(),
             tickets: Tickets::default(),
             lookups: Semaphore::new(tickets::MAX_LOOKUPS),
             payloads: PayloadSlots::default(),
@@ -148,9 +155,15 @@ impl Service {
         &self.delivery
     }
 
-    /// Samples the counters, for the rates of the last minute. The daemon calls it every few seconds.
+    /// Samples the counters, for the rates of the last minute, and logs refusals that were only counted. The daemon calls it every few seconds.
     pub(crate) fn sample_traffic(&self, now: Instant) {
         self.counters.sample(now, self.delivery.counters().delivered());
+        self.auth_log.settle(now, Settle::Ended);
+    }
+
+    /// Logs what was counted for lines that are still to come, because the process ends.
+    pub(crate) fn settle_log(&self) {
+        self.auth_log.settle(Instant::now(), Settle::All);
     }
 
     /// Replaces the settings. They apply to requests and streams that begin from now on.
@@ -229,7 +242,8 @@ impl Service {
         caller.require_control()?;
         let (answer, answered) = oneshot::channel();
         let gone = || Refusal::unavailable("alertd is stopping");
-        self.reload.send(answer).await.map_err(|_| gone())?;
+        let by = Actor::of(caller).await;
+        self.reload.send(ReloadRequest { by, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?.map_err(|problems| Refusal::invalid("configuration", problems.join("\n")))
     }
 }

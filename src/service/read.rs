@@ -68,7 +68,7 @@ impl Service {
         let request = StreamRequest {
             owner: caller.name(),
             key: match caller {
-                Caller::Key(grant) => Some(self.keyring.watch(&grant.key_id)),
+                Caller::Key(grant, _) => Some(self.keyring.watch(&grant.key_id)),
                 _ => None,
             },
             filter: Filter::new(query.patterns, query.level),
@@ -129,7 +129,7 @@ impl Service {
     pub(crate) async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
         caller.require(Scope::Subscribe)?;
         let patterns = match caller {
-            Caller::Key(grant) => &grant.topics[..],
+            Caller::Key(grant, _) => &grant.topics[..],
             _ => &[Pattern::All],
         };
         let Listing { topics, more } = self.engine.topics(patterns, prefix, usize::MAX).await?;

@@ -14,7 +14,7 @@ impl Service {
     ) -> Option<(CarriedStream, Bye)> {
         let heartbeat = self.settings.load().heartbeat;
         let Some(id) = stream.record.subscription.key.clone() else {
-            let continuation = Continuation { owner: Caller::Control.name(), key: None, heartbeat };
+            let continuation = Continuation { owner: Caller::CONTROL, key: None, heartbeat };
             return self.delivery.continue_stream(stream, continuation, connection);
         };
         let continuation = Continuation { owner: &id, key: Some(self.keyring.watch(&id)), heartbeat };

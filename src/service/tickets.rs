@@ -85,7 +85,7 @@ impl Service {
         }
         if let Some(grant) = grant {
             self.counters.attempt(Attempt::Ticket);
-            return Ok(Caller::Key(grant));
+            return Ok(Caller::Key(grant, peer));
         }
         self.note_failure(peer, Attempt::BadTicket, "unknown, used or expired ticket, or one whose key has ended");
         Err(Refusal::Ticket)
@@ -98,7 +98,7 @@ impl Service {
     /// if too many were issued, [`Refusal::Unavailable`] if the tickets of the fleet cannot be reached.
     pub(crate) async fn ticket(&self, caller: &Caller) -> Result<Ticket, Refusal> {
         caller.require(Scope::Subscribe)?;
-        let Caller::Key(grant) = caller else { return Err(Refusal::KeyOnly) };
+        let Caller::Key(grant, _) = caller else { return Err(Refusal::KeyOnly) };
         let ticket = self.tickets.issue(&grant.key_id, self.keyring.watch(&grant.key_id), Instant::now())?;
         if let Some(fleet) = self.engine.fleet() {
             fleet.keep_ticket(&hash(&ticket), &grant.key_id, LIFETIME).await?;

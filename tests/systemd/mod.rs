@@ -1,6 +1,7 @@
 //! The Debian package on real machines: booted systems of both releases, made by `tests/systemd/box`. Each test runs on
 //! each release, on a machine of its own.
 
+mod audit;
 mod configuration;
 mod conversion;
 mod failed_start;

@@ -9,10 +9,10 @@ on_each_release! {
         let units = "alertd.service alertd.socket alertd-control.socket alertd-publish.socket alertd@x.service alertd@x.socket alertd-control@x.socket alertd-publish@x.socket alertd-unit-failed@x.service alertd-journal.service";
         assert_eq!(machine.sh(&format!("systemd-analyze verify --man=no {units} 2>&1")), "");
         for unit in ["alertd.service", "alertd@.service"] {
-            machine.sh(&format!("systemd-analyze security --offline=yes --threshold=11 --no-pager /usr/lib/systemd/system/{unit}"));
+            machine.sh(&format!("systemd-analyze security --offline=yes --threshold=12 --no-pager /usr/lib/systemd/system/{unit}"));
         }
         machine.sh("install -D -m 644 /usr/share/doc/alertd/examples/limit-addresses.conf /etc/systemd/system/alertd.service.d/limit-addresses.conf && systemctl daemon-reload && systemctl restart alertd");
-        machine.sh("systemd-analyze security --threshold=10 --no-pager alertd.service");
+        machine.sh("systemd-analyze security --threshold=11 --no-pager alertd.service");
         assert_eq!(machine.sh("curl -sS http://127.0.0.1:8080/livez"), "alive");
         for unit in ["alertd-journal.service", "alertd-unit-failed@.service"] {
             machine.sh(&format!("systemd-analyze security --offline=yes --threshold=15 --no-pager /usr/lib/systemd/system/{unit}"));

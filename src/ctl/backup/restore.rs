@@ -8,10 +8,12 @@ use super::super::exit::Failure;
 use super::super::output::note;
 use super::super::{keys, settings};
 use super::{described, is_running, of_keys, of_log, read, units};
+use crate::account::Account;
 use crate::alert::Id;
 use crate::backup::{Item, Part};
 use crate::engine::embedded;
 use crate::keyring::KeyRestore;
+use crate::log::{self, Event};
 
 /// Problems of a backup that are named.
 const NAMED: usize = 10;
@@ -54,7 +56,17 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
     let kept_keys = key_restore.map(|restore| restore.finish(user_keys)).transpose();
     let kept_keys = kept_keys.map_err(|error| of_keys(&error, daemon))?.flatten();
     let kept_log = log.finish(until).map_err(of_log)?;
-    note(&format!("restored {}", described(&summary)));
+    let (described, by) = (described(&summary), Account::own());
+    log::to_journal("alertctl", || {
+        tracing::warn!(
+            message_id = %Event::Restored,
+            by_user = by.name.as_deref(),
+            by_uid = by.uid,
+            "restored {described} from {file} into {}, by {by}",
+            stores.log.display()
+        );
+    });
+    note(&format!("restored {described}"));
     for kept in [kept_log, kept_keys].into_iter().flatten() {
         note(&format!("what was there before is kept as {}; remove it when it is not needed", kept.display()));
     }
