@@ -35,6 +35,8 @@ pub enum Bye {
     Slow,
     /// The stream reached the age configured as `http.stream_lifetime`.
     Lifetime,
+    /// An operator drains the daemon, which goes on; another one takes the client.
+    Drain,
 }
 
 impl Bye {
@@ -48,6 +50,7 @@ impl Bye {
             Self::Expired => "expired",
             Self::Slow => "slow",
             Self::Lifetime => "lifetime",
+            Self::Drain => "drain",
         }
     }
 }

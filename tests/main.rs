@@ -16,6 +16,7 @@ mod crash;
 mod ctl;
 mod detach;
 mod details;
+mod drain;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
 mod frames;

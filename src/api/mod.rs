@@ -14,7 +14,7 @@ use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
-pub(crate) use status::{EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status, TrafficStatus};
+pub(crate) use status::{DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status, TrafficStatus};
 
 // `Draft::record` writes it; this type only describes it in the OpenAPI document.
 /// An alert.
@@ -247,6 +247,16 @@ pub(crate) struct Rotate {
     #[serde(default)]
     #[schemars(range(max = 3_162_240_000_u64))]
     pub overlap: Option<u64>,
+}
+
+/// The body of `POST /drain`.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// Seconds over which the streams leave; 30 by default.
+    #[serde(default)]
+    #[schemars(range(max = 86_400))]
+    pub over: Option<u64>,
 }
 
 /// The answer to `GET /keys`, and to `DELETE /keys/{id}` with the revoked keys.

@@ -32,9 +32,9 @@ pub(crate) struct Status {
     pub version: String,
     /// Seconds since the start.
     pub uptime: u64,
-    /// Whether publishing works now.
+    /// Whether requests should come here: publishing works, and no drain is under way.
     pub ready: bool,
-    /// Why publishing does not work; null if it does.
+    /// Why they should not; null if they should.
     pub not_ready: Option<String>,
     pub stage: Stage,
     /// The log of alerts.
@@ -53,6 +53,22 @@ pub(crate) struct Status {
     /// Where requests with keys are accepted.
     #[serde(default)]
     pub listening: Listening,
+    /// The drain of `alertctl drain`.
+    #[serde(default)]
+    pub drain: DrainStatus,
+}
+
+/// Whether the streams leave, on behalf of an operator. The answer to `POST /drain` and `DELETE /drain` too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct DrainStatus {
+    /// Whether streams leave, and new ones are refused.
+    pub draining: bool,
+    /// Since when; null if they do not.
+    pub since: Option<String>,
+    /// Seconds over which they leave; null if they do not.
+    pub over: Option<u64>,
+    /// Number of open streams.
+    pub streams: u64,
 }
 
 /// The sockets for requests with keys.

@@ -7,6 +7,7 @@
 //! | [`mod@client`] | requests to the daemon over a Unix socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`backup`] | backups: writing, restoring and verifying them |
+//! | [`drain`] | streams that leave before maintenance |
 //! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
 //! | [`instance`] | one of several daemons on this machine |
@@ -27,6 +28,7 @@ pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod drain;
 pub(crate) mod exit;
 pub(crate) mod history;
 pub(crate) mod host;
@@ -147,6 +149,8 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         }
         Command::Restore(args) => backup::restore::run(&args, &ctl.daemon)?,
         Command::Check(args) => backup::check::run(&args, &ctl.daemon, &mut output).await?,
+        Command::Drain(args) => drain::drain(&args, &client(&ctl.daemon)?.0).await?,
+        Command::Undrain => drain::undrain(&client(&ctl.daemon)?.0).await?,
         Command::Reload => config::reload(&client(&ctl.daemon)?.0).await?,
     }
     output.flush().await

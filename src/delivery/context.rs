@@ -57,6 +57,6 @@ impl StreamContext {
 
     /// Waits for a reason to end all streams of this context.
     pub(super) fn ended(&self) -> impl Future<Output = Bye> + Send + 'static {
-        self.endings.clone().wait(None)
+        self.endings.clone().wait_for_all()
     }
 }

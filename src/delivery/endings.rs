@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::drain::Drain;
 use crate::alert::Filter;
 use crate::engine::Clock;
 use crate::keyring::KeyState;
+use crate::random;
 use crate::sse::Bye;
 
 /// Why a stream ended.
@@ -21,7 +23,7 @@ pub(crate) enum StreamEnd {
 }
 
 impl StreamEnd {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Gone,
         Self::Bye(Bye::Restart),
         Self::Bye(Bye::Stop),
@@ -29,6 +31,7 @@ impl StreamEnd {
         Self::Bye(Bye::Expired),
         Self::Bye(Bye::Slow),
         Self::Bye(Bye::Lifetime),
+        Self::Bye(Bye::Drain),
     ];
 
     /// The value of the metric label `reason`.
@@ -44,7 +47,7 @@ impl StreamEnd {
 /// The outside reasons that can end a stream. Streams of one key and filter share them, except for their age.
 #[derive(Clone)]
 pub(super) struct Endings {
-    pub(super) drain: watch::Receiver<Option<Bye>>,
+    pub(super) drain: watch::Receiver<Drain>,
     /// None on the local sockets, which need no key.
     pub(super) key: Option<watch::Receiver<KeyState>>,
     /// The key has to go on covering this filter.
@@ -53,13 +56,24 @@ pub(super) struct Endings {
 }
 
 impl Endings {
-    /// Waits for the first reason to end a stream that may live until `expires_at`.
-    pub(super) async fn wait(mut self, expires_at: Option<Instant>) -> Bye {
+    /// Waits for the first reason to end one stream, which may live until `expires_at`.
+    pub(super) async fn wait(self, expires_at: Option<Instant>) -> Bye {
+        self.wait_for(expires_at, Some(random::fraction())).await
+    }
+
+    /// Waits for the first reason that ends all streams that share it.
+    pub(super) async fn wait_for_all(self) -> Bye {
+        self.wait_for(None, None).await
+    }
+
+    /// `place` is that of a stream among those that leave one after the other.
+    async fn wait_for(mut self, expires_at: Option<Instant>, place: Option<f64>) -> Bye {
         loop {
             let drain = *self.drain.borrow_and_update();
-            if let Some(bye) = drain {
+            if let Drain::Ending(bye) = drain {
                 return bye;
             }
+            let leaves_at = place.and_then(|place| drain.leaves_at(place));
             let key_check = match self.next_key_check() {
                 Ok(key_check) => key_check,
                 Err(bye) => return bye,
@@ -68,6 +82,7 @@ impl Endings {
                 _ = self.drain.changed() => {}
                 () = changed(&mut self.key) => {}
                 () = at(key_check) => {}
+                () = at(leaves_at) => return Bye::Drain,
                 () = at(expires_at) => return Bye::Lifetime,
             }
         }

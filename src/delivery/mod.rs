@@ -22,6 +22,7 @@
 //! | [`context`] | what the streams of one key and filter share |
 //! | [`sink`] | where a stream writes to |
 //! | [`socket_sink`] | a plain socket as a sink |
+//! | [`drain`] | whether streams go on, leave one after the other, or all end |
 //! | [`endings`] | the reasons for which streams end |
 //! | [`slots`] | the number of open streams, and its limits |
 //! | [`counters`] | what was delivered, and how fast |
@@ -37,6 +38,7 @@
 mod backpressure;
 mod context;
 mod counters;
+mod drain;
 mod endings;
 mod fanout;
 mod hand_over;
@@ -68,6 +70,7 @@ use crate::supervisor;
 pub(crate) use backpressure::Backpressure;
 use context::StreamContext;
 pub(crate) use counters::{Counters, Takeover};
+pub(crate) use drain::{Drain, MAX_DRAIN};
 use endings::Endings;
 pub(crate) use endings::StreamEnd;
 use fanout::{Fanout, Loops, Shared};
@@ -84,7 +87,7 @@ pub(crate) struct Delivery {
     engine: Engine,
     hub: Hub,
     clock: Clock,
-    drain: watch::Sender<Option<Bye>>,
+    drain: watch::Sender<Drain>,
     slots: Arc<StreamSlots>,
     counters: Arc<Counters>,
     backpressure: Arc<Backpressure>,
@@ -123,7 +126,7 @@ impl Delivery {
             engine,
             hub,
             clock: Arc::clone(&clock),
-            drain: watch::Sender::new(None),
+            drain: watch::Sender::new(Drain::Off),
             slots: Arc::default(),
             counters: Arc::default(),
             backpressure: Arc::default(),
@@ -137,6 +140,7 @@ impl Delivery {
             counters: Arc::clone(&delivery.counters),
             backpressure: Arc::clone(&delivery.backpressure),
             clock,
+            drain: delivery.drain.subscribe(),
             suspension,
         };
         for (number, mailbox) in delivery.loops.mailboxes().enumerate() {
@@ -207,11 +211,38 @@ impl Delivery {
 
     /// Ends all streams, and each one that is opened from now on, with this reason.
     pub(crate) fn drain(&self, bye: Bye) {
-        self.drain.send_replace(Some(bye));
+        self.drain.send_replace(Drain::Ending(bye));
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.drain.borrow().is_some() || self.suspension.is_leaving()
+    /// Has streams leave over a time. Returns false if all of them end already.
+    pub(crate) fn begin_drain(&self, over: Duration) -> bool {
+        self.change_drain(|drain| *drain = Drain::Leaving { since: Instant::now(), over })
+    }
+
+    /// Lets the streams that are left go on. Returns false if none were leaving.
+    pub(crate) fn end_drain(&self) -> bool {
+        let is_leaving = matches!(self.drain_state(), Drain::Leaving { .. });
+        is_leaving && self.change_drain(|drain| *drain = Drain::Off)
+    }
+
+    fn change_drain(&self, change: impl FnOnce(&mut Drain)) -> bool {
+        self.drain.send_if_modified(|drain| {
+            let may = !matches!(drain, Drain::Ending(_));
+            if may {
+                change(drain);
+            }
+            may
+        })
+    }
+
+    /// Whether streams go on, leave or end.
+    pub(crate) fn drain_state(&self) -> Drain {
+        *self.drain.borrow()
+    }
+
+    /// Whether the process is about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.drain_state(), Drain::Ending(_)) || self.suspension.is_leaving()
     }
 
     pub(crate) fn slots(&self) -> &StreamSlots {

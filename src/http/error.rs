@@ -128,7 +128,7 @@ impl HttpError {
             Self::Refused(Refusal::TooMany { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
-            Self::Refused(Refusal::Unavailable { .. }) => {
+            Self::Refused(Refusal::Unavailable { .. } | Refusal::Draining { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
             }
         }
@@ -184,7 +184,7 @@ impl HttpError {
             Self::ContentEncoding(_) => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            Self::Refused(Refusal::TooMany { retry_after, .. }) => {
+            Self::Refused(Refusal::TooMany { retry_after, .. } | Refusal::Draining { retry_after }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs_f64().ceil().max(1.0) as u64));
             }
             Self::Refused(Refusal::Unavailable { .. }) => {

@@ -80,6 +80,8 @@ static ROUTES: &[Route] = &[
     route!(Always, DELETE, ["/keys/{id}"], Key(Admin), keys::revoke, catalogue::revoke_key),
     route!(Always, POST, ["/keys/{id}/rotate"], Key(Admin), keys::rotate, catalogue::rotate_key),
     route!(Always, GET, ["/backup"], ControlSocket, state::backup, catalogue::backup),
+    route!(Always, POST, ["/drain"], ControlSocket, state::drain, catalogue::drain),
+    route!(Always, DELETE, ["/drain"], ControlSocket, state::undrain, catalogue::undrain),
     route!(Always, POST, ["/reload"], ControlSocket, state::reload, catalogue::reload),
 ];
 

@@ -144,6 +144,14 @@ events! {
     Restored("restored", "26", "alertctl(1)"): "A backup was restored",
         "The log and the keys of a stopped alertd were replaced by those of a backup, with `alertctl restore`. The message \
          says which one and who did it.";
+    Draining("draining", "27", "alertctl(1)"): "Streams leave on behalf of an operator",
+        "Until `alertctl undrain` or a restart, /readyz says no and new streams are answered with 503, so that load \
+         balancers use other nodes. Open streams end evenly over the time that the message says. Publishing goes on.";
+    Drained("drained", "28", "alertctl(1)"): "No streams are left",
+        "The drain that an operator began has ended the last stream. Publishing goes on, and new streams are refused until \
+         `alertctl undrain` or a restart.";
+    Undrained("undrained", "29", "alertctl(1)"): "The drain has ended",
+        "Streams are opened again, and /readyz says yes. The message says who ended the drain.";
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";

@@ -76,6 +76,8 @@ impl Catalogue {
         writer.gauge("streams", "Open streams, by format and transport", None, streams)?;
         let help = "Maximum number of open streams (http.max_streams); 0 means no limit";
         writer.lone("streams_limit", help, None, it.max_streams)?;
+        let help = "1 while an operator has the streams leave (alertctl drain), else 0";
+        writer.lone("draining", help, None, u32::from(it.is_draining))?;
         writer.lone("subscriptions", "Distinct subscriptions that have a ring", None, it.subscriptions)?;
         writer.counter("deliveries", "Alerts written to the connections of subscribers", [([], it.deliveries)])?;
         let help = "Time from an alert's received_at to the write to a subscriber's connection, without replays";

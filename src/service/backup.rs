@@ -94,7 +94,7 @@ impl Making {
         let first: Vec<_> = [Item::Header(header)].into_iter().chain(keys).collect();
         self.send(&first).await?;
         loop {
-            if self.service.delivery.is_draining() {
+            if self.service.delivery.is_ending() {
                 return Err("alertd is stopping; make the backup again".into());
             }
             let began = Instant::now();

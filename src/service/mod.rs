@@ -8,6 +8,7 @@ mod auth_log;
 mod backup;
 mod caller;
 mod counters;
+mod drain;
 mod hooks;
 mod keys;
 mod limit;
@@ -97,6 +98,8 @@ pub(crate) struct Service {
     started: Instant,
     started_ms: u64,
     stuck: AtomicBool,
+    /// Whether the log says that no streams are left in this drain.
+    has_drained: AtomicBool,
     reload: mpsc::Sender<ReloadRequest>,
     publish_rate: Rate<String>,
     guesses: Rate<Guesses>,
@@ -132,6 +135,7 @@ impl Service {
             started_ms: clock(),
             clock,
             stuck: AtomicBool::new(false),
+            has_drained: AtomicBool::new(false),
             reload,
             publish_rate: Rate::default(),
             guesses: Rate::default(),
@@ -155,10 +159,12 @@ impl Service {
         &self.delivery
     }
 
-    /// Samples the counters, for the rates of the last minute, and logs refusals that were only counted. The daemon calls it every few seconds.
+    /// Samples the counters, for the rates of the last minute, and logs what is due: refusals that were
+    /// only counted, and the end of a drain. The daemon calls it every few seconds.
     pub(crate) fn sample_traffic(&self, now: Instant) {
         self.counters.sample(now, self.delivery.counters().delivered());
         self.auth_log.settle(now, Settle::Ended);
+        self.note_drained();
     }
 
     /// Logs what was counted for lines that are still to come, because the process ends.
@@ -203,6 +209,7 @@ impl Service {
             unusable_keys: self.keyring.unusable(),
             config_file: settings.config_file.clone(),
             listening: settings.listening.clone(),
+            drain: self.drain_status(),
         })
     }
 
@@ -212,11 +219,14 @@ impl Service {
         self.delivery.slots().open().into()
     }
 
-    /// Why publishing would fail now, if it would.
+    /// Why requests should go elsewhere: publishing would fail now, or an operator has the streams leave.
     #[must_use]
     pub(crate) fn not_ready(&self) -> Option<String> {
-        if self.delivery.is_draining() {
+        if self.delivery.is_ending() {
             return Some("alertd is stopping".into());
+        }
+        if self.is_leaving() {
+            return Some("drained by an operator; publishing goes on, and `alertctl undrain` ends it".into());
         }
         let unavailable = self.engine.status().health.err().map(|unavailable| unavailable.detail);
         unavailable.or_else(|| self.keyring.has_no_keys().then(|| KEYS_OUT_OF_REACH.to_owned()))

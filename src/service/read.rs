@@ -57,12 +57,15 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover the query, [`Refusal::TooMany`] at a limit on
-    /// streams.
+    /// streams, [`Refusal::Draining`] while streams leave.
     pub(crate) fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Box<Stream>, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
         let (min_retry, max_retry) = settings.retry;
+        if self.is_leaving() {
+            return Err(Refusal::Draining { retry_after: max_retry });
+        }
         let lifetime = settings.stream_lifetime;
         let limits = StreamLimits { per_key: settings.streams_per_key, total: settings.max_streams };
         let request = StreamRequest {

@@ -55,6 +55,9 @@ pub(crate) enum Refusal {
         what: String,
         retry_after: Duration,
     },
+    /// An operator has the streams leave.
+    #[error("this alertd is being drained and opens no streams: use another one, or try again later")]
+    Draining { retry_after: Duration },
     /// Temporarily impossible; for a publish the outcome is unknown.
     #[error("{reason}")]
     Unavailable {

@@ -17,7 +17,7 @@ use crate::alert::{Level, Topic};
 pub(crate) use backup::{Backup, Check, Restore};
 pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
-pub(crate) use read::{History, Status, Tail};
+pub(crate) use read::{Drain, History, Status, Tail};
 
 /// Publishes and reads alerts, and manages keys of alertd
 ///
@@ -137,6 +137,20 @@ pub(crate) enum Command {
     /// Waits for the result. If the new configuration is invalid, the daemon keeps the current one, and alertctl prints the
     /// reasons and exits with status 78. Works on the control socket only.
     Reload,
+    /// Have the streams leave before maintenance, and wait until they have
+    ///
+    /// The daemon goes on, and publishing too. From now on /readyz says no, so that load balancers use other nodes, and new
+    /// streams are answered with 503 and Retry-After. Open streams end evenly over the given time, each with the event bye
+    /// and the reason drain; clients reconnect elsewhere and continue after their last alert. Repeated, the time begins anew
+    /// for the streams that are left. `alertctl undrain` ends the drain, and so does a restart of the daemon.
+    ///
+    /// Exits with 1 if streams are left ten seconds after that time. Works on the control socket only.
+    Drain(Drain),
+    /// End the drain: streams are opened again, and /readyz says yes
+    ///
+    /// Streams that have left come back only if their clients or a load balancer send them. Works on the control socket
+    /// only.
+    Undrain,
     /// Write a backup of the log and the keys to a file
     ///
     /// The daemon goes on meanwhile. The backup has everything that was stored when it began, exactly up to the id that is

@@ -109,3 +109,18 @@ pub(crate) struct Status {
     )]
     pub watch: Option<Duration>,
 }
+
+/// `alertctl drain`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  alertctl drain --over 2m && systemctl restart alertd
+  alertctl drain --over 0s")]
+pub(crate) struct Drain {
+    /// Time over which the streams leave, at most 24 hours
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
+    pub over: Duration,
+    /// Return at once instead of waiting until no streams are left
+    #[arg(long)]
+    pub no_wait: bool,
+}

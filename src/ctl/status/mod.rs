@@ -13,7 +13,7 @@ use super::args;
 use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
 use super::output::{Output, Paint, note};
-use super::text::escaped;
+use super::text::{escaped, local};
 use crate::alert::Id;
 use crate::api::{EngineStatus, HubStatus, Listening, NodeStatus, Status};
 use dashboard::Dashboard;
@@ -159,9 +159,13 @@ fn fleet(status: &Status) -> Rows {
 }
 
 fn streams(status: &Status) -> Rows {
-    let Status { hub, traffic, .. } = status;
+    let Status { hub, traffic, drain, .. } = status;
+    let leaving = match (&drain.since, drain.over) {
+        (Some(since), Some(over)) => format!("; leaving over {} since {}", time(over), local(since)),
+        _ => String::new(),
+    };
     vec![
-        ("streams", open_streams(hub)),
+        ("streams", format!("{}{leaving}", open_streams(hub))),
         ("published", format!("{}, {:.1} a second", traffic.published, traffic.publish_rate)),
         ("delivered", format!("{}, {:.1} a second", traffic.delivered, traffic.delivery_rate)),
         (

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{plural, run, size, time};
 use crate::alert::Id;
-use crate::api::{EngineStatus, HubStatus, Listening, Stage, Status, TrafficStatus};
+use crate::api::{DrainStatus, EngineStatus, HubStatus, Listening, Stage, Status, TrafficStatus};
 use crate::ctl::args;
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
@@ -33,6 +33,7 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         unusable_keys: 0,
         config_file: None,
         listening: Listening { addresses: vec!["127.0.0.1:8080".to_owned()], source: "alertd.socket".to_owned() },
+        drain: DrainStatus::default(),
     };
     Reply::json(200, &serde_json::to_string(&status).unwrap())
 }

@@ -42,9 +42,11 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::backpressure::Backpressure;
 use super::counters::Counters;
+use super::drain::Drain;
 use super::endings::StreamEnd;
 use super::stream::CaughtUp;
 use super::takeover::Suspension;
@@ -79,6 +81,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) backpressure: Arc<Backpressure>,
     pub(super) clock: Clock,
+    pub(super) drain: watch::Receiver<Drain>,
     pub(super) suspension: Arc<Suspension>,
 }
 

@@ -43,8 +43,12 @@ impl Sweep {
     /// How much earlier than a whole `heartbeat` after the last write this subscriber gets one. Spreads the heartbeats:
     /// after an alert for all subscribers they would otherwise be due at the same moment.
     pub(super) fn heartbeat_lead(id: SubscriberId, heartbeat: Duration) -> Duration {
-        let spread = f64::from(id.0.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX);
-        (heartbeat / 4).mul_f64(spread)
+        (heartbeat / 4).mul_f64(Self::place(id))
+    }
+
+    /// The place of a subscriber among all, from 0 to 1. Those of neighbouring ids are far apart, and none has the first.
+    pub(super) fn place(id: SubscriberId) -> f64 {
+        f64::from(id.0.wrapping_add(1).wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX)
     }
 }
 

@@ -1,8 +1,10 @@
-//! Timers of a loop: heartbeats, and the end of streams whose client is too slow or that reach their maximum age.
+//! Timers of a loop: heartbeats, and the end of streams whose client is too slow, that reach their maximum age, or whose
+//! turn has come in a drain.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::ids::{RingQueueId, SubscriberId};
 use super::invariant::present;
@@ -11,6 +13,7 @@ use super::sweep::Sweep;
 use super::write::write;
 use super::{Fanout, WRITES_PER_SLICE};
 use crate::chunked;
+use crate::delivery::drain::Drain;
 use crate::delivery::endings::StreamEnd;
 use crate::delivery::sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT};
 use crate::sse::Bye;
@@ -26,10 +29,10 @@ enum Visit {
 impl Fanout {
     /// Visits the subscribers that are due. True if some are left for the next turn.
     pub(super) fn sweep_slice(&mut self) -> bool {
-        let mut writes = 0;
+        let (mut writes, drain, now) = (0, *self.shared.drain.borrow(), Instant::now());
         self.sweep.advance(self.now_ms, self.subscribers.end());
         while let Some(id) = self.sweep.next(self.subscribers.end()) {
-            writes += usize::from(self.visit(id) == Visit::Wrote);
+            writes += usize::from(self.visit(id, drain, now) == Visit::Wrote);
             if writes == WRITES_PER_SLICE {
                 return true;
             }
@@ -37,7 +40,7 @@ impl Fanout {
         false
     }
 
-    fn visit(&mut self, id: SubscriberId) -> Visit {
+    fn visit(&mut self, id: SubscriberId, drain: Drain, now: Instant) -> Visit {
         let Some(subscriber) = self.subscribers.get(id) else { return Visit::Quiet };
         let silent = Duration::from_millis((self.now_ms as u32).wrapping_sub(subscriber.last_write_ms).into());
         let group = subscriber.group;
@@ -50,6 +53,10 @@ impl Fanout {
             }
             _ if u64::from(subscriber.expires_at_s) <= self.now_ms / 1000 => {
                 self.finish(id, Bye::Lifetime);
+                Visit::Wrote
+            }
+            _ if drain.leaves_at(Sweep::place(id)).is_some_and(|at| at <= now) => {
+                self.finish(id, Bye::Drain);
                 Visit::Wrote
             }
             State::Blocked => {

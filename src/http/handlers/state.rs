@@ -1,12 +1,13 @@
-//! Health, readiness, status, metrics, backup and reload.
+//! Health, readiness, status, metrics, backup, drain and reload.
 
 use bytes::Bytes;
 use hyper::{Method, Response, StatusCode};
 
 use super::Context;
-use crate::api::Health;
+use crate::api::{Drain, Health};
 use crate::http::error::HttpError;
 use crate::http::negotiate;
+use crate::http::request;
 use crate::http::response::{self, Body};
 
 pub(in crate::http) async fn health(context: Context) -> Result<Response<Body>, HttpError> {
@@ -46,6 +47,18 @@ pub(in crate::http) async fn backup(context: Context) -> Result<Response<Body>, 
     let is_head = context.request.method() == Method::HEAD;
     let body = if is_head { Body::empty() } else { Body::Blocks(context.service.backup(&context.caller).await?) };
     Ok(response::backup(body))
+}
+
+pub(in crate::http) async fn drain(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    let (_, body) = request::body(context.request, context.settings.body_limit()).await?;
+    let wish: Drain = if body.is_empty() { Drain::default() } else { request::json(&body)? };
+    Ok(response::json(StatusCode::OK, &context.service.begin_drain(&context.caller, wish).await?))
+}
+
+pub(in crate::http) async fn undrain(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    Ok(response::json(StatusCode::OK, &context.service.end_drain(&context.caller).await?))
 }
 
 pub(in crate::http) async fn reload(context: Context) -> Result<Response<Body>, HttpError> {

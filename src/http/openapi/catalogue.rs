@@ -208,6 +208,22 @@ pub(crate) fn reload() -> Operation {
     }
 }
 
+pub(crate) fn drain() -> Operation {
+    Operation {
+        request: Some(body(false, "Drain")),
+        answers: vec![answer(200, "Streams leave, and new ones are answered with 503.", "DrainStatus")],
+        ..plain("state", "Have the streams leave")
+    }
+    .about("As `alertctl drain` does. Streams end evenly over the time with `bye` `drain`; everything else goes on. `/readyz` says no.")
+}
+
+pub(crate) fn undrain() -> Operation {
+    Operation {
+        answers: vec![answer(200, "Streams are opened again.", "DrainStatus")],
+        ..plain("state", "End the drain")
+    }
+}
+
 pub(crate) fn list_keys() -> Operation {
     Operation { answers: vec![answer(200, "All keys, never their secrets.", "Keys")], ..plain("keys", "List the keys") }
 }

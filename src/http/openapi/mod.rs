@@ -98,7 +98,7 @@ fn schemas() -> Map<String, Value> {
     name!(written: api::Published, api::HookStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo);
     name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Reloaded, api::Status, api::StreamEvent);
     let mut read = SchemaGenerator::new(settings.for_deserialize());
-    name!(read: api::NewAlert, api::NewKey, api::Rotate, crate::alert::Pattern, crate::hooks::notification::Group);
+    name!(read: api::NewAlert, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
     let mut all = read.take_definitions(true);
     all.extend(written.take_definitions(true));
     all.insert(
