@@ -20,6 +20,7 @@
 //! | | [`api`] | the bodies that server and client share |
 //! | | [`key`] | scopes, grants, secrets |
 //! | | [`backup`] | the file of a backup: lines with checksums, and what they hold |
+//! | | [`certificate`] | how long the served certificate is valid |
 //! | | [`alert`] | ids, topics, filters, validation |
 //! | ground | [`log`] | events to the journal, syslog or standard error |
 //! | | [`systemd`] | inherited sockets, notifications, watchdog |
@@ -37,6 +38,7 @@ mod account;
 pub mod alert;
 mod api;
 mod backup;
+mod certificate;
 mod chunked;
 mod config;
 mod ctl;

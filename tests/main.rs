@@ -8,6 +8,7 @@ mod harness;
 mod access;
 mod audit;
 mod backup;
+mod certificates;
 mod clients;
 mod command_line;
 mod completions;

@@ -14,7 +14,9 @@ use crate::alert::{Id, Level, Pattern, Topic};
 use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
-pub(crate) use status::{DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status, TrafficStatus};
+pub(crate) use status::{
+    CertificateStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status, TrafficStatus,
+};
 
 // `Draft::record` writes it; this type only describes it in the OpenAPI document.
 /// An alert.

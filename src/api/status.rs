@@ -56,6 +56,20 @@ pub(crate) struct Status {
     /// The drain of `alertctl drain`.
     #[serde(default)]
     pub drain: DrainStatus,
+    /// The TLS certificate; null without TLS.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// The TLS certificate that clients see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CertificateStatus {
+    /// The file that it was read from.
+    pub file: String,
+    /// Time of expiry.
+    pub expires_at: String,
+    /// What to do about it: from 30 days before it expires on.
+    pub warning: Option<String>,
 }
 
 /// Whether the streams leave, on behalf of an operator. The answer to `POST /drain` and `DELETE /drain` too.

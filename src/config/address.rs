@@ -93,6 +93,19 @@ impl Raw {
         }
     }
 
+    /// The same for files that are no secrets, such as certificates; none if it is empty.
+    pub(super) fn path_or_credential(&self) -> Parsed<Option<PathBuf>> {
+        let name = self.text()?;
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if is_name || name.starts_with('/') {
+            return Ok((!name.is_empty()).then(|| name.into()));
+        }
+        Err(format!(
+            "{} is neither an absolute path nor the name of a systemd credential; write one of them",
+            self.brief()
+        ))
+    }
+
     /// Hosts with their ports. An IPv6 address is written in brackets and returned without them.
     pub(super) fn endpoints(&self) -> Parsed<Vec<(String, u16)>> {
         let endpoint = |item: &String| {

@@ -93,11 +93,13 @@ pub(super) static KEYS: &[Key] = &[
         "Address and port to listen on, or a list of them. Ignored if systemd passes sockets; see alertd.socket then."),
     key!(Live http.trusted_proxies = "[]", networks(),
         "Addresses or networks (10.0.0.0/8) of reverse proxies whose X-Forwarded-For or Forwarded header is trusted."),
-    key!(Switch http.tls_cert = "\"\"", optional_path(),
-        "PEM file with the certificate chain; together with tls_key it turns TLS on. A reload reads both files again and \
-         applies changed paths; turning TLS on or off needs a restart."),
-    key!(Switch http.tls_key = "\"\"", optional_path(),
-        "PEM file with the private key; only alertd should be able to read it."),
+    key!(Switch http.tls_cert = "\"\"", path_or_credential(),
+        "PEM file with the certificate chain, or the name of a systemd credential; together with tls_key it turns TLS on. A \
+         reload reads both files again and applies changed paths; turning TLS on or off, and a new credential, need a \
+         restart."),
+    key!(Switch http.tls_key = "\"\"", path_or_credential(),
+        "PEM file with the private key, which may be the same file, or the name of a systemd credential; only alertd should \
+         be able to read it."),
     key!(Live http.max_body = "\"64KiB\"", size(KIB, 16 * MIB),
         "Maximum size of a request body; a larger one is answered with 413."),
     key!(Restart http.max_connections = "16384", number(1, 1_000_000),

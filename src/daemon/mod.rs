@@ -134,7 +134,8 @@ pub fn run(args: DaemonArgs) -> Result<Vec<String>, Failure> {
         return Ok(check(&inputs)?.remarks);
     }
     let resolved = config::load(&inputs)?;
-    let tls = resolved.config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose()?.map(Arc::new);
+    let files = secret::certificate_files(&resolved.config, &inputs, None)?;
+    let tls = files.map(|(cert, key)| Tls::load(&cert, &key)).transpose()?.map(Arc::new);
     let fleet = settings::redis(&resolved.config, &inputs)?;
     let github = settings::github(&resolved.config, &inputs)?;
     let inherited = inherited?;

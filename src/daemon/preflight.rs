@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::secret;
+use super::{secret, wall_clock};
 use crate::config::{self, Config, EngineKind, Errors, Inputs, Resolved};
 use crate::http::tls::Tls;
 use crate::systemd::Unit;
@@ -29,7 +29,8 @@ pub(crate) fn check(inputs: &Inputs) -> Result<Checked, Errors> {
     let file = resolved.file.clone().unwrap_or_else(|| inputs.default_file.clone());
     // Inside the service the process itself shows what it may read.
     let unit = is_superuser().then(|| Unit::of_configuration(&file)).flatten();
-    let mut errors = referred(&resolved.config, inputs, unit.as_ref());
+    let (mut errors, warning) = referred(&resolved.config, inputs, unit.as_ref());
+    remarks.extend(warning);
     if let Some(unit) = &unit {
         errors.extend(forbidden(&resolved, unit));
         remarks.extend(unseen(inputs, unit));
@@ -59,11 +60,18 @@ fn is_superuser() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Errors in the files that the configuration refers to.
-fn referred(config: &Config, inputs: &Inputs, unit: Option<&Unit>) -> Vec<String> {
+/// Errors in the files that the configuration refers to, and a warning about the certificate: one that has expired is no
+/// reason to refuse a start, which would take away the service too.
+fn referred(config: &Config, inputs: &Inputs, unit: Option<&Unit>) -> (Vec<String>, Option<String>) {
     let mut errors = Vec::new();
-    if let Some((cert, key)) = config.http.tls() {
-        errors.extend(Tls::load(cert, key).err().map(|error| error.to_string()));
+    let mut warning = None;
+    match secret::certificate_files(config, inputs, unit) {
+        Ok(None) => {}
+        Ok(Some((cert, key))) => match Tls::load(&cert, &key) {
+            Ok(tls) => warning = tls.certificate().and_then(|certificate| certificate.warning(wall_clock()())),
+            Err(error) => errors.push(error.to_string()),
+        },
+        Err(error) => errors.push(error.to_string()),
     }
     let redis = &config.engine.redis;
     let mut secrets = vec![("hooks.github_secret_file", &config.hooks.github_secret_file)];
@@ -78,7 +86,7 @@ fn referred(config: &Config, inputs: &Inputs, unit: Option<&Unit>) -> Vec<String
         let read = secret::read(key, stored.as_ref().unwrap_or(value), inputs);
         errors.extend(read.err().map(|error| error.to_string()));
     }
-    errors
+    (errors, warning)
 }
 
 /// What the user of the service may not read or write.
@@ -88,8 +96,8 @@ fn forbidden(resolved: &Resolved, unit: &Unit) -> Vec<String> {
     let redis = (config.engine.kind == EngineKind::Redis).then_some(&config.engine.redis);
     let read = [
         ("the configuration", resolved.file.clone()),
-        ("http.tls_cert", config.http.tls_cert.clone()),
-        ("http.tls_key", config.http.tls_key.clone()),
+        ("http.tls_cert", config.http.tls_cert.clone().filter(|path| path.is_absolute())),
+        ("http.tls_key", config.http.tls_key.clone().filter(|path| path.is_absolute())),
         ("engine.redis.tls_ca", redis.and_then(|redis| redis.tls_ca.clone())),
         ("engine.redis.password_file", redis.and_then(|redis| text(&redis.password_file))),
         ("hooks.github_secret_file", text(&config.hooks.github_secret_file)),

@@ -1,12 +1,13 @@
 //! Reload: reads configuration, keys and certificates again, without interrupting streams.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::settings;
+use super::{secret, settings};
 use crate::api::{Listening, Reloaded};
 use crate::config::{self, Inputs, Resolved};
 use crate::engine::Engine;
@@ -80,12 +81,22 @@ impl Reloader {
         done
     }
 
+    /// Settings of TLS that are credentials: systemd passes the same ones until the next start, whatever became of their
+    /// sources.
+    fn fixed_certificate(&self, files: Option<(PathBuf, PathBuf)>) -> impl Iterator<Item = String> {
+        let directory = self.inputs.credentials();
+        let named = files.into_iter().flat_map(|(cert, key)| [("http.tls_cert", cert), ("http.tls_key", key)]);
+        let is_fixed = move |file: &PathBuf| directory.as_ref().is_some_and(|directory| file.starts_with(directory));
+        named.filter(move |(_, file)| is_fixed(file)).map(|(name, _)| name.to_owned())
+    }
+
     async fn apply(&mut self, log: &log::Handle) -> Result<Reloaded, Vec<String>> {
         let one = |error: String| vec![error];
         let new = config::load(&self.inputs).map_err(|errors| errors.0)?;
         let config = &new.config;
         // Not applied before the keys are read, because these may have errors too.
-        let certificates = config.http.tls().map(|(cert, key)| Tls::load(cert, key)).transpose();
+        let files = secret::certificate_files(config, &self.inputs, None).map_err(|error| one(error.to_string()))?;
+        let certificates = files.as_ref().map(|(cert, key)| Tls::load(cert, key)).transpose();
         let certificates = certificates.map_err(|error| one(error.to_string()))?;
         let github = settings::github(config, &self.inputs).map_err(|error| one(error.to_string()))?;
         // Of the settings in force: changed ones wait for a restart, and what belongs to them would not fit.
@@ -98,14 +109,17 @@ impl Reloader {
         if let (Some(tls), Some(new)) = (&self.tls, &certificates) {
             tls.replace(new);
         }
-        self.service.configure(settings::service(&new, github, self.listening.clone()));
+        self.service.configure(settings::service(&new, github, self.listening.clone(), self.tls.as_deref()));
         self.http.store(Arc::new(settings::http(config)));
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));
         self.engine.set_retention(settings::retention(config));
         fleet.iter().for_each(|fleet| self.engine.set_secrets(fleet));
         log.set_level(config.log.level);
-        let needs_restart = self.resolved.config.restart_needed(config).into_iter().map(str::to_owned).collect();
+        let mut needs_restart: Vec<_> =
+            self.resolved.config.restart_needed(config).into_iter().map(str::to_owned).collect();
+        needs_restart
+            .extend(self.fixed_certificate(files).filter(|name| !needs_restart.contains(name)).collect::<Vec<_>>());
         Ok(Reloaded { needs_restart, warnings: new.warnings })
     }
 }

@@ -109,7 +109,7 @@ impl Running {
 
         let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
         let (reload, reloads) = mpsc::channel(8);
-        let settings = settings::service(&resolved, github, listening.clone());
+        let settings = settings::service(&resolved, github, listening.clone(), tls.as_deref());
         let delivery = Arc::new(start_delivery(&engine, &hub, &clock)?);
         let service = Service::new(
             engine.clone(),
@@ -121,6 +121,7 @@ impl Running {
             reload,
         );
         let service = Arc::new(service);
+        service.note_certificate();
         let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections);
         // Before new clients, and before the service manager is told that it is ready.
         inheritance.continue_all(&service, &server).await;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::config::Inputs;
+use crate::config::{Config, Inputs};
+use crate::systemd::Unit;
 use crate::text::only_line;
 
 /// The longest secret. A larger file is a mistake.
@@ -22,6 +23,10 @@ pub enum SecretError {
         "{key}: systemd passed no credential {name}; put the secret into /etc/credstore/{name}, or write the absolute path of a file"
     )]
     NoCredential { key: &'static str, name: String },
+    #[error(
+        "{key}: systemd passed no credential {name}; add LoadCredential={name}:/path/of/the/file to [Service] with `systemctl edit`, or write the absolute path of a file"
+    )]
+    NoCertificate { key: &'static str, name: String },
     #[error("{key}: {path} cannot be read: {error}; make it readable for alertd, and for no other user")]
     Unreadable { key: &'static str, path: PathBuf, error: std::io::Error },
     #[error("{key}: {path} contains {what}; it must contain only the secret, as one line of text")]
@@ -55,6 +60,26 @@ pub(super) fn read(key: &'static str, value: &str, inputs: &Inputs) -> Result<Op
         Ok(line) => Ok(Some(Zeroizing::new(line.to_owned()))),
         Err(contents) => no_secret(contents),
     }
+}
+
+/// The files of `http.tls_cert` and `http.tls_key`, which may be credentials; none if TLS is off.
+pub(super) fn certificate_files(
+    config: &Config,
+    inputs: &Inputs,
+    unit: Option<&Unit>,
+) -> Result<Option<(PathBuf, PathBuf)>, SecretError> {
+    let Some((cert, key)) = config.http.tls() else { return Ok(None) };
+    let file = |setting: &'static str, path: &Path| {
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        let name = path.display().to_string();
+        // Outside the service, a credential is where systemd will take it from.
+        let passed = inputs.credentials().map(|directory| directory.join(path)).filter(|file| file.exists());
+        let found = passed.or_else(|| unit.and_then(|unit| unit.credential(&name)).filter(|file| file.exists()));
+        found.ok_or(SecretError::NoCertificate { key: setting, name })
+    };
+    Ok(Some((file("http.tls_cert", cert)?, file("http.tls_key", key)?)))
 }
 
 /// The certificates of `engine.redis.tls_ca`.

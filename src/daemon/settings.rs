@@ -9,6 +9,7 @@ use crate::config::{Config, Durability, EngineKind, Inputs, Resolved};
 use crate::engine::redis::Topology;
 use crate::engine::{Clock, Retention, embedded, redis};
 use crate::hooks::signature::Secret;
+use crate::http::tls::Tls;
 use crate::{http, hub, keyring, log, service};
 
 /// The settings of the GitHub hook; `None` if it is off.
@@ -18,7 +19,12 @@ pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service:
     Ok(secret.map(|secret| service::GitHub { secret: Secret::new(secret), topics }))
 }
 
-pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>, listening: Listening) -> service::Settings {
+pub(super) fn service(
+    resolved: &Resolved,
+    github: Option<service::GitHub>,
+    listening: Listening,
+    tls: Option<&Tls>,
+) -> service::Settings {
     let config = &resolved.config;
     service::Settings {
         stage: config.stage,
@@ -34,6 +40,7 @@ pub(super) fn service(resolved: &Resolved, github: Option<service::GitHub>, list
         mirror_alerts: config.log.mirror_alerts,
         config_file: resolved.file.as_ref().map(|file| file.display().to_string()),
         listening,
+        certificate: tls.and_then(Tls::certificate),
     }
 }
 

@@ -102,7 +102,10 @@ impl Watchdog {
             None => {
                 let streams = format!("listening on {}, {} streams", self.listening, self.service.streams());
                 let warnings = self.engine.status().server_warnings;
-                warnings.iter().fold(streams, |status, warning| format!("{status}; {warning}"))
+                warnings
+                    .iter()
+                    .chain(&self.service.certificate_warning())
+                    .fold(streams, |status, warning| format!("{status}; {warning}"))
             }
         };
         if status != self.status {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
+
+use crate::certificate::Certificate;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -23,7 +25,11 @@ pub enum TlsError {
 }
 
 /// The certificate for new connections; open ones keep theirs.
-pub(crate) struct Tls(ArcSwap<rustls::ServerConfig>);
+pub(crate) struct Tls {
+    config: ArcSwap<rustls::ServerConfig>,
+    /// None if its validity cannot be read.
+    certificate: ArcSwapOption<Certificate>,
+}
 
 impl Tls {
     /// Reads a PEM certificate chain and its key.
@@ -31,17 +37,29 @@ impl Tls {
     /// # Errors
     /// [`TlsError`] names the file.
     pub(crate) fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self(ArcSwap::new(read(cert, key)?)))
+        let (config, first) = read(cert, key)?;
+        let certificate = Certificate::read(&first, cert).map(Arc::new);
+        if let Err(error) = &certificate {
+            tracing::debug!(%error, "the validity of the certificate in {} cannot be read", cert.display());
+        }
+        Ok(Self { config: ArcSwap::new(config), certificate: ArcSwapOption::new(certificate.ok()) })
     }
 
     /// Replaces certificate and key.
     pub(crate) fn replace(&self, new: &Self) {
-        self.0.store(new.0.load_full());
+        self.config.store(new.config.load_full());
+        self.certificate.store(new.certificate.load_full());
+    }
+
+    /// The certificate that new connections get.
+    #[must_use]
+    pub(crate) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.load_full()
     }
 
     #[must_use]
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+        TlsAcceptor::from(self.config.load_full())
     }
 }
 
@@ -73,7 +91,8 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+/// The configuration with a chain and its key, and the first certificate of the chain.
+fn read(cert: &Path, key: &Path) -> Result<(Arc<rustls::ServerConfig>, CertificateDer<'static>), TlsError> {
     let bad_cert = |reason: String| TlsError::Certificate { path: cert.to_owned(), reason };
     let bad_key = |reason: String| TlsError::Key { path: key.to_owned(), reason };
     let chain = pem(cert).and_then(|text| certificates(&text)).map_err(bad_cert);
@@ -83,15 +102,23 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> 
         (Err(chain), Err(private)) => return Err(TlsError::Both(Box::new(chain), Box::new(private))),
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
+    let first = chain[0].clone();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| bad_cert(e.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|e| bad_key(format!("does not match the certificate: {e}")))?;
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => bad_key(format!(
+                "is not the key of the certificate in {}; use the key that the certificate was requested with",
+                cert.display()
+            )),
+            rustls::Error::InvalidCertificate(_) => bad_cert(format!("cannot be used: {error}")),
+            error => bad_key(format!("cannot be used: {error}")),
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), first))
 }
 
 #[cfg(test)]

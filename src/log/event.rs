@@ -152,6 +152,12 @@ events! {
          `alertctl undrain` or a restart.";
     Undrained("undrained", "29", "alertctl(1)"): "The drain has ended",
         "Streams are opened again, and /readyz says yes. The message says who ended the drain.";
+    CertificateEnds("certificate-ends", "2a", "alertd.toml(5)"): "The TLS certificate expires soon",
+        "This is logged 30 days, 7 days and 1 day before. Put the new certificate and its key in place of the old ones, and \
+         reload; no stream is interrupted. /usr/share/alertd/install-certificate does both.";
+    CertificateNotValid("certificate-not-valid", "2b", "alertd.toml(5)"): "The TLS certificate is not valid now",
+        "alertd goes on with it, but clients refuse it: it has expired, or it is not valid yet, which may be the fault of the \
+         clock. Put another one in its place and reload.";
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";

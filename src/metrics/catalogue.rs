@@ -31,7 +31,7 @@ impl Collector for Catalogue {
 
 impl Catalogue {
     fn daemon(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
-        let Measurements { version, started, is_live, .. } = &self.0;
+        let Measurements { version, started, is_live, certificate_end_ms, .. } = &self.0;
         writer.gauge(
             "build_info",
             "Always 1; the label is the version of alertd",
@@ -49,7 +49,10 @@ impl Catalogue {
             "1, or 0 if the writer, the feed, the hub or a broadcast loop is stuck and only a restart helps",
             None,
             u32::from(*is_live),
-        )
+        )?;
+        let help = "Time at which the TLS certificate expires, in seconds since 1970";
+        let end = certificate_end_ms.map(|ms| ([], ms as f64 / 1000.0));
+        writer.gauge("certificate_expiry_timestamp", help, Some(Unit::Seconds), end)
     }
 
     fn publishing(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {

@@ -30,6 +30,8 @@ pub(crate) struct Measurements {
     pub streams: [(Format, Transport, u32); KINDS.len()],
     pub max_streams: u32,
     pub is_draining: bool,
+    /// The end of the certificate, in milliseconds since 1970.
+    pub certificate_end_ms: Option<u64>,
     pub subscriptions: usize,
     pub deliveries: u64,
     pub latency: Distribution,
@@ -72,6 +74,7 @@ impl Service {
             streams: std::array::from_fn(|kind| (KINDS[kind].0, KINDS[kind].1, open[kind])),
             max_streams: self.settings.load().max_streams,
             is_draining: self.is_leaving(),
+            certificate_end_ms: self.settings.load().certificate.as_ref().map(|certificate| certificate.not_after_ms),
             subscriptions: self.hub.rings(),
             deliveries: delivered.delivered(),
             latency: delivered.latency(),

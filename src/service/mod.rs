@@ -7,6 +7,7 @@ mod actor;
 mod auth_log;
 mod backup;
 mod caller;
+mod certificate;
 mod counters;
 mod drain;
 mod hooks;
@@ -25,9 +26,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::api::{HubStatus, Listening, Reloaded, Stage, Status};
+use crate::certificate::{Certificate, Remaining};
 use crate::delivery::Delivery;
 use crate::engine::{Clock, Engine};
 use crate::hub::Hub;
@@ -77,6 +80,8 @@ pub(crate) struct Settings {
     pub config_file: Option<String>,
     /// Where requests with keys are accepted, for the status.
     pub listening: Listening,
+    /// The certificate that clients see; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// A request to the daemon to reload its configuration.
@@ -104,6 +109,8 @@ pub(crate) struct Service {
     publish_rate: Rate<String>,
     guesses: Rate<Guesses>,
     auth_log: AuthLog,
+    /// End of the certificate, and how near it is, that the log was last told of.
+    certificate_told: Mutex<Option<(u64, Remaining)>>,
     tickets: Tickets,
     /// Turns of tickets that this node did not give, to be looked up in the fleet.
     lookups: Semaphore,
@@ -140,6 +147,7 @@ impl Service {
             publish_rate: Rate::default(),
             guesses: Rate::default(),
             auth_log: AuthLog::default(),
+            certificate_told: Mutex::default(),
             tickets: Tickets::default(),
             lookups: Semaphore::new(tickets::MAX_LOOKUPS),
             payloads: PayloadSlots::default(),
@@ -160,11 +168,12 @@ impl Service {
     }
 
     /// Samples the counters, for the rates of the last minute, and logs what is due: refusals that were
-    /// only counted, and the end of a drain. The daemon calls it every few seconds.
+    /// only counted, the end of a drain, and that of the certificate. The daemon calls it every few seconds.
     pub(crate) fn sample_traffic(&self, now: Instant) {
         self.counters.sample(now, self.delivery.counters().delivered());
         self.auth_log.settle(now, Settle::Ended);
         self.note_drained();
+        self.note_certificate();
     }
 
     /// Logs what was counted for lines that are still to come, because the process ends.
@@ -175,6 +184,7 @@ impl Service {
     /// Replaces the settings. They apply to requests and streams that begin from now on.
     pub(crate) fn configure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+        self.note_certificate();
     }
 
     /// Ends all streams with this reason, also those that are opened from now on.
@@ -210,6 +220,7 @@ impl Service {
             config_file: settings.config_file.clone(),
             listening: settings.listening.clone(),
             drain: self.drain_status(),
+            certificate: self.certificate_status(),
         })
     }
 

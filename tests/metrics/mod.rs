@@ -67,9 +67,9 @@ fn piped(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A daemon to which all kinds of things happened.
+/// A daemon to which all kinds of things happened; over TLS, whose certificate has a metric.
 fn busy() -> Daemon {
-    let daemon = Daemon::start();
+    let daemon = Daemon::on(Transport::Tls, "");
     let key = daemon.key("alice");
     let mut stream = daemon.stream(&key, "/alerts?topic=*&since=none");
     stream.until("cursor");

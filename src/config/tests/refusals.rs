@@ -27,7 +27,10 @@ const REFUSALS: &[(&str, &str)] = &[
     (r#"http.trusted_proxies = true"#, r#"24: http.trusted_proxies: true is neither text nor a list; write ["…", "…"]"#),
     (r#"http.tls_cert = "/etc/cert.pem""#, r#"17: http.tls_cert: requires http.tls_key; set both, or neither"#),
     (r#"http.tls_key = "/etc/key.pem""#, r#"16: http.tls_key: requires http.tls_cert; set both, or neither"#),
-    (r#"http.tls_cert = "cert.pem""#, r#"17: http.tls_cert: "cert.pem" is not an absolute path; begin it with /"#),
+    (
+        r#"http.tls_cert = "tls/cert.pem""#,
+        r#"17: http.tls_cert: "tls/cert.pem" is neither an absolute path nor the name of a systemd credential; write one of them"#,
+    ),
     (r#"http.max_body = "64 kilobytes""#, r#"17: http.max_body: "64 kilobytes" is not a size such as "64KiB"; the range is 1KiB to 16MiB"#),
     (r#"http.max_body = "10""#, r#"17: http.max_body: "10" is too small; the range is 1KiB to 16MiB"#),
     (r#"http.max_body = "17MiB""#, r#"17: http.max_body: "17MiB" is too large; the range is 1KiB to 16MiB"#),

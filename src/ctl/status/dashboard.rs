@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Rows, fleet, log, service, streams, version};
+use super::{Rows, fleet, log, service, streams, version, warnings};
 use crate::api::Status;
 use crate::ctl::client::ClientError;
 use crate::ctl::exit::Failure;
@@ -70,7 +70,7 @@ impl Dashboard {
         }
         self.push_head(&format!("  alertd {}", escaped(&version(status))), None, width, output);
         // Above the numbers, so that a small terminal does not cut off the remedy.
-        for warning in &status.engine.server_warnings {
+        for warning in warnings(status) {
             self.push_head(&format!("  warning: {}", escaped(warning)), Some(Paint::Yellow), width, output);
         }
         self.body = Vec::new();

@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::{escaped, local};
 use crate::alert::Id;
-use crate::api::{EngineStatus, HubStatus, Listening, NodeStatus, Status};
+use crate::api::{CertificateStatus, EngineStatus, HubStatus, Listening, NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of `GET /status`.
@@ -99,9 +99,15 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
     let line = |(name, value): (&str, String)| {
         format!("{}  {}", output.paint(&format!("{name:<11}"), Paint::Dim), escaped(&value))
     };
-    let warnings = status.engine.server_warnings.iter().map(|warning| ("warning", warning.clone()));
+    let warnings = warnings(status).map(|warning| ("warning", warning.clone()));
     let numbers = [fleet(status), streams(status), service(status)].into_iter().flatten();
     head.chain(log(status)).chain(warnings).chain(numbers).map(line).collect()
+}
+
+/// What the operator has to do something about.
+fn warnings(status: &Status) -> impl Iterator<Item = &String> {
+    let certificate = status.certificate.as_ref().and_then(|certificate| certificate.warning.as_ref());
+    certificate.into_iter().chain(&status.engine.server_warnings)
 }
 
 fn version(status: &Status) -> String {
@@ -194,11 +200,15 @@ fn service(status: &Status) -> Rows {
         unusable => format!("{}, and {unusable} refused: alertctl key list names them", status.keys),
     };
     let Listening { addresses, source } = &status.listening;
-    vec![
+    let mut rows = vec![
         ("keys", keys),
         ("listening", format!("{} ({source})", addresses.join(", "))),
         ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned())),
-    ]
+    ];
+    if let Some(CertificateStatus { file, expires_at, .. }) = &status.certificate {
+        rows.push(("certificate", format!("{file}, expires at {}", local(expires_at))));
+    }
+    rows
 }
 
 /// How far the hub is behind the log.

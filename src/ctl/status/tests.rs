@@ -34,6 +34,7 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         config_file: None,
         listening: Listening { addresses: vec!["127.0.0.1:8080".to_owned()], source: "alertd.socket".to_owned() },
         drain: DrainStatus::default(),
+        certificate: None,
     };
     Reply::json(200, &serde_json::to_string(&status).unwrap())
 }
