@@ -10,7 +10,6 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::Poll;
-use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::http::response::Parts;
@@ -26,6 +25,7 @@ use tokio::time::timeout;
 use super::detach::{Connection, Detach};
 use super::error::{Audience, HttpError};
 use super::progress::Progress;
+use super::request_body::{LINGER_BYTES, LINGER_IDLE, LINGER_TIMEOUT, RequestBody};
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::serve::Server;
@@ -34,12 +34,6 @@ use super::tls::Tls;
 use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
 use crate::service::Service;
-
-/// How much of a body that nobody reads is discarded, and for how long, so that the client reads the refusal.
-const LINGER_BYTES: usize = 64 << 20;
-const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that sends nothing for this long is not sending any more.
-const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -198,6 +192,7 @@ impl Server {
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
             request.extensions_mut().insert(stop.clone());
+            let request = request.map(|incoming| RequestBody::http2(incoming, stop.clone()));
             // Boxed, so that an HTTP/2 stream does not keep the memory that its request needed.
             Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
         });
@@ -226,6 +221,7 @@ impl Server {
         let is_chunked = request.version() == Version::HTTP_11;
         let has_body = !request.body().is_end_stream();
         detach.set_carries_stream(false);
+        let request = request.map(RequestBody::http1);
         let (head, body) =
             answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
         // An error may have come before the end of the body.
@@ -249,7 +245,7 @@ async fn answer(
     service: Arc<Service>,
     settings: Arc<Settings>,
     peer: Peer,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Response<Body> {
     dispatch::answer(service, settings, peer, request, request_id()).await
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -12,6 +11,7 @@ use super::auth::{self, Access};
 use super::error::{Audience, HttpError};
 use super::handlers::Context;
 use super::query::{self, Parameters};
+use super::request_body::RequestBody;
 use super::response::Body;
 use super::route::{self, Found};
 use super::{ListenerKind, Peer, Settings, cors};
@@ -22,7 +22,7 @@ pub(crate) async fn answer(
     service: Arc<Service>,
     settings: Arc<Settings>,
     peer: Peer,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
     request_id: String,
 ) -> Response<Body> {
     let origin = request.headers().get(ORIGIN).cloned();
@@ -71,7 +71,7 @@ async fn dispatch(
     service: Arc<Service>,
     settings: Arc<Settings>,
     peer: Peer,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Result<Response<Body>, HttpError> {
     let (route, argument) = match route::find(request.method(), request.uri().path(), settings.documentation)? {
         Found::Options { allow } => return Ok(options(allow)),
@@ -82,6 +82,9 @@ async fn dispatch(
         Access::Open => (argument.map(str::to_owned), Parameters::default()),
         _ => (argument.map(query::decode_path).transpose()?, Parameters::parse(request.uri().query())),
     };
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        parameters.ignore_cache_busters();
+    }
     let caller = auth::authorize(&service, &settings, peer, request.headers(), &mut parameters, route.access).await?;
     (route.handler)(Context { service, settings, peer, caller, request, parameters, argument }).await
 }

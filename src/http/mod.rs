@@ -17,6 +17,7 @@
 //! | [`handlers`] | what each route does |
 //! | [`query`] | queries and segments of paths as typed values |
 //! | [`request`] | bodies and headers as typed values |
+//! | [`request_body`] | a body that is still arriving |
 //! | [`media_type`] | `Content-Type` |
 //! | [`publish_body`] | the body of a publish as an alert |
 //! | [`negotiate`] | `Accept` |
@@ -46,6 +47,7 @@ pub(crate) mod progress;
 pub(crate) mod publish_body;
 pub(crate) mod query;
 pub(crate) mod request;
+pub(crate) mod request_body;
 pub(crate) mod response;
 pub(crate) mod rewind;
 pub(crate) mod route;

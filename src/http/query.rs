@@ -18,6 +18,10 @@ const MAX_PAGE_LENGTH: usize = 1000;
 pub(crate) const TRUE: &[&str] = &["1", "true", "True", "yes", "on"];
 pub(crate) const FALSE: &[&str] = &["0", "false", "False", "no", "off"];
 
+/// Of jQuery, Angular's service worker, Uptime Kuma and scripts.
+const CACHE_BUSTERS: [&str; 7] =
+    ["_", "ngsw-bypass", "ngsw-cache-bust", "uptime_kuma_cachebuster", "nocache", "cachebuster", "cache_bust"];
+
 /// The parameters of a query. Handlers take those that they know; [`finish`](Self::finish) refuses the rest.
 #[derive(Default)]
 pub(crate) struct Parameters(Vec<Parameter>);
@@ -96,6 +100,11 @@ impl Parameters {
         let Some(text) = self.all("topic")?.pop() else { return Ok(()) };
         let topic = text.parse::<Topic>().map_or_else(|_| "TOPIC".to_owned(), |topic| topic.to_string());
         Err(HttpError::invalid("topic", format!("belongs in the path when publishing: POST /alerts/{topic}")))
+    }
+
+    /// Removes what libraries and monitors add to the URL of a read so that no cache answers it.
+    pub(crate) fn ignore_cache_busters(&mut self) {
+        self.0.retain(|parameter| !CACHE_BUSTERS.contains(&parameter.name.as_str()));
     }
 
     /// Refuses parameters that were not taken: if a mistyped one were ignored, the request would mean something else.
@@ -206,7 +215,7 @@ fn patterns(in_path: Option<&str>, in_query: Vec<String>) -> Result<Vec<Pattern>
 
 /// The header `Last-Event-ID` wins over the parameter of that name, and both over `since`.
 fn start(parameters: &mut Parameters, headers: &HeaderMap, now_ms: u64) -> Result<Option<Start>, HttpError> {
-    let since = parameters.one("since")?;
+    let since = parameters.one("since")?.filter(|text| text == "none" || !is_no_cursor(text));
     let since =
         since.map(|text| Start::since(&text, now_ms).map_err(|e| HttpError::invalid("since", e))).transpose()?;
     // Any text is accepted, because an EventSource does not reconnect after an error.
@@ -223,11 +232,14 @@ fn is_last_event_id(name: &str) -> bool {
     letters.map(|byte| byte.to_ascii_lowercase()).eq(*b"lasteventid")
 }
 
-/// Whether the client has no cursor and sends an empty one, or what its language prints for a missing value. As an
-/// unknown cursor it would replay everything.
+/// Whether the client has no cursor and sends an empty one, or what its language prints for a missing value, such as
+/// Swift's `(null)` and Go's `<nil>`. As an unknown cursor it would replay everything.
 fn is_no_cursor(text: &str) -> bool {
-    let text = text.trim();
-    ["", "undefined", "null", "none", "nil", "nan"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    const WORDS: [&str; 9] =
+        ["", "undefined", "null", "none", "nil", "nan", "false", "[object Object]", "[object Undefined]"];
+    let is_bracket = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | ')' | '<' | '>');
+    let text = text.trim_matches(is_bracket);
+    WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -264,10 +276,14 @@ mod tests {
 
     #[test]
     fn what_clients_without_a_cursor_send_is_none() {
-        for nothing in ["", "undefined", "null", "Null", "None", " ", "NaN"] {
+        for nothing in
+            ["", "undefined", "null", "Null", "None", " ", "NaN", "(null)", "<nil>", "\"\"", "[object Object]"]
+        {
             assert_eq!(stream(None, "since=none", Some(nothing)).unwrap().start, Some(Start::Live), "{nothing:?}");
             let in_query = format!("lastEventId={}", nothing.replace(' ', "+"));
             assert_eq!(stream(None, &in_query, None).unwrap().start, None, "{nothing:?}");
+            let since = stream(None, &in_query.replace("lastEventId", "since"), None).unwrap().start;
+            assert_eq!(since, None, "{nothing:?}");
             assert_eq!(stream(None, "last_event_id=5-0", Some(nothing)).unwrap().start, Some(Start::cursor("5-0")));
         }
         assert_eq!(stream(None, "", Some("nullable")).unwrap().start, Some(Start::Unreadable("nullable".into())));
@@ -291,7 +307,9 @@ mod tests {
         let page = |text| read(None, Parameters::parse(Some(text)), &HeaderMap::new(), Purpose::History, 0);
         let refused = |text| page(text).unwrap_err().to_string();
         assert!(refused("levl=error").starts_with("levl: is not a parameter"));
-        assert!(refused("_=17").starts_with("_: is not a parameter"));
+        let mut busted = Parameters::parse(Some("_=17&limit=7&uptime_kuma_cachebuster=0.5"));
+        busted.ignore_cache_busters();
+        assert_eq!(read(None, busted, &HeaderMap::new(), Purpose::History, 0).unwrap().limit, 7);
         assert_eq!(page("lastEventId=5-0&limit=7").unwrap().limit, 7);
     }
 

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
+use super::request_body::RequestBody;
 use super::stopping::too_late;
 use crate::alert::fault;
 
@@ -23,10 +23,10 @@ const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// # Errors
 /// [`HttpError::TooLarge`], [`HttpError::Timeout`], [`HttpError::ContentEncoding`] for a compressed body,
 /// [`HttpError::Malformed`] if it ends early, or [`HttpError::stopping`] if the server stops before its end.
-pub(crate) async fn body(request: Request<Incoming>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
+pub(crate) async fn body(request: Request<RequestBody>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
     let (head, incoming) = request.into_parts();
     let mut codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-    if let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+    if let Some(coding) = codings.find(|coding| is_coded(coding)) {
         let shown = String::from_utf8_lossy(coding).chars().take(HttpError::SHOWN_PATH).collect();
         return Err(HttpError::ContentEncoding(shown));
     }
@@ -46,6 +46,14 @@ pub(crate) async fn body(request: Request<Incoming>, limit: BodyLimit) -> Result
         Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
         Ok(Err(_)) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
     }
+}
+
+/// Whether a `Content-Encoding` changes the body: not if it is empty, or names what is none. Scripts often put the charset
+/// there.
+fn is_coded(codings: &[u8]) -> bool {
+    const NONE: [&[u8]; 4] = [b"", b"identity", b"utf-8", b"utf8"];
+    let mut codings = codings.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    codings.any(|coding| !NONE.iter().any(|none| coding.eq_ignore_ascii_case(none)))
 }
 
 /// Reads a JSON body of one of the API's own types.

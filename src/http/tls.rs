@@ -117,7 +117,8 @@ fn read(cert: &Path, key: &Path) -> Result<(Arc<rustls::ServerConfig>, Certifica
             rustls::Error::InvalidCertificate(_) => bad_cert(format!("cannot be used: {error}")),
             error => bad_key(format!("cannot be used: {error}")),
         })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // `curl --http1.0` offers nothing but the last one.
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).to_vec();
     Ok((Arc::new(config), first))
 }
 

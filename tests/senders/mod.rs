@@ -4,6 +4,7 @@ mod apprise;
 mod frames;
 mod github;
 mod host;
+mod readers;
 
 use std::io::Write;
 use std::path::Path;

@@ -12,11 +12,11 @@ pub(super) mod state;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::error::HttpError;
 use super::query::Parameters;
+use super::request_body::RequestBody;
 use super::response::Body;
 use super::{Peer, Settings};
 use crate::service::{Caller, Service};
@@ -30,7 +30,7 @@ pub(super) struct Context {
     pub(super) settings: Arc<Settings>,
     pub(super) peer: Peer,
     pub(super) caller: Caller,
-    pub(super) request: Request<Incoming>,
+    pub(super) request: Request<RequestBody>,
     pub(super) parameters: Parameters,
     /// The variable part of the path.
     pub(super) argument: Option<String>,
