@@ -40,13 +40,22 @@ pub(crate) fn decoded_exactly(bytes: &[u8], charset: &str) -> Option<String> {
     named.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
 }
 
-/// The only line of a file, without a byte order mark and the whitespace at its end; otherwise what the file contains instead.
+/// Whether a text that was decoded has only what people read: no character that stands for a byte that is wrong, and no
+/// control character but those of lines and terminals.
+#[must_use]
+pub(crate) fn is_plain(text: &str) -> bool {
+    let is_other = |c: char| c == '\u{fffd}' || c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{c}' | '\u{1b}');
+    !text.contains(is_other)
+}
+
+/// The only line of a file, without a byte order mark and the whitespace around it; otherwise what the file contains instead.
 pub(crate) fn only_line(file: &[u8]) -> Result<&str, &'static str> {
     if file.starts_with(b"\xff\xfe") || file.starts_with(b"\xfe\xff") {
         return Err("bytes that are not text in UTF-8 but in UTF-16: save it as UTF-8");
     }
     let text = file.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file);
-    match std::str::from_utf8(text).map(str::trim_end) {
+    let is_around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}');
+    match std::str::from_utf8(text).map(|text| text.trim_matches(is_around)) {
         Err(_) => Err("bytes that are not text in UTF-8"),
         Ok("") => Err("nothing"),
         Ok(line) if line.contains(['\n', '\r']) => Err("several lines"),
@@ -132,7 +141,16 @@ mod tests {
 
     #[test]
     fn the_only_line_of_a_file_is_found_whatever_editor_wrote_it() {
-        for file in ["key", "key\n", "key\r\n", "\u{feff}key\r\n", "\u{feff}key", "key \t\n\n"] {
+        for file in [
+            "key",
+            "key\n",
+            "key\r\n",
+            "\u{feff}key\r\n",
+            "\u{feff}key",
+            "key \t\n\n",
+            "\n key",
+            "\u{200b}key\u{feff}\n",
+        ] {
             assert_eq!(only_line(file.as_bytes()), Ok("key"), "{file:?}");
         }
         for (file, contents) in [
@@ -145,6 +163,16 @@ mod tests {
             (b"k\xe4y", "bytes that are not text in UTF-8"),
         ] {
             assert_eq!(only_line(file), Err(contents), "{file:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_from_text() {
+        for plain in ["", "a\tb\r\n", "\u{1b}[31mred", "ä€"] {
+            assert!(is_plain(plain), "{plain:?}");
+        }
+        for other in ["\u{fffd}", "PK\u{3}\u{4}", "a\0"] {
+            assert!(!is_plain(other), "{other:?}");
         }
     }
 

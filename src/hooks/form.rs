@@ -1,7 +1,8 @@
 //! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
 //!
-//! `message` is required. `level`, `topic` and `title` have their meanings; every other field is kept in the metadata. Without
-//! a `level`, what senders have in its place counts: `severity`, a `priority`, or a `type` such as Apprise's `failure`.
+//! `message` is required. `level`, `topic` and `title` have their meanings, in whatever case they are written; every other
+//! field is kept in the metadata. Without a `level`, what senders have in its place counts: `severity`, a `priority`, or a
+//! `type` such as Apprise's `failure`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
+use super::multipart::parts;
 use super::{field, metadata_of, severity, short};
 use crate::alert::{Draft, DraftError, Level, Metadata, Topic};
 use crate::text;
@@ -20,22 +22,53 @@ impl Form {
     /// Reads the fields. `None` for a text without a field `message`: curl sends any text under the type of a form.
     #[must_use]
     pub(crate) fn parse(body: &[u8], charset: Option<&str>) -> Option<Self> {
-        let decoded = |part: &[u8]| {
-            let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-            let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
-            text::decoded(&bytes, charset).into_owned()
+        let pairs = || body.split(|byte| *byte == b'&').filter(|pair| pair.contains(&b'='));
+        let form = Self::fields(body, charset);
+        let name = |pair: &[u8]| decoded(pair.split(|byte| *byte == b'=').next().unwrap_or_default(), charset);
+        pairs().any(|pair| name(pair).eq_ignore_ascii_case("message")).then_some(form)
+    }
+
+    /// Reads a form of parts. Instead of a file that is no text it has a word about it.
+    #[must_use]
+    pub(crate) fn parse_parts(body: &[u8], boundary: &str, charset: Option<&str>) -> Self {
+        let value = |content: &[u8], is_file| {
+            let read = text::decoded(content, charset);
+            if is_file && !text::is_plain(&read) { format!("(a file of {} bytes)", content.len()) } else { read.into() }
         };
-        let pairs = || body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-        if !pairs().any(|pair| pair.starts_with(b"message=")) {
-            return None;
-        }
+        let read = parts(body, boundary).into_iter().map(|part| (part.name, value(part.content, part.is_file)));
+        Self::of(read)
+    }
+
+    /// The JSON in the field `payload` of a form, as GitHub's webhooks send it unless they are told otherwise.
+    #[must_use]
+    pub(crate) fn payload(body: &[u8], charset: Option<&str>) -> Option<String> {
+        Self::fields(body, charset).take("payload")
+    }
+
+    fn fields(body: &[u8], charset: Option<&str>) -> Self {
+        let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        Self::of(pairs.map(|pair| {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=').map(|half| decoded(half, charset));
+            (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+        }))
+    }
+
+    fn of(pairs: impl Iterator<Item = (String, String)>) -> Self {
         let mut fields = BTreeMap::<String, String>::new();
-        for pair in pairs() {
-            let mut parts = pair.splitn(2, |byte| *byte == b'=').map(decoded);
-            let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        for (name, value) in pairs {
             fields.entry(name).and_modify(|earlier| *earlier = format!("{earlier}\n{value}")).or_insert(value);
         }
-        Some(Self(fields))
+        Self(fields)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let known = self.0.keys().find(|known| known.eq_ignore_ascii_case(name))?.clone();
+        self.0.remove(&known)
     }
 
     /// The alert. What the URL says wins over the form's `level`, and that over the level of the headers. A word for the
@@ -46,11 +79,11 @@ impl Form {
         level: Option<Level>,
         (header_level, header_metadata): (Option<Level>, Metadata),
     ) -> Result<Draft, DraftError> {
-        let message = self.0.remove("message").unwrap_or_default();
-        let in_form = self.0.remove("topic").map(|text| text.parse().map_err(|e| field("topic", e))).transpose()?;
+        let message = self.take("message").ok_or_else(|| field("message", "is missing"))?;
+        let in_form = self.take("topic").map(|text| text.parse().map_err(|e| field("topic", e))).transpose()?;
         let mut metadata: Map<String, Value> =
             serde_json::from_str(header_metadata.as_str()).map_err(|error| field("metadata", error))?;
-        let word = self.0.remove("level").filter(|word| !word.is_empty());
+        let word = self.take("level").filter(|word| !word.is_empty());
         let meant = word.as_ref().map(|word| {
             word.parse().unwrap_or_else(|_| {
                 metadata.insert("level".to_owned(), short(word).into());
@@ -66,13 +99,20 @@ impl Form {
 
     /// The level by other names. A `priority` or `type` may be about something else, so that only a known word counts.
     fn implied_level(&self) -> Option<Level> {
-        let get = |name: &str| self.0.get(name).map(String::as_str).filter(|word| !word.is_empty());
+        let get = |name: &str| self.get(name).filter(|word| !word.is_empty());
         let by_priority = |word| severity::ntfy_priority(word).map(severity::of_ntfy_priority);
         get("severity")
             .map(severity::level_or_warn)
             .or_else(|| get("priority").and_then(|word| by_priority(word).or_else(|| severity::level(word))))
             .or_else(|| get("type").and_then(severity::level))
     }
+}
+
+/// A name or value of a form in a URL's encoding.
+fn decoded(part: &[u8], charset: Option<&str>) -> String {
+    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    let bytes: Cow<'_, [u8]> = percent_decode(&spaced).into();
+    text::decoded(&bytes, charset).into_owned()
 }
 
 #[cfg(test)]
@@ -148,11 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn names_count_in_any_case() {
+        let alert = read("MESSAGE=x&Level=Critical&Topic=cellar&Zone=3").unwrap();
+        assert_eq!(
+            (&alert["message"], &alert["level"], &alert["topic"]),
+            (&json!("x"), &json!("error"), &json!("cellar"))
+        );
+        assert_eq!(alert["metadata"], json!({"level": "Critical", "Zone": "3"}));
+        assert_eq!(read("message=x&Severity=fatal").unwrap()["level"], "error");
+    }
+
+    #[test]
     fn a_text_without_a_message_field_is_no_form() {
         for body in ["disk full", "a=b", "a & b", "messages=5", "the message=5", "message", ""] {
             assert!(Form::parse(body.as_bytes(), None).is_none(), "{body}");
         }
-        for body in ["message=x", "a=b&message=x", "message="] {
+        for body in ["message=x", "a=b&message=x", "message=", "Message=x", "%6dessage=x"] {
             assert!(Form::parse(body.as_bytes(), None).is_some(), "{body}");
         }
         assert!(read("message=").unwrap_err().starts_with("message: must not be empty"));

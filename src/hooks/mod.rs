@@ -8,6 +8,7 @@
 //! | [`ntfy`] | the headers of ntfy's publishers |
 //! | [`encoded_word`] | non-ASCII text in them |
 //! | [`form`] | the fields of an HTML form |
+//! | [`multipart`] | those of a form with parts |
 //! | [`severity`] | the severities of all of them as levels |
 //!
 //! Called by the HTTP layer after authentication. Pure values: no clock, no I/O. Optional fields have defaults; an invalid
@@ -16,6 +17,7 @@
 pub(crate) mod encoded_word;
 pub(crate) mod form;
 pub(crate) mod github;
+pub(crate) mod multipart;
 pub(crate) mod notification;
 pub(crate) mod ntfy;
 pub(crate) mod severity;

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::{Entry, MAX_ALERTS, Sender, draft, field, non_empty, parse, severity, short};
 use crate::alert::{DraftError, Level, Topic};
@@ -18,12 +19,15 @@ use crate::alert::{DraftError, Level, Topic};
 pub(crate) struct Group {
     #[schemars(length(max = 2048))]
     alerts: Vec<Alert>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<String>")]
     receiver: String,
-    #[serde(default, rename = "externalURL")]
+    #[serde(default, deserialize_with = "or_default", rename = "externalURL")]
+    #[schemars(with = "Option<String>")]
     external_url: String,
     /// How many alerts the sender left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<u64>")]
     truncated_alerts: u64,
 }
 
@@ -45,22 +49,29 @@ struct Alert {
     #[schemars(length(min = 1))]
     fingerprint: String,
     starts_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "Option<String>")]
     ends_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
     labels: Texts,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "texts")]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
     annotations: Texts,
-    #[serde(default, rename = "generatorURL")]
+    #[serde(default, deserialize_with = "or_default", rename = "generatorURL")]
+    #[schemars(with = "Option<String>")]
     generator_url: String,
-    #[serde(default, rename = "dashboardURL")]
+    #[serde(default, deserialize_with = "or_default", rename = "dashboardURL")]
+    #[schemars(with = "Option<String>")]
     dashboard_url: String,
-    #[serde(default, rename = "panelURL")]
+    #[serde(default, deserialize_with = "or_default", rename = "panelURL")]
+    #[schemars(with = "Option<String>")]
     panel_url: String,
-    #[serde(default, rename = "silenceURL")]
+    #[serde(default, deserialize_with = "or_default", rename = "silenceURL")]
+    #[schemars(with = "Option<String>")]
     silence_url: String,
     #[serde(default)]
-    values: Option<BTreeMap<String, serde_json::Value>>,
+    values: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Serialize)]
@@ -83,13 +94,29 @@ struct Details<'a> {
     #[serde(rename = "silenceURL", skip_serializing_if = "str::is_empty")]
     silence_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    values: &'a Option<BTreeMap<String, serde_json::Value>>,
+    values: &'a Option<BTreeMap<String, Value>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     receiver: &'a str,
     #[serde(rename = "externalURL", skip_serializing_if = "str::is_empty")]
     external_url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated_alerts: Option<u64>,
+}
+
+/// Programs that are not Alertmanager write `null` for what they do not have.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Labels or annotations. Texts alone are due, but anything else can be shown as one.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Texts, D::Error> {
+    let given: BTreeMap<String, Value> = or_default(deserializer)?;
+    let text = |(name, value)| match value {
+        Value::Null => None,
+        Value::String(text) => Some((name, text)),
+        other => Some((name, other.to_string())),
+    };
+    Ok(given.into_iter().filter_map(text).collect())
 }
 
 pub(crate) fn read(sender: Sender, topic: &Topic, body: &str) -> Result<Vec<Entry>, DraftError> {
@@ -155,7 +182,7 @@ impl Alert {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -243,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn null_is_nothing_and_what_is_no_text_is_shown_as_one() {
+        let nulls = json!({"labels": null, "annotations": {"summary": null, "description": 91}, "endsAt": null,
+            "generatorURL": null, "values": null});
+        let entry = read_one(&nulls);
+        assert_eq!((written(&entry)["message"].as_str(), entry.draft.level()), (Some("91"), Level::Warn));
+        let numbers = read_one(&json!({"labels": {"severity": "high", "shard": 7, "of": [1, 2]}}));
+        let labels = json!({"severity": "high", "shard": "7", "of": "[1,2]"});
+        assert_eq!((&written(&numbers)["metadata"]["labels"], numbers.draft.level()), (&labels, Level::Error));
+        let group =
+            json!({"alerts": [alert(&json!({}))], "receiver": null, "externalURL": null, "truncatedAlerts": null});
+        assert_eq!(read(Sender::Grafana, &topic(), &group.to_string()).unwrap().len(), 1);
+    }
+
+    #[test]
     fn the_message_is_the_first_text_that_is_not_empty() {
         let message = |change: &Value| written(&read_one(change))["message"].as_str().unwrap().to_owned();
         assert_eq!(message(&json!({"annotations": {"summary": " ", "description": "91 %"}})), "91 %");
@@ -287,7 +328,7 @@ mod tests {
             (with(json!({"status": "pending"})), "alerts[1].status: unknown variant `pending`"),
             (with(json!({"fingerprint": ""})), "alerts[1].fingerprint: must not be empty"),
             (with(json!({"startsAt": 5})), "alerts[1].startsAt: must be a"),
-            (with(json!({"labels": {"severity": 1}})), "alerts[1].labels.severity: must be a"),
+            (with(json!({"labels": []})), "alerts[1].labels: must be"),
             (json!({"alerts": [{"status": "firing"}]}), "alerts[0].fingerprint: is missing"),
             (json!({"alerts": vec![alert(&json!({})); MAX_ALERTS + 1]}), "alerts: has 2049 alerts"),
         ] {

@@ -91,7 +91,7 @@ mod tests {
         for (word, level) in [
             ("6", Level::Warn),
             ("0", Level::Warn),
-            ("1 (Highest)", Level::Warn),
+            ("1 (Highest)", Level::Error),
             ("someday", Level::Warn),
             ("critical", Level::Error),
             ("P1", Level::Error),

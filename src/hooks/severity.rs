@@ -42,12 +42,12 @@ pub(crate) fn level(severity: &str) -> Option<Level> {
     if severity.len() > MAX_WORD {
         return None;
     }
-    let is_part = |c: &char| !matches!(c, ' ' | '-' | '_');
+    let is_part = |c: &char| !matches!(c, ' ' | '-' | '_' | '(' | ')');
     let word: String = severity.trim().chars().filter(is_part).map(|c| c.to_ascii_lowercase()).collect();
     let find = |word: &str| {
         SEVERITIES.iter().find(|(_, words)| words.split(' ').any(|known| known == word)).map(|(level, _)| *level)
     };
-    // ServiceNow writes "1 - Critical".
+    // ServiceNow writes "1 - Critical", and mail programs "1 (Highest)".
     find(&word).or_else(|| find(word.trim_start_matches(|c: char| c.is_ascii_digit())))
 }
 
@@ -92,6 +92,7 @@ mod tests {
             &["SEV-1", "SEV-2", "SEV-3", "SEV-4", "SEV-5"],
             &["Sev0", "Sev1", "Sev2", "Sev3", "Sev4", "sev 5"],
             &["1 - Critical", "2 - High", "3 - Moderate", "4 - Low", "5 - Planning"],
+            &["1 (Highest)", "2 (High)", "3 (Normal)", "4 (Low)", "5 (Lowest)"],
             &["critical", "major", "minor", "warning", "indeterminate", "cleared"],
             &["Highest", "High", "Medium", "Low", "Lowest"],
             &["Blocker", "Critical", "Major", "Minor", "Trivial"],

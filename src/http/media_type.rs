@@ -6,6 +6,9 @@ use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use crate::text;
 
+/// Types that no alert has, whatever their bytes.
+const MEDIA: [&str; 6] = ["image/", "audio/", "video/", "font/", "model/", "multipart/"];
+
 /// What `Content-Type` says about a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -15,9 +18,13 @@ pub(crate) enum Kind {
     Text,
     /// `application/x-www-form-urlencoded`, under which curl sends everything.
     Form,
+    /// `multipart/form-data`.
+    Parts,
     /// No type, or `application/octet-stream`.
     Unknown,
-    /// A type that cannot be an alert.
+    /// A type that cannot be an alert, such as a picture.
+    Media,
+    /// Any other type.
     Other,
 }
 
@@ -25,6 +32,7 @@ pub(crate) enum Kind {
 pub(crate) struct MediaType {
     essence: String,
     charset: Option<String>,
+    boundary: Option<String>,
 }
 
 impl MediaType {
@@ -33,11 +41,12 @@ impl MediaType {
         let declared = headers.get(CONTENT_TYPE).map(|value| text::header(value.as_bytes())).unwrap_or_default();
         let mut parts = declared.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let charset = parts.find_map(|part| {
-            let (name, value) = part.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
-        });
-        Self { essence, charset }
+        let parameter = |wanted: &str| {
+            let mut pairs = declared.split(';').filter_map(|part| part.split_once('='));
+            let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+            Some(value.trim().trim_matches(['"', '\'']).to_owned())
+        };
+        Self { charset: parameter("charset"), boundary: parameter("boundary"), essence }
     }
 
     #[must_use]
@@ -45,9 +54,11 @@ impl MediaType {
         match self.essence.as_str() {
             "" | "application/octet-stream" => Kind::Unknown,
             "application/x-www-form-urlencoded" => Kind::Form,
+            "multipart/form-data" => Kind::Parts,
             "application/json" | "text/json" => Kind::Json,
             other if other.ends_with("+json") => Kind::Json,
             other if other.starts_with("text/") => Kind::Text,
+            other if MEDIA.iter().any(|kind| other.starts_with(kind)) => Kind::Media,
             _ => Kind::Other,
         }
     }
@@ -60,6 +71,12 @@ impl MediaType {
     #[must_use]
     pub(crate) fn charset(&self) -> Option<&str> {
         self.charset.as_deref()
+    }
+
+    /// What separates the parts of a form.
+    #[must_use]
+    pub(crate) fn boundary(&self) -> Option<&str> {
+        self.boundary.as_deref().filter(|boundary| !boundary.is_empty())
     }
 
     /// The body as text, with U+FFFD for what cannot be decoded.
@@ -95,12 +112,15 @@ mod tests {
             ("", Kind::Unknown, None),
             ("application/octet-stream", Kind::Unknown, None),
             ("application/jsonx", Kind::Other, None),
-            ("image/png", Kind::Other, None),
-            ("multipart/form-data; boundary=x", Kind::Other, None),
+            ("utf-8", Kind::Other, None),
+            ("image/png", Kind::Media, None),
+            ("multipart/mixed; boundary=x", Kind::Media, None),
+            ("multipart/form-data; boundary=x", Kind::Parts, None),
         ] {
             let found = of(declared);
             assert_eq!((found.kind(), found.charset()), (kind, charset), "{declared}");
         }
         assert_eq!(MediaType::of(&HeaderMap::new()).kind(), Kind::Unknown);
+        assert_eq!(of("multipart/form-data; charset=utf-8; Boundary=\"x y\"").boundary(), Some("x y"));
     }
 }

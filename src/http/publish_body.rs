@@ -36,7 +36,8 @@ impl Options {
 }
 
 /// Reads an alert. Without a type, or with the one that `curl -d` sends, a body that begins with `{` is JSON, one with a
-/// field `message` a form, and any other a text. The headers of ntfy's publishers may accompany a text or a form.
+/// field `message` a form, and any other a text. A type that is not listed (`application/yaml`, `utf-8`) says nothing if the
+/// body is a text. The headers of ntfy's publishers may accompany a text or a form.
 ///
 /// # Errors
 /// As [`Draft::from_json`], and [`HttpError::MediaType`] for a type that cannot be an alert.
@@ -50,22 +51,29 @@ pub(crate) fn draft(
     let looks_like_json = || media.decoded(body).trim_ascii_start().starts_with('{');
     let kind = match media.kind() {
         Kind::Unknown | Kind::Form if looks_like_json() => Kind::Json,
+        Kind::Other if !text::is_plain(&media.decoded(body)) => Kind::Media,
+        Kind::Other if looks_like_json() => Kind::Json,
+        Kind::Other => Kind::Unknown,
         kind => kind,
     };
     match kind {
         Kind::Json => json(&media, topic, options, body),
-        Kind::Text | Kind::Form | Kind::Unknown => {
+        Kind::Text | Kind::Form | Kind::Parts | Kind::Unknown => {
             let said = ntfy::read(|name| Some(text::header(headers.get(name)?.as_bytes())))?;
             if kind == Kind::Form
                 && let Some(form) = Form::parse(body, media.charset())
             {
                 return Ok(form.draft(topic, options.level, said)?);
             }
+            if kind == Kind::Parts {
+                let boundary = media.boundary().ok_or_else(|| HttpError::invalid("Content-Type", "has no boundary"))?;
+                return Ok(Form::parse_parts(body, boundary, media.charset()).draft(topic, options.level, said)?);
+            }
             let (priority, metadata) = said;
             let (topic, level) = (topic.unwrap_or_else(Topic::fallback), options.level.or(priority));
             Ok(Draft::cut(topic, &media.decoded(body), level.unwrap_or_default(), metadata)?)
         }
-        Kind::Other => {
+        Kind::Media | Kind::Other => {
             let sent = media.essence().to_owned();
             Err(HttpError::MediaType { wanted: "application/json, a text (text/*) or a form", sent })
         }
@@ -122,7 +130,31 @@ mod tests {
         assert_eq!(typed(Some("application/x-www-form-urlencoded"), b"{\"message\":\"x\"}").as_deref(), Ok(X));
         assert!(typed(Some("text/plain"), b"{").is_ok() && typed(Some("application/json"), b"{").is_err());
         assert!(typed(None, b"message=x").unwrap().contains("message=x"));
-        assert!(typed(Some("image/png"), b"x").unwrap_err().contains("image/png"));
+        for (kind, body) in [("image/png", &b"x"[..]), ("application/zip", b"PK\x03\x04"), ("application/x", b"\xff")] {
+            assert!(typed(Some(kind), body).unwrap_err().contains(kind));
+        }
+        for kind in ["application/yaml", "utf-8", "application/json, text/plain", "*/*", "application/x-json"] {
+            assert_eq!(typed(Some(kind), b"x").as_deref(), Ok(X), "{kind}");
+            assert_eq!(typed(Some(kind), b"{\"message\":\"x\"}").as_deref(), Ok(X), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_parts_is_a_form() {
+        let part =
+            |head: &str, content: &str| format!("--B\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n");
+        let whole = |parts: &[String]| format!("{}--B--\r\n", parts.concat());
+        let read = |body: String| typed(Some("multipart/form-data; boundary=B"), body.as_bytes());
+        let alert = [
+            part("name=\"message\"", "x"),
+            part("name=\"Level\"", "error"),
+            part("name=\"log\"; filename=\"a.txt\"", "all of it"),
+            part("name=\"core\"; filename=\"core\"", "\u{7f}ELF\0"),
+        ];
+        let expected = r#"["default","error","x"]{"core":"(a file of 5 bytes)","log":"all of it"}"#;
+        assert_eq!(read(whole(&alert)).as_deref(), Ok(expected));
+        assert!(read(whole(&alert[1..])).unwrap_err().starts_with("message: is missing"));
+        assert!(typed(Some("multipart/form-data"), b"x").unwrap_err().contains("no boundary"));
     }
 
     #[test]

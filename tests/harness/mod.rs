@@ -21,6 +21,9 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
 pub use alertmanager::Alertmanager;
 pub use browser::{Browser, Look, npm};
 pub use daemon::{Daemon, Key, activated};
@@ -51,6 +54,13 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         )]
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The header with which GitHub signs a body.
+pub fn signed(secret: &str, body: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(body).finalize().into_bytes();
+    let hex: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
 }
 
 /// A program of this package.

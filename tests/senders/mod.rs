@@ -5,6 +5,7 @@ mod frames;
 mod github;
 mod host;
 mod readers;
+mod types;
 
 use std::io::Write;
 use std::path::Path;

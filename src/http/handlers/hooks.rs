@@ -7,6 +7,7 @@ use super::Context;
 use crate::alert::Topic;
 use crate::api::HookStored;
 use crate::hooks::Sender;
+use crate::hooks::form::Form;
 use crate::http::error::HttpError;
 use crate::http::forwarded;
 use crate::http::media_type::{Kind, MediaType};
@@ -61,9 +62,11 @@ async fn store(
 ) -> Result<Response<Body>, HttpError> {
     // Bytes that cannot be decoded become U+FFFD, so that one bad byte does not lose the alert.
     let media = MediaType::of(&head.headers);
-    let text = media.decoded(body);
+    let mut text = media.decoded(body);
     if media.kind() == Kind::Form && !text.trim_ascii_start().starts_with('{') {
-        return Err(HttpError::MediaType { wanted: "application/json", sent: "a form".into() });
+        let wanted = "application/json, or a form with the JSON as its field payload";
+        let payload = Form::payload(body, media.charset());
+        text = payload.ok_or_else(|| HttpError::MediaType { wanted, sent: "another form".into() })?.into();
     }
     let entries = sender.read(topic, |name| header(head, name), &text)?;
     let stored = permit.publish_all(entries).await.map_err(retried)?;

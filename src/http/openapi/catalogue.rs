@@ -60,8 +60,9 @@ pub(crate) fn publish() -> Operation {
         ..plain("alerts", "Publish an alert")
     }
     .about(
-        "Every `+json` is JSON, and every `text/*` a text. Without a content type, or with a form's and no field `message`, a body \
-         that begins with `{` is JSON, and any other is text. A text or form over 4,096 bytes is cut and ends in `…`.",
+        "Every `+json` is JSON, and every `text/*` a text. Without a content type, with one that is not listed, or with a form's and \
+         no field `message`, a body that begins with `{` is JSON, and any other is text. A form may also be `multipart/form-data`. \
+         A text or form over 4,096 bytes is cut and ends in `…`.",
     )
 }
 
