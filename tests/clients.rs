@@ -140,6 +140,15 @@ fn httpx_sse() -> Command {
     follow
 }
 
+/// A script for aiohttp, by its name.
+fn aiohttp(script: &str) -> Command {
+    static PYTHON: LazyLock<PathBuf> =
+        LazyLock::new(|| python("clients/aiohttp", &["aiohttp==3.14.5", "aiohttp-sse-client2==0.3.0"]).join("python"));
+    let mut follow = Command::new(&*PYTHON);
+    follow.arg(scripts().join(script));
+    follow
+}
+
 #[test]
 fn a_browsers_eventsource_follows_with_tickets_from_another_origin() {
     let address = fixed_port();
@@ -199,13 +208,30 @@ fn pythons_httpx_sse_resumes_exactly() {
 }
 
 #[test]
+fn pythons_aiohttp_resumes_exactly_line_by_line() {
+    follows_over_breaks(|| aiohttp("aiohttp_lines.py"));
+}
+
+#[test]
+fn the_package_aiohttp_sse_client2_resumes_exactly() {
+    follows_over_breaks(|| aiohttp("aiohttp_sse.py"));
+}
+
+#[test]
 fn no_client_notices_a_restart_that_its_stream_survives() {
     let address = fixed_port();
     let configuration = format!("[http]\nheartbeat = \"1s\"\ncors_origins = [\"http://{address}\"]\n");
     let mut manager = Manager::running(&configuration);
     let key = manager.key(&json!({ "user": "alice" }));
     let url = format!("http://{}/alerts/quiet", manager.address);
-    let commands = [dashboard(&address), script("ticket.mjs"), script("follow.mjs"), httpx_sse()];
+    let commands = [
+        dashboard(&address),
+        script("ticket.mjs"),
+        script("follow.mjs"),
+        httpx_sse(),
+        aiohttp("aiohttp_lines.py"),
+        aiohttp("aiohttp_sse.py"),
+    ];
     let mut clients = commands.map(|command| Client::start(command, &url, &key));
     manager.publish("quiet", "first");
     for client in &mut clients {
