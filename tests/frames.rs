@@ -82,6 +82,11 @@ fn no_character_ends_a_line_before_its_end() {
         .map(|byte| if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") });
     let mut stream = daemon.stream(&key, &gap.collect::<String>());
     assert!(stream.until("gap").data.contains("\\u2028"));
+    // A label of a key is the only text of others in an answer with a secret.
+    let label = "two\u{2028}lines\u{2029}";
+    let made = Request::post("/keys").json(&json!({"user": "bob", "label": label})).over(&daemon.control());
+    assert_eq!((made.status, made.json()["key"]["label"].as_str()), (201, Some(label)));
+    assert!(!made.text().contains(['\u{2028}', '\u{2029}']), "{:?}", made.text());
     let sent = [
         answers[0].text(),
         answers[1].text(),

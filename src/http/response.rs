@@ -193,6 +193,9 @@ pub(crate) fn secret_json(status: StatusCode, body: &impl Serialize) -> Response
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
     // Fails only for maps whose keys are not strings, which these types lack.
     let _ = serde_json::to_writer(&mut *bytes, body);
+    if let Cow::Owned(escaped) = escape_line_ends(&bytes) {
+        bytes = Zeroizing::new(escaped);
+    }
     bytes.push(b'\n');
     whole(status, "application/json", Bytes::from_owner(bytes))
 }

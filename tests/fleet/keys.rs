@@ -237,6 +237,43 @@ fn a_ticket_opens_one_stream_on_any_node() {
 }
 
 #[test]
+fn guesses_of_tickets_are_looked_up_in_turn_and_hold_up_no_ticket_of_another_node() {
+    let redis = Redis::start();
+    let fleet = Fleet::of(2, &redis.configuration(""));
+    let (address, key) = fleet.endpoint(0);
+    let other = fleet.endpoint(1).0;
+    let open = |ticket: &str| {
+        let page = Request::get(&format!("/alerts?ticket={ticket}")).header("Accept", "application/json");
+        page.to(other).status
+    };
+    let looked_up = || {
+        let stats = redis.ask(&["INFO", "commandstats"]);
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_getdel:calls="));
+        calls.map_or(0, |calls| calls.split(',').next().unwrap().parse::<u64>().unwrap())
+    };
+    let before = looked_up();
+    // More at once than there are turns.
+    std::thread::scope(|scope| {
+        for thread in 0..160 {
+            scope.spawn(move || {
+                for number in 0..5 {
+                    assert_eq!(open(&format!("{thread:016}{number:016}")), 401);
+                    assert_eq!(open("nonsense"), 401);
+                }
+            });
+        }
+        for _ in 0..10 {
+            let given = Request::post("/tickets").key(&key).to(address).json();
+            let began = Instant::now();
+            assert_eq!(open(given["ticket"].as_str().unwrap()), 200);
+            assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        }
+    });
+    // What cannot be a ticket costs the fleet nothing.
+    assert_eq!(looked_up() - before, 160 * 5 + 10);
+}
+
+#[test]
 fn keys_move_from_a_file_to_the_fleet_with_one_command() {
     let redis = Redis::start();
     let alone = Daemon::start();
