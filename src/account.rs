@@ -23,6 +23,12 @@ impl Account {
         Self { uid, name: user.map(|user| user.name) }
     }
 
+    /// The number of a user.
+    #[must_use]
+    pub(crate) fn uid_of(name: &str) -> Option<u32> {
+        User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+    }
+
     /// The user of this process.
     #[must_use]
     pub(crate) fn own() -> Self {

@@ -84,7 +84,6 @@ impl Resolved {
     }
 
     /// The source of every key, in the order of their names.
-    #[cfg(test)]
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
         self.values.iter().map(|(name, (_, source))| (*name, source))
     }

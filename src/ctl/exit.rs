@@ -17,6 +17,12 @@ pub enum Failure {
     /// The command line is invalid: 2.
     #[error("{0}")]
     Usage(String),
+    /// `alertctl doctor` found nothing worse than warnings: 10.
+    #[error("warnings: {0}")]
+    Warnings(usize),
+    /// `alertctl doctor` found faults: 20.
+    #[error("faults: {faults}, warnings: {warnings}")]
+    Faults { faults: usize, warnings: usize },
     /// A store or a backup is damaged: 65.
     #[error("{0}")]
     Damaged(String),
@@ -38,6 +44,8 @@ impl Failure {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Warnings(_) => 10,
+            Self::Faults { .. } => 20,
             Self::Damaged(_) => 65,
             Self::Unavailable(_) => 69,
             Self::NotPermitted(_) => 77,

@@ -7,6 +7,7 @@
 //! | [`mod@client`] | requests to the daemon over a Unix socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`backup`] | backups: writing, restoring and verifying them |
+//! | [`doctor`] | what is wrong on this machine, and the remedies |
 //! | [`drain`] | streams that leave before maintenance |
 //! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
@@ -28,6 +29,7 @@ pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod exit;
 pub(crate) mod history;
@@ -149,6 +151,12 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         }
         Command::Restore(args) => backup::restore::run(&args, &ctl.daemon)?,
         Command::Check(args) => backup::check::run(&args, &ctl.daemon, &mut output).await?,
+        Command::Doctor(args) => {
+            let (client, _) = client(&ctl.daemon)?;
+            let done = doctor::run(&args, &ctl.daemon, &client, &mut output).await;
+            output.flush().await?;
+            return done;
+        }
         Command::Drain(args) => drain::drain(&args, &client(&ctl.daemon)?.0).await?,
         Command::Undrain => drain::undrain(&client(&ctl.daemon)?.0).await?,
         Command::Reload => config::reload(&client(&ctl.daemon)?.0).await?,

@@ -7,6 +7,7 @@
 mod activation;
 mod inherited;
 mod notify;
+mod properties;
 mod restart;
 mod store;
 mod unit;
@@ -14,9 +15,10 @@ mod unit;
 pub(crate) use activation::PassedToAnother;
 pub(crate) use inherited::{Inherited, InheritedError, STORED};
 pub(crate) use notify::Notifier;
+pub(crate) use properties::Properties;
 pub(crate) use restart::{is_restart, set_restart};
 pub(crate) use store::{barrier, forget, store};
-pub(crate) use unit::{Unit, listening, unit_name};
+pub(crate) use unit::{Unit, listening, output, unit_name};
 
 #[cfg(test)]
 mod child {

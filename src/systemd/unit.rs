@@ -124,7 +124,8 @@ pub(crate) fn listening(file: &Path) -> Option<(String, Vec<String>)> {
 }
 
 /// What a program prints; `None` if it fails.
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
+#[must_use]
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

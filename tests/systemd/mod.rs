@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod configuration;
 mod conversion;
+mod doctor;
 mod failed_start;
 mod failed_units;
 mod fleet;

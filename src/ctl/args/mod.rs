@@ -17,7 +17,7 @@ use crate::alert::{Level, Topic};
 pub(crate) use backup::{Backup, Check, Restore};
 pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
-pub(crate) use read::{Drain, History, Status, Tail};
+pub(crate) use read::{Doctor, Drain, History, Status, Tail};
 
 /// Publishes and reads alerts, and manages keys of alertd
 ///
@@ -53,6 +53,8 @@ Exit status:
   0   success
   1   failure
   2   invalid command line, or a value on it was refused
+  10  doctor: warnings
+  20  doctor: faults
   65  a store or a backup is damaged
   69  the daemon does not answer, or is temporarily unable to do this
   77  the key or user does not have permission
@@ -137,6 +139,15 @@ pub(crate) enum Command {
     /// Waits for the result. If the new configuration is invalid, the daemon keeps the current one, and alertctl prints the
     /// reasons and exits with status 78. Works on the control socket only.
     Reload,
+    /// Say what is wrong with the daemon of this machine, and what to do about it
+    ///
+    /// Looks at the units and their sockets, the last failed start, drop-ins that contradict the configuration, the
+    /// configuration itself, the certificate, owners and modes of files, the disk, the port, descriptors, the clock, and
+    /// keys that expire within 14 days. It changes nothing and starts nothing. Run it as root: it says what it could not
+    /// look at.
+    ///
+    /// Exits with 0 if nothing is wrong, with 10 if there are only warnings, and with 20 if there are faults.
+    Doctor(Doctor),
     /// Have the streams leave before maintenance, and wait until they have
     ///
     /// The daemon goes on, and publishing too. From now on /readyz says no, so that load balancers use other nodes, and new

@@ -124,3 +124,20 @@ pub(crate) struct Drain {
     #[arg(long)]
     pub no_wait: bool,
 }
+
+/// `alertctl doctor`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  sudo alertctl doctor
+  alertctl doctor --json | jq '.findings[] | select(.severity == \"fault\")'
+
+Exit status:
+  0   nothing is wrong
+  10  warnings
+  20  faults")]
+pub(crate) struct Doctor {
+    /// Print a JSON object: faults, warnings, and findings with check, severity (ok, skipped, warning, fault), what and remedy
+    #[arg(long)]
+    pub json: bool,
+}
