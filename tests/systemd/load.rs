@@ -15,7 +15,7 @@ use super::on_each_release;
 use crate::harness::{Key, Request, Running, Stream, eventually};
 
 /// Streams of as many subscribers.
-pub const READERS: usize = 20;
+pub const READERS: usize = 10;
 
 /// In the machine's network a copy of this program is the clients; everywhere else this test has nothing to do.
 #[test]

@@ -2,6 +2,7 @@
 //! each release, on a machine of its own.
 
 mod audit;
+mod carried;
 mod certificates;
 mod configuration;
 mod conversion;
