@@ -158,7 +158,7 @@ pub(crate) struct HubStatus {
     pub head: Id,
     /// Streams ended since the start because their client read too slowly.
     pub ended_slow: u64,
-    /// Streams of the process before this one that it continued.
+    /// Streams that were taken over from the previous process.
     #[serde(default)]
     pub taken_over: u64,
 }

@@ -90,7 +90,7 @@ impl Store {
         self.either(daemon, |keyring| keyring.rotate(id, body.overlap, now_ms()), rotated).await
     }
 
-    /// Imports the file of keys of the former alert service.
+    /// Imports the file of keys of the former alert server.
     pub(crate) async fn import(&self, file: Bytes) -> Result<Imported, Failure> {
         let request = Request::new(Method::POST, "/keys/import").body("application/json", file.clone());
         let daemon = async { self.client.send(request).await?.json().await };

@@ -68,8 +68,8 @@ impl Signals {
         })
     }
 
-    /// Waits for another signal, which means at once. One that comes with the first is the same wish: Ctrl-C reaches a daemon
-    /// and the script that has started it, and the script sends a signal too.
+    /// Waits for another signal, which asks for an immediate stop. One that comes together with the first does not
+    /// count: Ctrl-C reaches a daemon and the script that started it, and the script sends a signal too.
     async fn again(&mut self) {
         let first = Instant::now();
         loop {
@@ -215,8 +215,8 @@ impl Running {
         let _ = tokio::time::timeout(STAGE_TIMEOUT, tokio::task::spawn_blocking(move || delivery.stop())).await;
     }
 
-    /// Ends all requests, and leaves the streams to the next process. They go on until everything else has ended, so that
-    /// their clients notice as little as possible.
+    /// Ends all requests, and leaves the streams to the next process. The streams run until everything else has ended,
+    /// so that the pause is short.
     async fn leave_streams(&mut self) {
         self.reach_head().await;
         self.delivery.leave();
@@ -233,7 +233,7 @@ impl Running {
         debug_assert!(left.is_ok(), "leaving streams panicked");
     }
 
-    /// Alerts that were answered are delivered before the end, unless a Redis that is away keeps them.
+    /// Waits until alerts that were answered are delivered, unless Redis cannot be reached.
     async fn reach_head(&self) {
         let _ = tokio::time::timeout(STAGE_TIMEOUT, self.hub.reach(self.engine.head().unwrap_or_default())).await;
     }

@@ -13,9 +13,9 @@ use crate::log::Event;
 
 /// Without news from the shared store for this long, the known keys are stale and no new secret is verified.
 const STALE_AFTER: Duration = Duration::from_secs(3);
-/// A deadline that is noticed this late shows that the process was suspended; it then gets as long again to hear something.
+/// A deadline that is noticed this late shows that the process was suspended; it then waits [`GRACE`] for news.
 const SUSPENDED: Duration = Duration::from_millis(500);
-/// How long a process that was suspended may take to hear news.
+/// How long a process that was suspended waits for news.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The shared store of the keyring. Its methods block, and are called on blocking threads only.
@@ -71,7 +71,7 @@ pub(super) async fn follow(keyring: Arc<Keyring>, fleet: Fleet, stale_max: watch
         let now = match changed {
             Err(_) if freshness == Freshness::Current => {
                 if deadline.is_some_and(|deadline| deadline.elapsed() > SUSPENDED) {
-                    // Redis may be there: keys that were revoked meanwhile are heard of before one is accepted.
+                    // Redis may be reachable: revocations of the meantime must arrive before a key is accepted.
                     grace = Some(Instant::now() + GRACE);
                     fleet.look();
                     continue;

@@ -1,8 +1,9 @@
 //! Streams that one process leaves to the next, through systemd's store of descriptors.
 //!
-//! Old process: [`leave`] packs what delivery has suspended and stores it; what the store does not take ends with a `bye`.
-//! New process: [`Inheritance::take`] empties the store before anything can fail, and [`Inheritance::continue_all`] has the
-//! streams go on. A start that fails drops the inheritance, which ends them with a `bye`.
+//! Old process: [`leave`] packs the suspended streams and stores them; those that the store does not take end with a
+//! `bye`. New process: [`Inheritance::take`] empties the store before anything can fail, and
+//! [`Inheritance::continue_all`] continues the streams. A start that fails drops the inheritance, which ends them with
+//! a `bye`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -54,14 +55,15 @@ pub(super) fn leave(streams: Vec<CarriedStream>, delivery: &Delivery) {
     }
 }
 
-/// Has the service manager forget what it stored under this name, which would stay open as long as the service runs.
+/// Makes the service manager close the descriptors stored under this name, which would otherwise stay open as long as
+/// the service runs.
 pub(super) fn forget(name: &str) {
     if let Err(error) = systemd::forget(name) {
         tracing::warn!(%error, "cannot have the service manager forget its stored descriptors named {name:?}");
     }
 }
 
-/// What the process before this one has left.
+/// What the previous process left.
 #[derive(Default)]
 pub(super) struct Inheritance {
     streams: Vec<CarriedStream>,
@@ -69,12 +71,12 @@ pub(super) struct Inheritance {
     late: u64,
     /// What is wrong with it, for the log.
     damage: Vec<String>,
-    /// When the oldest of it was left; none if there is nothing.
+    /// When the oldest stream was left; none if there are none.
     left_at: Option<Instant>,
 }
 
 impl Inheritance {
-    /// Takes everything out of what was stored, and empties the store. Streams that have waited too long end.
+    /// Takes all stored streams, and empties the store. Streams that have waited too long end.
     pub(super) fn take(stored: Vec<OwnedFd>) -> Self {
         let mut taken = Self::default();
         let mut late = Vec::new();
@@ -99,7 +101,7 @@ impl Inheritance {
         taken
     }
 
-    /// Ends the streams once they have waited too long. To be dropped when they need not wait any longer.
+    /// Ends the streams once they have waited too long. The caller drops the future when they no longer wait.
     pub(super) async fn expire(&mut self) {
         let Some(deadline) = self.deadline() else { return std::future::pending().await };
         tokio::time::sleep_until(deadline).await;
@@ -108,13 +110,13 @@ impl Inheritance {
         drop(tokio::task::spawn_blocking(|| end_all(late.into_iter().map(|stream| (stream, Bye::Restart)))));
     }
 
-    /// When the streams have waited too long; none if there is none.
+    /// When the streams will have waited too long; none if there are none.
     fn deadline(&self) -> Option<tokio::time::Instant> {
         let left_at = self.left_at.filter(|_| !self.streams.is_empty())?;
         Some((left_at + MAX_AGE).into())
     }
 
-    /// Has the streams go on, or end if their key is no longer good. If the keys are not known yet it does so later.
+    /// Continues the streams, or ends them if their key is no longer valid; as soon as the keys are known.
     pub(super) async fn continue_all(self, service: &Arc<Service>, server: &Arc<Server>) {
         if self.left_at.is_none() && self.damaged == 0 && self.late == 0 {
             return;
@@ -129,7 +131,7 @@ impl Inheritance {
                     tokio::time::sleep(KEYS_RETRY).await;
                 }
             };
-            // If they stay unknown, the streams end because of that.
+            // If the keys stay unknown, the streams end for that reason.
             let _ = tokio::time::timeout_at(deadline, known).await;
             self.continue_now(&service, &server).await;
         });
@@ -137,7 +139,7 @@ impl Inheritance {
 
     async fn continue_now(mut self, service: &Arc<Service>, server: &Arc<Server>) {
         for damage in &self.damage {
-            tracing::warn!("the description of streams that the process before this one has left {damage}");
+            tracing::warn!("the description of the streams of the previous process {damage}");
         }
         let (mut taken, mut refused) = (0, Vec::new());
         for stream in std::mem::take(&mut self.streams) {

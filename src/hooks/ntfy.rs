@@ -18,8 +18,8 @@ struct Details {
     tags: Vec<String>,
 }
 
-/// The level of an alert, if the headers name a priority, and its metadata. A priority that ntfy does not know is kept as it is
-/// and has the level of that word; nobody loses an alert by one.
+/// The level of an alert, if the headers name a priority, and its metadata. A priority that ntfy does not know is kept
+/// in the metadata, and its level is that of the word, so that it costs nobody an alert.
 pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<(Option<Level>, Metadata), DraftError> {
     let first = |names: &[&str]| names.iter().find_map(|name| non_empty(&header(name)?).map(encoded_word::decoded));
     let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
@@ -40,8 +40,8 @@ pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<
     Ok((level, metadata_of(&Details { title, priority, tags })?))
 }
 
-/// Whether this is the header that HTTP itself has by the name of `Priority` (RFC 9218), which browsers and proxies send:
-/// a dictionary with the members `u` and `i`, such as `u=1, i`.
+/// Whether this is HTTP's own header `Priority` (RFC 9218), which browsers and proxies send: a dictionary with the
+/// members `u` and `i`, such as `u=1, i`.
 fn is_http_priority(text: &str) -> bool {
     let mut members = text.split(',').map(|member| member.split(['=', ';']).next().unwrap_or_default().trim());
     text.contains('=') || members.any(|name| name == "u" || name == "i")

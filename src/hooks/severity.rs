@@ -33,7 +33,7 @@ const SEVERITIES: [(Level, &str); 13] = [
 /// The names of ntfy's priorities 1 to 5.
 const NTFY_PRIORITIES: [&[&str]; 5] = [&["min"], &["low"], &["default"], &["high"], &["max", "urgent"]];
 
-/// The longest word worth looking for.
+/// Longer words are not looked up.
 const MAX_WORD: usize = 32;
 
 /// The level of a severity; `None` for an unknown word.
@@ -51,7 +51,8 @@ pub(crate) fn level(severity: &str) -> Option<Level> {
     find(&word).or_else(|| find(word.trim_start_matches(|c: char| c.is_ascii_digit())))
 }
 
-/// The level of a sender's word for an alert that is no recovery: unless the word is known, somebody should take a look.
+/// The level of a sender's word for an alert that is not a recovery. An unknown word is a warning, so that somebody
+/// checks it.
 #[must_use]
 pub(crate) fn level_or_warn(severity: &str) -> Level {
     level(severity).unwrap_or(Level::Warn)

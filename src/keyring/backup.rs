@@ -1,4 +1,4 @@
-//! The keys in a backup: all entries in their stored form, those that cannot be used included.
+//! The keys in a backup: all entries in their stored form, including unusable ones.
 //!
 //! Used by the service, and by `alertctl` when no daemon runs. The secrets themselves are in no backup, only their hashes.
 
@@ -36,7 +36,7 @@ impl Keyring {
     }
 }
 
-/// The key file of a stopped alertd, before other keys take the place of those in it.
+/// The key file of a stopped alertd, whose keys are to be replaced.
 pub(crate) struct KeyRestore(FileStore);
 
 impl KeyRestore {

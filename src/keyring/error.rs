@@ -1,4 +1,4 @@
-//! Why keys cannot be had, changed or verified.
+//! Why keys cannot be read, changed or verified.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ pub enum KeyringError {
     /// The store belongs to another process.
     #[error("{} is locked: a running alertd holds the keys; go through its control socket, or stop it first", .0.display())]
     Locked(PathBuf),
-    /// The file is not ours, and stays as it is.
+    /// The file is not a key file, and stays as it is.
     #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
     Foreign {
         /// The file.
@@ -18,7 +18,7 @@ pub enum KeyringError {
         /// How it differs.
         reason: String,
     },
-    /// The file is ours, and of a version that this build does not know.
+    /// The file is a key file of an unknown version.
     #[error("{} has version {found} of the key file, and this alertd reads version {known}: it is left untouched; install the alertd that wrote it, or restore the file from a backup", path.display())]
     Version {
         /// The file.
@@ -28,7 +28,7 @@ pub enum KeyringError {
         /// The version that is read.
         known: u32,
     },
-    /// The file is ours, but what it says cannot be.
+    /// The file is a key file with invalid content.
     #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
     Damaged {
         /// The file.
@@ -36,16 +36,16 @@ pub enum KeyringError {
         /// What is wrong.
         reason: String,
     },
-    /// The file is no longer the one that was read.
+    /// The file was replaced since it was read.
     #[error("{} was changed by something other than alertd and is not overwritten: run `alertctl reload` to use the changed file, then try again", .0.display())]
     Changed(PathBuf),
     /// A link where a file should be.
     #[error("{} is not a plain file: links are not followed there; put the file itself in its place", .0.display())]
     Link(PathBuf),
-    /// What a fleet keeps its keys in is out of reach, or busy.
+    /// The shared store of a fleet cannot be reached, or is busy.
     #[error("{0}")]
     Away(String),
-    /// The disk.
+    /// The disk reported an error.
     #[error("cannot use {}: {}", path.display(), disk::explained(path, source))]
     Io {
         /// The file.
@@ -56,16 +56,16 @@ pub enum KeyringError {
     /// No such key or user.
     #[error("no key and no user is named {0}: `alertctl key list` shows them")]
     NotFound(String),
-    /// A key cannot be like that.
+    /// A field of a key is invalid.
     #[error("{field}: {reason}")]
     Invalid {
         /// Which field of the request.
         field: String,
-        /// What is wrong, and what is right.
+        /// What is wrong, and what is allowed.
         reason: String,
     },
     /// No randomness.
-    #[error("the system gives no random numbers: {0}")]
+    #[error("cannot get random numbers from the system: {0}")]
     Random(getrandom::Error),
 }
 
@@ -91,16 +91,16 @@ pub(crate) enum VerifyError {
     /// This node cannot reach the keys.
     #[error("the keys are out of reach")]
     Away,
-    /// It cannot be a secret of ours.
+    /// It does not have the form of a secret.
     #[error("malformed or mistyped")]
     Malformed,
     /// No such key.
     #[error("unknown or revoked key")]
     Unknown,
-    /// Its time is over.
+    /// The key has expired.
     #[error("expired key")]
     Expired,
-    /// The key is there, the secret is another.
+    /// The key exists, but has another secret.
     #[error("wrong secret")]
     Wrong,
 }

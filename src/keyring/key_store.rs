@@ -62,7 +62,7 @@ pub(super) enum KeyStore {
     File(FileStore),
     Shared {
         shared: Arc<dyn SharedStore>,
-        /// As it was last loaded or saved here.
+        /// The content that was last loaded or saved here.
         snapshot: Snapshot,
         /// Keeps the snapshot over a stop.
         file: LastKnown,

@@ -218,10 +218,10 @@ impl Keyring {
         Ok(())
     }
 
-    /// Stores the tags of keys that have none. Blocks for the place where the keys are kept.
+    /// Stores the tags of keys that have none. Blocks on the store.
     ///
     /// # Errors
-    /// Where the store cannot be written.
+    /// If the store cannot be written.
     pub(super) fn store_tags(&self, tags: &[KeyRecord], now_ms: u64) -> Result<(), KeyringError> {
         let missing = |record: &&KeyRecord, known: &KeyRecord| known.tag.is_none() && known.has_secret_of(record);
         let known = self.read(|entry| entry.record.clone());

@@ -1,8 +1,8 @@
 //! How recent the shared keys are that a node knows, and the wait for newer ones.
 //!
-//! The service asks before it accepts a key on old news, and before it refuses one that it does not know. Always: a node that
-//! was suspended looks for changes before it accepts a key, and a key that the fleet has is never refused as unknown,
-//! not even by a node that was cut off a moment ago.
+//! The service waits for news before it accepts a key if the last news is old, and before it refuses an unknown key.
+//! Always: a node that was suspended checks for changes before it accepts a key, and a key that the fleet has is never
+//! refused as unknown, not even by a node that was cut off a moment ago.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::time::{Instant, timeout_at};
 use super::key_store::{KeyStore, SharedStore};
 use super::{Freshness, Keyring};
 
-/// News come once a second. With older ones than this, the node looks for newer ones before it accepts a key.
+/// News comes once a second. If the last is older than this, the node waits for newer news before it accepts a key.
 const DOUBTED_AFTER: Duration = Duration::from_millis(1500);
 /// How long a request waits for news.
 const WAIT: Duration = Duration::from_secs(1);
-/// The shortest time between two looks, whoever asks for them.
+/// The shortest time between two requests for news.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// That all keys were known at one moment.
@@ -25,13 +25,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct News {
     /// When the store was asked.
     pub at: Instant,
-    /// From when on no key is accepted without newer news.
+    /// The time from which no key is accepted without newer news.
     pub until: Instant,
 }
 
-/// The newest news, and when the store was last asked for some out of turn. Without a shared store nothing is ever heard.
+/// The last news, and when the store was last asked for news outside its interval. Without a shared store there is
+/// none.
 pub(super) struct Heard {
-    /// The shared store once more: the lock of the other one is held while a change waits for it.
+    /// The shared store, not behind the lock of the key store, which is held while a change waits for the shared store.
     shared: Option<Arc<dyn SharedStore>>,
     news: watch::Sender<Option<News>>,
     looked: parking_lot::Mutex<Option<Instant>>,
@@ -53,12 +54,13 @@ impl Keyring {
         self.heard.news.send_replace(Some(news));
     }
 
-    /// Whether no key is to be accepted, although nobody has forgotten the keys yet.
+    /// Whether no key may be accepted any more, even if the keys are not forgotten yet.
     pub(super) fn is_overdue(&self) -> bool {
         self.heard.news.borrow().is_some_and(|news| Instant::now() >= news.until)
     }
 
-    /// Waits for news if the last ones are old although the store counts as reached: this process may have been suspended.
+    /// Waits for news if the last is old although the store counts as reached, because this process may have been
+    /// suspended.
     pub(crate) async fn settle_doubt(&self) {
         let Some(doubted) = Instant::now().checked_sub(DOUBTED_AFTER) else { return };
         let is_old = self.heard.news.borrow().is_some_and(|news| news.at < doubted);
@@ -67,8 +69,8 @@ impl Keyring {
         }
     }
 
-    /// Waits until this node knows all keys as of a moment that is at least as late as `since`. False if the store does not
-    /// answer; at once true for a store that nobody else changes.
+    /// Waits until this node knows all keys as of `since` or later. False if the store does not answer; true at once if
+    /// the store is not shared.
     pub(crate) async fn catch_up(&self, since: Instant) -> bool {
         let Some(shared) = &self.heard.shared else { return true };
         let (mut news, deadline) = (self.heard.news.subscribe(), Instant::now() + WAIT);
@@ -144,7 +146,7 @@ mod tests {
         assert!(!waiting.is_finished());
         keyring.heard(news(Instant::now()));
         waiting.await.unwrap();
-        // Nobody answers: after a while the request goes on, and what is unknown stays undecided.
+        // The store does not answer: after a while the request goes on, and an unknown key stays undecided.
         let begun = Instant::now();
         assert!(!keyring.catch_up(Instant::now() + Duration::from_secs(60)).await);
         assert!(begun.elapsed() >= WAIT);

@@ -12,7 +12,7 @@ use super::KeyringError;
 /// Opens an existing plain file. What a link points to may be opened, but is never created, changed or used.
 pub(super) fn open_plain(path: &Path, write: bool) -> Result<File, KeyringError> {
     let failed = |source| KeyringError::Io { path: path.to_owned(), source };
-    // Looked at first, because opening a pipe would block.
+    // Checked first, because opening a pipe would block.
     if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
         return Err(KeyringError::Link(path.to_owned()));
     }

@@ -48,8 +48,8 @@ pub(super) struct KeyRecord {
     pub(super) salt: String,
     /// 64 hex digits.
     pub(super) hash: String,
-    /// Tells without a derivation whether a secret is the one, 32 hex digits: see [`tag`]. Keys of earlier versions get it
-    /// when they are verified. Never used for imported keys.
+    /// Shows without a derivation whether a secret is right, 32 hex digits: see [`tag`]. Keys of earlier versions get
+    /// it when they are verified. Imported keys never have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tag: Option<String>,
     /// Fields of a newer version.
@@ -115,7 +115,7 @@ impl KeyRecord {
         }
     }
 
-    /// Whether this is the secret, by the tag; none where that does not tell.
+    /// Whether this is the secret, according to the tag; none if there is no tag.
     pub(super) fn is_tagged(&self, secret: &str) -> Option<bool> {
         let known = self.tag.as_ref().filter(|_| !self.imported)?;
         Some(tag(secret, &self.salt).as_bytes().ct_eq(known.as_bytes()).into())
@@ -137,12 +137,12 @@ pub(super) fn derive(secret: &str, salt: &str, iterations: u32) -> String {
 
 /// A keyed hash of a secret: the first half of HMAC-SHA-256 under the salt of its key.
 ///
-/// It is fast, so it may be kept only of secrets that nobody can guess. alertd's own have 192 random bits: whoever steals
-/// the tag has to try as many secrets as without it. Those of imported keys may be passwords.
+/// It is fast, so it may be stored only for secrets that nobody can guess. alertd's own have 192 random bits, so a
+/// stolen tag does not help to guess them. The secrets of imported keys may be passwords.
 pub(super) fn tag(secret: &str, salt: &str) -> String {
     // HMAC takes a key of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(salt.as_bytes()) else { return String::new() };
-    // Keeps it apart from every other hash under this salt.
+    // Makes it differ from every other hash under this salt.
     mac.update(b"alertd key tag\0");
     mac.update(secret.as_bytes());
     hex(&mac.finalize().into_bytes()[..16])

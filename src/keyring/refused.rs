@@ -1,8 +1,7 @@
 //! Secrets that were derived and found wrong, so that a client that repeats one costs a single derivation.
 //!
-//! Owned by the keyring, which forgets them with every change of the keys. They are kept as fingerprints under the key of
-//! the process. Always: their number is bounded, and nothing is noted that was found out about keys as they were before a
-//! change.
+//! Owned by the keyring, which forgets them with every change of the keys. They are kept as fingerprints under the key
+//! of the process. Always: their number is bounded, and a result for keys that have changed since is not recorded.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -10,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::verify::Fingerprint;
 
-/// Secrets in all; beyond that the oldest is forgotten.
+/// The most secrets; beyond that the oldest is forgotten.
 const MAX_SECRETS: usize = 8192;
 
 #[derive(Default)]
@@ -25,7 +24,7 @@ struct Refused {
 }
 
 impl RefusedSecrets {
-    /// The number of changes so far, for [`add`](Self::add). Ask before the keys are looked up.
+    /// The number of changes so far, for [`add`](Self::add). Must be read before the keys are looked up.
     pub(super) fn changes(&self) -> u64 {
         self.0.lock().changes
     }
@@ -34,7 +33,7 @@ impl RefusedSecrets {
         self.0.lock().known.contains(fingerprint)
     }
 
-    /// Notes a secret that none of the keys after `changes` has.
+    /// Records a secret that no key had after `changes`.
     pub(super) fn add(&self, fingerprint: Fingerprint, changes: u64) {
         let mut refused = self.0.lock();
         if refused.changes != changes || !refused.known.insert(fingerprint) {
@@ -48,7 +47,7 @@ impl RefusedSecrets {
         }
     }
 
-    /// Forgets all: the keys have changed.
+    /// Forgets all secrets, because the keys have changed.
     pub(super) fn forget(&self) {
         let mut refused = self.0.lock();
         let changes = refused.changes + 1;

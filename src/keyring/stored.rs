@@ -1,7 +1,7 @@
 //! The stored form of keys: JSON with a checksum for each, so that damage to one entry costs one key.
 //!
-//! Used by the key file and the shared store alike. An entry that cannot be used is refused and named, the others stay in
-//! force, and it is written back as it was found: somebody may mend it, and a newer version may understand it.
+//! Used by the key file and the shared store alike. An unusable entry is refused and named, and the others stay in
+//! force. It is written back as it was found, because somebody may repair it, or a newer version may understand it.
 //!
 //! The checksum covers every other member of the entry, those of newer versions included, in an order of its own. Versions
 //! before it treat it as an unknown member: they write it back, and refuse to change such an entry other than by removing it
@@ -25,14 +25,14 @@ pub(super) struct StoredKeys {
     pub(super) unusable: Vec<UnusableEntry>,
 }
 
-/// An entry that is not a key that this version can vouch for.
+/// An entry that this version cannot use as a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnusableEntry {
-    /// Of the key, or the place of the entry where it has none.
+    /// The id of the key, or the place of the entry if it has none.
     pub(super) id: String,
-    /// For clients, with what to do.
+    /// What is wrong, for clients, with the remedy.
     pub(super) reason: &'static str,
-    /// For the log.
+    /// Details for the log.
     pub(super) detail: String,
     /// The entry as it was found.
     pub(super) text: String,
@@ -48,7 +48,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub(super) fn new(record: &'a KeyRecord) -> serde_json::Result<Self> {
-        // By way of the text, as it will be read.
+        // Through the text, so that the checksum is over what will be read.
         let members = serde_json::from_str(&serde_json::to_string(record)?)?;
         Ok(Self { record, checksum: checksum(&members) })
     }
@@ -109,7 +109,7 @@ impl StoredKeys {
         Ok(keys)
     }
 
-    /// As clients see them.
+    /// The keys as the API lists them.
     pub(super) fn info(&self) -> api::Keys {
         let unusable =
             self.unusable.iter().map(|entry| api::UnusableKey { id: entry.id.clone(), reason: entry.reason.into() });
@@ -173,7 +173,7 @@ mod tests {
             damaged[at] ^= 1 << bit;
             match decode(&String::from_utf8_lossy(&damaged)) {
                 Err(_) => refused += 1,
-                // The name of the checksum was hit: the entry itself is whole.
+                // The name of the checksum is damaged; the entry itself is intact.
                 Ok(found) => assert!(KeyRecord { unknown: record().unknown, ..found } == record(), "{at} {bit}"),
             }
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_an_earlier_version_wrote_back_still_works() {
-        // The checksum is an unknown member there, and the order of the members is another one.
+        // To an earlier version the checksum is an unknown member, and the members have another order.
         let earlier: KeyRecord = serde_json::from_str(&encode(&record())).unwrap();
         assert!(earlier.unknown.contains_key(CHECKSUM));
         let written = serde_json::to_string(&earlier).unwrap();

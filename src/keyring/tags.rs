@@ -1,8 +1,7 @@
-//! Tags for keys that were made before there were any: noted when such a key is verified, and stored a moment later,
-//! many at a time.
+//! Adds tags to keys of versions without tags: recorded when such a key is verified, and stored a moment later, many at
+//! a time.
 //!
-//! Owned by the keyring. A tag that cannot be stored is no loss: the key is verified by a derivation after the next start
-//! again.
+//! Owned by the keyring. If a tag cannot be stored, the key only costs another derivation after the next start.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use parking_lot::Mutex;
 use super::Keyring;
 use super::record::{KeyRecord, tag};
 
-/// After a start many keys come at once, and each change writes the file of all keys.
+/// After a start many keys are verified at once, and each change writes the file with all keys.
 const DELAY: Duration = Duration::from_secs(1);
 
 /// Keys that wait for their tag to be stored, with the tag. Bounded by the number of keys.
@@ -21,7 +20,7 @@ const DELAY: Duration = Duration::from_secs(1);
 pub(super) struct UntaggedKeys(Mutex<HashMap<String, KeyRecord>>);
 
 impl Keyring {
-    /// Notes that this is the secret of a key; call it within the runtime.
+    /// Records the tag of a verified secret, to be stored later; call it within the runtime.
     pub(super) fn tag_later(self: &Arc<Self>, record: &KeyRecord, secret: &str, now_ms: u64) {
         if record.imported || record.tag.is_some() {
             return;
@@ -29,7 +28,7 @@ impl Keyring {
         let tagged = KeyRecord { tag: Some(tag(secret, &record.salt)), ..record.clone() };
         let mut untagged = self.untagged.0.lock();
         untagged.insert(record.id.clone(), tagged);
-        // The first one brings all that come until then along.
+        // The task of the first tag stores all that are recorded until then.
         if untagged.len() > 1 {
             return;
         }

@@ -1,10 +1,10 @@
-//! Verification of presented secrets: who pays for a derivation, where, and how many at a time.
+//! Verification of presented secrets: when a derivation runs, where, and how many at a time.
 //!
-//! The service asks [`Keyring::remembered`] first, [`Keyring::screen`] after it, and [`Keyring::verify`] only where that does
-//! not tell. Derivations run on blocking threads
-//! behind two lanes, so that a flood of secrets in the former service's form leaves alertd's own keys their share. Requests
-//! with the same secret share one derivation, and one key or user has few of them under way, so that wrong secrets for one
-//! id cannot fill a pool. What waits is bounded; the rest is told to come again.
+//! The service calls [`Keyring::remembered`] first, then [`Keyring::screen`], and [`Keyring::verify`] only if that is
+//! undecided. Derivations run on blocking threads in two pools, so that a flood of secrets in the form of the former
+//! alert server leaves alertd's own keys their share. Requests with the same secret share one derivation, and each key
+//! or user may have only a few running, so that wrong secrets for one id cannot fill a pool. The number of waiting
+//! secrets is bounded; more are refused and may be tried again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use super::{Freshness, KeyEntry, Keyring, VerifyError};
 use crate::key::Grant;
 use crate::key::secret::{self, Presented};
 
-/// Distinct secrets that wait or are tried, for each of the two lanes.
+/// Distinct secrets that wait or are being verified, for each of the two pools.
 const MAX_IN_FLIGHT: usize = 1024;
-/// Of these for one key, or one user of the former service, beyond the number of its keys: whoever holds a key presents
-/// one secret.
+/// How many of these one key, or one user of the former alert server, may have beyond the number of its keys: the
+/// holder of a key presents only one secret.
 const MAX_IN_FLIGHT_PER_OWNER: usize = 3;
 
 pub(super) type Fingerprint = [u8; 32];
@@ -42,12 +42,12 @@ struct InFlight {
     outcome: Arc<OnceCell<Option<Arc<KeyEntry>>>>,
 }
 
-/// What a look at a secret found out without a derivation.
+/// What is known about a secret without a derivation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Screened {
     /// It is the secret of a key.
     Accepted(Arc<Grant>),
-    /// Only a derivation tells.
+    /// A derivation is necessary.
     Undecided {
         /// The key, or the user of imported keys, that it claims to belong to.
         owner: String,
@@ -70,7 +70,7 @@ impl VerifyPool {
         self.in_flight.lock().len()
     }
 
-    /// Takes a place for a secret of this owner, who has so many keys that it may be of.
+    /// Takes a place for a secret of this owner, which may belong to one of `keys` keys.
     fn enter(&self, fingerprint: Fingerprint, owner: &str, keys: usize) -> Option<Waiter<'_>> {
         let mut in_flight = self.in_flight.lock();
         if !in_flight.contains_key(&fingerprint) {
@@ -110,10 +110,10 @@ impl Keyring {
         (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
     }
 
-    /// What can be said of a secret without a derivation.
+    /// Decides about a secret without a derivation, if possible.
     ///
     /// # Errors
-    /// [`VerifyError`] for every secret that is certain to be none, and where the keys are out of reach.
+    /// [`VerifyError`] for every secret that is certainly wrong, and if the keys cannot be reached.
     pub(crate) fn screen(&self, presented: &str, now_ms: u64) -> Result<Screened, VerifyError> {
         if !self.may(Freshness::Current) {
             return Err(VerifyError::Away);
@@ -132,7 +132,7 @@ impl Keyring {
                 first.remember(fingerprint);
                 Ok(Screened::Accepted(Arc::clone(&first.grant)))
             }
-            // A key has one secret, and that is known already.
+            // A key has only one secret, and that of this key is known already.
             None if first.verified.lock().is_none() => Ok(Screened::Undecided { owner: first.record.id.clone() }),
             _ => Err(VerifyError::Wrong),
         }

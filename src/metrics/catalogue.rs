@@ -102,7 +102,7 @@ impl Catalogue {
         let Takeover { taken, key, damaged, late, pause } = it.takeover.unwrap_or_default();
         let results = [("taken", taken), ("key", key), ("damaged", damaged), ("late", late)];
         let results = results.map(|(result, streams)| ([("result", result)], streams));
-        writer.counter("takeover_streams", "Streams that the process before this one left, by result", results)?;
+        writer.counter("takeover_streams", "Streams that the previous process left, by result", results)?;
         let help = "Duration of the pause of the streams that were taken over";
         writer.lone("takeover", help, Some(Unit::Seconds), pause.as_secs_f64())
     }

@@ -1,7 +1,7 @@
-//! Backups of the log and the keys, made while everything goes on.
+//! Backups of the log and the keys, made while the daemon works.
 //!
-//! One at a time: each keeps the space of what retention removes meanwhile. The stop of the process and a reader that takes
-//! nothing end it; its last line says why, and a file without the right last line is no backup.
+//! One at a time, because each keeps the space of what retention removes meanwhile. A stop of the process, or a reader
+//! that takes nothing, ends it; the last line then says why, and a file without the right last line is not a backup.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,8 @@ impl Service {
     pub(crate) async fn backup(self: &Arc<Self>, caller: &Caller) -> Result<mpsc::Receiver<Bytes>, Refusal> {
         caller.require_control()?;
         let permit = Arc::clone(&self.backups).try_acquire_owned();
-        let permit = permit.map_err(|_| Refusal::unavailable("another backup is being made: wait for its end"))?;
+        let permit =
+            permit.map_err(|_| Refusal::unavailable("another backup is being made: try again when it has finished"))?;
         let keys = self.keyring.export()?;
         let export = self.engine.export().await?;
         let header = Header::new(self.engine.status().kind, self.now_ms(), export.alerts, export.extent);
@@ -107,7 +108,7 @@ impl Making {
             self.totals.keys += count(|part| matches!(part, Part::Key { .. }));
             let items: Vec<_> = parts.into_iter().map(Item::Part).collect();
             self.send(&items).await?;
-            // Half of the time is left to publishers and streams, on machines with few cores and slow disks alike.
+            // Leaves half of the time to publishers and streams, also on machines with few cores or slow disks.
             sleep(began.elapsed().min(LONGEST_PAUSE)).await;
         }
         self.send(&[Item::End(self.totals)]).await

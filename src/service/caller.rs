@@ -105,7 +105,7 @@ impl Caller {
     }
 }
 
-/// What failed attempts count against. None of these is shared by clients that do not try to get in as the same one.
+/// What failed attempts count against. Clients share one only if they try the same user or key from the same address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Guesses {
     /// Wrong secrets from an address for one user, or one key, that cost a derivation.
@@ -182,7 +182,7 @@ impl Service {
         }
     }
 
-    /// Refuses what too many failures count against.
+    /// Refuses an attempt after too many failures.
     pub(super) fn may_guess(&self, guesses: &Guesses) -> Result<(), Refusal> {
         let rate = self.settings.load().failed_auth_rate;
         self.guesses.check(guesses, rate, MINUTE, Instant::now()).map_err(|retry_after| {
@@ -201,13 +201,13 @@ impl Service {
         })
     }
 
-    /// Counts a failure, which is answered as such whatever the rate says; the rate holds back the ones after it.
+    /// Counts a failure. The rate only holds back later attempts.
     pub(super) fn count_guess(&self, guesses: Guesses) {
         let rate = self.settings.load().failed_auth_rate;
         let _ = self.guesses.take(guesses, rate, MINUTE, Instant::now());
     }
 
-    /// Notes a request without a key.
+    /// Records a request without a key.
     pub(crate) fn refuse_keyless(&self, peer: Option<IpAddr>) -> Refusal {
         self.note_failure(peer, Attempt::Missing, "no key was sent");
         Refusal::Unauthorized

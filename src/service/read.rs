@@ -44,7 +44,7 @@ fn damage(page: &Page, head: Id) -> Option<Gap> {
     page.damaged.map(|lost| Gap { requested: lost.to_string(), oldest: complete_from(page.oldest, page.trimmed), head })
 }
 
-/// One gap for both: a page has no more. Nothing from its `oldest` on is missing.
+/// One gap for both, because a page has only one. Nothing from its `oldest` on is missing.
 fn both(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
     match (first, second) {
         (Some(first), Some(second)) => Some(Gap { oldest: first.oldest.max(second.oldest), ..first }),
@@ -119,7 +119,7 @@ impl Service {
         let seek = self.engine.seek(&start, &filter, Id::MAX, self.latest_after_ms(&self.settings.load())).await?;
         let page = self.engine.read(range(seek.after), Direction::Forward).await?;
         let head = self.engine.head().unwrap_or_default();
-        // What was removed after the look for the beginning is missing from the page without another sign.
+        // Alerts removed after the seek are missing from the page, and only this shows it.
         let removed = page.gap(seek.after, seek.trimmed, head);
         let gap = both(seek.gap, both(removed, damage(&page, head)));
         Ok(HistoryPage { records: page.records, next: page.next, gap })

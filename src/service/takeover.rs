@@ -1,4 +1,4 @@
-//! Streams of the process before this one: on whose behalf they go on, if at all.
+//! Decides whether the streams of the previous process may continue.
 
 use super::{Caller, Service};
 use crate::delivery::takeover::CarriedStream;
@@ -21,7 +21,7 @@ impl Service {
         self.delivery.continue_stream(stream, continuation, connection)
     }
 
-    /// Whether it knows which keys are good; a fleet's are not known at once.
+    /// Whether the keys are known, which takes a moment in a fleet.
     pub(crate) fn knows_keys(&self) -> bool {
         !self.keyring.has_no_keys()
     }

@@ -16,12 +16,12 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// One whose only receiver is this daemon, with this key.
+    /// Starts one whose only receiver is this daemon, with this key.
     pub fn start(daemon: &Daemon, key: &Key) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         fs::write(directory.path().join("key"), format!("{}\n", key.secret)).unwrap();
-        // As the documentation has it, but for the places, and without its patience.
+        // The documented configuration, with other paths and URLs, and without waiting times.
         let example =
             include_str!("../../packaging/doc/hooks.md").split("```").find_map(|block| block.strip_prefix("yaml\n"));
         let configuration = example.unwrap().replace("localhost:8080", &daemon.address.to_string());
@@ -46,7 +46,7 @@ impl Alertmanager {
         Self { _running: Running(child), address, _directory: directory }
     }
 
-    /// An alert, as Prometheus tells it: it fires until `ends_at`.
+    /// Sends an alert as Prometheus does; it fires until `ends_at`.
     pub fn tell(&self, host: &str, ends_at: &str) {
         let alert = json!([{
             "labels": {"alertname": "DiskFull", "instance": host, "severity": "critical"},
@@ -57,7 +57,7 @@ impl Alertmanager {
         assert_eq!(told.status, 200, "{told:?}");
     }
 
-    /// Waits until it was refused, or found nobody.
+    /// Waits until a notification was refused, or reached nobody.
     pub fn failed(&self) {
         let failed = || {
             let metrics = Request::get("/metrics").to(self.address).text();

@@ -1,4 +1,4 @@
-//! A real Chromium, told what to do through a script for Node.js.
+//! A real Chromium, controlled through a script for Node.js.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
@@ -135,7 +135,7 @@ impl Browser {
         self.until(&format!("document.querySelector({at:?})?.checkVisibility() && document.querySelector({at:?}).innerText.includes({text:?})"));
     }
 
-    /// What axe-core finds wrong for people with assistive technology.
+    /// Violations of accessibility rules that axe-core finds.
     pub fn audit(&mut self) -> Vec<String> {
         serde_json::from_value(self.tell(&json!({"name": "audit"}))).unwrap()
     }

@@ -61,17 +61,17 @@ pub fn activated(path: &Path) -> Command {
 }
 
 impl Daemon {
-    /// With the defaults.
+    /// Starts a daemon with the defaults.
     pub fn start() -> Self {
         Self::with("")
     }
 
-    /// With more configuration, as TOML.
+    /// Starts a daemon with additional configuration, as TOML.
     pub fn with(configuration: &str) -> Self {
         Self::with_environment(configuration, &[])
     }
 
-    /// With more configuration and environment.
+    /// The same, with environment variables.
     pub fn with_environment(configuration: &str, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -79,7 +79,7 @@ impl Daemon {
         Self::launch(directory, environment, None)
     }
 
-    /// With more configuration, and clients that come over this transport.
+    /// The same, for clients that use this transport.
     pub fn on(transport: Transport, configuration: &str) -> Self {
         if transport == Transport::Plain {
             return Self::with(configuration);
@@ -92,7 +92,7 @@ impl Daemon {
         Self::launch(directory, environment, Some(certificate))
     }
 
-    /// With more configuration, and two sockets that a service manager passed: one over TCP, and one at this path.
+    /// The same, with two sockets that a service manager passed: one over TCP, and one at the returned path.
     pub fn behind_a_socket(configuration: &str) -> (Self, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         configure(&directory, configuration);
@@ -100,7 +100,7 @@ impl Daemon {
         (Self::run(activated(&path), directory, Vec::new(), None), path)
     }
 
-    /// With more configuration, in a network namespace. Its listener is in this namespace, so the test can connect.
+    /// The same, in a network namespace. Its listener is in the test's namespace, so the test can connect.
     pub fn inside(namespace: &str, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         configure(&directory, configuration);
@@ -126,7 +126,7 @@ impl Daemon {
         trusted: Option<PathBuf>,
     ) -> Self {
         command.args(["--config"]).arg(directory.path().join("alertd.toml"));
-        // Cheap keys: what they cost is no property of a test.
+        // Cheap keys, because no test depends on what a derivation costs.
         command.env("ALERTD_AUTH_ITERATIONS", "10000").env("ALERTD_HTTP_LISTEN", "127.0.0.1:0");
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -179,7 +179,7 @@ impl Daemon {
         self.key_with(&json!({ "user": user }))
     }
 
-    /// The same, on a node of a fleet that may not have reached its Redis yet.
+    /// The same, on a node of a fleet that may not be connected to Redis yet.
     pub fn key_once_ready(&self) -> Key {
         eventually("a node that is ready", || {
             (Request::get("/readyz").try_to(self.address)?.status == 200).then_some(())
@@ -195,7 +195,7 @@ impl Daemon {
         Key { id: created["key"]["id"].as_str().unwrap().into(), secret: created["secret"].as_str().unwrap().into() }
     }
 
-    /// The certificate, where clients come over TLS.
+    /// The certificate, if clients use TLS.
     pub fn trusted(&self) -> Option<&Path> {
         self.trusted.as_deref()
     }
@@ -243,25 +243,25 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub fn ended(&mut self) -> ExitStatus {
         eventually("the end of alertd", || self.child.try_wait().unwrap())
     }
 
-    /// Stops it in the orderly way.
+    /// Stops it by SIGTERM.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.ended()
     }
 
-    /// The same directory, another process. The old one must have ended.
+    /// Starts another process in the same directory. The old one must have ended.
     pub fn again(mut self) -> Self {
         assert!(self.child.try_wait().unwrap().is_some(), "still running");
         let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
         Self::launch(directory, self.environment.clone(), self.trusted.take())
     }
 
-    /// Ends it without a chance to do anything.
+    /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -272,7 +272,7 @@ impl Daemon {
         self.ctl_command().args(arguments).output().unwrap()
     }
 
-    /// alertctl, ready to be given arguments.
+    /// alertctl with this daemon's socket, to which arguments can be added.
     pub fn ctl_command(&self) -> Command {
         let mut command = program("alertctl");
         command.arg("--socket").arg(self.control()).arg("--config").arg(self.directory.path().join("alertd.toml"));

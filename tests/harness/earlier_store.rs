@@ -19,8 +19,8 @@ pub fn message(number: usize) -> String {
     format!("alert number {number} of the earlier store")
 }
 
-/// Writes a store of so many alerts of the last minutes, and gives their ids and their JSON. The first `keyed` alerts have
-/// the idempotency keys `key-0` and so on of this user.
+/// Writes a store of `count` alerts of the last minutes, and returns their ids and their JSON. The first `keyed` alerts
+/// have the idempotency keys `key-0` and so on of this user.
 pub fn write(path: &Path, count: usize, keyed: usize, user: &str) -> Vec<(String, String)> {
     let now = jiff::Timestamp::now().as_millisecond() as u64;
     let ms = |number: usize| now - 600_000 + number as u64;

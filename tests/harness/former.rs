@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Daemon, Key};
 
-/// A secret of this user; the byte tells it from others.
+/// A secret of this user; the byte makes it unique.
 pub fn former_key(user: &str, byte: u8) -> Key {
     let raw = [user.as_bytes(), b":", &[byte; 24]].concat();
     Key { id: user.into(), secret: URL_SAFE_NO_PAD.encode(raw) }

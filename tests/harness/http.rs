@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client that sends exactly what it is told, right or wrong.
+//! A plain HTTP/1.1 client that sends exactly the given bytes, valid or not.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Key, PATIENCE, Wire};
 
-/// A request, as it will stand on the wire.
+/// A request as it is sent.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -18,7 +18,7 @@ pub struct Request {
     body: Vec<u8>,
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub status: u16,
@@ -79,7 +79,7 @@ impl Request {
         self.on(TcpStream::connect(address).ok()?)
     }
 
-    /// Over this connection; an answer that broke off is none.
+    /// Sends the request over this connection; `None` if the answer is incomplete.
     pub fn on(&self, wire: impl Into<Wire>) -> Option<Answer> {
         let answer = self.answered(wire)?;
         let length = answer.header("content-length").and_then(|length| length.parse().ok());
@@ -89,7 +89,7 @@ impl Request {
     /// The bytes that arrived; `None` if the connection is already closed.
     pub fn answered(&self, wire: impl Into<Wire>) -> Option<Answer> {
         let mut stream = wire.into().patient().ok()?;
-        // The server may refuse, answer and close before it has read all.
+        // Fails if the server refuses, answers and closes before it has read everything.
         let _ = stream.write_all(&self.bytes(true));
         Some(Answer::read(&mut stream))
     }
@@ -103,7 +103,7 @@ impl Request {
 pub fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // The server may refuse, answer and close before it has read all.
+    // Fails if the server refuses, answers and closes before it has read everything.
     let _ = stream.write_all(bytes);
     Answer::read(&mut stream)
 }
@@ -112,7 +112,7 @@ impl Answer {
     /// Reads to the end of the connection. No answer at all has the status 0.
     pub fn read(stream: &mut impl Read) -> Self {
         let mut bytes = Vec::new();
-        // A reset behind the answer is no news.
+        // A reset after the answer does not matter.
         let _ = stream.read_to_end(&mut bytes);
         let Some((mut answer, rest)) = Self::head(&bytes) else { return Self::default() };
         answer.body = if answer.header("transfer-encoding") == Some("chunked") {
@@ -124,7 +124,7 @@ impl Answer {
         answer
     }
 
-    /// Takes the head off the front, if it is there whole.
+    /// Splits off the head, if it is complete.
     pub fn head(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
@@ -157,7 +157,7 @@ impl Answer {
     }
 }
 
-/// Takes the chunked coding off.
+/// Removes the chunked coding.
 #[derive(Default)]
 pub struct Chunks {
     pending: Vec<u8>,

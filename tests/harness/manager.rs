@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::{Key, Request, Stream, eventually, program};
 
-/// It and its daemon end with the test.
+/// A service manager and its daemon, which end with the test.
 pub struct Manager {
     pub directory: TempDir,
     pub address: SocketAddr,
@@ -29,7 +29,7 @@ pub struct Manager {
     starts: u32,
 }
 
-/// What the notifications of the daemon lead to.
+/// The state that results from the daemon's notifications.
 #[derive(Default)]
 struct State {
     stored: Mutex<Vec<(String, OwnedFd)>>,
@@ -47,7 +47,7 @@ impl Manager {
         let state = Arc::<State>::default();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         let hears = Arc::clone(&state);
-        // It ends with the process: nobody tells it that the test is over.
+        // The thread ends with the test process.
         std::thread::spawn(move || {
             loop {
                 hears.take(&socket);
@@ -58,7 +58,7 @@ impl Manager {
         manager
     }
 
-    /// With a running daemon.
+    /// A manager with a running daemon.
     pub fn running(configuration: &str) -> Self {
         let mut manager = Self::new(configuration);
         manager.start();
@@ -77,7 +77,7 @@ impl Manager {
         self.directory.path().join("control.sock")
     }
 
-    /// Whether descriptors are kept.
+    /// Sets whether descriptors are kept.
     pub fn keeps(&self, keeps: bool) {
         self.state.refuses.store(!keeps, Ordering::SeqCst);
     }
@@ -87,7 +87,7 @@ impl Manager {
         self.state.stored.lock().unwrap().len()
     }
 
-    /// Starts a process, with what is kept, and does not wait for it.
+    /// Starts a process with the stored descriptors, and does not wait until it is ready.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "still running");
         self.state.is_ready.store(false, Ordering::SeqCst);
@@ -96,7 +96,7 @@ impl Manager {
             self.state.stored.lock().unwrap().first().map(|(name, fd)| (name.clone(), fd.try_clone().unwrap()));
         let daemon = program("alertd");
         let mut command = Command::new("sh");
-        // The program's own preparation of the environment, and the variables of systemd.
+        // The environment that `program` prepares, and the variables of systemd.
         for (name, value) in daemon.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -144,7 +144,7 @@ impl Manager {
         self.start();
     }
 
-    /// Ends the daemon. As systemd does it, nothing stored is kept by that alone.
+    /// Stops the daemon. As with systemd, this alone keeps nothing in the store.
     pub fn stop(&mut self) -> ExitStatus {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
@@ -167,7 +167,7 @@ impl Manager {
         self.state.log.lock().unwrap().clone()
     }
 
-    /// Replaces the stored description by what `change` makes of it, and its sockets likewise.
+    /// Changes the stored description and its sockets.
     pub fn repack(&self, change: impl FnOnce(&mut Vec<OwnedFd>, &mut Vec<u8>)) {
         let mut stored = self.state.stored.lock().unwrap();
         let (_, far) = stored.first_mut().expect("something stored");
@@ -217,7 +217,7 @@ impl Manager {
         Request::get("/status").over(&self.control()).json()
     }
 
-    /// A metric, with its labels.
+    /// The value of a metric, named with its labels.
     pub fn metric(&self, name: &str) -> f64 {
         let text = Request::get("/metrics").over(&self.control()).text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

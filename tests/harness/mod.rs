@@ -1,5 +1,4 @@
-//! Real daemons, real sockets, and helpers that read as sentences. Everything is waited for with a deadline; nothing sleeps
-//! for luck.
+//! Real daemons, real sockets, and helpers. Every wait has a deadline, and nothing sleeps for a guessed time.
 
 pub mod alertmanager;
 pub mod browser;
@@ -37,7 +36,7 @@ pub use terminal::Terminal;
 pub(crate) use transport::over_both_transports;
 pub use transport::{Transport, Wire, certificate};
 
-/// So long anything may take on a loaded machine before it counts as never.
+/// How long anything may take on a loaded machine before it counts as never.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the closure gives something.
@@ -73,7 +72,7 @@ pub fn program(name: &str) -> Command {
     undisturbed(Command::new(path))
 }
 
-/// What the machine's environment says must not matter.
+/// Removes variables of the machine's environment that would influence a test.
 fn undisturbed(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -87,7 +86,7 @@ fn undisturbed(mut command: Command) -> Command {
     command
 }
 
-/// A program that runs on beside the test, and ends with it.
+/// A program that runs during the test, and ends with it.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -97,7 +96,7 @@ impl Drop for Running {
     }
 }
 
-/// An nginx that serves what this section `http` says, with its files in this directory.
+/// An nginx with this section `http`, and its files in this directory.
 pub fn nginx(directory: &Path, http: &str) -> Running {
     let at = directory.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -114,8 +113,8 @@ pub fn nginx(directory: &Path, http: &str) -> Running {
     Running(nginx.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx"))
 }
 
-/// A free port that a restarted daemon takes again. Nobody else gets it meanwhile: it lies below the ports that the kernel
-/// gives to those who ask for any, and each call has another one, also in test runs side by side.
+/// A free port that a restarted daemon can use again. Nobody else gets it meanwhile: it is below the ports that the
+/// kernel assigns, and each call returns another one, also in test runs side by side.
 pub fn fixed_port() -> String {
     static LAST: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(101)));
     let address = |number: u32| SocketAddr::from(([127, 0, 0, 1], 10_000 + (number % 20_000) as u16));

@@ -1,4 +1,4 @@
-//! `alertctl check`: everything in a backup, or in the stores of a stopped daemon, read and verified.
+//! `alertctl check`: reads and verifies everything in a backup, or in the stores of a stopped daemon.
 
 use super::super::args::{Check, DaemonOptions};
 use super::super::exit::Failure;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &Check, daemon: &DaemonOptions, output: &mut Outpu
     }
 }
 
-/// Returns what is damaged in the stores, after a line on what they hold.
+/// Prints what the stores contain, and returns what is damaged in them.
 async fn store(daemon: &DaemonOptions, output: &mut Output) -> Result<Vec<String>, Failure> {
     let stores = settings::stores(daemon)?;
     let log = stores.log.join("log");
@@ -69,7 +69,7 @@ async fn store(daemon: &DaemonOptions, output: &mut Output) -> Result<Vec<String
         }
     }
     progress.end();
-    // A start has named the places that it found itself; these are the others.
+    // Opening the log has named some damaged places already; these are the others.
     let is_new = |damage: &String| !found.contains(damage);
     let others: Vec<_> = export.damage.iter().map(in_log).filter(is_new).collect();
     found.extend(others);

@@ -31,7 +31,7 @@ fn units(daemon: &DaemonOptions) -> String {
     format!("{} {}", sockets.join(" "), unit("alertd", "service"))
 }
 
-/// A running daemon is in the way.
+/// The failure of a command for which the daemon must be stopped.
 fn is_running(daemon: &DaemonOptions) -> Failure {
     Failure::Unavailable(format!(
         "alertd is running, or its sockets would start it; stop it: systemctl stop {}",
@@ -64,7 +64,7 @@ fn of_keys(error: &KeyringError, daemon: &DaemonOptions) -> Failure {
     }
 }
 
-/// Calls `take` with each item and each problem of a file, and returns what it holds.
+/// Calls `take` with each item and each problem of a backup, and returns its summary.
 fn read(path: &Path, take: &mut dyn FnMut(Result<Item, Problem>) -> Result<(), Failure>) -> Result<Summary, Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("cannot read {}: {error}", path.display()));
     let mut file = File::open(path).map_err(failed)?;
@@ -90,7 +90,7 @@ fn read(path: &Path, take: &mut dyn FnMut(Result<Item, Problem>) -> Result<(), F
     Ok(reader.summary().clone())
 }
 
-/// What a backup holds, in words.
+/// Describes the content of a backup.
 fn described(summary: &Summary) -> String {
     let Some(header) = &summary.header else { return "no backup".into() };
     let lost = match summary.losses {

@@ -1,4 +1,4 @@
-//! `alertctl restore`: a backup in the place of the stores of a stopped daemon.
+//! `alertctl restore`: replaces the stores of a stopped daemon by a backup.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::engine::embedded;
 use crate::keyring::KeyRestore;
 use crate::log::{self, Event};
 
-/// Problems of a backup that are named.
+/// Problems of a backup that are printed.
 const NAMED: usize = 10;
 
 /// # Errors
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
     let until = header.extent().until;
     filling.close(until).map_err(of_log)?;
     let Filling { log, user_keys, .. } = filling;
-    // The keys first: with them alone nothing is lost yet.
+    // The keys first: if the log then fails, nothing is lost.
     let kept_keys = key_restore.map(|restore| restore.finish(user_keys)).transpose();
     let kept_keys = kept_keys.map_err(|error| of_keys(&error, daemon))?.flatten();
     let kept_log = log.finish(until).map_err(of_log)?;
@@ -78,13 +78,13 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
 struct Filling {
     log: embedded::Restore,
     last: Id,
-    /// Lines behind `last` are missing.
+    /// Whether lines after `last` are missing.
     is_broken: bool,
     user_keys: Vec<(String, String)>,
 }
 
 impl Filling {
-    /// Takes the next item; none where a line cannot be used.
+    /// Takes the next item; none for a line that cannot be used.
     fn take(&mut self, item: Option<Item>) -> Result<(), embedded::OpenError> {
         let part = match item {
             None => {
@@ -109,7 +109,7 @@ impl Filling {
         self.log.add(part)
     }
 
-    /// Readers are told of what is missing up to an id.
+    /// Records a gap up to an id, if lines are missing.
     fn close(&mut self, upto: Id) -> Result<(), embedded::OpenError> {
         if std::mem::take(&mut self.is_broken) && upto > self.last {
             self.log.add(Part::Lost { after: self.last, upto })?;

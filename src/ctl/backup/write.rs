@@ -1,4 +1,4 @@
-//! `alertctl backup`: the lines of a backup into a file.
+//! `alertctl backup`: writes a backup to a file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ use crate::keyring::export_at_rest;
 /// How long the daemon may send nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a backup, by the daemon or, where none runs on this machine (`local`), of the store itself.
+/// Makes a backup through the daemon or, if none runs on this machine (`local`), from the store itself.
 ///
 /// # Errors
 /// [`Failure`]; the file is then as it was before.
@@ -98,7 +98,7 @@ impl Lines<'_> {
     }
 }
 
-/// Where a backup goes, and what was verified of it.
+/// Where a backup is written, and its verification so far.
 struct Target {
     /// None for standard output.
     file: Option<(File, PathBuf)>,
@@ -118,7 +118,7 @@ impl Target {
             let temporary = path.with_file_name(name);
             // Left behind by a kill. A link that somebody has put there is removed too, not followed.
             let _ = fs::remove_file(&temporary);
-            // It holds the hashes of all keys.
+            // The mode is strict because the file has the hashes of all keys.
             let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let failed = |error| Failure::Failed(format!("cannot write {}: {error}", temporary.display()));
             Some((opened.map_err(failed)?, temporary))
@@ -157,7 +157,7 @@ impl Target {
         Failure::Failed(format!("cannot write {}: {error}", self.path.display()))
     }
 
-    /// Everything is there: the file takes its place.
+    /// Moves the complete file to its place.
     fn finish(mut self) -> Result<(), Failure> {
         self.progress.end();
         if let Err(problem) = self.reader.finish() {

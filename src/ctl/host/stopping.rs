@@ -2,7 +2,7 @@
 //!
 //! `unit-stopping`, for `ExecStop=`, tells a daemon that is about to be stopped whether it is being restarted. systemd runs it
 //! as root before it sends the signal, and root may ask systemd about its jobs even without D-Bus. `unit-stopped`, for
-//! `ExecStopPost=`, runs behind each end, and empties systemd's store if the daemon has failed.
+//! `ExecStopPost=`, runs after each end, and empties systemd's store if the daemon has failed.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -17,8 +17,8 @@ use crate::systemd;
 /// How long systemd may take to answer. The daemon is then stopped, and its clients resume.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Closes the streams that a daemon has left, if a later one failed before it took them. A program that cannot even be
-/// started would otherwise keep their clients waiting for as long as systemd tries.
+/// Closes the streams that a daemon has left, if a later one failed before it took them. If the program cannot be
+/// started at all, their clients would otherwise wait for as long as systemd tries.
 ///
 /// # Errors
 /// If systemd does not answer.
@@ -33,7 +33,7 @@ pub(crate) fn stopped() -> Result<(), Failure> {
 }
 
 /// # Errors
-/// If systemd does not answer or the mark cannot be written. The daemon then takes it for a stop.
+/// If systemd does not answer or the mark cannot be written. The daemon then assumes a stop.
 pub(crate) async fn run(unit: &str, control_socket: &Path) -> Result<(), Failure> {
     let is_restart = job(unit).await?.as_deref() == Some("restart");
     systemd::set_restart(control_socket, is_restart)

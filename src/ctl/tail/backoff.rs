@@ -37,7 +37,7 @@ impl Backoff {
         let doubled = self.base.saturating_mul(1 << self.failures.min(16)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let own = doubled.mul_f64(0.5 + fraction / 2.0);
-        // Never earlier than the server asked, and spread over a time after that.
+        // Never earlier than the server asked, and spread out after that.
         retry_after.map_or(own, |asked| own.max(asked.min(Self::MAX_PAUSE).mul_f64(1.0 + fraction / 4.0)))
     }
 }

@@ -1,16 +1,16 @@
-//! The chain of announcements: each one names the id before it, so a node knows whether it has everything up to there.
+//! The chain of announcements: each one names the id before it, so a node knows whether it has everything before it.
 //!
 //! Pure; used by the follower and by the model of the protocol. Always: what is delivered from announcements has no hole
 //! and no repeat, and a predecessor that is not what the node has is a reason to compare the node with the log.
 
 use crate::alert::{Id, Record};
 
-/// What an announcement is to a node whose hub was fed up to some id.
+/// How an announcement relates to what a node has.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Link<R> {
-    /// These come next; none if the node has all of them.
+    /// The records that come next; empty if the node has all of them.
     Next(Vec<R>),
-    /// These do not continue what the node has: a part was missed, or lost.
+    /// Records that do not continue what the node has: some before them were missed, or lost.
     Doubt(Vec<R>),
 }
 
@@ -25,8 +25,8 @@ impl Identified for Record {
     }
 }
 
-/// What a node has: its hub was fed with everything up to `at`, and `seen` is the newest id that it has heard of, which is
-/// newer while an alert that the node stored itself is on the way.
+/// What a node has: its hub was fed with everything up to `at`, and `seen` is the newest id that it has heard of.
+/// `seen` is newer until the announcement of an alert that the node stored itself has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Has {
     pub(super) at: Id,

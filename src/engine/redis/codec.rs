@@ -32,13 +32,13 @@ fn optional_id(bytes: &[u8]) -> Option<Option<Id>> {
 /// Why an answer cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// It is not as the scripts write it.
+    /// It does not have the form that the scripts write.
     Malformed,
     /// A newer version wrote a record that is not an alert.
     UnknownKind { id: String, kind: String },
 }
 
-/// Id, time, level, topic and JSON. In place of the level a record that is not an alert has `?` and its kind.
+/// Id, time, level, topic and JSON. A record that is not an alert has `?` and its kind instead of the level.
 fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
     if let Some(kind) = fields[2].strip_prefix(b"?") {
         let [id, kind] = [fields[0], kind].map(|text| String::from_utf8_lossy(text).into_owned());
@@ -208,7 +208,7 @@ impl Sizes {
     }
 }
 
-/// A node by its last entry: time, lag, open streams, version, and what newer versions add.
+/// A node from its last entry: time, lag, open streams, version, and fields of newer versions.
 fn node(name: String, entry: &str, now_ms: u64) -> Option<NodeStatus> {
     let mut fields = entry.split(' ');
     let mut next = || fields.next();

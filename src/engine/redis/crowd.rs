@@ -1,4 +1,4 @@
-//! Tests: what many readers cost, and that they do not hold up publishing.
+//! Tests: many readers cost little, and do not delay publishing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ async fn a_crowd_of_streams_asks_once_and_each_gets_what_it_would_get_alone() {
     // Alone, each of them would read each alert.
     let read = calls(&server, "xrange");
     assert!(read < (TOPICS * STREAMS / 10) as u64, "{read}");
-    // While alerts come in, each topic is there with the newest one up to where the stream goes on.
+    // While alerts come in, each topic has its newest alert up to where the stream continues.
     let until = engine.head().unwrap();
     let (asked, more) = tokio::join!(
         engine.seek(&Start::Latest, &filter, until, 0),
@@ -91,7 +91,7 @@ async fn a_stream_costs_no_more_with_topics_that_it_does_not_deliver() {
         let seek = engine.seek(&Start::Latest, &filter, until, after_ms).await.unwrap();
         let expected = if level == Level::Info { &few[3..] } else { &[] };
         assert!(seek.latest.iter().map(|record| record.id).eq(expected.iter().copied()), "{pattern}");
-        // One that resumes behind everything that a limit has removed.
+        // A stream that resumes after everything that a limit has removed.
         engine.seek(&Start::After(few[3]), &filter, until, 0).await.unwrap();
     }
     // The node itself asks for some once a second.

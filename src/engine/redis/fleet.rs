@@ -1,4 +1,4 @@
-//! What the nodes of a fleet share beside their alerts: a clock, the list of nodes, and (in modules of their own) the keys
+//! What the nodes of a fleet share besides alerts: a clock, the list of nodes, and (in modules of their own) the keys
 //! and the tickets.
 //!
 //! Used by the service and by the daemon, through [`Engine::fleet`](crate::engine::Engine::fleet).
@@ -16,7 +16,7 @@ use crate::engine::Clock;
 pub(crate) struct Fleet(pub(super) Arc<Queries>);
 
 impl Fleet {
-    /// The clock of the server, which is the same for all nodes; this node's own until the server's was heard.
+    /// The clock of the server, which is the same for all nodes; this node's own clock until the server's is known.
     #[must_use]
     pub(crate) fn clock(&self) -> Clock {
         let shared = Arc::clone(&self.0.shared);
@@ -26,7 +26,7 @@ impl Fleet {
         })
     }
 
-    /// Compares this node with the log now, which brings news of the keys; does not wait for it.
+    /// Makes the node compare itself with the log now, which also updates the keys; does not wait for it.
     pub(crate) fn look(&self) {
         self.0.shared.compare_now.notify_one();
     }

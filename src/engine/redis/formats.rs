@@ -47,7 +47,7 @@ async fn snapshot(connection: &mut MultiplexedConnection) -> BTreeMap<String, Ve
     all
 }
 
-/// Waits until the engine says that publishing fails for this cause.
+/// Waits until the engine reports that publishing fails for this cause.
 async fn refused(engine: &Redis, cause: Cause) -> String {
     let refused = async {
         loop {
@@ -91,7 +91,7 @@ async fn a_log_of_the_previous_schema_is_taken_and_raised_when_every_node_knows_
     let server = Server::start();
     let mut direct = server.connection().await;
     let (seconds, _): (u64, u64) = run(&mut direct, "TIME").await;
-    // A node of an earlier version does not tell its schema.
+    // A node of an earlier version does not report its schema.
     let older: u64 = redis::cmd("HSET")
         .arg("{f}:nodes")
         .arg("older")

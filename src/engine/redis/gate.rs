@@ -1,4 +1,4 @@
-//! A way to a server that a test can close, and stop at a chosen request.
+//! A proxy to a server that a test can close, or stop at a chosen request.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The newest alert of each topic, for streams that begin with `latest`.
 //!
-//! Asked by [`reader`](super::reader). In many small commands, each of which Redis serves in about a millisecond, so that
-//! publishes come in between. Always: the work grows with the topics that have had an alert lately, or with those of the
-//! filter, whichever are fewer.
+//! Called by [`reader`](super::reader). It uses many small commands, each of which takes Redis about a millisecond, so
+//! that publishes are served in between. Always: the work grows with the topics that have had an alert lately, or with
+//! those of the filter, whichever are fewer.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const ALERTS: usize = 100;
 /// Entries of a topic that are searched for an older alert of the filter's level.
 const OLDER: usize = 1000;
 
-/// Of which alerts the newest are asked for.
+/// A query for the newest alert of each topic.
 pub(super) struct Latest<'a> {
     pub(super) filter: &'a Filter,
     pub(super) until: Id,
@@ -30,7 +30,7 @@ pub(super) struct Latest<'a> {
 }
 
 impl Latest<'_> {
-    /// These alerts, oldest first.
+    /// Runs the query; the alerts are sorted, the oldest first.
     pub(super) async fn ask(&self, queries: &Queries) -> Result<Vec<Record>, Unavailable> {
         let mut ids = Vec::new();
         for pattern in self.listings(queries).await? {
@@ -73,7 +73,7 @@ impl Latest<'_> {
         let counts: Vec<usize> = queries.read_all(std::iter::once(count).chain(ranges)).await?;
         let (recent, selected) = counts.split_first().map_or((0, 0), |(recent, below)| (*recent, below.iter().sum()));
         let patterns = self.filter.patterns().to_vec();
-        // More than these are not listed by time, and the filter's might be among the others.
+        // Beyond this number, topics are not listed by time, and those of the filter might be left out.
         let lists_recent = selected > recent && recent <= MAX_LATEST_TOPICS;
         Ok(if lists_recent { vec![Pattern::All] } else { patterns })
     }
@@ -141,7 +141,7 @@ impl Latest<'_> {
         Ok(())
     }
 
-    /// The same, for topics that went on after the end of interest.
+    /// The same, for topics whose newest alert is after the end of the query.
     async fn look_behind(&self, topics: &[&String], ids: &mut Vec<Id>, queries: &Queries) -> Result<(), Unavailable> {
         let level = self.filter.level();
         let count = if level == Level::Info { 1 } else { OLDER };
@@ -176,7 +176,7 @@ impl Queries {
     }
 }
 
-/// What one question found, for all who have it.
+/// The result of one query, for all readers that asked for it.
 pub(super) struct Found {
     /// Nothing after this was looked at.
     pub(super) until: Id,
@@ -188,7 +188,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// For a stream that asks a moment later: with what came in meanwhile, which replaces the alerts of its topics.
+    /// The alerts for a stream that asked a moment later: those in `meanwhile` replace older ones of their topics.
     pub(super) fn with(&self, since_ms: u64, meanwhile: &[Record]) -> Vec<Record> {
         let mut topics = BTreeSet::new();
         let newest = meanwhile.iter().rev().filter(|record| topics.insert(record.topic.as_str()));

@@ -1,7 +1,7 @@
 //! Connections to the server that holds the log.
 //!
-//! Used by the writer and the follower, which drop a connection at the first doubt and come here again. The server is looked
-//! up each time ([`primary`](super::primary)).
+//! Used by the writer and the follower, which drop a connection after any failure and make a new one here. The server
+//! is looked up each time ([`primary`](super::primary)).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,9 +24,9 @@ use super::belief::{Address, Belief};
 use super::{Settings, Tls};
 use crate::engine::{Cause, Unavailable};
 
-/// For one connection, with TLS and greeting.
+/// The time limit for one connection, including TLS and the greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
-/// For any answer.
+/// The time limit for any answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Announcements that may wait for the follower; beyond that it reads the log instead.
 const MAX_PUSHES: usize = 1024;
@@ -99,13 +99,13 @@ pub(super) struct Access {
     username: Option<String>,
     secrets: Mutex<Secrets>,
     prefix: String,
-    /// Which server those that were asked named.
+    /// The server that Sentinels or Cluster nodes named.
     pub(super) belief: Mutex<Belief>,
     /// Connections to Sentinels or Cluster nodes that have answered.
     pub(super) asked: Mutex<HashMap<Address, MultiplexedConnection>>,
 }
 
-/// What is read from files, and again at a reload; connections that are open go on with what they have.
+/// Secrets from files, which a reload reads again; open connections keep the old ones.
 #[derive(Clone)]
 struct Secrets {
     password: Option<Zeroizing<String>>,
@@ -118,7 +118,7 @@ impl Secrets {
     }
 }
 
-/// A connection, and to which server.
+/// A connection, and the address of its server.
 pub(super) struct Connected {
     pub(super) redis: MultiplexedConnection,
     pub(super) address: Address,
@@ -142,7 +142,7 @@ impl Link {
         }))
     }
 
-    /// Takes over the contents of files that were read again.
+    /// Replaces the secrets after their files were read again.
     pub(super) fn set_secrets(&self, settings: &Settings) {
         *self.0.secrets.lock() = Secrets::of(settings);
     }
@@ -151,7 +151,7 @@ impl Link {
         &self.0.topology
     }
 
-    /// The full name of a key; the braces put all keys into one slot of a Cluster.
+    /// The full name of a key; because of the braces all keys are in one slot of a Cluster.
     pub(super) fn key(&self, name: &str) -> String {
         self.0.key(name)
     }
@@ -171,7 +171,7 @@ impl Link {
         self.0.open(address, config()).await
     }
 
-    /// A connection to the server that holds the log, which knows when it is closed.
+    /// A connection to the server that holds the log. It notices when it is closed.
     pub(super) async fn connect_watched(&self) -> Result<Connected, LinkError> {
         let address = self.server().await?;
         let is_closed = Arc::new(AtomicBool::new(false));
@@ -194,7 +194,7 @@ impl Link {
     ) -> Result<(MultiplexedConnection, mpsc::Receiver<Option<PushInfo>>), LinkError> {
         let (sender, receiver) = mpsc::channel(MAX_PUSHES);
         let push = move |push: PushInfo| {
-            // The last place is kept for the sign that something was left out.
+            // The last place in the channel is kept for the `None` after which messages are missing.
             let fits = sender.capacity() > 1;
             match sender.try_send(fits.then_some(push)) {
                 Err(mpsc::error::TrySendError::Closed(_)) => Err(redis::aio::SendError),

@@ -1,4 +1,4 @@
-//! Tests: a part of the log that is removed or lost before a node has read it is told.
+//! Tests: streams get a gap for a part of the log that is removed or lost before a node has read it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Node {
         timeout(Duration::from_secs(20), reached).await.expect("the node follows the log");
     }
 
-    /// Of these alerts, those that the hub did not get and that no reset covers.
+    /// The alerts among these that the hub did not get and that no reset covers.
     fn untold(&self, answered: &[Id]) -> Vec<Id> {
         let is_told = |id: &Id| self.fed.contains(id) || self.resets.iter().any(|reset| reset >= id);
         answered.iter().filter(|id| !is_told(id)).copied().collect()
@@ -75,7 +75,7 @@ impl Node {
         timeout(Duration::from_secs(20), cut_off).await.expect("the node is cut off");
     }
 
-    /// Whether a stream that continues after this id is told of a gap, and from where on nothing is missing.
+    /// Whether a stream that continues after this id gets a gap, and from where on nothing is missing.
     async fn gap(&self, cursor: Id) -> Option<Option<Id>> {
         while self.engine.status().health.is_err() {
             sleep(Duration::from_millis(5)).await;
@@ -120,7 +120,7 @@ async fn a_node_that_retention_overtakes_while_it_catches_up_is_told() {
         gate.close();
         node.is_cut_off().await;
         let mut missed = writer.publish("a", 700).await;
-        // The first page passes, and before the second one most alerts are removed.
+        // Most alerts are removed between the first page and the second one.
         gate.hold(script::hash_of_read(), 1);
         gate.open();
         gate.held().await;
@@ -194,7 +194,7 @@ async fn a_part_that_is_lost_under_open_connections_is_told_whoever_stores_next(
             node.reach(after).await;
             assert!(node.resets.iter().any(|reset| *reset > lost[4]), "{:?}", node.resets);
             for cursor in kept.iter().chain(&lost) {
-                // What is there is told to be complete, and nothing more.
+                // The gap ends exactly where the log is complete again.
                 assert!(node.gap(*cursor).await.is_some_and(|oldest| oldest.is_some_and(|oldest| oldest > lost[4])));
             }
             assert!(node.gap(after).await.is_none());
@@ -210,7 +210,7 @@ async fn a_part_that_is_lost_is_told_without_another_alert() {
     let kept = node.publish("a", 2).await;
     node.reach(kept[1]).await;
     let older = OlderState::keep(&server).await;
-    // Answered by this node, and lost before its hub had it: the node has no subscription then.
+    // An alert that this node answered is lost before its hub had it, because it had no subscription.
     gate.hold("SUBSCRIBE".into(), 0);
     server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     gate.held().await;

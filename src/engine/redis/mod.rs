@@ -16,7 +16,6 @@ mod compare;
 #[cfg(test)]
 mod crowd;
 mod fleet;
-mod flight;
 mod follower;
 #[cfg(test)]
 mod formats;
@@ -38,6 +37,7 @@ mod refusals;
 mod script;
 mod server_warnings;
 mod shared;
+mod single_flight;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tickets;
@@ -77,7 +77,7 @@ const MAX_QUEUED: usize = 4096;
 const MAX_FEED: usize = 256;
 /// How long a publish may take; after that its outcome is unknown.
 const ANSWER_WITHIN: Duration = Duration::from_millis(950);
-/// How long Redis may take a publish; a later one is refused there, so that it is not stored after its publisher was told
+/// How long Redis accepts a publish; it refuses a later one, so that nothing is stored after its publisher was told
 /// that the outcome is unknown.
 const TAKE_WITHIN: Duration = Duration::from_millis(800);
 
@@ -116,9 +116,9 @@ pub(crate) struct Settings {
     pub directory: Option<PathBuf>,
     /// The name of this node in the list of nodes.
     pub node: String,
-    /// None for the time of Redis, which is the same for all nodes.
+    /// None to use the time of Redis, which is the same for all nodes.
     pub clock: Option<Clock>,
-    /// This node's own clock: compared with the server's, and used until that was heard.
+    /// This node's own clock: compared with the server's, and used until that is known.
     pub local: Clock,
 }
 
@@ -135,7 +135,7 @@ struct Inner {
 }
 
 impl Redis {
-    /// Starts the tasks; they connect, and connect again, by themselves. The receiver gets everything that the log makes
+    /// Starts the tasks, which connect and reconnect by themselves. The receiver gets everything that the log makes
     /// visible from now on, in order; it must be read.
     #[must_use]
     pub(crate) fn start(settings: Settings) -> (Self, mpsc::Receiver<Feed>) {
@@ -262,7 +262,7 @@ impl Redis {
     }
 }
 
-/// From half to one and a half of the pause, so that nodes do not connect at the same time.
+/// Half to one and a half times the pause, so that nodes do not connect at the same time.
 fn jittered(pause: Duration) -> Duration {
     crate::random::between(pause / 2, pause * 3 / 2)
 }

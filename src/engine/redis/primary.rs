@@ -1,8 +1,9 @@
-//! Which server holds the log: what the Sentinels, or the nodes of a Cluster, say, and whom of them to believe.
+//! Finds the server that holds the log, by asking the Sentinels or the nodes of a Cluster.
 //!
-//! Asked for each new connection, and by the watcher four times a second. All of those that are configured are asked at once, so
-//! that their order does not matter and one that does not answer costs little. Always: the highest configuration epoch
-//! wins. Of Sentinels a majority must have answered; a node of a Cluster speaks for a majority unless it says `fail`.
+//! Called for each new connection, and by the watcher four times a second. All configured Sentinels or nodes are asked
+//! at once, so that their order does not matter and one that does not answer costs little. Always: the highest
+//! configuration epoch wins. A majority of the Sentinels must have answered; a node of a Cluster speaks for a majority
+//! unless it reports `fail`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use redis::{FromRedisValue, RedisError, Value};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::belief::{Address, Word};
+use super::belief::{Address, Claim};
 use super::link::{Access, LinkError, Topology, shown};
 
-/// For the answer of one of those that are asked, with the connection to it.
+/// The time limit for one answer, including the connection.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long the others are waited for once enough have answered: one alone may know of a failover first.
+/// How long to wait for the others once enough have answered: a single one may be the first to know of a failover.
 const GRACE: Duration = Duration::from_millis(100);
 
 impl Access {
@@ -31,7 +32,7 @@ impl Access {
         }
     }
 
-    /// Asks all of them; at least `enough` must answer.
+    /// Asks all of these; at least `enough` must answer.
     async fn ask_all(self: &Arc<Self>, asked: &[Address], enough: usize) -> Result<Address, LinkError> {
         let mut asking = JoinSet::new();
         for address in asked {
@@ -41,45 +42,45 @@ impl Access {
                 answer.unwrap_or_else(|_| Err(LinkError::TimedOut(shown(&address))))
             });
         }
-        let (mut words, mut reasons) = (Vec::new(), Vec::new());
+        let (mut claims, mut reasons) = (Vec::new(), Vec::new());
         let mut deadline = Instant::now() + 2 * ASK_TIMEOUT;
         while let Ok(Some(answer)) = timeout_at(deadline, asking.join_next()).await {
             match answer {
-                Ok(Ok(word)) => words.push(word),
+                Ok(Ok(claim)) => claims.push(claim),
                 Ok(Err(reason)) => reasons.push(reason.to_string()),
                 Err(_) => {}
             }
-            if words.len() == enough {
+            if claims.len() == enough {
                 deadline = Instant::now() + GRACE;
             }
         }
-        if words.len() < enough {
-            let detail = format!("{} of {} answered, and {enough} are needed", words.len(), asked.len());
+        if claims.len() < enough {
+            let detail = format!("{} of {} answered, and {enough} are needed", claims.len(), asked.len());
             reasons.insert(0, detail);
             return Err(LinkError::Unknown(reasons.join("; ")));
         }
-        let believed = self.belief.lock().hear(&words, Instant::now());
+        let believed = self.belief.lock().hear(&claims, Instant::now());
         believed.ok_or_else(|| LinkError::Unknown(reasons.join("; ")))
     }
 
-    async fn ask(&self, address: &Address) -> Result<Word, LinkError> {
-        // Taken out until it has answered: one that hangs is not asked again.
+    async fn ask(&self, address: &Address) -> Result<Claim, LinkError> {
+        // Removed until it has answered, so that a connection that hangs is not used again.
         let kept = self.asked.lock().remove(address);
         if let Some(kept) = kept
-            && let Ok(word) = self.ask_on(kept, address).await
+            && let Ok(claim) = self.ask_on(kept, address).await
         {
-            return Ok(word);
+            return Ok(claim);
         }
         self.ask_on(self.open_to_ask(address).await?, address).await
     }
 
-    async fn ask_on(&self, mut connection: MultiplexedConnection, address: &Address) -> Result<Word, LinkError> {
-        let word = match &self.topology {
+    async fn ask_on(&self, mut connection: MultiplexedConnection, address: &Address) -> Result<Claim, LinkError> {
+        let claim = match &self.topology {
             Topology::Sentinel { service, .. } => ask_sentinel(&mut connection, address, service).await?,
             _ => ask_node(&mut connection, address, &self.key("log")).await?,
         };
         self.asked.lock().insert(address.clone(), connection);
-        Ok(word)
+        Ok(claim)
     }
 }
 
@@ -97,19 +98,19 @@ async fn ask_sentinel(
     connection: &mut MultiplexedConnection,
     address: &Address,
     service: &str,
-) -> Result<Word, LinkError> {
+) -> Result<Claim, LinkError> {
     let does_not_know = || LinkError::Unknown(format!("{} does not know {service:?}", shown(address)));
-    // In this order: a failover that ends in between gives an older address a newer epoch, not the other way round.
-    // A user who may not ask this is not told.
+    // Asked in this order, because a failover in between then gives an older address a newer epoch, not the other way
+    // round. A user without the right to ask gets no answer.
     let known: HashMap<String, String> =
         query(connection, address, &["SENTINEL", "MASTER", service]).await.unwrap_or_default();
     let named: Option<Address> = query(connection, address, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", service]).await?;
     let epoch = known.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-    Ok(Word { server: named.ok_or_else(does_not_know)?, epoch })
+    Ok(Claim { server: named.ok_or_else(does_not_know)?, epoch })
 }
 
-async fn ask_node(connection: &mut MultiplexedConnection, address: &Address, key: &str) -> Result<Word, LinkError> {
-    // A user who may not ask this is not told; then the node is believed.
+async fn ask_node(connection: &mut MultiplexedConnection, address: &Address, key: &str) -> Result<Claim, LinkError> {
+    // A user without the right to ask gets no answer; then the node is believed.
     let info: Result<String, _> = query(connection, address, &["CLUSTER", "INFO"]).await;
     if info.is_ok_and(|info| super::codec::info(&info, "cluster_state").is_some_and(|state| state != "ok")) {
         let detail = format!("{} is cut off from the majority of its Cluster (cluster_state:fail)", shown(address));
@@ -120,11 +121,11 @@ async fn ask_node(connection: &mut MultiplexedConnection, address: &Address, key
     let (server, id) = owner_of(slot, &slots, address)
         .ok_or_else(|| LinkError::Unknown(format!("{} does not know the owner of the slot", shown(address))))?;
     let nodes: String = query(connection, address, &["CLUSTER", "NODES"]).await.unwrap_or_default();
-    Ok(Word { server, epoch: epoch_of(&id, &nodes) })
+    Ok(Claim { server, epoch: epoch_of(&id, &nodes) })
 }
 
-/// Reads `CLUSTER SLOTS`: ranges of first slot, last slot and nodes, the primary first. A node without an address is the one
-/// that was asked. Returns also the id of the owner.
+/// Reads `CLUSTER SLOTS`: ranges of first slot, last slot and nodes, the primary first. A node without an address is
+/// the one that was asked. Also returns the id of the owner.
 fn owner_of(slot: i64, answer: &Value, asked: &Address) -> Option<(Address, String)> {
     let Value::Array(ranges) = answer else { return None };
     ranges.iter().find_map(|range| {

@@ -1,5 +1,5 @@
-//! Queries beside the writer: they share one connection with the follower, a bounded number at the same time, and fewer
-//! of those that keep Redis busy.
+//! Queries, which share one connection with the follower. A bounded number runs at the same time, and fewer of those
+//! that keep Redis busy.
 //!
 //! Used by the engine's handle for reads, and by [`Fleet`](super::Fleet). While the follower has no connection, a query
 //! fails at once with the follower's reason.
@@ -14,8 +14,8 @@ use crate::engine::Unavailable;
 
 /// Queries at the same time.
 const MAX_QUERIES: usize = 8;
-/// Reads of the log at the same time: a publish waits in Redis behind all that are there. Two, so that Redis need not wait
-/// for the node.
+/// Reads of the log at the same time: a publish waits in Redis for all of them. Two, so that Redis need not wait for
+/// the node.
 const MAX_READS: usize = 2;
 
 pub(super) struct Queries {
@@ -38,7 +38,7 @@ impl Queries {
         self.reading(async move |connection| call.run(connection).await).await
     }
 
-    /// Asks something that keeps Redis busy for a moment.
+    /// Runs a query that keeps Redis busy for a moment.
     pub(super) async fn reading<T>(
         &self,
         ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,

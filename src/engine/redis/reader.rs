@@ -1,23 +1,23 @@
 //! Reading the log for streams and history.
 //!
-//! Called through [`Engine`](crate::engine::Engine). A crowd of streams that begin together asks the same; each question is
-//! on its way once, and its answer goes to all who have it ([`flight`](super::flight)). Always: an answer that was on its
-//! way before a reader asked is complete for that reader up to where it looked.
+//! Called through [`Engine`](crate::engine::Engine). Many streams that begin together have the same queries; each query
+//! runs once, and all streams get its answer ([`single_flight`](super::single_flight)). Always: the answer of a query that ran before
+//! a reader asked is complete for that reader up to where the query looked.
 
 use std::sync::Arc;
 
-use super::flight::{Flights, Landed};
 use super::latest::{Found, Latest};
+use super::single_flight::{Answered, SingleFlight};
 use super::{Redis, codec, script};
 use crate::alert::{Filter, Id, Start};
 use crate::engine::{Cause, Direction, Known, Page, Range, Seek, Unavailable};
 
-/// How often a reader takes part in a question of others before it asks for itself alone.
+/// How often a reader shares a query of others before it runs its own.
 const SHARED_ROUNDS: usize = 3;
-/// Alerts that came in while a question for `latest` was on its way, and that are added to its answer.
+/// Alerts and bytes that are added to an answer for `latest` because they came in while the query ran.
 const MEANWHILE: (usize, usize) = (500, 1 << 20);
 
-/// A page, without what may differ: forward, it may end before or after what another reader wants.
+/// Identifies a page, without what may differ: forward, it may end before or after what another reader wants.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct PageOf {
     filter: Filter,
@@ -28,25 +28,25 @@ struct PageOf {
     bytes: usize,
 }
 
-/// A page of a range that ends there.
-type Pages = Flights<PageOf, Result<(Id, Arc<Page>), Unavailable>>;
+/// Running queries for pages, with the end of the range that each was read for.
+type Pages = SingleFlight<PageOf, Result<(Id, Arc<Page>), Unavailable>>;
 
-/// What readers are asking now.
+/// The queries of readers that are running now.
 pub(super) struct Reader {
-    seeks: Flights<(Filter, Option<Id>), Result<Known, Unavailable>>,
-    latest: Flights<Filter, Result<Arc<Found>, Unavailable>>,
+    seeks: SingleFlight<(Filter, Option<Id>), Result<Known, Unavailable>>,
+    latest: SingleFlight<Filter, Result<Arc<Found>, Unavailable>>,
     pages: Pages,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { seeks: Flights::new(), latest: Flights::new(), pages: Flights::new() }
+        Self { seeks: SingleFlight::new(), latest: SingleFlight::new(), pages: SingleFlight::new() }
     }
 }
 
-fn landed<A>(landed: Option<Landed<Result<A, Unavailable>>>) -> Result<(A, bool), Unavailable> {
-    let ended = || Unavailable::new(Cause::StoreFailing, "a question to Redis ended without an answer");
-    let Landed { answer, is_own } = landed.ok_or_else(ended)?;
+fn answered<A>(answered: Option<Answered<Result<A, Unavailable>>>) -> Result<(A, bool), Unavailable> {
+    let ended = || Unavailable::new(Cause::StoreFailing, "a query to Redis ended without an answer");
+    let Answered { answer, is_own } = answered.ok_or_else(ended)?;
     Ok((answer?, is_own))
 }
 
@@ -62,14 +62,14 @@ impl Redis {
             return self.seek_latest(filter, until, latest_after_ms).await;
         }
         let cursor = if let Start::After(cursor) = start { Some(*cursor) } else { None };
-        let question = (filter.clone(), cursor);
+        let query = (filter.clone(), cursor);
         loop {
             let asked = self.clone().known(filter.clone(), cursor);
-            let (known, is_own) = landed(self.0.reader.seeks.ask(question.clone(), asked).await)?;
+            let (known, is_own) = answered(self.0.reader.seeks.ask(query.clone(), asked).await)?;
             match self.has_all(known.head, until) {
                 Ok(()) => return Ok(Seek::new(start, until, known, Vec::new())),
                 Err(behind) if is_own => return Err(behind),
-                // It was asked before the log had what this reader asks for.
+                // The query ran before the log had what this reader asks for.
                 Err(_) => {}
             }
         }
@@ -85,8 +85,8 @@ impl Redis {
         let asked = || self.clone().latest(filter.clone(), until, since_ms);
         let mut found = None;
         for _ in 0..SHARED_ROUNDS {
-            let (shared, _) = landed(self.0.reader.latest.ask(filter.clone(), asked()).await)?;
-            // Otherwise it was asked for a stream that joined its ring later.
+            let (shared, _) = answered(self.0.reader.latest.ask(filter.clone(), asked()).await)?;
+            // Otherwise the query ran for a stream that joined its ring later.
             if shared.until <= until && shared.since_ms <= since_ms {
                 found = Some(shared);
                 break;
@@ -123,9 +123,9 @@ impl Redis {
     pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
         let Range { filter, after, until, limit, bytes } = range.clone();
         let is_forward = direction == Direction::Forward;
-        let question = PageOf { filter, after, until: (!is_forward).then_some(until), limit, bytes };
+        let query = PageOf { filter, after, until: (!is_forward).then_some(until), limit, bytes };
         let asked = self.clone().page(range, direction);
-        let ((end, page), _) = landed(self.0.reader.pages.ask(question, asked).await)?;
+        let ((end, page), _) = answered(self.0.reader.pages.ask(query, asked).await)?;
         let mut page = Arc::unwrap_or_clone(page);
         if is_forward && end < until {
             page.next = page.next.or(Some(end));
@@ -147,8 +147,9 @@ impl Redis {
         Ok((range.until, Arc::new(page)))
     }
 
-    /// An error if the log does not show what this node has seen of a range that ends there. After a failover it may have
-    /// lost that part, or not know yet that it is visible: until the node has compared itself, a reader would pass it over.
+    /// Fails if the log does not show everything up to `until` that this node has seen. After a failover the log may
+    /// have lost that part, or not know yet that it is visible; until the node has compared itself, a reader would skip
+    /// it.
     fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
         let shared = &self.0.queries.shared;
         if visible >= until.min(shared.state(|state| state.head)) {

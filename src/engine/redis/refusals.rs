@@ -1,4 +1,4 @@
-//! Tests: what becomes of alerts that are refused, and whether a node says that it refuses.
+//! Tests: refused alerts are not stored, and a node reports that it refuses.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn latest(engine: &Redis, pattern: &str, level: Level) -> Vec<Id> {
     seek.latest.iter().map(|record| record.id).collect()
 }
 
-/// Waits for what the node says of itself.
+/// Waits until the node reports this health.
 async fn health(engine: &Redis, is_it: impl Fn(&Result<(), Unavailable>) -> bool) -> Result<(), Unavailable> {
     let found = async {
         loop {
@@ -130,7 +130,7 @@ async fn a_node_that_waits_for_replicas_which_are_not_there_is_not_ready_and_rea
     let replica = server.replica();
     health(&engine, Result::is_ok).await.unwrap();
     publish_again(&engine, &alert("a", Level::Info, None)).await;
-    // One that is connected and does not answer.
+    // A replica that is connected but does not answer.
     replica.signal("STOP");
     health(&engine, is_unsafe).await.unwrap_err();
     replica.signal("CONT");

@@ -20,7 +20,7 @@ pub(super) const SCHEMA: u64 = 1;
 pub(super) const OLDEST_SCHEMA: u64 = SCHEMA - 1;
 /// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
 const MAX_SCANNED: usize = 500;
-/// Topics of a filter whose limits are looked at one by one; of more, the removal from any topic counts as one of theirs.
+/// Topics of a filter whose limits are checked one by one; with more topics, a removal from any topic counts.
 const MAX_TRIMMED_TOPICS: u64 = 2000;
 
 macro_rules! script {
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
-        // Declared, so that a slot that is being moved refuses the call before it has changed anything.
+        // All keys are declared, so that a slot that is being moved refuses the call before it has changed anything.
         let names =
             ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "idem-users", "keys", "nodes"];
         let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
@@ -172,7 +172,7 @@ pub(super) fn settle(
     call
 }
 
-/// What a node tells once a second.
+/// What a node reports once a second.
 pub(super) struct Tick<'a> {
     pub(super) seen: Seen<'a>,
     /// The newest id that the hub was fed with.
@@ -246,7 +246,7 @@ pub(super) fn trial(link: &Link, time: String, node: &str) -> Arguments {
     call
 }
 
-/// By which the server knows the script of a read.
+/// The hash by which the server knows the script of a read.
 #[cfg(test)]
 pub(super) fn hash_of_read() -> String {
     READ.get_hash().to_owned()

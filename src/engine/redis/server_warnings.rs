@@ -1,6 +1,6 @@
 //! Warnings about settings of a server that may lose acknowledged alerts.
 //!
-//! The follower asks whenever it connects. A setting that the server does not tell gives no warning.
+//! The follower asks whenever it connects. A setting that the server does not reveal gives no warning.
 
 use redis::aio::MultiplexedConnection;
 
@@ -38,7 +38,7 @@ fn skew(server: u64, own: u64) -> Option<String> {
 fn warnings(persistence: &str, memory: &str, sync: Option<&str>) -> Vec<String> {
     let mut warnings = Vec::new();
     if info(persistence, "loading") == Some("1") {
-        // While it loads, it answers as if all were off; the follower connects again.
+        // While the server loads its data, it answers as if all were off; the follower connects again later.
         return warnings;
     }
     if info(persistence, "aof_enabled") == Some("0") {

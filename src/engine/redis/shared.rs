@@ -35,7 +35,7 @@ pub(crate) struct KeysHeard {
 
 /// The shortest time between two log lines about the same trouble.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Kinds of trouble that are logged within that time; a server that fails in ever new words does not fill the journal.
+/// Different kinds of trouble that are logged within that time, so that ever new error texts do not fill the journal.
 const MAX_LOGGED: usize = 8;
 
 pub(super) struct Shared {
@@ -67,7 +67,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// The newest id that this node has seen, in an answer or in an announcement.
     pub(super) head: Id,
-    /// Why publishing would fail, if it would.
+    /// Why publishing would fail; none if it would work.
     pub(super) trouble: Option<Unavailable>,
     /// Trouble that was logged lately, and when.
     pub(super) logged: Vec<(Unavailable, Instant)>,
@@ -75,7 +75,7 @@ pub(super) struct State {
     pub(super) connection: Option<MultiplexedConnection>,
     /// What the settings of the server may lose.
     pub(super) server_warnings: Vec<String>,
-    /// The server's clock, milliseconds since 1970, and when it was heard.
+    /// The server's clock, milliseconds since 1970, and when it was received.
     pub(super) time: Option<(u64, Instant)>,
 }
 
@@ -96,12 +96,12 @@ impl Shared {
         trouble.unwrap_or_else(away)
     }
 
-    /// The server did not answer in time.
+    /// The error for a server that did not answer in time.
     pub(super) fn timed_out(&self) -> Unavailable {
         Unavailable::new(Cause::TimedOut, format!("{} did not answer in time", self.link.topology()))
     }
 
-    /// The server refused, or the connection broke.
+    /// The error for a server that refused, or a connection that broke.
     pub(super) fn failed(&self, error: &redis::RedisError) -> Unavailable {
         if error.code() == Some("SCHEMA") {
             return self.unknown_schema(error.detail().unwrap_or_default());
@@ -130,7 +130,7 @@ impl Shared {
         Unavailable::new(Cause::UnknownFormat, detail)
     }
 
-    /// The server holds or answers something that this version cannot read.
+    /// The error for an entry or an answer that this version cannot read.
     pub(super) fn unreadable(&self, reason: &Unreadable) -> Unavailable {
         let topology = self.link.topology();
         match reason {
@@ -166,7 +166,7 @@ impl Shared {
         self.state(|state| state.time = Some((server_ms, Instant::now())));
     }
 
-    /// The server's clock at `then`; 0 before it was heard.
+    /// The server's clock at `then`; 0 before it is known.
     pub(super) fn server_ms(&self, then: Instant) -> u64 {
         let Some((ms, heard)) = self.state(|state| state.time) else { return 0 };
         let later = u64::try_from(then.saturating_duration_since(heard).as_millis()).unwrap_or(u64::MAX);
@@ -179,8 +179,8 @@ impl Shared {
         self.clock.as_ref().map_or_else(String::new, |clock| clock().to_string())
     }
 
-    /// Records why publishing would fail, or that it would work, and logs a change: each reason once in a while, so that the
-    /// journal names the one that holds now, and not with every attempt.
+    /// Records why publishing would fail, or that it would work, and logs changes: each reason once in a while and not
+    /// with every attempt, so that the journal names the present one.
     pub(super) fn set_trouble(&self, trouble: Option<Unavailable>) {
         let is_news = self.state(|state| {
             let was_away = state.trouble.is_some();
@@ -197,7 +197,7 @@ impl Shared {
             is_news
         });
         match trouble {
-            // The end of the process is not a fault of Redis.
+            // A stop of the process is not a fault of Redis.
             Some(Unavailable { cause: Cause::Stopping, .. }) => {}
             Some(trouble) if is_news => tracing::error!(message_id = %Event::EngineAway, "{}", trouble.detail),
             None if is_news => tracing::info!(message_id = %Event::EngineBack, "{} takes alerts", self.link.topology()),

@@ -46,7 +46,7 @@ impl Server {
         server
     }
 
-    /// A connection beside the engine's, to look at the keys and to change them.
+    /// A separate connection, to read and change the keys.
     pub(super) async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(("127.0.0.1", self.port)).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
@@ -77,7 +77,7 @@ impl Server {
         Redis::start(Settings { local: clock.clone(), clock: Some(clock), retention, ..self.settings(prefix) })
     }
 
-    /// For a node with the clock of the server that keeps everything.
+    /// The settings of a node that uses the server's clock and keeps everything.
     pub(super) fn settings(&self, prefix: &str) -> Settings {
         Settings {
             topology: Topology::Alone { host: "127.0.0.1".into(), port: self.port },

@@ -1,7 +1,7 @@
-//! Whether a publish would work now: asked by the follower whenever it compares the node with the log.
+//! Finds out whether a publish would work now. Called by the follower whenever it compares the node with the log.
 //!
-//! The follower's own calls say little about it: a server may let them through when it refuses a publish. So the commands
-//! of a publish are tried on keys of their own, and the server is asked for its role and its replicas.
+//! The follower's own calls do not show it, because a server may accept them and still refuse a publish. So the
+//! commands of a publish are tried on keys of their own, and the server is asked for its role and its replicas.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Durability, Shared, Topology, script};
 use crate::engine::{Cause, Unavailable};
 
-/// A replica that has not confirmed within this what the primary had written is not counted. Replicas confirm once a second.
+/// A replica counts only if it confirms what the primary has written within this time. Replicas confirm once a second.
 const CONFIRMS_WITHIN: Duration = Duration::from_secs(3);
 /// The shortest time between two offsets that are remembered.
 const OFFSET_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,16 +21,16 @@ const OFFSET_INTERVAL: Duration = Duration::from_millis(500);
 /// Tries publishing on one connection.
 #[derive(Default)]
 pub(super) struct Trial {
-    /// How much the primary had written at some moments, the oldest first.
+    /// What the primary had written at earlier moments, the oldest first.
     offsets: VecDeque<(Instant, i64)>,
 }
 
-/// What a trial found.
+/// The result of a trial.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Why publishing would fail; the log can be read all the same.
+    /// Why publishing would fail; reading may still work.
     pub(super) trouble: Option<Unavailable>,
-    /// What a failover may lose although it was answered.
+    /// A warning about answered alerts that a failover may lose.
     pub(super) warning: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Trial {
         shared: &Shared,
         data: &mut MultiplexedConnection,
     ) -> Result<Verdict, Unavailable> {
-        // A user who may not ask is not told.
+        // A user without the right to ask gets no answer.
         let role = redis::cmd("ROLE").query_async::<Value>(data).await.ok().and_then(|answer| Role::parse(&answer));
         let mut verdict = match role {
             Some(Role::Other) => {
@@ -87,7 +87,7 @@ impl Trial {
             let remedy = match error.code() {
                 Some("OOM") => "it has no memory for another alert: raise its maxmemory, or keep less in [alerts]",
                 Some("ERR" | "NOPERM") => "check what its user may do (ACL)",
-                Some("NOREPLICAS" | "MISCONF") => "look after its replicas and its disk",
+                Some("NOREPLICAS" | "MISCONF") => "check its replicas and its disk",
                 _ => return Err(refused),
             };
             let detail = format!("{}; publishing is refused: {remedy}", refused.detail);
@@ -116,7 +116,7 @@ impl Trial {
         let alive = confirmed.iter().filter(|offset| **offset >= due).count();
         let trouble = (alive < needed).then(|| {
             let detail = format!(
-                "{topology} has {alive} replicas that confirm what it writes, and engine.durability needs {needed}; publishing is refused: look after the replicas"
+                "{topology} has {alive} replicas that confirm what it writes, and engine.durability needs {needed}; publishing is refused: check the replicas"
             );
             Unavailable::new(Cause::NotSafe, detail)
         });
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(judge(&mut trial, at(1), 1, 200, &[50]), (false, false));
         assert_eq!(judge(&mut trial, at(2), 1, 300, &[50, 250]), (false, true));
         assert_eq!(judge(&mut trial, at(2), 2, 300, &[50, 250]), (false, false));
-        // It has not moved for more than three seconds.
+        // The replica's offset has not moved for more than three seconds.
         assert_eq!(judge(&mut trial, at(4), 1, 400, &[50]), (true, false));
         assert_eq!(judge(&mut trial, at(5), 1, 500, &[450]), (false, false));
     }

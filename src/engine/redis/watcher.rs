@@ -1,4 +1,4 @@
-//! Asks the Sentinels again and again, for the old primary goes on answering after another one was promoted.
+//! Asks the Sentinels periodically, because the old primary keeps answering after another server was promoted.
 //!
 //! Started only where there are Sentinels. The writer and the follower leave a server as soon as another one is named.
 
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::Shared;
 
-/// Between two rounds: what is stored meanwhile on a server that was replaced is lost.
+/// The time between two rounds. What is stored in between on a server that was replaced is lost.
 const PERIOD: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(shared: Arc<Shared>) {
     while !shared.stopping.load(Ordering::Acquire) {
-        // Without a majority nothing is known, and the connections stay.
+        // Without a majority the primary is not known, and the connections stay.
         if let Ok(server) = shared.link.server().await {
             shared.primary.send_if_modified(|named| {
                 let is_other = named.as_ref() != Some(&server);

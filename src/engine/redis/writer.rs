@@ -21,7 +21,7 @@ use crate::alert::Id;
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
 use crate::engine::{AppendError, Cause, Idempotency, Stored, Unavailable};
 
-/// What one call stores: Redis serves nobody else meanwhile.
+/// The limits of one call: Redis serves nobody else meanwhile.
 const CALL: WriteLimits = WriteLimits { alerts: 128, bytes: 1 << 20 };
 /// The pause after a failed attempt to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -123,7 +123,8 @@ impl Writer {
 
     fn call_to_store(&self, epoch: &str, groups: &[Group]) -> script::Arguments {
         let shared = &self.shared;
-        // Or the first alert after a failover that lost some would be stored below them, which hides the loss.
+        // Otherwise the first alert after a failover that lost some would get an id below theirs, which would hide the
+        // loss.
         let seen = Seen { epoch, newest: shared.state(|state| state.head) };
         let groups: Vec<_> =
             groups.iter().map(|group| (shared.server_ms(group.deadline), group.alerts.as_slice())).collect();
@@ -131,7 +132,7 @@ impl Writer {
         script::store(&shared.link, shared.time_argument(), &seen, announce, &shared.retention(), &groups)
     }
 
-    /// Checks an idle connection: one that was cut on the way is not closed, only silent.
+    /// Checks an idle connection: one that was cut in the network is not closed, only silent.
     async fn keep_alive(&mut self) {
         let Some(connection) = self.connection.as_mut().filter(|connection| connection.used.elapsed() > IDLE) else {
             return;
@@ -218,7 +219,7 @@ impl Writer {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut wait = redis::cmd("WAIT");
         wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
-        // The one that stored: on another, WAIT would wait for nothing.
+        // The connection that stored the alerts: on another one WAIT would wait for nothing.
         let is_open = |connection: &&mut Connection| !connection.is_closed.load(Ordering::Acquire);
         let stored_on = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.timed_out())?;
         let connection = &mut stored_on.redis;
@@ -231,7 +232,7 @@ impl Writer {
             let is_missing = |stored: &Stored| !visible.contains(&stored.record.id);
             if outcome.as_ref().is_ok_and(|stored| stored.iter().any(is_missing)) {
                 let detail = format!(
-                    "{confirmed} of {replicas} replicas of {} confirmed an alert (engine.durability), so it was removed again: look after the replicas",
+                    "{confirmed} of {replicas} replicas of {} confirmed an alert (engine.durability), so it was removed again: check the replicas",
                     shared.link.topology()
                 );
                 *outcome = Err(AppendError::NotStored(Unavailable::new(Cause::NotSafe, detail)));
@@ -241,7 +242,7 @@ impl Writer {
     }
 }
 
-/// What was stored under `replicas:N` and waits for them.
+/// Alerts that were stored under `replicas:N` and wait for the replicas.
 struct Settlement<'a> {
     epoch: &'a str,
     replicas: u32,

@@ -5,13 +5,13 @@
 
 use serde_json::{Map, Value};
 
-/// Where an event's own object and what is said of it lie in the payload. A path has dots between its members.
+/// Where the payload has an event's own object, and what describes it. A path has dots between its members.
 #[derive(Clone, Copy)]
 pub(super) struct Event {
     name: &'static str,
     /// The event's own object; empty if it is the payload itself.
     object: &'static str,
-    /// Paths in the object, separated by spaces; the first one with a text counts. Those joined by `+` are one title.
+    /// Paths in the object, separated by spaces; the first one with a text is used. Those joined by `+` are one title.
     titles: &'static str,
     /// The path of the result of a run, check or deployment.
     outcome: &'static str,
@@ -144,8 +144,7 @@ const EVENTS: &[Event] = &[
     event("workflow_run", "workflow_run", "name display_title path").outcome("workflow_run.conclusion"),
 ];
 
-/// What a payload says of its event. An event that GitHub did not have when this was written has what its payload has
-/// under its name.
+/// What a payload says about its event. For an event that is not in the table, the object is the member with its name.
 pub(super) struct Found<'a> {
     event: Option<&'static Event>,
     payload: &'a Map<String, Value>,

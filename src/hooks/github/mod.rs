@@ -106,7 +106,7 @@ pub(crate) fn read<'h>(
 impl Payload {
     fn level(&self, event: &str, found: &Found<'_>) -> Level {
         let action = self.action.as_deref().unwrap_or_default();
-        // What happens to a check that is over is not its result once more.
+        // A later action on a finished check is not its result again.
         let is_result = !matches!(action, "rerequested" | "requested_action");
         let outcome = found.outcome().filter(|_| is_result).map(str::to_ascii_lowercase);
         match (outcome.as_deref(), event) {
@@ -115,7 +115,7 @@ impl Payload {
                 Some("cancelled" | "action_required" | "stale" | "rejected" | "invalidated" | "at_risk" | "off_track"),
                 _,
             ) => Level::Warn,
-            // No event comes from here any more.
+            // The webhook was deleted, so no more events will come.
             (_, "meta") if action == "deleted" => Level::Warn,
             (_, "installation") if matches!(action, "deleted" | "suspend") => Level::Warn,
             _ if !found.is_security_alert() || !opens(action) => Level::Info,

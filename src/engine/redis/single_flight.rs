@@ -1,7 +1,7 @@
-//! Questions that several readers have at the same time: asked once, and answered to all of them.
+//! Combines equal queries that several readers have at the same time (single flight).
 //!
-//! Used by [`reader`](super::reader). Always: of equal questions one is on its way at any time, and it is brought to its
-//! end although whoever asked it has gone, so that a crowd of readers that come and go asks no more than one.
+//! Used by [`reader`](super::reader). Always: at most one of several equal queries is running, and it runs to its end
+//! even if its reader has left, so that many readers that come and go cost no more than one.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,27 +10,27 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-type OnTheWay<Q, A> = Mutex<HashMap<Q, watch::Receiver<Option<A>>>>;
+type Running<Q, A> = Mutex<HashMap<Q, watch::Receiver<Option<A>>>>;
 
-/// The questions that are on their way.
-pub(super) struct Flights<Q, A>(Arc<OnTheWay<Q, A>>);
+/// The queries that are running.
+pub(super) struct SingleFlight<Q, A>(Arc<Running<Q, A>>);
 
-/// Forgets a question when its task ends, however it ends.
-struct Landing<Q: Eq + Hash, A>(Arc<OnTheWay<Q, A>>, Q);
+/// Forgets a query when its task ends, even by a panic.
+struct RunningQuery<Q: Eq + Hash, A>(Arc<Running<Q, A>>, Q);
 
-impl<Q: Eq + Hash, A> Drop for Landing<Q, A> {
+impl<Q: Eq + Hash, A> Drop for RunningQuery<Q, A> {
     fn drop(&mut self) {
         self.0.lock().remove(&self.1);
     }
 }
 
-/// An answer, and whether the question was asked for this reader or was on its way before.
-pub(super) struct Landed<A> {
+/// An answer, and whether the query was started for this reader or was running before.
+pub(super) struct Answered<A> {
     pub(super) answer: A,
     pub(super) is_own: bool,
 }
 
-impl<Q, A> Flights<Q, A>
+impl<Q, A> SingleFlight<Q, A>
 where
     Q: Clone + Eq + Hash + Send + 'static,
     A: Clone + Send + Sync + 'static,
@@ -39,20 +39,20 @@ where
         Self(Arc::default())
     }
 
-    /// The answer; none if the task that asked has ended without one.
-    pub(super) async fn ask(&self, question: Q, ask: impl Future<Output = A> + Send + 'static) -> Option<Landed<A>> {
+    /// The answer; none if the query's task ended without one.
+    pub(super) async fn ask(&self, query: Q, ask: impl Future<Output = A> + Send + 'static) -> Option<Answered<A>> {
         let (mut answer, is_own) = {
-            let mut on_the_way = self.0.lock();
-            match on_the_way.get(&question) {
+            let mut running = self.0.lock();
+            match running.get(&query) {
                 Some(answer) => (answer.clone(), false),
                 None => {
                     let (sender, answer) = watch::channel(None);
-                    on_the_way.insert(question.clone(), answer.clone());
-                    let landing = Landing(Arc::clone(&self.0), question);
+                    running.insert(query.clone(), answer.clone());
+                    let query = RunningQuery(Arc::clone(&self.0), query);
                     tokio::spawn(async move {
                         let answer = ask.await;
-                        // Whoever asks after this wants a newer answer.
-                        drop(landing);
+                        // A reader that asks from now on wants a newer answer.
+                        drop(query);
                         sender.send_replace(Some(answer));
                     });
                     (answer, true)
@@ -60,7 +60,7 @@ where
             }
         };
         let answer = answer.wait_for(Option::is_some).await.ok()?.clone()?;
-        Some(Landed { answer, is_own })
+        Some(Answered { answer, is_own })
     }
 }
 
@@ -73,18 +73,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn equal_questions_share_one_answer_and_later_ones_are_asked_again() {
-        let (flights, asked, go) = (Flights::new(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let ask = |question: u8| {
+    async fn equal_queries_share_one_answer_and_later_ones_are_asked_again() {
+        let (flights, asked, go) = (SingleFlight::new(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let ask = |query: u8| {
             let (asked, go) = (Arc::clone(&asked), Arc::clone(&go));
-            flights.ask(question, async move {
+            flights.ask(query, async move {
                 let number = asked.fetch_add(1, Ordering::Relaxed);
                 go.notified().await;
                 number
             })
         };
         let gone = ask(1);
-        // The first reader leaves, and its question goes on.
+        // The first reader leaves, and its query goes on.
         assert!(tokio::time::timeout(std::time::Duration::from_millis(1), gone).await.is_err());
         let (second, third, ()) = tokio::join!(ask(1), ask(1), async { go.notify_one() });
         let (second, third) = (second.unwrap(), third.unwrap());
@@ -95,8 +95,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_that_fails_is_told_to_all_and_can_be_asked_again() {
-        let flights: Flights<u8, u8> = Flights::new();
+    async fn a_query_that_fails_is_told_to_all_and_can_be_asked_again() {
+        let flights: SingleFlight<u8, u8> = SingleFlight::new();
         assert!(flights.ask(1, async { panic!("as a test") }).await.is_none());
         assert_eq!(flights.ask(1, async { 2 }).await.unwrap().answer, 2);
     }
