@@ -16,7 +16,6 @@ pub(crate) struct Network(IpNet);
 pub(crate) enum NetworkError {
     #[error("is not an address or network; write one such as \"10.0.0.0/8\" or \"::1\"")]
     Form,
-    /// The prefix is longer than the address.
     #[error("has too many bits; the maximum is {0}")]
     Bits(u8),
 }

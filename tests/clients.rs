@@ -43,7 +43,7 @@ impl Client {
         self.says("alert ").splitn(3, ' ').nth(2).unwrap().to_owned()
     }
 
-    /// The same, with nothing but signs of life on the way there.
+    /// The same; before the alert only heartbeats may arrive.
     fn undisturbed_message(&mut self) -> String {
         loop {
             let line = self.lines.next().expect("the client is there").unwrap();
@@ -186,7 +186,7 @@ fn the_npm_package_fetch_event_source_resumes_exactly() {
 }
 
 #[test]
-fn a_silent_stream_shows_a_sign_of_life_within_the_read_timeout_of_okhttp() {
+fn a_silent_stream_has_a_heartbeat_within_the_read_timeout_of_okhttp() {
     let daemon = Daemon::start();
     let key = daemon.key("alice");
     let mut wire = daemon.connect();

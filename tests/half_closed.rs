@@ -52,7 +52,7 @@ fn a_request_with_the_end_of_its_sender_behind_it_is_answered(transport: Transpo
 }
 
 fn a_reader_that_closes_its_half_has_gone(transport: Transport) {
-    // No sign of life, so that the end has to be noticed without a write.
+    // No heartbeats, so that the end has to be noticed without a write.
     let daemon = Daemon::on(transport, "[http]\nheartbeat = \"1h\"\n");
     let key = daemon.key("alice");
     for version in ["HTTP/1.1", "HTTP/1.0"] {

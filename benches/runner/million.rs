@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Minutes after which no more subscribers are opened.
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
-    /// Silence after which a stream gets a sign of life: at alertd's default of 8 s a million streams cost a core.
+    /// Silence after which a stream gets a heartbeat: at alertd's default of 8 s a million streams cost a core.
     #[arg(long, default_value = "10m")]
     heartbeat: String,
     #[arg(long, default_value = "results")]

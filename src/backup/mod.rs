@@ -15,7 +15,6 @@ pub(crate) use line::{Header, Item, Totals, Writer};
 pub(crate) use reader::{Problem, Reader};
 pub(crate) use summary::Summary;
 
-/// The media type of a backup.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.alertd.backup";
 
 /// What is true of a log as a whole at the id up to which it is exported.

@@ -18,7 +18,6 @@ use crate::log::{self, Event};
 /// Finds the settings of the file of keys. Only called if it is needed.
 pub(crate) type FindSettings = Box<dyn Fn() -> Result<Settings, Failure> + Send + Sync>;
 
-/// The keys of one daemon.
 pub(crate) struct Store {
     client: Client,
     file: Option<FindSettings>,

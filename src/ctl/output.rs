@@ -13,7 +13,6 @@ use super::progress;
 use super::terminal::{self, Colour};
 use super::text::escaped;
 
-/// Standard output.
 pub(crate) struct Output {
     to: Box<dyn AsyncWrite + Unpin + Send>,
     /// Text that is not written yet.
@@ -31,7 +30,6 @@ pub(crate) enum Paint {
     Dim,
     /// A heading.
     Bold,
-    /// Normal.
     Green,
     /// A warning.
     Yellow,

@@ -18,7 +18,6 @@ use crate::alert::{Draft, Metadata};
 use crate::api::Published;
 use crate::{random, text};
 
-/// Time limit of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of standard input that are used: more than a message may have, also in UTF-16.
 const MAX_INPUT: u64 = 4 * Draft::MAX_MESSAGE as u64;

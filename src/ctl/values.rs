@@ -48,7 +48,6 @@ pub(crate) fn lossy_pair() -> impl clap::builder::TypedValueParser<Value = (Stri
     lossy().try_map(|text| pair(&text))
 }
 
-/// A topic pattern.
 pub(crate) fn pattern(text: &str) -> Result<Pattern, String> {
     text.parse::<Pattern>().map_err(|e| format!("{e}; a pattern is a topic, ops.* or *"))
 }

@@ -37,7 +37,6 @@ const SAME_SIGNAL: Duration = Duration::from_millis(300);
 /// How long each of the other stages of a stop may take.
 const STAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A daemon that serves requests.
 pub(super) struct Running {
     signals: Signals,
     notifier: Notifier,
@@ -49,7 +48,6 @@ pub(super) struct Running {
     watchdog: Watchdog,
     reloader: Reloader,
     reloads: mpsc::Receiver<ReloadRequest>,
-    /// Paths of sockets to remove.
     bound: Vec<PathBuf>,
 }
 
@@ -202,7 +200,6 @@ impl Running {
 }
 
 impl Running {
-    /// Ends all streams and requests.
     async fn end_streams(&mut self) {
         self.reach_head().await;
         self.service.drain(Bye::Stop);

@@ -18,7 +18,6 @@ use crate::systemd::Notifier;
 /// How often a slow start is logged. Each time, the service manager is asked for three times as long.
 const SLOW_OPEN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The open stores.
 pub(super) struct Stores {
     pub(super) engine: Engine,
     pub(super) feed: mpsc::Receiver<Feed>,

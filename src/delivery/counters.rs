@@ -49,7 +49,6 @@ impl Counters {
         self.latency.observe(Duration::from_millis(now_ms.saturating_sub(received_ms)), alerts);
     }
 
-    /// Counts a `gap` event.
     pub(super) fn gap(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
     }

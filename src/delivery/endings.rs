@@ -13,10 +13,8 @@ use crate::keyring::KeyState;
 use crate::random;
 use crate::sse::Bye;
 
-/// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
-    /// The client disconnected.
     Gone,
     /// The server ends the stream and says why.
     Bye(Bye),

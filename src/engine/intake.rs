@@ -46,7 +46,6 @@ impl Group {
 /// Why a queue did not take a job.
 pub(super) enum Refused {
     Full,
-    /// The writer has ended.
     Closed,
 }
 

@@ -42,7 +42,6 @@ impl Idempotency {
 /// An alert to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Publish {
-    /// The validated alert.
     pub draft: Draft,
     /// Present if a retry must not store it twice.
     pub idempotency: Option<Idempotency>,
@@ -79,7 +78,6 @@ pub(crate) struct Retention {
 /// The alert is in the log, as durably as configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// The alert with its id.
     pub record: Record,
     /// True if an earlier publish with the same idempotency key had stored it.
     pub repeated: bool,
@@ -88,10 +86,8 @@ pub(crate) struct Stored {
 /// Why an alert was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppendError {
-    /// The idempotency key was used for another alert.
     #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
     Conflict,
-    /// Nothing was stored.
     #[error("{0}: nothing was stored, send it again")]
     NotStored(Unavailable),
     /// The outcome is unknown until a retry with the same idempotency key.

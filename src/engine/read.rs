@@ -21,7 +21,6 @@ pub(crate) struct Seek {
 /// The facts of a log that decide where a stream begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
-    /// The newest id.
     pub(super) head: Id,
     /// The newest id that was removed and may have matched the filter.
     pub(super) trimmed: Id,
@@ -77,13 +76,11 @@ pub(crate) enum Direction {
 /// The alerts that match the filter, with `after < id <= until`.
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
-    /// Topics and level.
     pub filter: Filter,
     /// Exclusive.
     pub after: Id,
     /// Inclusive; [`Id::MAX`] for all that the log has.
     pub until: Id,
-    /// The largest number of alerts.
     pub limit: usize,
     /// About the largest number of bytes; a page has at least one alert.
     pub bytes: usize,

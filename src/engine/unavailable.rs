@@ -20,7 +20,6 @@ impl Unavailable {
         Self { cause, detail: detail.into() }
     }
 
-    /// The process is ending.
     pub(super) fn stopping() -> Self {
         Self::new(Cause::Stopping, Cause::Stopping.sentence())
     }
@@ -55,7 +54,6 @@ pub(crate) enum Cause {
     QueueFull,
     /// The store did not answer before the deadline.
     TimedOut,
-    /// The process is ending.
     Stopping,
 }
 

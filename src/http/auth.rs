@@ -14,11 +14,9 @@ use crate::service::{Caller, Refusal, Service};
 /// What a route requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nothing.
     Open,
     /// A key of any scope.
     AnyKey,
-    /// A key with this scope.
     Key(Scope),
     /// A key with the scope `subscribe`, or a ticket.
     KeyOrTicket,

@@ -33,7 +33,6 @@ pub(crate) enum HttpError {
     /// Body, query or header cannot be parsed.
     #[error("{0}")]
     Malformed(String),
-    /// The service refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// A parameter or field is wrong.
@@ -43,28 +42,22 @@ pub(crate) enum HttpError {
         /// What is wrong, or what it must be.
         reason: String,
     },
-    /// No such path.
     #[error("there is nothing at {0}: the API is described in the manual page alertd(8)")]
     NotFound(String),
     /// A page of the documentation in a stage that does not serve it.
     #[error("{0} is served only with stage = \"dev\" in the configuration: set that and reload, or read alertd(8)")]
     NoDocumentation(String),
-    /// The path does not take this method.
     #[error("{method} does not work on this path, which takes {allow}")]
     Method { method: String, allow: &'static str },
-    /// The Accept header excludes every representation.
     #[error("this path answers with {0}: name one of them, or */*, in Accept")]
     NotAcceptable(&'static str),
     /// The body is of a type that this path does not read.
     #[error("the body must be {wanted}, not {sent}")]
     MediaType { wanted: &'static str, sent: String },
-    /// The body is compressed.
     #[error("Content-Encoding: {0} is not supported: send the body as it is, without compression")]
     ContentEncoding(String),
-    /// The body is too large.
     #[error("the body is over {bytes} bytes ({set_by})", bytes = .0.bytes, set_by = .0.set_by)]
     TooLarge(BodyLimit),
-    /// The body did not arrive in time.
     #[error("the body did not arrive within {} seconds: send it at once", .0.as_secs())]
     Timeout(Duration),
 }

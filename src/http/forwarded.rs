@@ -48,7 +48,6 @@ fn hops(headers: &HeaderMap, name: &HeaderName, read: fn(&str) -> Option<IpAddr>
     lines.flat_map(|line| elements(&line)).collect()
 }
 
-/// The `for` of an element of `Forwarded`.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut pairs = split(element, ';').into_iter().filter_map(|pair| pair.split_once('='));
     let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;

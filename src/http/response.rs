@@ -30,7 +30,6 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    /// No bytes.
     #[must_use]
     pub(crate) const fn empty() -> Self {
         Self::Whole(None)
@@ -222,7 +221,6 @@ pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
     response
 }
 
-/// The head of a backup.
 #[must_use]
 pub(crate) fn backup(body: Body) -> Response<Body> {
     let mut response = Response::new(body);

@@ -119,7 +119,6 @@ impl Hub {
         self.0.marker.send_replace(marker);
     }
 
-    /// The newest marker.
     #[must_use]
     pub(crate) fn markers(&self) -> watch::Receiver<u64> {
         self.0.marker.subscribe()

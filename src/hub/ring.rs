@@ -70,7 +70,6 @@ pub(super) struct Ring {
 
 #[derive(Default)]
 struct Log {
-    /// Position of the first chunk.
     base: u64,
     chunks: VecDeque<Chunk>,
     bytes: usize,

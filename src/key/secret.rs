@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_service_before_is_recognised() {
+    fn the_form_of_the_former_alert_server_is_recognised() {
         let mut raw = b"bob:".to_vec();
         raw.extend([0xff; RANDOM]);
         let text = BASE64.encode(&raw);

@@ -12,30 +12,13 @@ pub enum KeyringError {
     Locked(PathBuf),
     /// The file is not a key file, and stays as it is.
     #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// How it differs.
-        reason: String,
-    },
+    Foreign { path: PathBuf, reason: String },
     /// The file is a key file of an unknown version.
     #[error("{} has version {found} of the key file, and this alertd reads version {known}: it is left untouched; install the alertd that wrote it, or restore the file from a backup", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-        /// The version that is read.
-        known: u32,
-    },
+    Version { path: PathBuf, found: u32, known: u32 },
     /// The file is a key file with invalid content.
     #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Damaged { path: PathBuf, reason: String },
     /// The file was replaced since it was read.
     #[error("{} was changed by something other than alertd and is not overwritten: run `alertctl reload` to use the changed file, then try again", .0.display())]
     Changed(PathBuf),
@@ -45,26 +28,13 @@ pub enum KeyringError {
     /// The shared store of a fleet cannot be reached, or is busy.
     #[error("{0}")]
     Away(String),
-    /// The disk reported an error.
     #[error("cannot use {}: {}", path.display(), disk::explained(path, source))]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// No such key or user.
+    Io { path: PathBuf, source: std::io::Error },
     #[error("no key and no user is named {0}: `alertctl key list` shows them")]
     NotFound(String),
     /// A field of a key is invalid.
     #[error("{field}: {reason}")]
-    Invalid {
-        /// Which field of the request.
-        field: String,
-        /// What is wrong, and what is allowed.
-        reason: String,
-    },
-    /// No randomness.
+    Invalid { field: String, reason: String },
     #[error("cannot get random numbers from the system: {0}")]
     Random(getrandom::Error),
 }
@@ -85,22 +55,17 @@ impl KeyringError {
 /// Why a secret was refused; only the log tells these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum VerifyError {
-    /// Too many verifications wait.
     #[error("too many verifications wait")]
     Busy,
-    /// This node cannot reach the keys.
     #[error("the keys are out of reach")]
     Away,
     /// It does not have the form of a secret.
     #[error("malformed or mistyped")]
     Malformed,
-    /// No such key.
     #[error("unknown or revoked key")]
     Unknown,
-    /// The key has expired.
     #[error("expired key")]
     Expired,
-    /// The key exists, but has another secret.
     #[error("wrong secret")]
     Wrong,
 }

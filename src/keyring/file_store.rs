@@ -22,7 +22,6 @@ const MAX_BYTES: u64 = 128 << 20;
 /// The version that is read and written. A newer alertd may add fields without changing it.
 const VERSION: u32 = 1;
 
-/// The content of the file.
 #[derive(Serialize, Deserialize)]
 struct Document<K> {
     /// Identifies the kind of file, and has its version.
@@ -176,7 +175,6 @@ impl FileStore {
     }
 }
 
-/// The entries of the file.
 fn entries(found: &[Value]) -> Result<StoredKeys, String> {
     let id = |entry: &Value| entry["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
     StoredKeys::read(found.iter().map(|entry| (id(entry), entry.to_string())))

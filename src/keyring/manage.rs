@@ -26,10 +26,8 @@ const MAX_CHANGE_ATTEMPTS: usize = 16;
 /// How long an expired key is still listed.
 const LISTED_AFTER_EXPIRY_MS: u64 = 30 * 86_400_000;
 
-/// The result of an import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Imported {
-    /// Number of new keys.
     pub added: usize,
     /// Number of keys that existed before.
     pub skipped: usize,

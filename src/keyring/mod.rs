@@ -57,7 +57,6 @@ pub(crate) enum KeyState {
     Active {
         /// Milliseconds since 1970.
         expires_ms: Option<u64>,
-        /// The current rights.
         grant: Arc<Grant>,
     },
     Revoked,
@@ -129,7 +128,6 @@ pub(crate) struct Keyring {
     /// The current revision. Outside the `store` lock, because the follower must not block on a change that itself waits for
     /// the shared store.
     revision: AtomicU64,
-    /// A [`Freshness`].
     freshness: AtomicU8,
     heard: news::Heard,
     keys: RwLock<Keys>,
@@ -247,7 +245,6 @@ impl Keyring {
         self.keys.read().by_id.values().map(look).collect()
     }
 
-    /// The number of keys.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.keys.read().by_id.len()

@@ -18,7 +18,6 @@ use crate::api;
 
 const CHECKSUM: &str = "checksum";
 
-/// All stored keys.
 #[derive(Clone, Default)]
 pub(super) struct StoredKeys {
     pub(super) usable: Vec<KeyRecord>,

@@ -320,7 +320,7 @@ impl SharedStore for Slow {
 }
 
 #[test]
-fn who_asks_for_the_revision_does_not_wait_for_a_change_that_waits_for_the_vault() {
+fn the_revision_is_read_without_waiting_for_a_change_that_waits_for_the_shared_store() {
     let (asked, is_asked) = mpsc::channel();
     let (go, answer) = mpsc::channel();
     let directory = tempfile::tempdir().unwrap();

@@ -195,12 +195,10 @@ impl MetricWriter<'_> {
         Ok(())
     }
 
-    /// A gauge without labels.
     fn lone(&mut self, name: &str, help: &str, unit: Option<Unit>, value: impl EncodeGaugeValue) -> Result<(), Error> {
         self.gauge(name, help, unit, [([], value)])
     }
 
-    /// A histogram of seconds.
     fn histogram(&mut self, name: &str, help: &str, distribution: &Distribution) -> Result<(), Error> {
         let buckets: Vec<_> = distribution.buckets().collect();
         let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;

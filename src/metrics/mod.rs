@@ -30,7 +30,6 @@ impl Exposition {
         }
     }
 
-    /// Formats the measurements.
     #[must_use]
     pub(crate) fn write(self, measurements: Measurements) -> String {
         let mut registry = Registry::with_prefix("alertd");

@@ -97,7 +97,6 @@ impl Attempt {
 impl Counters {
     const WINDOW: Duration = Duration::from_secs(60);
 
-    /// Counts a stored alert.
     pub(super) fn accepted(&self, alert: &Record) {
         self.accepted.count(&alert.topic, alert.level);
     }

@@ -64,7 +64,6 @@ pub(crate) struct Settings {
     pub retry: (Duration, Duration),
     /// Age at which a stream is ended; zero means never.
     pub stream_lifetime: Duration,
-    /// Maximum number of streams.
     pub max_streams: u32,
     /// Maximum number of streams of one key; zero means no limit.
     pub streams_per_key: u32,
@@ -224,7 +223,6 @@ impl Service {
         })
     }
 
-    /// The number of open streams.
     #[must_use]
     pub(crate) fn streams(&self) -> u64 {
         self.delivery.slots().open().into()

@@ -25,7 +25,6 @@ pub(crate) struct Query {
     pub limit: usize,
 }
 
-/// A page of history.
 #[derive(Debug)]
 pub(crate) struct HistoryPage {
     /// Oldest first.

@@ -24,16 +24,12 @@ pub(crate) enum Refusal {
         "X-Hub-Signature-256 does not match this body and the secret in hooks.github_secret_file: enter that secret in the settings of the webhook at GitHub"
     )]
     Signature,
-    /// The key does not have a scope.
     #[error("this key does not have the scope \"{0}\": use one that has it (alertctl key add --scope {0})")]
     Scope(Scope),
-    /// Not permitted on the publish socket.
     #[error("the publish socket can only publish: use the control socket, or HTTP with a key")]
     PublishOnly,
-    /// Only a key can get a ticket.
     #[error("a ticket stands for a key: request it over HTTP with a key; this socket opens streams without a ticket")]
     KeyOnly,
-    /// Only permitted on the control socket.
     #[error("this works on the control socket only")]
     ControlOnly,
     /// The topics of the key do not cover a topic.
@@ -48,7 +44,6 @@ pub(crate) enum Refusal {
     /// The request contradicts an earlier one.
     #[error("{0}")]
     Conflict(String),
-    /// A limit is reached.
     #[error("{what}")]
     TooMany {
         /// The text for the client, with the name of the limit.

@@ -35,7 +35,6 @@ const MAX_TICKETS: usize = 65_536;
 pub(super) const MAX_LOOKUPS: usize = 64;
 const RANDOM_BYTES: usize = 24;
 
-/// Why no ticket was issued.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TicketError {
     /// A limit is reached, with the time until the next ticket.

@@ -1,4 +1,4 @@
-//! A node whose network to Redis is cut: packets go nowhere, and nobody is told.
+//! A node whose network to Redis is cut: packets are lost without an error.
 
 use std::process::Command;
 use std::time::Duration;

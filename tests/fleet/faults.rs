@@ -1,4 +1,4 @@
-//! What is promised under which fault: each row of the table in `packaging/doc/fleet.md` is produced here.
+//! Produces each row of the table of faults in `packaging/doc/fleet.md`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::{Daemon, Redis, Request, eventually};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/doc/fleet.md");
 
-/// Compares what came of a fault with what its row says: lost, repeated, gap. The pause is the machine's.
+/// Compares the result of a fault with its row: lost, repeated, gap. The pause depends on the machine.
 pub(super) fn is_as_documented(fault: &str, outcome: &Outcome) {
     let text = std::fs::read_to_string(DOCUMENT).unwrap();
     let row = text.lines().find(|line| line.starts_with(&format!("| {fault} |")));

@@ -1,4 +1,4 @@
-//! Writers and readers that keep a fleet busy while something happens to it, and what became of their alerts.
+//! Publishers and readers that keep a fleet busy during a fault, and a report on their alerts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,29 +11,29 @@ use serde_json::json;
 use super::nodes::Fleet;
 use crate::harness::{Request, Stream, eventually};
 
-/// What a reader saw.
+/// What a reader received.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Alert(Id, String),
     Gap,
 }
 
-/// What came of it.
+/// The report on the alerts.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Publishes answered with success.
     pub(super) answered: usize,
-    /// Alerts that each reader got, of the one that got least.
+    /// Alerts of the reader that got the fewest.
     pub(super) delivered: usize,
-    /// Answered, and not seen by some reader.
+    /// Answered alerts that some reader did not get.
     pub(super) lost: usize,
-    /// Seen twice, or out of order, by some reader.
+    /// Alerts that some reader got twice, or out of order.
     pub(super) repeated: usize,
-    /// Answered 503 for good, and seen all the same.
+    /// Alerts that were finally answered with 503, but that a reader got.
     pub(super) surfaced: usize,
-    /// Readers that were told of a gap.
+    /// Readers that got a gap.
     pub(super) told: usize,
-    /// Readers that missed something and were not told.
+    /// Readers that missed something without a gap.
     pub(super) untold: usize,
     /// The longest time without a successful publish.
     pub(super) pause: Duration,
@@ -137,7 +137,7 @@ impl<'a> Load<'a> {
                             break;
                         }
                     }
-                    // Not answered at all: nothing was promised, either way.
+                    // Not answered at all, so it may be stored or not.
                     None if !insists => break,
                     None => {}
                 }
@@ -156,7 +156,7 @@ impl<'a> Load<'a> {
         pauses.0 = Instant::now();
     }
 
-    /// Hops from node to node with the id that came last, until it has what the writers ended with.
+    /// Moves from node to node with the last id, until it has the last alerts of the publishers.
     fn read(&self, number: usize, writers: &AtomicUsize) -> Vec<Seen> {
         let (mut seen, mut cursor) = (Vec::new(), "0-0".to_owned());
         for turn in number.. {

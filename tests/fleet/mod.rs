@@ -1,4 +1,4 @@
-//! Several alertd on one Redis: one log, one order, and what becomes of it when something breaks.
+//! Several nodes on one Redis: one log and one order, also under faults.
 
 mod access;
 mod cluster;

@@ -1,4 +1,4 @@
-//! Some alertd that share a log, which can be killed and started again while others talk to them.
+//! Nodes that share a log, and that a test can kill and start again while clients use them.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, RwLock};
@@ -8,13 +8,13 @@ use crate::harness::{Daemon, Key, Request, Stream, eventually};
 pub(super) struct Fleet {
     /// None while a node is down.
     nodes: Vec<Mutex<Option<Daemon>>>,
-    doors: RwLock<Vec<SocketAddr>>,
+    addresses: RwLock<Vec<SocketAddr>>,
     /// Made on one node; all of them know it.
     key: Key,
 }
 
 impl Fleet {
-    /// So many nodes of one configuration, all of them ready.
+    /// Starts `nodes` nodes with one configuration, and waits until all are ready.
     pub(super) fn of(nodes: usize, configuration: &str) -> Self {
         Self::new((0..nodes).map(|_| Daemon::with(configuration)).collect())
     }
@@ -23,14 +23,18 @@ impl Fleet {
         nodes.iter().for_each(is_ready);
         let key = nodes[0].key("alice");
         nodes.iter().for_each(|node| knows(node, &key));
-        let doors = nodes.iter().map(|node| node.address).collect();
-        Self { nodes: nodes.into_iter().map(|node| Mutex::new(Some(node))).collect(), doors: RwLock::new(doors), key }
+        let addresses = nodes.iter().map(|node| node.address).collect();
+        Self {
+            nodes: nodes.into_iter().map(|node| Mutex::new(Some(node))).collect(),
+            addresses: RwLock::new(addresses),
+            key,
+        }
     }
 
-    /// Address and key of a node; the numbers go round.
+    /// Address and key of a node; numbers beyond the last node wrap around.
     pub(super) fn endpoint(&self, number: usize) -> (SocketAddr, Key) {
-        let doors = self.doors.read().unwrap();
-        (doors[number % doors.len()], self.key.clone())
+        let addresses = self.addresses.read().unwrap();
+        (addresses[number % addresses.len()], self.key.clone())
     }
 
     /// Publishes a text on a node, and returns its id.
@@ -62,7 +66,7 @@ impl Fleet {
         let started = node.take().expect("a node that was killed").again();
         is_ready(&started);
         knows(&started, &self.key);
-        self.doors.write().unwrap()[number] = started.address;
+        self.addresses.write().unwrap()[number] = started.address;
         *node = Some(started);
     }
 

@@ -90,7 +90,7 @@ impl Stream {
             match self.wire.read(&mut piece) {
                 Ok(0) => return None,
                 Ok(read) => self.feed(&piece[..read]),
-                // As TLS calls an end without a farewell of its own.
+                // TLS reports an end without close_notify as an error.
                 Err(error) if [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof].contains(&error.kind()) => {
                     return None;
                 }
@@ -126,11 +126,11 @@ impl Stream {
         self.alert().expect("an alert")["message"].as_str().unwrap().to_owned()
     }
 
-    /// The reason of the farewell, behind which the stream ends.
+    /// The reason in the `bye`, after which the stream ends.
     pub fn bye(&mut self) -> String {
         let bye = self.until("bye");
         let reason = serde_json::from_str::<Value>(&bye.data).unwrap()["reason"].as_str().unwrap().to_owned();
-        assert_eq!(self.event(), None, "something behind the farewell");
+        assert_eq!(self.event(), None, "something after the bye");
         assert!(self.chunks.ended, "no last chunk");
         reason
     }

@@ -47,7 +47,7 @@ fn modules_of_one_layer_that_import_each_other_are_a_violation() {
     let text = ("text.rs", "use crate::net::A; pub struct B;");
     let tree = tree(&[("net/mod.rs", "mod a; pub struct A;"), ("net/a.rs", "use crate::text::B;"), text]);
     assert_eq!(rules::module_cycles(&tree).len(), 1);
-    assert_eq!(rules::file_cycles(&tree), [""; 0], "no file is in a circle");
+    assert_eq!(rules::file_cycles(&tree), [""; 0], "no file is in a cycle");
 }
 
 #[test]
@@ -61,14 +61,14 @@ fn files_that_import_each_other_are_a_violation_also_through_a_parent() {
 }
 
 #[test]
-fn a_parent_that_declares_and_re_exports_its_children_is_no_circle() {
+fn a_parent_that_declares_and_re_exports_its_children_is_no_cycle() {
     let parent = ("net/mod.rs", "mod a; mod b; pub use a::A; pub struct Shared;");
     let tree = tree(&[parent, ("net/a.rs", "use super::Shared; pub struct A;"), ("net/b.rs", "use super::A;")]);
     assert_eq!(rules::file_cycles(&tree), [""; 0]);
 }
 
 #[test]
-fn imports_of_tests_make_no_circle() {
+fn imports_of_tests_make_no_cycle() {
     let test = "#[cfg(test)] mod tests { use crate::text::B; }";
     let tree = tree(&[("net.rs", &format!("pub struct A; {test}")), ("text.rs", "use crate::net::A; pub struct B;")]);
     assert_eq!(rules::file_cycles(&tree), [""; 0]);

@@ -12,7 +12,7 @@ use crate::tree::{ModulePath, Source, Tree, is_test};
 /// From each file to those that it imports.
 pub type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Whether tests count: for the layers they do, for cycles they do not, since a test may use what it likes of its own
+/// Whether imports of tests count: they do for layers, but not for cycles, because a test may use anything of its own
 /// layer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -58,7 +58,7 @@ pub fn between_modules(tree: &Tree, scope: Scope) -> BTreeMap<String, BTreeMap<S
     graph
 }
 
-/// The groups of files, or modules, that import each other in a circle.
+/// The groups of files, or modules, with an import cycle.
 pub fn cycles(graph: &Graph) -> Vec<Vec<String>> {
     let reach: BTreeMap<&String, BTreeSet<&String>> =
         graph.keys().map(|start| (start, reachable(graph, start))).collect();
@@ -120,7 +120,7 @@ impl Collector {
         }
     }
 
-    /// A macro's arguments are no syntax yet: paths are found by their words.
+    /// A macro's arguments are only tokens, in which paths are searched for.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;

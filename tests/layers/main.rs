@@ -1,5 +1,5 @@
-//! The shape of the source: layers point downwards only, files do not import each other in a circle, and none of them
-//! is long. `src/lib.rs` says what the layers are; each check is shown to fail below, on a small tree in memory.
+//! The shape of the source: imports point downwards only, files have no import cycle, and files and functions are
+//! short. `src/lib.rs` says what the layers are; `examples` shows each check failing, on a small tree in memory.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]

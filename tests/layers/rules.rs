@@ -47,7 +47,7 @@ fn told(graph: &Graph) -> Vec<String> {
             let inside = graph[from].iter().filter(|to| group.contains(to));
             inside.map(move |to| format!("\n    {from} imports {to}"))
         });
-        format!("a circle:{}", imports.collect::<String>())
+        format!("an import cycle:{}", imports.collect::<String>())
     };
     cycles(graph).into_iter().map(told).collect()
 }

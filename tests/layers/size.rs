@@ -1,4 +1,4 @@
-//! How long files and functions are, and which files say nothing of themselves.
+//! How long files and functions are, and which files lack module documentation.
 
 use proc_macro2::Span;
 use syn::visit::{self, Visit};

@@ -106,7 +106,7 @@ impl Tree {
     }
 
     fn follow(&self, from: &[String], path: &[String], depth: usize) -> Option<&str> {
-        // Imports that name each other in a circle do not compile; globs may.
+        // A cycle of imports by name does not compile; one of globs may.
         if depth > 16 {
             return None;
         }

@@ -175,7 +175,7 @@ fn the_state_says_why_it_waits_and_how_far_it_is_behind() {
     drop(taken);
     browser.says("#state-text", "Live");
     browser.says("#count", "0 alerts");
-    // A stream that is written by hand: catching up, live, an alert that was held up, a sign of life, a farewell.
+    // A stream that is written by hand: replay, live, a late alert, a heartbeat, a bye.
     let states = browser.evaluate(
         "(async () => {
             const { Follower } = await import('/page/stream.js');

@@ -10,7 +10,7 @@ use crate::harness::{Key, Request, Stream};
 const ALERTS: usize = 100_000;
 const KEYED: usize = 1000;
 
-/// In the machine's network a copy of this program is alice and her readers; everywhere else it has nothing to do.
+/// Runs a publisher and readers, in a copy of this program in the machine's network; does nothing elsewhere.
 #[test]
 fn clients() {
     let (Ok(secret), Ok(ids)) = (std::env::var("CONVERSION_KEY"), std::env::var("CONVERSION_IDS")) else { return };

@@ -1,4 +1,4 @@
-//! Clients that never pause, while the service under them is restarted, upgraded and killed.
+//! Clients that never pause, while the service is restarted, upgraded and killed.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! A booted machine, and what a person does on it.
+//! A booted machine, and the commands of an operator on it.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Running, eventually, told};
 
-/// It ends with the test, however that ends: its life hangs on a pipe.
+/// A machine, which ends with the test in any case, because it ends when a pipe is closed.
 pub struct Machine {
     name: String,
     pub release: &'static str,
@@ -61,7 +61,7 @@ pub fn build(version: &str, directory: &str) -> PathBuf {
     made
 }
 
-/// Why no machine can be booted here, if so.
+/// Why no machine can be booted here; none if one can.
 fn impossible() -> Option<&'static str> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -152,7 +152,7 @@ impl Machine {
         assert!(child.wait().unwrap().success(), "{path}");
     }
 
-    /// As an operator does it.
+    /// Installs a package as an operator does.
     pub fn apt_install(&self, package: &Path) -> String {
         let file = format!("/root/{}", package.file_name().unwrap().to_str().unwrap());
         self.put(package, &file);

@@ -12,7 +12,7 @@ use crate::harness::{Key, Request, Running, Stream, eventually};
 
 const STREAMS: usize = 3000;
 
-/// In the machine's network a copy of this program is the subscribers; everywhere else this test has nothing to do.
+/// Runs the subscribers, in a copy of this program in the machine's network; does nothing elsewhere.
 #[test]
 fn subscribers() {
     let (Ok(secret), Ok(report)) = (std::env::var("STREAMS_KEY"), std::env::var("STREAMS_REPORT")) else { return };

@@ -13,7 +13,7 @@ const STREAMS: usize = 500;
 const LAST: &str = "the last of all";
 const BYES: &str = "6ad1f4a7b6f04c2f9a4e0d7c6a3f1e1c";
 
-/// In the machine's network a copy of this program is the subscribers; everywhere else this test has nothing to do.
+/// Runs the subscribers, in a copy of this program in the machine's network; does nothing elsewhere.
 #[test]
 fn subscribers() {
     let (Ok(secret), Ok(report)) = (std::env::var("TAKEOVER_KEY"), std::env::var("TAKEOVER_REPORT")) else { return };
@@ -49,7 +49,7 @@ fn waiting_subscribers() {
     let mut ends = std::collections::BTreeMap::<String, usize>::new();
     for stream in &mut streams {
         stream.set_patience(std::time::Duration::from_secs(100));
-        let mut last = "no farewell".to_owned();
+        let mut last = "no bye".to_owned();
         while let Some(event) = stream.event() {
             last = event.event;
         }
@@ -226,7 +226,7 @@ on_each_release! {
         machine.write("/etc/systemd/system/alertd.service.d/broken.conf", "[Service]\nExecStart=\nExecStart=/usr/bin/false\n");
         machine.sh("systemctl daemon-reload");
         assert!(!machine.try_sh("systemctl restart alertd").status.success());
-        assert_eq!(subscribers.report(), json!({ "no farewell": 2 * STREAMS }));
+        assert_eq!(subscribers.report(), json!({ "no bye": 2 * STREAMS }));
         assert!(began.elapsed().as_secs() < 50, "{:?}", began.elapsed());
         assert_eq!(machine.show("alertd.service", "NFileDescriptorStore"), "0");
     }

@@ -47,7 +47,7 @@ fn is_restarted(machine: &Machine, pid: &str, strace: Running, time: usize) {
         let said = machine.journal("_PID=1 UNIT=alertd.service --grep='Watchdog timeout'");
         (said.len() >= time).then_some(())
     });
-    // Whom strace holds can be killed but not buried.
+    // A process that strace holds can be killed, but it is not reaped.
     drop(strace);
     eventually("another process", || {
         let now = machine.show("alertd.service", "MainPID");
@@ -70,7 +70,7 @@ on_each_release! {
             ));
             (hung.status.code() == Some(28)).then_some(())
         });
-        // The process answers all the same: nothing but the way of an alert is blocked.
+        // The process still answers: only the path of alerts is blocked.
         assert_eq!(machine.sh(&format!("curl -sS -H 'Authorization: Bearer {key}' http://127.0.0.1:8080/health")), "{\"status\":\"ok\"}");
         is_restarted(machine, &pid, strace, 1);
         machine.sh(&format!("curl -sS --fail -H 'Authorization: Bearer {key}' -d y http://127.0.0.1:8080/alerts"));

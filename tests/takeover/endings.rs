@@ -230,7 +230,7 @@ fn a_crash_ends_streams_and_loses_nothing() {
     manager.publish("ops", "after");
     let request = Request::get("/alerts?topic=*").key(&key).header("Last-Event-ID", &stream.last_id.unwrap());
     goes_on(&mut Stream::open(manager.address, &request), "after");
-    // A process that dies after it has left its streams leaves them all the same.
+    // A process that dies after it has stored its streams has still left them.
     let mut stream = open(&manager, &key, "*");
     manager.restart();
     manager.publish("ops", "again");

@@ -60,7 +60,7 @@ fn a_stop_without_a_mark_of_its_own_start_is_no_restart() {
     let mut manager = Manager::running(SILENT);
     let key = manager.key(&json!({ "user": "alice" }));
     manager.restart();
-    // The mark of the process before this one is still there.
+    // The mark of the previous process is still there.
     assert!(manager.directory.path().join("restart").exists());
     let mut stream = manager.stream(&key, "/alerts");
     stream.until("cursor");

@@ -17,7 +17,6 @@ const MAX_PROBLEM: usize = 64 << 10;
 /// Why a request got no answer, or no success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// No connection could be made.
     #[error("cannot reach alertd at {address}: {reason}")]
     Unreachable { address: String, reason: String, cause: Cause },
     /// The service behind the socket does not run.
@@ -36,7 +35,6 @@ pub enum ClientError {
     #[error("{detail} ({address}, status {status})")]
     Refused {
         address: String,
-        /// The HTTP status.
         status: u16,
         detail: String,
         retry_after: Option<Duration>,

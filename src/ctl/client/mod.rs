@@ -37,7 +37,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a body. The largest is a page of history.
 const MAX_BODY: usize = 128 << 20;
 
-/// A request to the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     method: Method,
@@ -71,7 +70,6 @@ pub(crate) struct Credential {
     pub source: KeySource,
 }
 
-/// A client of one daemon.
 pub(crate) struct Client {
     address: Address,
     key: Option<Credential>,
@@ -311,7 +309,6 @@ pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// A path with its query.
 #[must_use]
 pub(crate) fn target(path: &str, query: &[(&str, String)]) -> String {
     let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();

@@ -22,7 +22,6 @@ const STATUS: &str = "cannot start: ";
 /// A service that does not run, and what it said at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Down {
-    /// The name of its unit.
     unit: String,
     state: State,
     /// Why it could not start; empty if it did not say.

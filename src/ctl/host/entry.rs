@@ -25,7 +25,6 @@ impl Entry {
         (!values.is_empty()).then(|| values.join("\n"))
     }
 
-    /// All values of a field.
     #[must_use]
     pub(crate) fn values(&self, field: &str) -> Vec<String> {
         match self.0.get(field) {

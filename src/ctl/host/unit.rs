@@ -36,7 +36,6 @@ const MAX_WATCH: Duration = Duration::from_secs(3600);
 /// Maximum length of NAME so that `alertd-unit-failed@NAME.service` has the 255 characters that a unit's name may have.
 const MAX_INSTANCE: usize = 255 - "alertd-unit-failed@.service".len();
 
-/// One failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Failed {
     /// `exit-code`, `signal`, `timeout` and so on.

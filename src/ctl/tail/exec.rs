@@ -14,7 +14,6 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The kernel limits a variable to 128 KiB. Longer metadata is on standard input only.
 const MAX_VARIABLE: usize = 64 << 10;
 
-/// How a command ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Success,

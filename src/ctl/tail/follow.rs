@@ -22,7 +22,6 @@ const DEFAULT_SILENCE: Duration = Duration::from_secs(24);
 /// The heartbeat interval is a setting and may be longer. So the limit doubles each time that it is reached, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 
-/// An event of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// An alert and its JSON, unchanged.

@@ -142,7 +142,6 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
     }
 }
 
-/// The message about a gap.
 #[must_use]
 pub(crate) fn gap_message(gap: &Gap) -> String {
     let oldest =

@@ -69,7 +69,6 @@ impl List {
     }
 }
 
-/// One stream.
 pub(super) struct Subscriber {
     pub(super) socket: OwnedFd,
     /// Has the key, filter and format.

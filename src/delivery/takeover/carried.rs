@@ -19,7 +19,7 @@ pub(crate) struct CarriedStream {
 
 impl CarriedStream {
     /// What is left to send if the stream ends with this reason.
-    fn farewell(&self, bye: Bye) -> Vec<u8> {
+    fn final_bytes(&self, bye: Bye) -> Vec<u8> {
         let StreamRecord { unsent, subscription, retry_ms, .. } = &self.record;
         let bye = chunked::chunk(&subscription.format.bye(bye, (*retry_ms).into()));
         [&unsent[..], &bye, chunked::END].concat()
@@ -31,7 +31,7 @@ impl CarriedStream {
 pub(crate) fn end_all(streams: impl IntoIterator<Item = (CarriedStream, Bye)>) {
     let deadline = Instant::now() + BYE_TIMEOUT;
     let mut rest: Vec<(OwnedFd, Vec<u8>)> =
-        streams.into_iter().filter_map(|(stream, bye)| write(stream.farewell(bye), stream.socket)).collect();
+        streams.into_iter().filter_map(|(stream, bye)| write(stream.final_bytes(bye), stream.socket)).collect();
     while !rest.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || !wait_for_room(&rest, left) {

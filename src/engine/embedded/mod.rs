@@ -141,7 +141,6 @@ struct Inner {
     readers: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
     durability: Durability,
-    /// For exports.
     export: Keeper,
 }
 

@@ -101,7 +101,6 @@ impl Segment {
         self.is_dropped.load(Ordering::Acquire)
     }
 
-    /// The head at an offset.
     pub(super) fn head(&self, offset: u64) -> io::Result<Option<Head>> {
         let bytes = disk::read(&*self.file, offset, super::frame::HEAD)?;
         Ok(Head::read(&bytes, offset, self.header.salt))

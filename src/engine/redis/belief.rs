@@ -17,7 +17,6 @@ pub(super) type Address = (String, u16);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) server: Address,
-    /// The configuration epoch.
     pub(super) epoch: u64,
 }
 

@@ -11,7 +11,6 @@ use super::shared::KeysHeard;
 use super::{Fleet, script};
 use crate::engine::Unavailable;
 
-/// All keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
     /// Grows with each change.

@@ -35,11 +35,7 @@ const MAX_PUSHES: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Topology {
     /// One server without a failover.
-    Alone {
-        /// Name or address.
-        host: String,
-        port: u16,
-    },
+    Alone { host: String, port: u16 },
     /// Sentinels know which server is the primary.
     Sentinel {
         /// Host and port of each.
@@ -72,13 +68,10 @@ impl fmt::Display for Topology {
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    /// The server or the network refused.
     #[error("Redis at {0}: {1}")]
     Server(String, RedisError),
-    /// No Sentinel or Cluster node knows the server.
     #[error("none of them names the server: {0}")]
     Unknown(String),
-    /// No answer in time.
     #[error("Redis at {0} did not answer in time")]
     TimedOut(String),
 }
@@ -166,7 +159,6 @@ impl Link {
         self.0.server().await
     }
 
-    /// A connection to a server.
     pub(super) async fn connect_to(&self, address: &Address) -> Result<MultiplexedConnection, LinkError> {
         self.0.open(address, config()).await
     }

@@ -90,7 +90,6 @@ pub(crate) enum Durability {
     Replicas(u32),
 }
 
-/// TLS to the servers.
 #[derive(Clone)]
 pub(crate) struct Tls {
     /// PEM of the trusted certificates; none for those of the system.
@@ -104,9 +103,7 @@ pub(crate) struct Settings {
     pub username: Option<String>,
     /// The password of that user, for servers and Sentinels.
     pub password: Option<Zeroizing<String>>,
-    /// None for plain TCP.
     pub tls: Option<Tls>,
-    /// The prefix of all keys.
     pub key_prefix: String,
     /// When a publish is answered.
     pub durability: Durability,

@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 use super::{Shared, script};
 use crate::engine::Unavailable;
 
-/// Queries at the same time.
 const MAX_QUERIES: usize = 8;
 /// Reads of the log at the same time: a publish waits in Redis for all of them. Two, so that Redis need not wait for
 /// the node.

@@ -59,7 +59,6 @@ script!(KEYS, "keys.lua");
 script!(TOPICS, "topics.lua");
 script!(TRIAL, "trial.lua");
 
-/// A script with its arguments.
 pub(super) struct Arguments {
     script: &'static Script,
     keys: Vec<String>,
@@ -112,7 +111,6 @@ impl Arguments {
 /// What a node has seen of the log, which the log compares with itself.
 pub(super) struct Seen<'a> {
     pub(super) epoch: &'a str,
-    /// The newest id.
     pub(super) newest: Id,
 }
 

@@ -221,7 +221,6 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The value at a path.
 fn at<'a>(payload: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
         Some((first, rest)) => step(payload.get(first)?, rest),

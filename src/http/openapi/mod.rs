@@ -35,7 +35,6 @@ pub(crate) struct Entry {
     pub(crate) operation: Operation,
 }
 
-/// The whole document.
 pub(crate) fn document(entries: impl Iterator<Item = Entry>) -> Value {
     let mut paths = Map::new();
     for Entry { path, method, access, operation } in entries {

@@ -15,7 +15,6 @@ pub(super) struct Parameter {
     pub(super) schema: Value,
 }
 
-/// The body of a request.
 pub(super) struct Request {
     pub(super) required: bool,
     pub(super) content: Vec<(&'static str, Value)>,
@@ -28,7 +27,6 @@ pub(super) struct Answer {
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
-/// The description of a route.
 pub(crate) struct Operation {
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,

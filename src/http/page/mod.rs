@@ -21,7 +21,6 @@ use crate::text;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types alertd";
 
-/// A page with its files.
 pub(crate) struct Site {
     /// Name below the path of the page, media type, content. The first is the page itself.
     files: &'static [(&'static str, &'static str, &'static str)],

@@ -40,7 +40,6 @@ struct Content {
     pending: Vec<Pending>,
     /// Syncs of this file that failed.
     failed: u64,
-    /// Syncs after one that failed.
     synced_after_failure: u64,
 }
 
