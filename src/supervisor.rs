@@ -1,4 +1,4 @@
-//! Essential workers: the threads and tasks without which the process is of no use.
+//! Essential workers: the threads and tasks without which the process cannot do its work.
 //!
 //! Every layer that starts one starts it here, under a name. Once [`start`] was called, a worker that panics, or that ends
 //! before [`stopping`] was called, ends the process: alerts, revocations or accepts would otherwise stop without anybody
@@ -33,7 +33,7 @@ struct Workers {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is expected to run yet.
+    /// Not started: nothing is supervised yet.
     #[default]
     Unsupervised,
     Running,
@@ -55,7 +55,7 @@ pub(crate) fn abort_tasks() {
     WORKERS.send_modify(|workers| workers.tasks.drain(..).for_each(|task| task.abort()));
 }
 
-/// Waits until all workers but those named have ended; returns those that have not within `limit`.
+/// Waits until all workers except those in `but` have ended; returns those that have not within `limit`.
 pub(crate) async fn unfinished(but: &[&str], limit: Duration) -> Vec<String> {
     let mut workers = WORKERS.subscribe();
     let is_left = |name: &String| !but.contains(&name.as_str());

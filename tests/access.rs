@@ -1,4 +1,4 @@
-//! Access to routes: the document says what each route requires, and exactly that is checked.
+//! Access to routes: exactly what the OpenAPI document says about each route is checked.
 
 use std::collections::BTreeSet;
 

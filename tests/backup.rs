@@ -1,4 +1,4 @@
-//! Backups of a daemon that goes on, and what is restored from them.
+//! Backups of a running daemon, and logs that are restored from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ fn succeeded(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// alertctl with the configuration of a daemon, whose socket it finds there.
+/// alertctl with the configuration of a daemon, which names the socket.
 fn configured(daemon: &Daemon) -> Command {
     let mut command = program("alertctl");
     command.arg("--config").arg(daemon.directory.path().join("alertd.toml"));
@@ -40,7 +40,7 @@ fn restore(daemon: &Daemon, arguments: &[&str], backup: &Path) -> Output {
     configured(daemon).arg("restore").args(arguments).arg(backup).output().unwrap()
 }
 
-/// A daemon on what is restored of a backup, as on another machine.
+/// A daemon with the restored backup in a new directory, as on another machine.
 fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
     let mut daemon = Daemon::with(configuration);
     assert!(daemon.stop().success());
@@ -49,7 +49,7 @@ fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
     daemon.again()
 }
 
-/// Every alert, and whether a reader from the beginning is told of a gap.
+/// Every alert, and whether a reader from the beginning gets a gap.
 fn history(daemon: &Daemon) -> Alerts {
     let (mut alerts, mut since) = (Alerts::new(), "all".to_owned());
     loop {
@@ -157,7 +157,7 @@ fn a_restored_daemon_knows_keys_cursors_and_idempotency_keys_and_tells_what_it_l
     assert!(ids.iter().all(|id| !gap(id)) && gap(&later));
     assert!(restored.state().join("log.replaced").is_dir());
 
-    // Without the keys of the backup the present ones stay.
+    // With --no-keys the present keys stay.
     let mut other = Daemon::start();
     let own = other.key("bob");
     assert!(other.stop().success());

@@ -1,5 +1,5 @@
-//! Clients that are not ours: curl, a browser, npm packages, Python's httpx-sse, nghttp. They drop or choke on blocks
-//! without data, and resume in their own way.
+//! Clients of others: curl, a browser, npm packages, Python's httpx-sse, nghttp. They drop or fail on blocks without
+//! data, and resume in their own way.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Client {
         Self { child, lines }
     }
 
-    /// The next line that begins like this; a gap on the way there is a failure.
+    /// The next line that begins like this; a gap before it fails the test.
     fn says(&mut self, beginning: &str) -> String {
         loop {
             let line = self.lines.next().expect("the client is there").unwrap();
@@ -33,7 +33,7 @@ impl Client {
                 return line;
             }
             assert!(!line.starts_with("gap"), "{line}");
-            // An alert must not be passed over in the search for something else.
+            // An alert must not be skipped while searching for another line.
             assert!(!line.starts_with("alert"), "wanted {beginning}, got {line}");
         }
     }
@@ -66,7 +66,8 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/clients")
 }
 
-/// Busy, quiet, killed, back: the client has every alert once, and no gap although the log forgot what was before.
+/// Under load, idle, and over a crash the client gets every alert once, and no gap although retention removed earlier
+/// ones.
 fn follows_over_breaks(command: impl Fn() -> Command) {
     follows_over_breaks_from("http://nowhere.example", command);
 }
@@ -106,7 +107,7 @@ fn follows_over_breaks_from(origin: &str, command: impl Fn() -> Command) {
     client.says(r#"bye {"reason":"revoked"}"#);
 }
 
-/// The code that protocol.md gives to those who use tickets, as it stands there.
+/// The code for tickets in protocol.md, unchanged.
 fn protocol_js() -> &'static Path {
     static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -23,14 +23,14 @@ fn known() -> Daemon {
     daemon
 }
 
-/// Under the name by which zsh knows the function.
+/// The script is stored under the name that zsh uses for the function.
 fn script_of(daemon: &Daemon, shell: &str) -> PathBuf {
     let directory = daemon.directory.path().join(shell);
     fs::create_dir_all(&directory).unwrap();
     directory.join("_alertctl")
 }
 
-/// A shell whose alertctl is ours and means this daemon.
+/// A shell with this build's alertctl and this daemon.
 fn shell(daemon: &Daemon, name: &str) -> Command {
     let alertctl = program("alertctl");
     let programs = Path::new(alertctl.get_program()).parent().unwrap();
@@ -92,7 +92,7 @@ fn bash_and_fish_complete_topics_users_and_keys_and_what_the_definition_says() {
             assert_eq!(ours, expected, "{line}");
         }
     }
-    // Without a daemon the definition is left, and nobody is bothered.
+    // Without a daemon, options still complete, and no error is shown.
     daemon.stop();
     assert_eq!(bash(&daemon, "alertctl hist"), ["history"]);
     assert!(!bash(&daemon, "alertctl tail o").contains(&"ops.db".to_owned()));

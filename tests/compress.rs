@@ -1,4 +1,4 @@
-//! Streams through real proxies that compress what passes them.
+//! Streams through real proxies that compress responses.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::process::{ChildStdout, Command, Stdio};
 
 use crate::harness::{Daemon, Key, Request, Running, eventually, fixed_port, nginx, npm};
 
-/// Follows with curl, which asks for compression as a browser does, and takes it off.
+/// Follows with curl, which accepts compression as a browser does, and decompresses.
 fn follow(address: &str, key: &Key) -> (Running, Lines<BufReader<ChildStdout>>) {
     let mut curl = Command::new("curl");
     curl.args(["-sSN", "--compressed", "-H", &format!("Authorization: Bearer {}", key.secret)]);

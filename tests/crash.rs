@@ -1,4 +1,4 @@
-//! kill -9 under load: nothing that was answered is lost, nothing comes twice, readers resume exactly.
+//! kill -9 under load: nothing that was answered is lost or repeated, and readers resume exactly.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -56,7 +56,7 @@ fn publisher(number: usize, key: &Key, location: &Location, answered: &AtomicUsi
     ids
 }
 
-/// Follows over all breaks until it has seen the last alert.
+/// Follows over all disconnects until it has seen the last alert.
 fn reader(key: &Key, location: &Location, last: &Mutex<Option<String>>) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), "0-0".to_owned());
     loop {
@@ -100,7 +100,7 @@ fn fifty_kills_under_load_lose_nothing_and_repeat_nothing() {
         let readers: Vec<_> = (0..2).map(|_| scope.spawn(|| reader(&key, &location, &last))).collect();
         let runs = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
         for round in 0..50 * runs {
-            // At any moment: after a few alerts or after many, between them or within one.
+            // At any moment: after few alerts or many, between two or during one.
             let goal = answered.load(Ordering::Acquire) + 1 + round * 7 % 23;
             eventually("some answers", || (answered.load(Ordering::Acquire) >= goal).then_some(()));
             location.set(None);

@@ -1,4 +1,4 @@
-//! Failures of the log and of the keys: clients are told what is wrong, operators also where.
+//! Failures of the log and of the keys: clients learn what is wrong, and only operators learn where.
 
 use serde_json::json;
 

@@ -1,10 +1,10 @@
-//! What a reader gets of one alert: one line, of bounded length.
+//! A reader gets an alert as one line of bounded length.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Key, Request};
 
-/// As clients bound what they take.
+/// The longest line that clients accept.
 const MAX_FRAME: usize = 64 << 10;
 
 /// The lines of what a stream of everything sends up to its seam.

@@ -1,4 +1,4 @@
-//! Wrong keys: what they cost, and that nobody pays for those of another.
+//! Wrong keys: what they cost, and that they do not harm other clients.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ fn derivations(daemon: &Daemon) -> f64 {
     metric(daemon, "alertd_pbkdf2_derivations_total")
 }
 
-/// Makes the key file that of a version without tags, for these keys.
+/// Removes the tags of these keys from the key file, as in an earlier version.
 fn without_tags(daemon: &Daemon, keys: &[Key]) {
     let file = daemon.state().join("auth.json");
     let mut content: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
@@ -39,7 +39,7 @@ fn without_tags(daemon: &Daemon, keys: &[Key]) {
     fs::write(&file, content.to_string()).unwrap();
 }
 
-/// Sends what is to be refused, again and again, until it is told to stop; whatever else comes is a failure.
+/// Repeats a request that must be refused, until it is stopped; any other answer fails the test.
 fn refused_until(stop: &AtomicBool, address: SocketAddr, request: &Request) {
     while !stop.load(Ordering::Relaxed) {
         let status = request.try_to(address).map(|answer| answer.status);
@@ -116,7 +116,7 @@ fn guesses_for_an_imported_key_are_held_back_and_take_nothing_from_others() {
     let (dave, erin) = (former_key("dave", 1), former_key("erin", 1));
     import(&daemon, &[dave.clone(), erin.clone()]);
     let guess = |byte: u8| status(&daemon, &former_key("dave", byte));
-    // A client that repeats itself is told so, and costs and counts once.
+    // A client that repeats one secret is refused each time, but costs and counts once.
     assert_eq!([guess(2), guess(2), guess(2), guess(2), guess(2), guess(3), guess(4)], [401; 7]);
     assert_eq!(derivations(&daemon), 3.0);
     let limited = daemon.send(&Request::get("/health").key(&former_key("dave", 5)));

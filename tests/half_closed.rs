@@ -1,4 +1,4 @@
-//! Clients that close their half of a connection, and those that are answered before they have sent all.
+//! Clients that close their half of a connection, or are answered before they have sent everything.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -44,7 +44,7 @@ fn a_request_with_the_end_of_its_sender_behind_it_is_answered(transport: Transpo
     let history = Request::get("/alerts/pump?since=all&limit=1000").key(&key).header("Accept", "application/json");
     let answer = half_closed(&daemon, &history.bytes(false));
     assert_eq!(answer.json()["alerts"].as_array().unwrap().len(), THREADS * EACH);
-    // What is not complete is not taken for complete.
+    // An incomplete request does not count as complete.
     let cut = Request::post("/alerts/pump").key(&key).body("incomplete").bytes(true);
     let answer = half_closed(&daemon, &cut[..cut.len() - 3]);
     assert!(matches!(answer.status, 0 | 400), "{answer:?}");
@@ -61,7 +61,7 @@ fn a_reader_that_closes_its_half_has_gone(transport: Transport) {
         let mut kept = daemon.connect().patient().unwrap();
         kept.write_all(request.as_bytes()).unwrap();
         daemon.has_streams(1);
-        // Words out of turn do not hide the end.
+        // Bytes that the client sends during a stream do not hide the end.
         kept.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
         kept.finish_sending();
         daemon.has_streams(0);

@@ -59,9 +59,9 @@ fn a_group_of_alertmanager_arrives_and_its_retry_repeats_nothing() {
     assert_eq!(counts(&send(&daemon, &key, "/hooks/alertmanager/ops.db", group.to_string())), (2, 1));
     assert_eq!(stream.message(), "resolved: The disk of db1 is 91 % full");
     assert_eq!(stream.message(), "The disk of db1 is 91 % full");
-    // What fires again is no repeat, though it began when it did before.
+    // An alert that fires again is not a repeat, even with the same start.
     assert_eq!(counts(&send(&daemon, &key, "/hooks/alertmanager/ops.db", ALERTMANAGER)), (1, 1));
-    // Elsewhere it is new.
+    // On another topic it is new.
     assert_eq!(counts(&send(&daemon, &key, "/hooks/alertmanager?topic=web", ALERTMANAGER)), (2, 0));
     assert_eq!(counts(&send(&daemon, &key, "/hooks/alertmanager", ALERTMANAGER)), (2, 0));
     let topics: Vec<_> = history(&daemon).iter().skip(5).map(|alert| alert["topic"].clone()).collect();
@@ -127,7 +127,7 @@ fn a_hook_needs_a_key_that_may_publish_to_its_topic() {
     assert_eq!(history(&daemon), Vec::<Value>::new());
     assert_eq!(counts(&send(&daemon, &ops, "/hooks/alertmanager/ops.db", ALERTMANAGER)), (2, 0));
     let local = Request::post("/hooks/alertmanager/ops.db").body(ALERTMANAGER).over(&daemon.publish_socket());
-    // Idempotency is the user's own.
+    // Repeats are recognised per user.
     assert_eq!(counts(&local), (2, 0));
 }
 
@@ -262,7 +262,7 @@ fn ntfys_headers_say_more_of_a_text() {
     assert_eq!(level(&[("Priority", "u=1, i")], "/alerts/ops"), "info");
     assert_eq!(level(&[("Priority", "6")], "/alerts/ops"), "warn");
     assert_eq!(level(&[("Priority", "critical")], "/alerts/ops"), "error");
-    // A JSON body says all by itself, and browsers send a header of that name.
+    // A JSON body is complete by itself, and browsers send a header of that name.
     let json = publish(&[("Priority", "6"), ("Title", "t")], "/alerts/ops", "{\"message\":\"x\"}").json();
     assert_eq!((&json["alert"]["level"], &json["alert"]["metadata"]), (&json!("info"), &json!({})));
 }
@@ -281,7 +281,7 @@ fn the_real_alertmanager_fires_and_resolves() {
         json!({"alertname": "DiskFull", "instance": "db1", "severity": "critical"})
     );
     assert_eq!((&fired["metadata"]["status"], &fired["metadata"]["receiver"]), (&json!("firing"), &json!("alertd")));
-    // The group is sent again with one more; what was there is not told again.
+    // The group is sent again with one more alert; the earlier ones are not stored again.
     alertmanager.tell("db2", "2099-01-01T00:00:00Z");
     assert_eq!(stream.message(), "The disk of db2 is full");
     alertmanager.tell("db1", "2020-01-01T00:10:00Z");

@@ -1,4 +1,4 @@
-//! Start, reload, stop: what the operator does to a daemon with streams open.
+//! Start, reload and stop of a daemon with open streams.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -201,7 +201,7 @@ fn two_daemons_never_share_a_directory() {
 
 #[test]
 fn a_full_disk_is_said_and_got_over() {
-    // A file system of its own, so small that it fills.
+    // A small file system of its own, which can be filled.
     let directory = tempfile::tempdir().unwrap();
     let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).arg(directory.path()).status();
     if !mount(&["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).is_ok_and(|status| status.success()) {
@@ -225,7 +225,7 @@ fn a_full_disk_is_said_and_got_over() {
     let mut stored = vec![first];
     let body = json!({"message": "x".repeat(4000), "metadata": {"pad": "y".repeat(50_000)}});
     let send = || daemon.send(&Request::post("/alerts").key(&key).json(&body));
-    // The rest of the space goes to somebody else, and then alerts come until it is over.
+    // Another file takes most of the space, and then alerts are published until the disk is full.
     fs::write(&filler, vec![1; 8 << 20]).unwrap();
     let refused = eventually("a full disk", || {
         let answer = send();

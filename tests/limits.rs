@@ -1,4 +1,4 @@
-//! What is too much is refused with a word, and costs the others nothing.
+//! Requests beyond a limit are refused with its name, and cost other clients nothing.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

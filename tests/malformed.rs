@@ -13,7 +13,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
     let m = "malformed";
     let i = "invalid";
     vec![
-        // Bodies that are no JSON.
+        // Bodies that are not JSON.
         (put(""), 400, m),
         (put("{"), 400, m),
         (put("}"), 400, m),
@@ -29,7 +29,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (put("").body(b"{\"message\":\"\xff\xfe\"}".to_vec()), 400, m),
         (put("").body(b"{\"message\":\"\xc3\"}".to_vec()), 400, m),
         (put("").body(b"{\"message\":\"\xed\xa0\x80\"}".to_vec()), 400, m),
-        // JSON that is no alert.
+        // JSON that is not an alert.
         (put("[]"), 422, i),
         (put("null"), 422, i),
         (put("5"), 422, i),
@@ -176,7 +176,7 @@ fn each_malformed_request_has_its_status_and_problem() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    // Nothing of all that was stored, and the daemon is as it was.
+    // Nothing was stored, and the daemon still works.
     assert_eq!(daemon.status()["engine"]["alerts"], 0);
     daemon.publish(&key, "default", "well");
 }

@@ -1,4 +1,4 @@
-//! What a service manager sees, with hand-made sockets: the units themselves are tried on a booted system.
+//! What a service manager receives, with hand-made sockets; the units themselves are tested on a booted system.
 
 use std::io::Read;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,4 @@
-//! `/openapi.json` and `/docs`: what they say is what alertd does.
+//! `/openapi.json` and `/docs` describe what alertd does.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -131,7 +131,7 @@ fn each_call_of_the_page_has_a_form_and_a_refusal_is_shown() {
     browser.says(&format!("{import} .output"), "www-authenticate: Bearer");
 }
 
-/// Has schemathesis try all that the document promises, on these operations.
+/// Lets schemathesis check everything that the document says about these operations.
 fn conforms(daemon: &Daemon, arguments: &[&str]) {
     let all = json!({"user": "tester", "scopes": ["publish", "subscribe", "metrics", "admin"]});
     let key = daemon.key_with(&all);

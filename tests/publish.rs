@@ -57,7 +57,7 @@ fn a_repeated_idempotency_key_stores_once() {
     };
     let first = send(&alice, "once").json();
     assert_eq!(send(&alice, "once").json(), first);
-    // It is the user's, whichever of the user's keys it comes with.
+    // It belongs to the user, whichever of the user's keys sends it.
     assert_eq!(send(&other, "once").json(), first);
     let conflict = send(&alice, "else");
     assert_eq!((conflict.status, conflict.problem().as_str()), (409, "conflict"));

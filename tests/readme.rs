@@ -1,4 +1,4 @@
-//! The README's examples, run as they stand there: one shell, from top to bottom.
+//! The README's examples, run unchanged in one shell, from top to bottom.
 
 use std::path::Path;
 use std::process::Command;

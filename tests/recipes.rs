@@ -1,4 +1,4 @@
-//! The programs of clients.md, taken out of it and run as they stand there: over crashes, restarts and their own ends.
+//! The programs in clients.md, run unchanged: over crashes, restarts and their own ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Browser, Daemon, Key, Look, Request, Running, eventually, fixed_port, program, told};
 
-/// The code of clients.md that is called so; the one without a name is `curl`.
+/// The code in clients.md with this name; the code without a name is `curl`.
 pub(crate) fn recipe(name: &str) -> String {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/doc/clients.md")).unwrap();
     let mut blocks = text.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap());
@@ -19,7 +19,7 @@ pub(crate) fn recipe(name: &str) -> String {
     blocks.find(|(head, _)| is_it(head)).unwrap_or_else(|| panic!("no recipe {name}")).1.to_owned()
 }
 
-/// Puts it into the directory, for this daemon.
+/// Writes it to the directory, with the address of this daemon.
 fn written(name: &str, daemon: &Daemon) -> PathBuf {
     let file = daemon.directory.path().join(name);
     fs::write(&file, recipe(name).replace("localhost:8080", &daemon.address.to_string())).unwrap();
@@ -27,7 +27,7 @@ fn written(name: &str, daemon: &Daemon) -> PathBuf {
     file
 }
 
-/// A recipe that runs on, with all that it says; it ends with the value, and whatever it started with it.
+/// A running program and its output; dropping the value ends it and its children.
 struct Follower {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
@@ -45,7 +45,7 @@ impl Follower {
         Self { child, lines }
     }
 
-    /// The next line that begins so; an alert on the way there is one too many.
+    /// The next line that begins like this; an alert before it fails the test.
     fn says(&mut self, beginning: &str) -> String {
         loop {
             let line = self.lines.next().expect("the follower is there").unwrap();
@@ -56,7 +56,7 @@ impl Follower {
         }
     }
 
-    /// The message of the next alert; a gap on the way there is a failure.
+    /// The message of the next alert; a gap before it fails the test.
     fn message(&mut self) -> String {
         let line = loop {
             let line = self.lines.next().expect("the follower is there").unwrap();
@@ -79,13 +79,14 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         let group = format!("-{}", self.child.id());
-        // One that has ended is no failure.
+        // Fails if it has already ended.
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
 }
 
-/// Waits until a follower has saved this cursor. There is always a whole one to go on from, whenever it is killed.
+/// Waits until a follower has saved this cursor. The file always has a complete cursor, whenever the follower is
+/// killed.
 fn has_noted(daemon: &Daemon, cursor: &str) {
     let file = daemon.directory.path().join("follow.cursor");
     eventually(&format!("the cursor {cursor}"), || {
@@ -99,7 +100,8 @@ fn newest_of(daemon: &Daemon) -> String {
     daemon.status()["engine"]["head"].as_str().unwrap().to_owned()
 }
 
-/// Busy, killed, stopped, itself ended, left behind by retention: it has every alert once and in order, or says so.
+/// Under load, over crashes, stops and its own ends, and overtaken by retention, the program gets every alert once and
+/// in order, or reports a gap.
 fn resumes(interpreter: &str, name: &str) -> (Daemon, Follower) {
     let address = fixed_port();
     let configuration = "[http]\nheartbeat = \"1s\"\nretry = \"200ms..200ms\"\n[alerts]\nretain_count = 30\n";
@@ -297,7 +299,7 @@ impl Desktop {
         Self { shown, environment, _running: running }
     }
 
-    /// Waits for a notification that holds all of this.
+    /// Waits for a notification that contains all of these texts.
     fn shows(&self, parts: &[&str]) {
         eventually(&format!("a notification with {parts:?}"), || {
             let shown = fs::read_to_string(&self.shown).unwrap();

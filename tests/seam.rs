@@ -82,7 +82,7 @@ fn follow(daemon: &Daemon, key: &Key, plan: &Plan, log: &Log, alerts: usize) -> 
     }
 }
 
-/// Walks through the log beside what the reader saw.
+/// Compares the log with what the reader saw.
 fn check(plan: &Plan, seen: &[Result<Id, Gap>], log: &[(Id, Topic, Level)]) {
     let level = ["info", "error"][plan.level].parse().unwrap();
     let filter = Filter::new([PATTERNS[plan.pattern].parse::<Pattern>().unwrap()], level);

@@ -133,7 +133,7 @@ fn ndjson_is_the_same_stream_line_by_line(transport: Transport) {
     daemon.publish(&key, "default", "two");
     let mut lines = Vec::<Value>::new();
     eventually("three lines", || {
-        // The parser of the other form finds no event here, so the read ends by its patience.
+        // The parser of the other format finds no event, so the read ends by its timeout.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stream.event()));
         let text = String::from_utf8(stream.raw.clone()).unwrap();
         lines = text
@@ -156,7 +156,7 @@ fn what_retention_removed_is_told_as_a_gap_and_the_rest_follows(transport: Trans
     let gap: Value = serde_json::from_str(&late.until("gap").data).unwrap();
     assert_eq!(gap, json!({"requested": ids[3], "oldest": ids[15], "head": ids[19]}));
     assert_eq!(late.message(), "m15");
-    // The newest id that was removed is still a good cursor.
+    // The newest id that was removed is still a valid cursor.
     let mut just = daemon.follow(&Request::get("/alerts").key(&key).header("Last-Event-ID", &ids[14]));
     let first = just.event().unwrap();
     assert_eq!((first.event.as_str(), first.id.as_ref()), ("", Some(&ids[15])));
@@ -180,7 +180,8 @@ fn a_slow_reader_is_ended_alone_and_resumes_by_id(transport: Transport) {
         publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
         let ids = reader.join().unwrap();
         assert!(ids.is_sorted() && ids.len() == count);
-        // Twelve megabytes against one of memory: the slow one goes on from the log, nothing is missing.
+        // Twelve megabytes, with one megabyte of memory: the slow reader continues from the log, and nothing is
+        // missing.
         let mut got = Vec::new();
         while got.len() < count {
             match slow.event() {

@@ -1,4 +1,4 @@
-//! alertctl on a terminal: what a person sees, and a program that pipes its output away does not.
+//! alertctl on a terminal: what a person sees, but a program that reads a pipe does not.
 
 use std::process::{Command, Stdio};
 

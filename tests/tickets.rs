@@ -1,4 +1,4 @@
-//! Tickets: one stream each, for a browser's `EventSource`, as the key behind them and no longer than it.
+//! Tickets: each opens one stream for a browser's `EventSource`, with the rights of its key and no longer than the key.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn a_ticket_opens_one_stream() {
     assert_eq!(stream.message(), "live");
     let used = refused(&daemon.send(&with(&one)));
     assert!(used.contains("POST /tickets") && used.contains("one stream"), "{used}");
-    // One wording, whatever is wrong.
+    // The same text, whatever is wrong.
     let wrong = ["", "x", &one[1..], "%00", &"x".repeat(2000), &ticket(&daemon, &key).to_lowercase().replace('a', "b")];
     assert!(wrong.iter().all(|wrong| refused(&daemon.send(&with(wrong))) == used));
     assert!(refused(&daemon.send(&Request::get("/alerts"))).contains("Authorization: Bearer"));
@@ -71,7 +71,7 @@ fn a_ticket_ends_after_thirty_seconds() {
     let (early, late) = (ticket(&daemon, &key), ticket(&daemon, &key));
     let given = Instant::now();
     assert_eq!(daemon.send(&with(&early).header("Accept", "application/json")).status, 200);
-    // Nobody sends: this is the time until the answer above is thirty seconds old.
+    // Nothing is sent: waits until the answer above is thirty seconds old.
     let (_silent, silence) = mpsc::channel::<()>();
     let _ = silence.recv_timeout(Duration::from_secs(30).saturating_sub(given.elapsed()));
     refused(&daemon.send(&with(&late)));
@@ -143,7 +143,7 @@ fn the_end_of_a_key_is_the_end_of_its_tickets_and_of_their_streams() {
     refused(&daemon.send(&with(&spare)));
     daemon.publish(&kept, "default", "still here");
     assert_eq!(other.message(), "still here");
-    // A key that ends by itself takes them along as well.
+    // They end with a key that expires, too.
     let brief = daemon.key_with(&json!({"user": "brief", "expires_in": 2}));
     let spare = ticket(&daemon, &brief);
     let mut stream = daemon.stream(&anybody, &format!("/alerts?ticket={}", ticket(&daemon, &brief)));

@@ -1,4 +1,4 @@
-//! Every essential thread and task: when it fails, the process ends and names it; when it does not end, the stop names it.
+//! Every essential thread and task: if it fails, the process ends and names it; if it does not end, the stop names it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
@@ -24,7 +24,7 @@ fn assert_ends_the_process(worker: &str, configuration: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         let line = said.lines().find(|line| line.contains(&format!("the essential worker {worker} {what}")));
         let line = line.unwrap_or_else(|| panic!("{worker} is not named: {}", told(&output)));
-        // The log cannot say that it is gone itself: standard error is all that is left.
+        // The log thread cannot log its own failure, so that goes to standard error.
         let is_logged = line.contains("message_id=worker-failed") && line.contains(&format!("worker={worker}"));
         assert!(is_logged || worker == "alertd-log", "{line}");
     }

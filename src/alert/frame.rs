@@ -1,8 +1,8 @@
 //! The bounds of a frame: what a reader gets of one alert is one line of at most [`MAX_FRAME`] bytes.
 //!
-//! Called by drafts, which check their size when they are published, and by whatever sends records. Always: no reader that
-//! can take a frame of [`MAX_FRAME`] bytes is stopped by an alert, and no character in it ends a line, whatever rules
-//! the reader has for lines: clients split them as Unicode does.
+//! Called by drafts, which check their size when they are published, and by all code that sends records. Always: no
+//! alert stops a reader that can take a frame of [`MAX_FRAME`] bytes, and no character in it ends a line by any
+//! reader's rules: some split lines as Unicode does.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ const ID: usize = 41;
 /// `id: `, the id, `data: `, and the line breaks.
 const AROUND: usize = 4 + ID + 7 + 2;
 
-/// The JSON of a record as readers get it. Records that an earlier version stored may be longer than a frame: of those the
+/// The JSON of a record as readers get it. Records that an earlier version stored may be longer than a frame; their
 /// metadata is cut, with a mark.
 #[must_use]
 pub fn line(record: &Record) -> Cow<'_, [u8]> {
@@ -61,7 +61,7 @@ impl Draft {
         Self::new(topic, message, level, metadata).map(Self::cut_to_frame)
     }
 
-    /// Bytes of the largest frame that this alert can become, characters that are escaped included.
+    /// Bytes of the largest frame that this alert can become, including escapes.
     #[must_use]
     pub fn frame_size(&self) -> usize {
         // `{"id":"`, the time, `"}`
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn no_character_of_the_json_ends_a_line() {
         let text = "a\u{2028}b\u{2029}c\u{85}d\u{0b}\u{1c}ä€\u{2027}\u{202a}\u{86}";
-        // Control characters of ASCII are no JSON.
+        // JSON has no unescaped ASCII control characters.
         let metadata = format!(r#"{{"k\u2028":"{}"}}"#, text.replace(['\u{0b}', '\u{1c}'], ""));
         let record = draft(text, &metadata).record(Id::at(1), 0);
         let sent = line(&record);

@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
             Some(Ok(body)) => return Ok(body),
             other => other.and_then(Result::err),
         };
-        // The sender of a body that is not JSON at all is told that, whatever else is wrong with it.
+        // A body that is not JSON at all is refused for that reason first.
         serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| body_error(&e))?;
         Err(error.map_or_else(
             || DraftError::field("body", "must be a JSON object with message, level, metadata and topic"),

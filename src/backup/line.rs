@@ -128,7 +128,7 @@ impl Writer {
     /// Appends the item's line.
     ///
     /// # Errors
-    /// The alert of a record is no JSON, so that it cannot have been stored by alertd.
+    /// The alert of a record is not JSON, so alertd cannot have stored it.
     pub(crate) fn write(&mut self, item: &Item, out: &mut Vec<u8>) -> serde_json::Result<()> {
         let text = serde_json::to_string(&stored(item)?)?;
         self.written += 1;
@@ -180,7 +180,7 @@ pub(super) fn read(line: &[u8]) -> Result<(u64, Item), String> {
     if u32::from_str_radix(crc, 16) != Ok(checksum(number, json.as_bytes())) {
         return Err(damaged());
     }
-    // Whole, so what cannot be read is of another version.
+    // The checksum matches, so a line that cannot be decoded is from another version.
     let stored: Stored<'_> = serde_json::from_str(json).map_err(|error| {
         format!(
             "alertd {} does not know what it holds ({error}); use the version that wrote it",

@@ -1,9 +1,9 @@
 //! The file of a backup: the log of one alertd or fleet up to an id, and its keys, as lines of JSON.
 //!
-//! The engines hand out and take in [`Part`]s of a log, the service and `alertctl` write and read the file. Each line has
-//! its number and a checksum, so that a line that is damaged, missing, doubled or misplaced is noticed, and the others can
-//! still be used. The first line names the kind and the version, the last one has the counts: without it the file is
-//! incomplete. Nothing here does input or output.
+//! The engines export and import [`Part`]s of a log; the service and `alertctl` write and read the file. Each line has
+//! its number and a checksum, so that a line that is damaged, missing, repeated or misplaced is noticed, and the others
+//! can still be used. The first line names the kind and the version, and the last one has the counts: without it the
+//! file is incomplete. Nothing here does input or output.
 
 mod line;
 mod reader;
@@ -17,12 +17,12 @@ pub(crate) use summary::Summary;
 
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.alertd.backup";
 
-/// What is true of a log as a whole at the id up to which it is exported.
+/// The facts about a log as a whole at the id up to which it is exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// Everything up to this id is removed, and not in the export.
     pub(crate) trim: Id,
-    /// The newest id; parts say nothing of later ones.
+    /// The newest id; parts have no later ones.
     pub(crate) until: Id,
     /// The time of retention, milliseconds since 1970.
     pub(crate) clock_ms: u64,
@@ -36,9 +36,9 @@ pub(crate) enum Part {
         /// Who published it; empty where that is not known.
         user: String,
     },
-    /// An id that was given and whose alert is gone: a cursor may stand on it.
+    /// An id whose alert is gone: it is still a valid cursor.
     Retired(Id),
-    /// Damage may have taken alerts behind `after` up to `upto`, which readers are told.
+    /// Alerts after `after` up to `upto` may be lost to damage; readers get a gap.
     Lost { after: Id, upto: Id },
     /// The limit of a topic removed its alerts up to this id.
     TopicTrim(Topic, Id),

@@ -25,7 +25,7 @@ pub(crate) struct Reader {
     /// Lines that were read, and where the next one begins.
     lines: u64,
     offset: u64,
-    /// The number of the line that was read last, or would have had it.
+    /// The number of the line that was read last, or of the one that should have been there.
     number: u64,
     summary: Summary,
 }
@@ -57,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// The file ends here. What is wrong with its end, if anything is.
+    /// Checks that the file may end here.
     ///
     /// # Errors
     /// The file is incomplete.

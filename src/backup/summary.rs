@@ -1,4 +1,4 @@
-//! What a backup holds, and whether its lines are in order.
+//! What a backup contains, and whether its lines are in order.
 
 use super::Part;
 use super::line::{Header, Item, Totals};

@@ -119,7 +119,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends `blocks` and a page of the log that ends at `cursor`; behind the alerts of the last page also the seam.
+    /// Sends `blocks` and a page of the log that ends at `cursor`; after the alerts of the last page also the seam.
     async fn send_records<S: StreamSink>(
         &mut self,
         mut blocks: BytesMut,

@@ -78,7 +78,7 @@ impl SocketSink {
         Some((self.socket.into_descriptor()?, self.connection))
     }
 
-    /// Puts blocks behind what is pending, without sending anything.
+    /// Appends blocks to the pending bytes, without sending anything.
     pub(super) fn put(&mut self, blocks: Bytes) {
         chunked::write(&mut self.pending, |out| out.put(blocks));
     }

@@ -19,7 +19,7 @@ use crate::sse::Format;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RingTag(pub(crate) u32);
 
-/// Is told when a ring has news.
+/// Is notified when a ring has news.
 pub(crate) trait RingListener: Send + Sync {
     /// Called under the hub's lock, so it must return at once.
     fn news(&self, ring: RingTag);
@@ -29,7 +29,7 @@ pub(crate) trait RingListener: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
     Chunks,
-    /// The position is behind the newest chunk.
+    /// The position is after the newest chunk.
     Nothing,
     /// The ring no longer has this position.
     Overwritten,
@@ -158,7 +158,7 @@ impl Ring {
         }
     }
 
-    /// The position behind the newest chunk.
+    /// The position after the newest chunk.
     pub(super) fn end(&self) -> u64 {
         let log = self.log();
         log.base + log.chunks.len() as u64

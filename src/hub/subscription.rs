@@ -84,7 +84,7 @@ impl Subscription {
         }
     }
 
-    /// A reader of the ring for a loop, whose listener is told of news with `tag`; none beyond the cap on rings.
+    /// A reader of the ring for a loop, whose listener is notified of news with `tag`; none beyond the cap on rings.
     #[must_use]
     pub(crate) fn reader(&self, listener: Arc<dyn RingListener>, tag: RingTag) -> Option<RingReader> {
         let Source::Ring { ring, .. } = &self.source else { return None };
@@ -169,7 +169,7 @@ impl RingReader {
         self.ring.read(position, limit, |chunk| into.push(chunk))
     }
 
-    /// The position behind the newest chunk, and an id up to which a subscriber at that position has everything.
+    /// The position after the newest chunk, and an id up to which a subscriber at that position has everything.
     #[must_use]
     pub(crate) fn end(&self) -> (u64, Id) {
         // The id is read first: an alert that arrives in between comes after it.

@@ -17,7 +17,7 @@ pub enum KeyringError {
     #[error("{} has version {found} of the key file, and this alertd reads version {known}: it is left untouched; install the alertd that wrote it, or restore the file from a backup", path.display())]
     Version { path: PathBuf, found: u32, known: u32 },
     /// The file is a key file with invalid content.
-    #[error("{}: {reason}: mend it, or restore it from a backup", path.display())]
+    #[error("{}: {reason}: correct it, or restore it from a backup", path.display())]
     Damaged { path: PathBuf, reason: String },
     /// The file was replaced since it was read.
     #[error("{} was changed by something other than alertd and is not overwritten: run `alertctl reload` to use the changed file, then try again", .0.display())]

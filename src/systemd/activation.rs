@@ -1,8 +1,9 @@
-//! Whose sockets systemd passed: a wrapper that starts alertd without `exec` gets them in its place.
+//! Detects sockets that systemd passed to another process: a wrapper that starts alertd without `exec` gets them
+//! instead.
 
 use std::ffi::OsString;
 
-/// systemd passed sockets, but to another process than this one.
+/// systemd passed sockets, but to another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassedToAnother {
     /// The process that `$LISTEN_PID` names.

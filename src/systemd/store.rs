@@ -1,7 +1,7 @@
 //! The service manager's store of descriptors, which outlives the process.
 //!
-//! The manager answers no message and drops what it does not want without a word: the store may be switched off or full. So
-//! what is stored is one end of a socket pair, and the other end shows whether the manager still has it.
+//! The manager answers no message, and silently drops what it does not accept: the store may be switched off or full.
+//! So one end of a socket pair is stored, and the other end shows whether the manager still has it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use sd_notify::NotifyState;
 
 /// How long the manager may take to read what it was sent.
 const BARRIER: Duration = Duration::from_secs(5);
-/// How long it may then take to close what it does not want. Seen: up to 5 ms.
+/// How long it may then take to close what it does not accept. Measured: up to 5 ms.
 const CLOSE: Duration = Duration::from_millis(50);
 
 /// Stores `far` under this name, and waits until it is known whether the manager has kept it. `near` is its peer.
@@ -21,7 +21,7 @@ const CLOSE: Duration = Duration::from_millis(50);
 /// If there is no manager, or it has not kept the descriptor.
 pub(crate) fn store(name: &str, far: OwnedFd, near: BorrowedFd<'_>) -> io::Result<()> {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        return Err(io::Error::other("no service manager is there to keep them"));
+        return Err(io::Error::other("there is no service manager to keep them"));
     }
     // Without FDPOLL=0 the manager would drop the descriptor as soon as this process closes the other end.
     let state = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
@@ -34,7 +34,7 @@ pub(crate) fn store(name: &str, far: OwnedFd, near: BorrowedFd<'_>) -> io::Resul
     Ok(())
 }
 
-/// Has the manager forget what it stored under this name.
+/// Makes the manager close what it stored under this name.
 ///
 /// # Errors
 /// If it cannot be reached.
@@ -53,7 +53,7 @@ pub(crate) fn barrier() -> io::Result<()> {
     if hangs_up(ours.as_fd(), BARRIER)? { Ok(()) } else { Err(io::Error::other("the service manager does not answer")) }
 }
 
-/// Waits until nobody holds the other end any more. False if somebody does all the time.
+/// Waits until nobody holds the other end any more. False if somebody still does at the end of the time.
 fn hangs_up(descriptor: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
     let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
     let mut watched = [PollFd::from_borrowed_fd(descriptor, PollFlags::empty())];

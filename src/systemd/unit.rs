@@ -1,6 +1,6 @@
 //! The unit of a service, as `systemctl show` describes it: its user, its limits, and where it may write.
 //!
-//! Used by checks that run outside the service. Asks once, when it is made.
+//! Used by checks that run outside the service. systemd is asked once, when the value is made.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `GET /metrics`: who may read it, that every parser takes it, and that each number tells what happened.
+//! `GET /metrics`: who may read it, that parsers accept it, and that each number is right.
 
 mod prometheus;
 
@@ -115,7 +115,7 @@ fn both_text_forms_are_valid_and_say_the_same() {
     let daemon = busy();
     let (classic, openmetrics) = (text(&daemon, None), text(&daemon, Some(OPENMETRICS)));
     let checked = piped(Command::new("promtool").args(["check", "metrics"]), &classic);
-    // promtool has nothing to say about what it likes.
+    // promtool prints nothing if it has no complaint.
     assert!(checked.status.success() && checked.stdout.is_empty() && checked.stderr.is_empty(), "{}", told(&checked));
     let parse = "import sys; from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
                  for family in parse(sys.stdin.read()):\n    for sample in family.samples:\n        print(family.type, sample.name)";
@@ -173,7 +173,7 @@ fn streams_and_deliveries_are_counted_by_what_carries_them(transport: Transport)
     sse.until("cursor");
     let subscribers = |format: &str| format!("streams{{format=\"{format}\",transport=\"{transport}\"}}");
     becomes(&daemon, &[(&subscribers("sse"), 1.0), (&subscribers("ndjson"), 1.0), ("subscriptions", 2.0)]);
-    // What came out of the log is a delivery, but says nothing of how fast alerts are.
+    // A replayed alert counts as delivered, but not in the latency.
     becomes(&daemon, &[("deliveries_total", 1.0), ("delivery_latency_seconds_count", 0.0)]);
     for number in 0..20 {
         daemon.publish(&key, "ops.db", &number.to_string());
@@ -290,7 +290,7 @@ fn attempts_to_prove_who_one_is_are_counted_by_what_became_of_them() {
         let count = metrics.of(&format!("authentications_total{{result=\"{result}\"}}"));
         assert_eq!(count, wanted, "{result}");
     }
-    // For the imported key; that the rest was right or wrong was known without.
+    // For the imported key; the others were decided without a derivation.
     assert_eq!(metrics.of("pbkdf2_derivations_total"), 1.0);
     assert_eq!((metrics.of("pbkdf2_queue{pool=\"own\"}"), metrics.of("keys")), (0.0, 2.0));
 }

@@ -22,7 +22,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this daemon with the manual's own lines; only places and pace are other ones.
+    /// Scrapes this daemon with the documented configuration, except for paths and intervals.
     fn of(daemon: &Daemon) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = daemon.ctl(&["key", "add", "prometheus", "--scope", "metrics"]);
@@ -95,7 +95,7 @@ fn panels() -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// What Grafana puts in where everything is chosen.
+/// The values that Grafana substitutes if everything is selected.
 fn filled_in(query: &str) -> String {
     let query = query.replace("$job", ".*").replace("$instance", ".*").replace("$__rate_interval", "10s");
     assert!(!query.contains('$'), "{query}");

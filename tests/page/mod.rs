@@ -42,7 +42,7 @@ fn shows(browser: &mut Browser, wanted: &[&str]) {
     browser.until(&format!("{all} === JSON.stringify({})", json!(wanted)));
 }
 
-/// Nothing to complain of, and nobody else was asked. The browser itself notes each request that fails.
+/// No errors on the console, and no requests to other hosts. The browser itself logs each request that fails.
 fn is_clean(browser: &mut Browser, daemon: &Daemon, failed_requests: bool) {
     let (complaints, hosts) = browser.report();
     let own: Vec<_> =

@@ -88,7 +88,7 @@ fn eight_tabs_show_what_they_ask_for_over_one_stream() {
     daemon.has_streams(0);
 }
 
-/// Publishes numbers, even and odd ones on topics of their own, until it is told to stop.
+/// Publishes numbers, even and odd ones on a topic each, until it is stopped.
 fn publish_numbers(daemon: &Daemon, key: &Key, next: &AtomicU64, stop: &mpsc::Receiver<()>) {
     while stop.recv_timeout(Duration::from_millis(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
         let number = next.load(Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! Alerts as scripts and tools really send them: too long, in another encoding, under another type, in their own words.
+//! Alerts as scripts and tools really send them: too long, in other encodings, with other types, with their own
+//! severities.
 
 mod apprise;
 mod frames;

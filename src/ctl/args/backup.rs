@@ -24,7 +24,7 @@ Examples:
   alertctl restore /var/backups/alertd
   systemctl start alertd.socket alertd-control.socket alertd-publish.socket alertd.service")]
 pub(crate) struct Restore {
-    /// Restore what is left of a damaged backup; readers are told of a gap where lines are missing
+    /// Restore what is left of a damaged backup; readers get a gap where lines are missing
     #[arg(long)]
     pub damaged: bool,
     /// Leave the keys as they are

@@ -164,18 +164,18 @@ pub(crate) enum Command {
     Undrain,
     /// Write a backup of the log and the keys to a file
     ///
-    /// The daemon goes on meanwhile. The backup has everything that was stored when it began, exactly up to the id that is
-    /// printed at the end, and all keys (their hashes, not the secrets): keep the file as safe as the store. It takes the
-    /// place of FILE once it is whole. If no daemon runs here, the store is read directly; what is damaged in it is left
-    /// out, and readers of a log that is restored from such a backup are told of the gap.
+    /// The daemon keeps running. The backup has everything that was stored when it began, exactly up to the id that is
+    /// printed at the end, and all keys (their hashes, not the secrets): keep the file as safe as the store. It
+    /// replaces FILE once it is complete. If no daemon runs here, the store is read directly; damaged alerts are left
+    /// out, and readers of a log that is restored from such a backup get a gap.
     ///
     /// Works on the control socket only, and not if the log is in Redis, which has backups of its own.
     Backup(Backup),
-    /// Put a backup in the place of the log and the keys of a stopped daemon
+    /// Replace the log and the keys of a stopped daemon by a backup
     ///
     /// The service and its sockets must be stopped; the command says how. The former log and keys are kept beside the
     /// restored ones, as log.replaced and auth.json.replaced. Ids, cursors and idempotency keys stay valid. A
-    /// subscriber that had newer alerts than the backup is told of a gap.
+    /// subscriber that had newer alerts than the backup gets a gap.
     Restore(Restore),
     /// Verify a backup, or the store of a stopped daemon
     ///

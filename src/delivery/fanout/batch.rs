@@ -84,7 +84,7 @@ impl Batch {
         }
     }
 
-    /// The position behind the batch.
+    /// The position after the batch.
     pub(super) fn to(&self) -> u64 {
         self.of.map_or(0, |(_, _, to)| to)
     }
@@ -95,7 +95,7 @@ impl Batch {
     }
 
     /// Counts a subscriber whose socket took only the first `sent` bytes. A partly sent chunk counts as delivered: the
-    /// result is the position behind it, the id of its last alert, and the rest of its bytes. None if nothing was sent.
+    /// result is the position after it, the id of its last alert, and the rest of its bytes. None if nothing was sent.
     pub(super) fn sent_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
         let (_, from, _) = self.of?;
         let (mut position, mut last) = (from, None);

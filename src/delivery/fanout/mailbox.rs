@@ -31,7 +31,7 @@ pub(super) enum Command {
 
 pub(in crate::delivery) struct Mailbox {
     queue: Mutex<Queue>,
-    /// The loop sleeps or is about to, so whoever adds something has to wake it.
+    /// The loop sleeps or is about to, so a thread that adds something has to wake it.
     asleep: AtomicBool,
     /// An eventfd, readable after a wake-up.
     waker: OwnedFd,

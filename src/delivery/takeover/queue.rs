@@ -1,4 +1,4 @@
-//! The sockets of streams in flight: a Unix socket whose queue holds them, and the description of the streams behind them.
+//! The sockets of streams in flight: a Unix socket whose queue holds them, followed by the description of the streams.
 //!
 //! The service manager stores one end of the queue and does not see what is in it. Storing one descriptor for each
 //! stream would take time that grows with the square of their number. Descriptors in a queue count only against the

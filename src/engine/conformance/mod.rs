@@ -148,7 +148,7 @@ async fn ids_rise(backend: Backend) {
     assert_eq!(log.all("ops.*", Level::Info, Id::ZERO).await, below);
     assert_eq!(log.back("ops.*").await, below);
     assert_eq!(log.all("none", Level::Info, Id::ZERO).await, []);
-    // A range without an end ends with the log, also behind it.
+    // A range without an end ends with the log, even if it begins after the log.
     for (after, expected) in [(ids[6], &ids[7..]), (Id::MAX, &[])] {
         let range = Range { filter: filter("*", Level::Info), after, until: Id::MAX, limit: 3, bytes: 1 << 20 };
         for direction in [Direction::Forward, Direction::Backward] {

@@ -79,7 +79,7 @@ impl Catalog {
         self.segments.iter().map(|segment| segment.index.read().end).sum()
     }
 
-    /// The place behind the last record.
+    /// The place after the last record.
     pub(super) fn end(&self) -> Position {
         self.segments.last().map_or(Position::default(), |segment| Position {
             segment: segment.number(),

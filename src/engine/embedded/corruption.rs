@@ -104,7 +104,7 @@ fn check(log: &Log, stored: &BTreeMap<Id, Record>, at: &str) {
         for record in &records {
             assert_eq!(stored.get(&record.id), Some(record), "{at}: {pattern}: {} is wrong", record.id);
         }
-        // A stream with any cursor before this is told.
+        // A stream with any cursor before this gets a gap.
         let trimmed = log.store.catalog.read().trimmed(&filter(pattern));
         let found: std::collections::BTreeSet<_> = records.iter().map(|record| record.id).collect();
         let passes = |record: &&Record| pattern == "*" || record.topic.as_str() == pattern;

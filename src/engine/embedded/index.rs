@@ -32,7 +32,7 @@ pub(super) enum Postings {
 
 pub(super) struct Index {
     pub(super) count: u32,
-    /// Every sixteenth offset, and where the differences behind it begin.
+    /// Every sixteenth offset, and where the differences after it begin.
     pub(super) offsets: Vec<(u32, u32)>,
     /// Differences of offsets, in units of eight bytes.
     pub(super) deltas: Vec<u8>,

@@ -25,7 +25,7 @@ fn settings(directory: &Path, durability: Durability, retention: Retention) -> S
     Settings { directory, durability, retention, clock: Arc::new(|| NOW) }
 }
 
-/// A quiet topic keeps its segment, the limits of the others empty those behind it.
+/// A quiet topic keeps its segment, while the limits of the others empty the later ones.
 fn retention(random: &mut Random) -> Retention {
     let count = if random.chance(50) { 0 } else { 300 + random.below(3000) };
     let topic_count = if random.chance(50) { 0 } else { 200 + random.below(800) };

@@ -121,7 +121,7 @@ impl Run {
                 let length = usize::try_from(self.random.below(900)).unwrap();
                 let message = format!("<{}-{}>{}", self.seed, self.model.messages, "x".repeat(length));
                 let key = self.random.chance(20).then(|| format!("k{}", self.model.messages));
-                // A quiet topic keeps its segment while limits empty those behind it.
+                // A quiet topic keeps its segment while limits empty the later ones.
                 let topic = if self.random.chance(2) { "quiet".into() } else { format!("t{}", self.random.below(4)) };
                 let level = Level::ALL[usize::try_from(self.random.below(3)).unwrap()];
                 group.push((publish(&topic, &message, level, key.as_deref()), message, key));

@@ -321,7 +321,7 @@ impl View {
             let offset = segment.index.read().offset(ordinal).unwrap_or(0);
             tracing::error!(
                 message_id = %Event::StoreDamaged,
-                "{}: the record at offset {offset} is damaged: its alert is lost, readers are told of a gap",
+                "{}: the record at offset {offset} is damaged: its alert is lost, and readers get a gap",
                 segment.name
             );
         }

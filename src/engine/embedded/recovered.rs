@@ -1,6 +1,6 @@
 //! Completes a log whose segments were read: explains holes, and makes the catalog.
 //!
-//! The second half of [`recover`](super::recover): by now the state beside the alerts is known.
+//! The second half of [`recover`](super::recover), for which the state besides alerts must be known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Recovery<'_> {
         for (what, hole) in std::mem::take(&mut self.missing) {
             // A power cut may bring back some of the segments that retention dropped, and not others.
             if hole.upto > trim && !state.dropped.iter().any(|range| range.explains(&hole)) {
-                self.damage.push(format!("{what}: alerts behind {} up to {} are lost", hole.after, hole.upto));
+                self.damage.push(format!("{what}: alerts after {} up to {} are lost", hole.after, hole.upto));
                 self.holes.push(hole);
             }
         }

@@ -56,7 +56,7 @@ impl TopicTrim {
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) topics: HashMap<u32, TopicTrim>,
-    /// The new trim of the log, and the place behind it.
+    /// The new trim of the log, and the place after it.
     pub(super) trim: Option<(Id, Position)>,
     removed: Vec<Oldest>,
     /// Alerts lost to damage that the search passed.

@@ -138,7 +138,7 @@ impl Topics {
             let rows = match pattern {
                 Pattern::All => self.range(Unbounded, Unbounded),
                 Pattern::Exact(topic) => self.range(Included(topic.as_str()), Included(topic.as_str())),
-                // '/' is the character behind '.'.
+                // '/' is the character after '.'.
                 Pattern::Below(parent) => self.range(Included(&format!("{parent}.")), Excluded(&format!("{parent}/"))),
             };
             for (_, number) in rows {

@@ -212,7 +212,7 @@ impl Writer {
     fn report(&mut self, is_full: bool, reason: &str) {
         let directory = self.shared.directory.display();
         let trouble = format!(
-            "the store in {directory} cannot take alerts ({reason}): free space there, or mend the disk; alertd tries again each second"
+            "the store in {directory} cannot take alerts ({reason}): free space there, or repair the disk; alertd tries again each second"
         );
         if is_full {
             tracing::error!(message_id = %Event::StoreFull, "{trouble}");

@@ -7,7 +7,7 @@
 //! found ([`link`]).
 //!
 //! Always: ids never go back; the hub gets what the log made visible, in its order; and if a part of the log was lost,
-//! every node and stream behind it is told.
+//! every node and stream that had not read it is told.
 
 mod belief;
 mod chain;

@@ -161,7 +161,8 @@ impl Shared {
         self.last_seen.keep(&epoch, self.state(|state| state.head))
     }
 
-    /// Records the server's clock. The answer took a moment, so a time computed from it is early rather than late.
+    /// Records the server's clock. Because the answer took a moment, a time computed from it is too early rather than
+    /// too late.
     pub(super) fn heard_time(&self, server_ms: u64) {
         self.state(|state| state.time = Some((server_ms, Instant::now())));
     }

@@ -1,5 +1,4 @@
-//! The properties of every state, and the searches: with all rules each property holds, and without any one of the
-//! rules one fails.
+//! What is promised in every state, and the searches: with all rules nothing breaks, and without any of them something does.
 
 use stateright::{Checker, Model, Property};
 

@@ -39,7 +39,7 @@ impl Set {
     }
 }
 
-/// The rules of the protocol; without any one of them the search finds a hole.
+/// What the protocol does; each rule is there because the search finds a hole without it.
 #[derive(Clone, Copy, Debug)]
 struct Rules {
     /// An announcement continues exactly what the node has.
@@ -48,7 +48,7 @@ struct Rules {
     store_compares: bool,
     /// A node that reads the log looks at what was removed after its position.
     pages_are_compared: bool,
-    /// Records that leave out the newest id that the node has seen are not taken.
+    /// What leaves out the newest id that the node has seen is not taken.
     seen_is_missed: bool,
     /// A stream does not read a log that shows less than the node has seen.
     streams_wait: bool,
@@ -167,7 +167,7 @@ impl State {
         self.nodes.iter().all(is_quiet) && self.reader.stream == Stream::Live
     }
 
-    /// Answered alerts that the reader did not get and that no gap covers.
+    /// Answered alerts that the reader neither got nor was told of.
     fn untold(&self) -> Vec<Number> {
         let is_untold = |id: &Number| self.answered.has(*id) && !self.reader.got.has(*id) && *id > self.reader.told;
         (1..32).filter(is_untold).collect()
@@ -181,7 +181,7 @@ impl State {
             Step::Fail => {
                 self.has_failed = true;
                 self.log = if fleet.fault == Fault::Emptied { Log::default() } else { self.replica.clone() };
-                // The connections on which nodes wait are broken, and so the answers are lost.
+                // The connection on which they wait is gone, and so is the answer.
                 self.nodes.iter_mut().for_each(|node| node.waits = None);
                 if fleet.fault == Fault::WhileStopped {
                     self.nodes.iter_mut().for_each(|node| *node = node.again(fleet.rules));
@@ -291,7 +291,7 @@ impl Model for Fleet {
                 steps.extend((0..self.topics).map(|topic| Step::Store { node: number, topic }));
             }
             if let Some(id) = node.waits {
-                // The replica may have the alert although its confirmation is late.
+                // The replica may have it, and its confirmation may be late all the same.
                 steps.push(Step::Settle { node: number, is_confirmed: false });
                 if state.replica.has(id) {
                     steps.push(Step::Settle { node: number, is_confirmed: true });

@@ -1,4 +1,4 @@
-//! A node, modelled on the writer and the follower of this engine; each call of a script is one step.
+//! A node as the writer and the follower of this engine do it, each call of a script one step.
 
 use super::log::{Announcement, Log, Number};
 use super::{Alert, Rules};
@@ -13,7 +13,7 @@ pub(super) enum Phase {
     Follows,
     /// An announcement did not fit, or the node has just connected.
     MustLook,
-    /// Has compared itself with the log, which had this newest visible id; now takes the announcements on the way.
+    /// Compared itself with the log, which had this newest visible id; now takes what is on the way.
     Drains(Number),
     /// Reads up to an id, then takes what it held.
     Reads(Number, Vec<Announcement>),
@@ -37,7 +37,7 @@ pub(super) struct Node {
     pub(super) waits: Option<Number>,
 }
 
-/// An input of the hub.
+/// What the hub is fed with.
 #[derive(Clone, Debug)]
 pub(super) enum Feed {
     Alerts(Vec<Alert>),
