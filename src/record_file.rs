@@ -1,7 +1,7 @@
-//! A small file with one value, of which a reader gets all or nothing.
+//! A small file with one value, which is read as a whole or not at all.
 //!
-//! Called by what keeps its knowledge over a restart. The first line has the version of the format and a checksum, and the
-//! rest is JSON. A file is replaced as a whole; one of a later version and a damaged one are refused by name.
+//! Called by code that keeps state over a restart. The first line has the version of the format and a checksum, and the
+//! rest is JSON. A file is replaced atomically; one of a later version and a damaged one are refused by name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -87,7 +87,7 @@ mod tests {
                 damaged[at] ^= 1 << bit;
                 fs::write(&path, damaged).unwrap();
                 let found = read::<Vec<u64>>(&path);
-                // The digits of a checksum may be large or small.
+                // The digits of a checksum may be upper or lower case.
                 assert!(found.is_err() || found.unwrap() == Some(vec![3, 44]), "bit {bit} of byte {at}");
             }
             fs::write(&path, &whole[..at]).unwrap();

@@ -57,32 +57,21 @@ pub(crate) async fn authorize(
         (_, Access::Open) | (ListenerKind::Http, Access::Signature) => Caller::Anonymous,
         (ListenerKind::Control, _) => Caller::Control(peer.uid),
         (ListenerKind::Publish, _) => Caller::Publisher,
-        (ListenerKind::Http, _) => authenticate(service, settings, peer, headers, parameters, access).await?,
+        (ListenerKind::Http, _) => {
+            let client = forwarded::client(&settings.trusted_proxies, peer.address, headers);
+            let ticket = if access == Access::KeyOrTicket { parameters.one("ticket")? } else { None };
+            // Before the header: a browser sends the password of a proxy in front of alertd in that header, and it is no key.
+            if let Some(ticket) = ticket {
+                service.redeem_ticket(&ticket, client).await?
+            } else {
+                let in_query = if settings.query_token { parameters.one("token")? } else { None };
+                let key = bearer(headers).or(in_query.as_deref());
+                service.authenticate(key.ok_or_else(|| service.refuse_keyless(client))?, client).await?
+            }
+        }
     };
     access.check(&caller)?;
     Ok(caller)
-}
-
-async fn authenticate(
-    service: &Service,
-    settings: &Settings,
-    peer: Peer,
-    headers: &HeaderMap,
-    parameters: &mut Parameters,
-    access: Access,
-) -> Result<Caller, HttpError> {
-    let client = forwarded::client(&settings.trusted_proxies, peer.address, headers);
-    // Before the header: a browser sends the password of a proxy in front of alertd in that header, and it is no key.
-    if access == Access::KeyOrTicket
-        && let Some(ticket) = parameters.one("ticket")?
-    {
-        return Ok(service.redeem_ticket(&ticket, client).await?);
-    }
-    let in_query = if settings.query_token { parameters.one("token")? } else { None };
-    match bearer(headers).or(in_query.as_deref()) {
-        Some(key) => Ok(service.authenticate(key, client).await?),
-        None => Err(service.refuse_keyless(client).into()),
-    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

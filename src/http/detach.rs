@@ -46,14 +46,9 @@ impl Detach {
         *self.stream.lock() = Some((head, stream));
     }
 
-    /// Notes since when the socket has accepted nothing of what hyper wants to write.
-    pub(crate) fn set_blocked(&self, since: Instant) {
-        *self.blocked_since.lock() = Some(since);
-    }
-
-    /// Notes that the socket accepts bytes again.
-    pub(crate) fn set_unblocked(&self) {
-        *self.blocked_since.lock() = None;
+    /// Notes since when the socket has accepted nothing of what hyper wants to write; `None` once it accepts bytes again.
+    pub(crate) fn set_blocked_since(&self, since: Option<Instant>) {
+        *self.blocked_since.lock() = since;
     }
 
     /// Since when the socket has accepted nothing of what hyper wants to write. `None` if no write waits.

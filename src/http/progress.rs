@@ -43,13 +43,13 @@ impl<S> Progress<S> {
     fn with_timeout<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.waiting.take().is_some() {
-                self.detach.set_unblocked();
+                self.detach.set_blocked_since(None);
             }
             return result;
         }
         let timer = self.waiting.get_or_insert_with(|| {
             let now = Instant::now();
-            self.detach.set_blocked(now);
+            self.detach.set_blocked_since(Some(now));
             Box::pin(sleep_until(now + self.timeout))
         });
         match timer.as_mut().poll(cx) {

@@ -16,7 +16,7 @@ pub(crate) trait SharedStore: Send + Sync {
     /// The name of the store, for messages.
     fn name(&self) -> String;
 
-    /// What tells this store from every other.
+    /// Identifies this store among all others.
     fn identity(&self) -> String {
         self.name()
     }
@@ -64,7 +64,7 @@ pub(super) enum KeyStore {
         shared: Arc<dyn SharedStore>,
         /// The content that was last loaded or saved here.
         snapshot: Snapshot,
-        /// Keeps the snapshot over a stop.
+        /// Keeps the snapshot while the node is stopped.
         file: LastKnown,
     },
 }
@@ -123,8 +123,8 @@ impl KeyStore {
 /// Reads a shared store into `known`.
 ///
 /// A store that is older than what this node knows was emptied or restored from an older state; one that differs at the
-/// same revision has lost keys. It gets back what this node knows: otherwise revoked keys would work again, and others
-/// would not. A node that knows nothing refuses a store that has lost keys.
+/// same revision has lost keys. This node then restores what it knows: otherwise revoked keys would work again, and
+/// others would not. A node that knows nothing refuses a store that has lost keys.
 fn load_shared(shared: &dyn SharedStore, known: &mut Snapshot) -> Result<StoredKeys, KeyringError> {
     let mut found = shared.load().map_err(KeyringError::Away)?;
     let is_other = found.keys != known.keys || found.damage.is_some();

@@ -1,4 +1,4 @@
-//! The shared keys as a node last knew them, kept in its directory over its own stops.
+//! The shared keys as a node last knew them, kept in its directory while it is stopped.
 //!
 //! Owned by the store of the keys. Without it, a key that was revoked would work again if Redis was restored from an older
 //! state while all nodes were stopped. The file has what Redis has of the keys: no secrets.
@@ -23,14 +23,14 @@ struct Kept {
 pub(super) struct LastKnown {
     path: PathBuf,
     store: String,
-    /// What the file has.
+    /// The revision in the file.
     revision: u64,
     has_failed: bool,
 }
 
 impl LastKnown {
-    /// Reads what was kept of this store. A file that cannot be used is named in the journal and counts for nothing.
-    /// Returns the revision, 0 if nothing is known, and the keys as well.
+    /// Reads what was kept of this store. A file that cannot be used is named in the journal and ignored. Also returns
+    /// the revision, 0 if nothing is known, and the keys.
     pub(super) fn open(directory: &Path, store: String) -> (Self, u64, BTreeMap<String, String>) {
         let path = directory.join(FILE);
         let kept = record_file::read::<Kept>(&path).unwrap_or_else(|error| {
@@ -52,7 +52,7 @@ impl LastKnown {
         }
         match record_file::write(&self.path, &Kept { store: self.store.clone(), revision, keys: keys.clone() }) {
             Ok(()) => (self.revision, self.has_failed) = (revision, false),
-            // Told once; the next change tries again.
+            // Logged once; the next change tries again.
             Err(_) if self.has_failed => {}
             Err(error) => {
                 self.has_failed = true;

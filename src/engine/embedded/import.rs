@@ -62,7 +62,7 @@ impl Import {
             }
             Part::TopicTrim(topic, trim) => {
                 let number = self.store.catalog.write().topics.intern(&topic);
-                self.plan.add_topic(number, TopicTrim::at(topic, trim));
+                self.plan.topics.insert(number, TopicTrim::at(topic, trim));
             }
             Part::Key { hash, fingerprint, id, received_ms } => {
                 // Neither a backup nor the earlier store names the user.

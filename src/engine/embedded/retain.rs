@@ -68,11 +68,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Adds what the limit of a topic removed.
-    pub(super) fn add_topic(&mut self, number: u32, trim: TopicTrim) {
-        self.topics.insert(number, trim);
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.trim.is_none()
     }

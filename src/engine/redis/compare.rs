@@ -1,8 +1,8 @@
-//! What a node does to be sure of the log: compare itself with it, and read what it has missed.
+//! Compares a node with the log, and reads what the node has missed.
 //!
-//! Called by the follower whenever an announcement does not fit, and once a second. Always: nothing is passed over in
-//! silence. What was removed or lost before this node had it is a reset of the feed, which sends streams to the log, where
-//! they find what they miss.
+//! Called by the follower whenever an announcement does not fit, and once a second. Always: nothing is skipped
+//! silently. If alerts were removed or lost before this node had them, the feed is reset, so that streams read the log
+//! and find their gap there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,7 +34,8 @@ impl Follower {
         if is_other || ticked.trimmed > self.at {
             self.reset(ticked.visible).await;
         } else if ticked.visible > self.at {
-            // What is on the way need not be read, and is not missing where a limit has removed it from the log meanwhile.
+            // Announcements that are on the way need not be read from the log, which may no longer have them because of
+            // a limit.
             let held = self.drain(session).await?;
             self.catch_up(ticked.visible, &mut session.data).await?;
             self.follow_on(held).await;
@@ -77,27 +78,27 @@ impl Follower {
         self.epoch.as_ref().or(before).map_or("", String::as_str)
     }
 
-    /// Names it in the journal if the log went back while this node was stopped. Retention never removes the newest id.
+    /// Logs if the log went back while this node was stopped. Retention never removes the newest id.
     fn report_loss_before_start(&self, ticked: &TickAnswer) {
         let Some(before) = self.shared.last_seen.at_start.as_ref().filter(|_| self.epoch.is_none()) else { return };
         if ticked.trimmed > before.newest && ticked.trimmed == ticked.visible {
             tracing::warn!(
                 message_id = %Event::EngineGap,
-                "Redis has lost a part of the log since this node stopped: subscribers that had not reached {} are told of a gap",
+                "Redis has lost a part of the log since this node stopped: subscribers that had not reached {} get a gap",
                 before.newest
             );
         }
     }
 
-    /// Tells the streams that a part of the log between them and this id is gone.
+    /// Resets the feed, because a part of the log before this id may be gone.
     async fn reset(&mut self, visible: Id) {
         if self.epoch.is_some() {
             tracing::warn!(
                 message_id = %Event::EngineGap,
-                "a part of the log was lost before this node had read it: its streams continue from the log and are told of a gap if they missed something"
+                "a part of the log was lost before this node had read it: its streams continue from the log and get a gap if they missed something"
             );
         }
-        // From here on the node follows a log whose ids are above all that were seen.
+        // From here on the node follows a log whose ids are above all that it has seen.
         self.at = self.at.max(visible);
         self.shared.saw(self.at);
         self.pass(Feed::Reset(self.at)).await;
@@ -112,13 +113,13 @@ impl Follower {
             let answer = answer.map_err(|error| shared.failed(&error))?;
             let (_, page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
             if page.trimmed > self.at {
-                // Retention, of the log or of a topic, has overtaken this node.
+                // Retention or a topic's limit has removed alerts that this node did not have yet.
                 self.reset(until.max(page.trimmed)).await;
                 return Ok(());
             }
             let end = page.next.unwrap_or(until);
             if self.has().misses_seen(&page.records, end) {
-                // The log has gone back since it was compared.
+                // The log has gone back to an older state since it was compared.
                 shared.compare_now.notify_one();
                 return Ok(());
             }
@@ -129,7 +130,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Takes what was held while this node read the log, from where it has got to.
+    /// Takes the announcements that were held while this node read the log.
     async fn follow_on(&mut self, held: Vec<Announcement>) {
         for announcement in held {
             let is_covered = match &announcement {

@@ -1,9 +1,9 @@
 //! The one task of a node that follows the log and feeds the hub.
 //!
 //! Announcements are only a hint: each one names the id before it ([`chain`]), and on any mismatch the node reads the log
-//! instead. Once a second the node compares itself with the log and sends a probe through Redis to itself, so that a dead
-//! subscription is told from a quiet one. Always: the hub gets everything that the log made visible, in order, or a reset
-//! where a part of it was removed or lost before this node had it.
+//! instead. Once a second the node compares itself with the log and sends a probe through Redis to itself, to tell a
+//! dead subscription from a quiet one. Always: the hub gets everything that the log made visible, in order, or a reset
+//! if a part of it was removed or lost before this node had it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,17 +24,17 @@ use crate::alert::{Id, Record};
 use crate::engine::{Cause, Feed, Unavailable};
 use crate::log::Event;
 
-/// Between two comparisons with the log.
+/// The time between two comparisons with the log.
 const PERIOD: Duration = Duration::from_secs(1);
-/// For both connections together.
+/// The time limit for both connections together.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Between two attempts to connect: the first pause and the longest one.
+/// The first and the longest pause between two attempts to connect.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Probes that may be outstanding before the subscription counts as dead.
 const MAX_PROBES: u64 = 3;
 /// How long a node that is behind the log waits for the announcements that are on the way.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Announcements that are held until the node has read what they follow; beyond that it reads them from the log too.
+/// Announcements that are held until the node has read what comes before them; more are read from the log too.
 const MAX_HELD: usize = 256;
 
 /// The connections of one session.
@@ -44,7 +44,7 @@ pub(super) struct Session {
     _live: MultiplexedConnection,
     pushes: mpsc::Receiver<Option<PushInfo>>,
     pub(super) data: MultiplexedConnection,
-    /// What the settings of the server may lose.
+    /// Warnings about settings of the server that may lose alerts.
     warnings: Vec<String>,
     trial: Trial,
 }
@@ -62,7 +62,7 @@ pub(super) struct Follower {
     probed: u64,
     /// The warnings that were logged last.
     server_warnings: Vec<String>,
-    /// The write of what was seen that began last.
+    /// The last write of what was seen that was started.
     pub(super) keeping: Option<JoinHandle<()>>,
 }
 
@@ -112,7 +112,7 @@ impl Follower {
         Ok(Session { address, _live: live, pushes, data, warnings, trial: Trial::default() })
     }
 
-    /// Shows what the server may lose; each change is logged.
+    /// Replaces the warnings about the server, and logs changes.
     fn warn(&mut self, warnings: Vec<String>) {
         if warnings == self.server_warnings {
             return;
@@ -124,7 +124,7 @@ impl Follower {
         self.server_warnings = warnings;
     }
 
-    /// Follows until something fails; returns what.
+    /// Follows until something fails; returns the failure.
     async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
         if let Err(reason) = self.look(&mut session).await {
             return reason;
@@ -150,7 +150,8 @@ impl Follower {
                     },
                 },
                 _ = period.tick() => {
-                    // Only here: announcements that cause a comparison come in bursts, ahead of the probes among them.
+                    // Only on the timer: announcements that cause a comparison come in bursts, ahead of the probes
+                    // among them.
                     self.probe += 1;
                     true
                 }
@@ -213,8 +214,8 @@ impl Follower {
         }
     }
 
-    /// Takes the announcements that Redis has sent until now, so that only what none of them brought is missing. Returns
-    /// those that do not continue what this node has.
+    /// Takes the announcements that Redis has sent until now, so that only what they did not bring has to be read.
+    /// Returns those that do not continue what this node has.
     pub(super) async fn drain(&mut self, session: &mut Session) -> Result<Vec<Announcement>, Unavailable> {
         self.probe += 1;
         let mut probe = redis::cmd("PUBLISH");
@@ -240,14 +241,14 @@ impl Follower {
 
     /// Compares this node with the log and publishes the result to the rest of the node.
     async fn look(&mut self, session: &mut Session) -> Result<(), Unavailable> {
-        // Before anything is written: it refuses a log of an unknown schema.
+        // First, before anything is written, because it refuses a log of an unknown schema.
         let keys = self.compare(session).await?;
         let data = &mut session.data;
         self.shared.state(|state| state.connection = Some(data.clone()));
         let shared = Arc::clone(&self.shared);
         let Verdict { trouble, warning } = session.trial.run(&shared, data).await?;
         self.warn(session.warnings.iter().cloned().chain(warning).collect());
-        // After the connection: a follower of the keys reads them at once.
+        // After the connection is shared, because the follower of the keys reads them at once.
         self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(trouble);
         Ok(())
@@ -272,7 +273,7 @@ impl Follower {
     }
 }
 
-/// Adds what the trouble means and what to check, unless the reason already says what to do.
+/// Adds the consequence and what to check, unless the reason already has a remedy.
 fn with_remedy(reason: Unavailable) -> Unavailable {
     if reason.cause == Cause::UnknownFormat {
         return reason;

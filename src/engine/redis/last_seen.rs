@@ -1,4 +1,4 @@
-//! What a node has seen of the log, kept in its state directory over its own stops.
+//! What a node has seen of the log, kept in its state directory while it is stopped.
 //!
 //! Owned by the node's shared state, written by the follower. Without it, nobody would notice that Redis was restored from an
 //! older state, or emptied, while all nodes were stopped. It is at most a second old after a crash.
@@ -28,9 +28,9 @@ pub(super) struct LastSeen {
     /// None for a node that keeps nothing.
     path: Option<PathBuf>,
     log: String,
-    /// As it was at the start.
+    /// The content at the start.
     pub(super) at_start: Option<Place>,
-    /// What the file has. Locked as long as it is written, by threads for blocking work.
+    /// The content of the file. Locked during a write, on a blocking thread.
     saved: Mutex<Saved>,
 }
 
@@ -40,7 +40,7 @@ struct Saved {
 }
 
 impl LastSeen {
-    /// Reads what was kept of this log. A file that cannot be used is named in the journal and counts for nothing.
+    /// Reads what was kept of this log. A file that cannot be used is named in the journal and ignored.
     pub(super) fn open(directory: Option<&Path>, log: String) -> Self {
         let path = directory.map(|directory| directory.join(FILE));
         let kept = path.as_deref().and_then(|path| {
@@ -56,7 +56,7 @@ impl LastSeen {
         Self { path, log, saved: Mutex::new(Saved { place: at_start.clone(), has_failed: false }), at_start }
     }
 
-    /// Keeps this place. The write, on another thread, may be awaited.
+    /// Keeps this place. The write runs on another thread and may be awaited.
     pub(super) fn keep(self: &Arc<Self>, epoch: &str, newest: Id) -> Option<JoinHandle<()>> {
         let path = self.path.clone()?;
         let place = Place { log: self.log.clone(), epoch: epoch.to_owned(), newest };

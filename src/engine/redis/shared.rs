@@ -155,7 +155,7 @@ impl Shared {
         self.state(|state| state.head = state.head.max(id));
     }
 
-    /// Keeps what this node has seen over its next stop. The write that begins may be awaited.
+    /// Stores what this node has seen, for its next start. The write that is started may be awaited.
     pub(super) fn keep_place(&self) -> Option<JoinHandle<()>> {
         let epoch = self.epoch.borrow().clone()?;
         self.last_seen.keep(&epoch, self.state(|state| state.head))

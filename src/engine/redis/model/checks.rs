@@ -1,4 +1,5 @@
-//! What is promised in every state, and the searches: with all rules nothing breaks, and without any of them something does.
+//! The properties of every state, and the searches: with all rules each property holds, and without any one of the
+//! rules one fails.
 
 use stateright::{Checker, Model, Property};
 

@@ -1,9 +1,9 @@
 //! A model of the protocol between nodes and log, and a search of all its states.
 //!
 //! Two nodes, two or three alerts, two topics, one replica, one failover (which is also a restore or an emptied log),
-//! connections that break, retention, and a reader that hops: what may happen together is in [`checks`]. Each script is
-//! one step, as Redis runs it; what happens between two scripts, and how long an announcement is on the way, is left to the
-//! search. What is promised holds in every state; with a rule switched off, the search finds a state where it does not.
+//! connections that break, retention, and a reader that hops: [`checks`] has the combinations. Each script is one step, as
+//! Redis runs it; the search tries every order of what happens between two scripts, and every delay of an announcement. The
+//! properties hold in every state; with a rule switched off, the search finds a state where one fails.
 //!
 //! Ids are numbers that rise with time, as ids do with the clock of the server: a primary that goes on after another was
 //! promoted, with a clock that is ahead, is not modelled, nor is a node that dies with what only it had seen.
@@ -39,7 +39,7 @@ impl Set {
     }
 }
 
-/// What the protocol does; each rule is there because the search finds a hole without it.
+/// The rules of the protocol; without any one of them the search finds a hole.
 #[derive(Clone, Copy, Debug)]
 struct Rules {
     /// An announcement continues exactly what the node has.
@@ -48,7 +48,7 @@ struct Rules {
     store_compares: bool,
     /// A node that reads the log looks at what was removed after its position.
     pages_are_compared: bool,
-    /// What leaves out the newest id that the node has seen is not taken.
+    /// Records that leave out the newest id that the node has seen are not taken.
     seen_is_missed: bool,
     /// A stream does not read a log that shows less than the node has seen.
     streams_wait: bool,
@@ -167,7 +167,7 @@ impl State {
         self.nodes.iter().all(is_quiet) && self.reader.stream == Stream::Live
     }
 
-    /// Answered alerts that the reader neither got nor was told of.
+    /// Answered alerts that the reader did not get and that no gap covers.
     fn untold(&self) -> Vec<Number> {
         let is_untold = |id: &Number| self.answered.has(*id) && !self.reader.got.has(*id) && *id > self.reader.told;
         (1..32).filter(is_untold).collect()
@@ -181,7 +181,7 @@ impl State {
             Step::Fail => {
                 self.has_failed = true;
                 self.log = if fleet.fault == Fault::Emptied { Log::default() } else { self.replica.clone() };
-                // The connection on which they wait is gone, and so is the answer.
+                // The connections on which nodes wait are broken, and so the answers are lost.
                 self.nodes.iter_mut().for_each(|node| node.waits = None);
                 if fleet.fault == Fault::WhileStopped {
                     self.nodes.iter_mut().for_each(|node| *node = node.again(fleet.rules));
@@ -291,7 +291,7 @@ impl Model for Fleet {
                 steps.extend((0..self.topics).map(|topic| Step::Store { node: number, topic }));
             }
             if let Some(id) = node.waits {
-                // The replica may have it, and its confirmation may be late all the same.
+                // The replica may have the alert although its confirmation is late.
                 steps.push(Step::Settle { node: number, is_confirmed: false });
                 if state.replica.has(id) {
                     steps.push(Step::Settle { node: number, is_confirmed: true });

@@ -1,4 +1,4 @@
-//! A node as the writer and the follower of this engine do it, each call of a script one step.
+//! A node, modelled on the writer and the follower of this engine; each call of a script is one step.
 
 use super::log::{Announcement, Log, Number};
 use super::{Alert, Rules};
@@ -13,7 +13,7 @@ pub(super) enum Phase {
     Follows,
     /// An announcement did not fit, or the node has just connected.
     MustLook,
-    /// Compared itself with the log, which had this newest visible id; now takes what is on the way.
+    /// Has compared itself with the log, which had this newest visible id; now takes the announcements on the way.
     Drains(Number),
     /// Reads up to an id, then takes what it held.
     Reads(Number, Vec<Announcement>),
@@ -23,7 +23,7 @@ pub(super) enum Phase {
 pub(super) struct Node {
     /// 0 after a start, until the node has compared itself with the log.
     pub(super) epoch: u8,
-    /// What it was when the node stopped.
+    /// The value of `seen` when the node stopped.
     kept_epoch: u8,
     /// The hub was fed with everything up to this id.
     pub(super) at: Number,
@@ -37,7 +37,7 @@ pub(super) struct Node {
     pub(super) waits: Option<Number>,
 }
 
-/// What the hub is fed with.
+/// An input of the hub.
 #[derive(Clone, Debug)]
 pub(super) enum Feed {
     Alerts(Vec<Alert>),

@@ -4,10 +4,10 @@ use super::log::{Log, Number};
 use super::node::{Feed, Node};
 use super::{Alert, Rules, Set};
 
-/// What its stream does next.
+/// What the reader's stream does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Stream {
-    /// Has to look where to begin.
+    /// Has to find out where to begin.
     #[default]
     Seeks,
     /// Reads the log after the cursor up to an id, and knows that everything up to another may be missing. What the hub
@@ -23,7 +23,7 @@ pub(super) struct Reader {
     pub(super) cursor: Number,
     pub(super) stream: Stream,
     pub(super) got: Set,
-    /// Gaps said that something up to this id may be missing.
+    /// Gaps have reported that alerts up to this id may be missing.
     pub(super) told: Number,
     /// It got an alert twice, or an older one after a newer one.
     pub(super) is_disordered: bool,
@@ -86,7 +86,7 @@ impl Reader {
             self.gap(log.oldest(), trimmed, log.shown);
         }
         if self.cursor > log.shown {
-            // The log knows nothing of the cursor: what follows this gap may have lower ids, and may come once more.
+            // The log does not know the cursor: alerts after this gap may have lower ids, and may be repeated.
             self.newest = 0;
         }
         self.cursor = if self.cursor > log.shown { until } else { self.cursor.min(until) };
