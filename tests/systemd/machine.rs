@@ -45,19 +45,24 @@ pub fn newer() -> &'static Path {
 
 /// Builds the package, programs included, as this version, into a directory of this name, and gives its path.
 pub fn build(version: &str, directory: &str) -> PathBuf {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap();
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
+    let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    // One at a time, also of test runs side by side.
+    let turn = std::fs::File::create(temporary.join("build.lock")).unwrap();
+    turn.lock().unwrap();
+    let directory = temporary.join(directory);
     std::fs::create_dir_all(&directory).unwrap();
     let made = directory.join(format!("alertd_{version}_amd64.deb"));
     let mut command = Command::new(root().join("packaging/build-deb"));
-    command.args(["--deb-version", version, "--output"]).arg(&made);
+    // Another run may be installing the one that is there.
+    let new = made.with_extension("new");
+    command.args(["--deb-version", version, "--output"]).arg(&new);
     let (upstream, _) = version.rsplit_once('-').unwrap();
     if upstream != env!("CARGO_PKG_VERSION") {
         command.env("RUSTC_WORKSPACE_WRAPPER", root().join("tests/systemd/as-version")).env("AS_VERSION", upstream);
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
+    std::fs::rename(new, &made).unwrap();
     made
 }
 
