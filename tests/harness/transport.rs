@@ -95,8 +95,15 @@ impl Wire {
             Self::Unix(socket) => socket.shutdown(Shutdown::Write).unwrap(),
             Self::Tls(stream) => {
                 stream.conn.send_close_notify();
-                stream.flush().unwrap();
-                stream.sock.shutdown(Shutdown::Write).unwrap();
+                // Between these steps the server may have answered and closed the connection.
+                let closed = |error: &io::Error| {
+                    matches!(
+                        error.kind(),
+                        io::ErrorKind::NotConnected | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                    )
+                };
+                let ended = stream.flush().and_then(|()| stream.sock.shutdown(Shutdown::Write));
+                assert!(ended.as_ref().map_or_else(closed, |()| true), "{ended:?}");
             }
         }
     }
