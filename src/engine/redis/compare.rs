@@ -45,7 +45,7 @@ impl Follower {
             shared.epoch.send_replace(Some(ticked.epoch));
         }
         if self.keeping.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.keeping = shared.keep_place();
+            self.keeping = shared.keep_seen();
         }
         Ok(keys)
     }
@@ -74,7 +74,7 @@ impl Follower {
 
     /// The epoch of the log that this node follows, or followed before it started.
     fn known_epoch(&self) -> &str {
-        let before = self.shared.last_seen.at_start.as_ref().map(|place| &place.epoch);
+        let before = self.shared.last_seen.at_start.as_ref().map(|seen| &seen.epoch);
         self.epoch.as_ref().or(before).map_or("", String::as_str)
     }
 

@@ -17,7 +17,7 @@ const FILE: &str = "fleet-log";
 
 /// The newest id that was seen, and the epoch of the log that it is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct SeenLog {
     /// The servers and the prefix of the keys: another log is not compared.
     log: String,
     pub(super) epoch: String,
@@ -29,13 +29,13 @@ pub(super) struct LastSeen {
     path: Option<PathBuf>,
     log: String,
     /// The content at the start.
-    pub(super) at_start: Option<Place>,
+    pub(super) at_start: Option<SeenLog>,
     /// The content of the file. Locked during a write, on a blocking thread.
     saved: Mutex<Saved>,
 }
 
 struct Saved {
-    place: Option<Place>,
+    seen: Option<SeenLog>,
     has_failed: bool,
 }
 
@@ -44,7 +44,7 @@ impl LastSeen {
     pub(super) fn open(directory: Option<&Path>, log: String) -> Self {
         let path = directory.map(|directory| directory.join(FILE));
         let kept = path.as_deref().and_then(|path| {
-            record_file::read::<Place>(path).unwrap_or_else(|error| {
+            record_file::read::<SeenLog>(path).unwrap_or_else(|error| {
                 tracing::warn!(
                     "{} cannot be used ({error}): if Redis has gone back since this node stopped, it does not notice",
                     path.display()
@@ -52,31 +52,31 @@ impl LastSeen {
                 None
             })
         });
-        let at_start = kept.filter(|place| place.log == log);
-        Self { path, log, saved: Mutex::new(Saved { place: at_start.clone(), has_failed: false }), at_start }
+        let at_start = kept.filter(|seen| seen.log == log);
+        Self { path, log, saved: Mutex::new(Saved { seen: at_start.clone(), has_failed: false }), at_start }
     }
 
-    /// Keeps this place. The write runs on another thread and may be awaited.
+    /// Keeps what was seen. The write runs on another thread and may be awaited.
     pub(super) fn keep(self: &Arc<Self>, epoch: &str, newest: Id) -> Option<JoinHandle<()>> {
         let path = self.path.clone()?;
-        let place = Place { log: self.log.clone(), epoch: epoch.to_owned(), newest };
+        let seen = SeenLog { log: self.log.clone(), epoch: epoch.to_owned(), newest };
         let own = Arc::clone(self);
-        Some(tokio::task::spawn_blocking(move || own.write(&path, place)))
+        Some(tokio::task::spawn_blocking(move || own.write(&path, seen)))
     }
 
-    fn write(&self, path: &Path, place: Place) {
+    fn write(&self, path: &Path, seen: SeenLog) {
         let mut saved = self.saved.lock();
-        if saved.place.as_ref() == Some(&place) {
+        if saved.seen.as_ref() == Some(&seen) {
             return;
         }
-        let written = record_file::write(path, &place);
+        let written = record_file::write(path, &seen);
         if let (Err(error), false) = (&written, saved.has_failed) {
             let reason = crate::disk::explained(path, error);
             tracing::warn!("{} cannot be written: {reason}", path.display());
         }
         saved.has_failed = written.is_err();
         if written.is_ok() {
-            saved.place = Some(place);
+            saved.seen = Some(seen);
         }
     }
 }

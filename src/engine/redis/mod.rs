@@ -141,7 +141,7 @@ impl Redis {
         let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} has not been reached yet")));
         let intake = Intake::new(store, TAKE_WITHIN, ANSWER_WITHIN);
         let last_seen = LastSeen::open(settings.directory.as_deref(), link.log_name());
-        let head = last_seen.at_start.as_ref().map_or(Id::ZERO, |place| place.newest);
+        let head = last_seen.at_start.as_ref().map_or(Id::ZERO, |seen| seen.newest);
         let shared = Arc::new(Shared {
             link,
             last_seen: Arc::new(last_seen),
@@ -247,7 +247,7 @@ impl Redis {
             // The writer drops its end of the queue when it is done.
             let _ = tokio::time::timeout(2 * ANSWER_WITHIN, self.0.jobs.closed()).await;
         }
-        if let Some(writing) = self.0.queries.shared.keep_place() {
+        if let Some(writing) = self.0.queries.shared.keep_seen() {
             let _ = tokio::time::timeout(ANSWER_WITHIN, writing).await;
         }
         if let Some(mut connection) = self.0.queries.shared.state(|state| state.connection.take()) {

@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// Stores what this node has seen, for its next start. The write that is started may be awaited.
-    pub(super) fn keep_place(&self) -> Option<JoinHandle<()>> {
+    pub(super) fn keep_seen(&self) -> Option<JoinHandle<()>> {
         let epoch = self.epoch.borrow().clone()?;
         self.last_seen.keep(&epoch, self.state(|state| state.head))
     }
