@@ -17,31 +17,31 @@ use crate::harness::{Daemon, Key, Request, program, told};
 const BACKUPS: usize = 5;
 const PUBLISHERS: usize = 8;
 
-type Alerts = BTreeMap<(u64, u64), Value>;
+pub(crate) type Alerts = BTreeMap<(u64, u64), Value>;
 
-fn order(id: &str) -> (u64, u64) {
+pub(crate) fn order(id: &str) -> (u64, u64) {
     let (ms, seq) = id.split_once('-').unwrap();
     (ms.parse().unwrap(), seq.parse().unwrap())
 }
 
-fn succeeded(output: &Output) -> String {
+pub(crate) fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{}", told(output));
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// alertctl with the configuration of a daemon, which names the socket.
-fn configured(daemon: &Daemon) -> Command {
+pub(crate) fn configured(daemon: &Daemon) -> Command {
     let mut command = program("alertctl");
     command.arg("--config").arg(daemon.directory.path().join("alertd.toml"));
     command
 }
 
-fn restore(daemon: &Daemon, arguments: &[&str], backup: &Path) -> Output {
+pub(crate) fn restore(daemon: &Daemon, arguments: &[&str], backup: &Path) -> Output {
     configured(daemon).arg("restore").args(arguments).arg(backup).output().unwrap()
 }
 
 /// A daemon with the restored backup in a new directory, as on another machine.
-fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
+pub(crate) fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
     let mut daemon = Daemon::with(configuration);
     assert!(daemon.stop().success());
     let output = restore(&daemon, arguments, backup);
@@ -50,7 +50,7 @@ fn restored(configuration: &str, arguments: &[&str], backup: &Path) -> Daemon {
 }
 
 /// Every alert, and whether a reader from the beginning gets a gap.
-fn history(daemon: &Daemon) -> Alerts {
+pub(crate) fn history(daemon: &Daemon) -> Alerts {
     let (mut alerts, mut since) = (Alerts::new(), "all".to_owned());
     loop {
         let path = format!("/alerts?topic=*&limit=1000&since={since}");
@@ -66,13 +66,13 @@ fn history(daemon: &Daemon) -> Alerts {
 }
 
 /// The first line of a backup.
-fn header(backup: &Path) -> Value {
+pub(crate) fn header(backup: &Path) -> Value {
     let text = fs::read_to_string(backup).unwrap();
     let line = text.lines().next().unwrap();
     serde_json::from_str::<Value>(line.splitn(3, ' ').nth(2).unwrap()).unwrap()["header"].clone()
 }
 
-fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon, key: &Key) -> Alerts {
+pub(crate) fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon, key: &Key) -> Alerts {
     let mut answered = Alerts::new();
     for turn in 0.. {
         if is_over.load(Ordering::Acquire) {

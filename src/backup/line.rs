@@ -32,6 +32,9 @@ pub(crate) struct Header {
     trim: Id,
     until: Id,
     clock_ms: u64,
+    /// Identifies a log in Redis among those that the server has had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<String>,
 }
 
 impl Header {
@@ -46,7 +49,12 @@ impl Header {
             trim: extent.trim,
             until: extent.until,
             clock_ms: extent.clock_ms,
+            epoch: None,
         }
+    }
+
+    pub(crate) fn with_epoch(self, epoch: Option<String>) -> Self {
+        Self { epoch, ..self }
     }
 
     pub(crate) const fn extent(&self) -> Extent {

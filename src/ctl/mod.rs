@@ -149,7 +149,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             let (client, is_local) = client(&ctl.daemon)?;
             backup::write::run(&args, &client, is_local.then_some(&ctl.daemon)).await?;
         }
-        Command::Restore(args) => backup::restore::run(&args, &ctl.daemon)?,
+        Command::Restore(args) => backup::restore::run(args, ctl.daemon).await?,
         Command::Check(args) => backup::check::run(&args, &ctl.daemon, &mut output).await?,
         Command::Doctor(args) => {
             let (client, _) = client(&ctl.daemon)?;

@@ -1,11 +1,13 @@
 //! The settings that `alertctl` takes from the daemon's configuration. No other file of `ctl` loads it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::args::DaemonOptions;
 use super::exit::Failure;
 use crate::config::{self, Inputs, Resolved, Source};
 use crate::daemon::Checked;
+use crate::engine::redis;
 use crate::keyring;
 
 /// Loads the configuration like the selected daemon does.
@@ -72,9 +74,26 @@ pub(crate) fn publish_socket(daemon: &DaemonOptions) -> Option<(PathBuf, bool)> 
     Some((resolved.config.publish_socket, is_configured))
 }
 
-/// Where the log of alerts and the keys are stored on this machine.
+/// Where the log of alerts is stored.
+pub(crate) enum LogStore {
+    /// The state directory.
+    Directory(PathBuf),
+    /// The Redis of a fleet.
+    Redis(Box<redis::Settings>),
+}
+
+impl fmt::Display for LogStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Redis(settings) => settings.topology.fmt(f),
+        }
+    }
+}
+
+/// Where the log of alerts and the keys are stored.
 pub(crate) struct Stores {
-    pub(crate) log: PathBuf,
+    pub(crate) log: LogStore,
     /// None if they are in the Redis of a fleet.
     pub(crate) keys: Option<PathBuf>,
     /// A daemon that is about to start, or could be started by a client, listens there.
@@ -84,16 +103,15 @@ pub(crate) struct Stores {
 /// The stores of the selected daemon.
 ///
 /// # Errors
-/// Those of [`load`], and [`Failure::Failed`] if the log is not on this machine.
+/// Those of [`load`], and [`Failure::Configuration`] if the password of Redis cannot be read.
 pub(crate) fn stores(daemon: &DaemonOptions) -> Result<Stores, Failure> {
-    let config = load(daemon)?.config;
-    if config.engine.kind != config::EngineKind::Embedded {
-        return Err(Failure::Failed(
-            "the log is in Redis (engine.kind), which has backups of its own; copy its file after BGSAVE".into(),
-        ));
-    }
+    let resolved = load(daemon)?;
+    let fleet = crate::daemon::redis_outside(&resolved, &inputs(daemon));
+    let fleet = fleet.map_err(|error| Failure::Configuration(error.to_string()))?;
+    let config = resolved.config;
+    let log = fleet.map_or_else(|| LogStore::Directory(config.state_dir), |fleet| LogStore::Redis(Box::new(fleet)));
     let keys = (config.auth.store != config::Store::Engine).then_some(config.auth.store_dir);
-    Ok(Stores { log: config.state_dir, keys, control_socket: config.control_socket })
+    Ok(Stores { log, keys, control_socket: config.control_socket })
 }
 
 fn is_configured(resolved: &Resolved, name: &str) -> bool {

@@ -28,6 +28,7 @@ mod takeover;
 mod watchdog;
 
 pub(crate) use preflight::{Checked, check};
+pub(crate) use settings::redis_outside;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -10,6 +10,7 @@ use crate::engine::redis::Topology;
 use crate::engine::{Clock, Retention, embedded, redis};
 use crate::hooks::signature::Secret;
 use crate::http::tls::Tls;
+use crate::systemd::Unit;
 use crate::{http, hub, keyring, log, service};
 
 /// The settings of the GitHub hook; `None` if it is off.
@@ -75,8 +76,29 @@ pub(super) fn embedded(config: &Config, clock: Clock) -> embedded::Settings {
     }
 }
 
+/// The settings of the redis engine, if that is the configured one, for a program that runs outside the service.
+///
+/// # Errors
+/// A secret cannot be read.
+pub(crate) fn redis_outside(resolved: &Resolved, inputs: &Inputs) -> Result<Option<redis::Settings>, SecretError> {
+    let file = resolved.file.as_ref().unwrap_or(&inputs.default_file);
+    let unit = Unit::of_configuration(file);
+    // A credential is where systemd will take it from.
+    let stored = unit.and_then(|unit| unit.credential(&resolved.config.engine.redis.password_file));
+    let stored = stored.map(|path| path.display().to_string());
+    redis_with(&resolved.config, stored.as_ref(), inputs)
+}
+
 /// The settings of the redis engine, if that is the configured one. Reads its secrets; the name of the node is added later.
 pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Settings>, SecretError> {
+    redis_with(config, None, inputs)
+}
+
+fn redis_with(
+    config: &Config,
+    password_file: Option<&String>,
+    inputs: &Inputs,
+) -> Result<Option<redis::Settings>, SecretError> {
     let engine = &config.engine;
     if engine.kind != EngineKind::Redis {
         return Ok(None);
@@ -92,7 +114,7 @@ pub(super) fn redis(config: &Config, inputs: &Inputs) -> Result<Option<redis::Se
     Ok(Some(redis::Settings {
         topology,
         username: Some(redis.username.clone()).filter(|name| !name.is_empty()),
-        password: secret::read("engine.redis.password_file", &redis.password_file, inputs)?,
+        password: secret::read("engine.redis.password_file", password_file.unwrap_or(&redis.password_file), inputs)?,
         tls: if redis.tls {
             Some(redis::Tls { ca: redis.tls_ca.as_deref().map(secret::authorities).transpose()? })
         } else {

@@ -1,30 +1,52 @@
 //! Reads a whole log in order, for a backup, while alerts are still being stored.
 
-use super::{Cause, Engine, Unavailable, embedded};
+use super::{Cause, Engine, Unavailable, embedded, redis};
 use crate::backup::{Extent, Part};
 
 /// Hands out the parts of a log in order.
 pub(crate) struct Export {
+    /// The name of the engine.
+    pub(crate) kind: &'static str,
     /// The facts about the log as a whole.
     pub(crate) extent: Extent,
+    /// Identifies a log in Redis among those that the server has had.
+    pub(crate) epoch: Option<String>,
     /// About how many alerts there are.
     pub(crate) alerts: u64,
-    /// None while a piece is being read, and after a panic of that read.
-    source: Option<Box<embedded::Export>>,
+    source: Source,
+}
+
+enum Source {
+    Embedded(Box<embedded::Export>),
+    Redis(Box<redis::Export>),
+    /// A piece is being read, or that read panicked.
+    Lost,
 }
 
 impl Engine {
     /// The log as it is stored now; alerts may be stored while it is read.
     ///
     /// # Errors
-    /// The log cannot be read now, or is in Redis.
+    /// The log cannot be read now.
     pub(crate) async fn export(&self) -> Result<Export, Unavailable> {
-        let Self::Embedded(embedded) = self else {
-            let detail = "the log is in Redis, which has its own backups: copy its file after BGSAVE";
-            return Err(Unavailable::new(Cause::StoreFailing, detail));
-        };
-        let source = Box::new(embedded.export().await?);
-        Ok(Export { extent: source.extent, alerts: source.alerts, source: Some(source) })
+        Ok(match self {
+            Self::Embedded(embedded) => embedded.export().await?.into(),
+            Self::Redis(redis) => redis.export().await?.into(),
+        })
+    }
+}
+
+impl From<embedded::Export> for Export {
+    fn from(export: embedded::Export) -> Self {
+        let (extent, alerts) = (export.extent, export.alerts);
+        Self { kind: "embedded", extent, epoch: None, alerts, source: Source::Embedded(Box::new(export)) }
+    }
+}
+
+impl From<redis::Export> for Export {
+    fn from(export: redis::Export) -> Self {
+        let (extent, alerts, epoch) = (export.extent, export.alerts, Some(export.epoch.clone()));
+        Self { kind: "redis", extent, epoch, alerts, source: Source::Redis(Box::new(export)) }
     }
 }
 
@@ -34,13 +56,26 @@ impl Export {
     /// # Errors
     /// The log cannot be read now.
     pub(crate) async fn next(&mut self) -> Result<Vec<Part>, Unavailable> {
-        let Some(mut source) = self.source.take() else { return Err(Unavailable::stopping()) };
+        if let Source::Redis(redis) = &mut self.source {
+            return redis.next().await;
+        }
+        let Source::Embedded(mut embedded) = std::mem::replace(&mut self.source, Source::Lost) else {
+            return Err(Unavailable::stopping());
+        };
         let read = tokio::task::spawn_blocking(move || {
-            let parts = source.next();
-            (source, parts)
+            let parts = embedded.next();
+            (embedded, parts)
         });
-        let (source, parts) = read.await.map_err(|_| Unavailable::stopping())?;
-        self.source = Some(source);
+        let (embedded, parts) = read.await.map_err(|_| Unavailable::stopping())?;
+        self.source = Source::Embedded(embedded);
         parts.map_err(|error| Unavailable::new(Cause::StoreFailing, format!("the log cannot be read: {error}")))
+    }
+
+    /// Records that cannot be read, each with its place.
+    pub(crate) fn damage(&self) -> &[String] {
+        match &self.source {
+            Source::Embedded(embedded) => &embedded.damage,
+            _ => &[],
+        }
     }
 }

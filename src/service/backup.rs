@@ -36,7 +36,8 @@ impl Service {
             permit.map_err(|_| Refusal::unavailable("another backup is being made: try again when it has finished"))?;
         let keys = self.keyring.export()?;
         let export = self.engine.export().await?;
-        let header = Header::new(self.engine.status().kind, self.now_ms(), export.alerts, export.extent);
+        let header = Header::new(export.kind, self.now_ms(), export.alerts, export.extent);
+        let header = header.with_epoch(export.epoch.clone());
         let (blocks, body) = mpsc::channel(QUEUED_BLOCKS);
         let making = Making {
             service: Arc::clone(self),

@@ -1,6 +1,7 @@
 //! Several nodes on one Redis: one log and one order, also under faults.
 
 mod access;
+mod backup;
 mod cluster;
 mod cut;
 mod faults;

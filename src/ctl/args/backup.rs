@@ -30,6 +30,9 @@ pub(crate) struct Restore {
     /// Leave the keys as they are
     #[arg(long)]
     pub no_keys: bool,
+    /// Replace the alerts and keys that the Redis of a fleet has; of a state directory they are kept beside the new ones
+    #[arg(long)]
+    pub replace: bool,
     /// Backup to restore
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub file: PathBuf,

@@ -167,15 +167,18 @@ pub(crate) enum Command {
     /// The daemon keeps running. The backup has everything that was stored when it began, exactly up to the id that is
     /// printed at the end, and all keys (their hashes, not the secrets): keep the file as safe as the store. It
     /// replaces FILE once it is complete. If no daemon runs here, the store is read directly; damaged alerts are left
-    /// out, and readers of a log that is restored from such a backup get a gap.
+    /// out, and readers of a log that is restored from such a backup get a gap. A backup of a fleet comes from its
+    /// Redis; each backup fits both engines.
     ///
-    /// Works on the control socket only, and not if the log is in Redis, which has backups of its own.
+    /// Works on the control socket only.
     Backup(Backup),
     /// Replace the log and the keys of a stopped daemon by a backup
     ///
     /// The service and its sockets must be stopped; the command says how. The former log and keys are kept beside the
     /// restored ones, as log.replaced and auth.json.replaced. Ids, cursors and idempotency keys stay valid. A
     /// subscriber that had newer alerts than the backup gets a gap.
+    ///
+    /// For a fleet, every node must be stopped, and what its Redis has is replaced only with --replace.
     Restore(Restore),
     /// Verify a backup, or the store of a stopped daemon
     ///

@@ -4,6 +4,7 @@ use super::super::args::{Check, DaemonOptions};
 use super::super::exit::Failure;
 use super::super::output::Output;
 use super::super::progress::Progress;
+use super::super::settings::LogStore;
 use super::super::text::escaped;
 use super::super::{keys, settings};
 use super::{described, of_keys, of_log, read};
@@ -46,9 +47,15 @@ pub(crate) async fn run(args: &Check, daemon: &DaemonOptions, output: &mut Outpu
 /// Prints what the stores contain, and returns what is damaged in them.
 async fn store(daemon: &DaemonOptions, output: &mut Output) -> Result<Vec<String>, Failure> {
     let stores = settings::stores(daemon)?;
-    let log = stores.log.join("log");
+    let LogStore::Directory(directory) = &stores.log else {
+        return Err(Failure::Usage(format!(
+            "the log is in {}, which looks after its own files; to verify a backup: alertctl check FILE",
+            stores.log
+        )));
+    };
+    let log = directory.join("log");
     let AtRest { mut export, damage, lock: _lock } =
-        AtRest::open(&stores.log, keys::now_ms()).map_err(|error| of_log(&error, daemon))?;
+        AtRest::open(directory, keys::now_ms()).map_err(|error| of_log(&error, daemon))?;
     let in_log = |damage: &String| format!("{}/{damage}", log.display());
     let mut found: Vec<String> = damage.iter().map(in_log).collect();
     let (mut alerts, mut progress) = (0, Progress::begin(Some(export.alerts), false));
@@ -80,6 +87,6 @@ async fn store(daemon: &DaemonOptions, output: &mut Output) -> Result<Vec<String
         found.extend(checked.1);
     }
     let until = export.extent.until;
-    output.line(&format!("{alerts} alerts up to {until} and {user_keys} keys in {}", stores.log.display())).await?;
+    output.line(&format!("{alerts} alerts up to {until} and {user_keys} keys in {}", stores.log)).await?;
     Ok(found)
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 pub(crate) mod restore;
+mod target_log;
 pub(crate) mod write;
 
 use std::fs::File;

@@ -6,12 +6,12 @@ use std::path::Path;
 use super::super::args::{DaemonOptions, Restore};
 use super::super::exit::Failure;
 use super::super::output::note;
-use super::super::{keys, settings};
-use super::{described, is_running, of_keys, of_log, read, units};
+use super::super::settings;
+use super::target_log::TargetLog;
+use super::{described, is_running, of_keys, read, units};
 use crate::account::Account;
 use crate::alert::Id;
 use crate::backup::{Item, Part};
-use crate::engine::embedded;
 use crate::keyring::KeyRestore;
 use crate::log::{self, Event};
 
@@ -20,7 +20,12 @@ const NAMED: usize = 10;
 
 /// # Errors
 /// [`Failure`]; the stores are then as they were before, unless it says otherwise.
-pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure> {
+pub(crate) async fn run(args: Restore, daemon: DaemonOptions) -> Result<(), Failure> {
+    let blocking = tokio::task::spawn_blocking(move || restore(&args, &daemon));
+    blocking.await.map_err(|error| Failure::Failed(format!("the restore ended early: {error}")))?
+}
+
+fn restore(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure> {
     let stores = settings::stores(daemon)?;
     if is_listening(&stores.control_socket) {
         return Err(is_running(daemon));
@@ -42,20 +47,20 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
         let remedy = "take another one, or restore what is left with --damaged";
         return Err(Failure::Damaged(format!("{file} is damaged in {problems} places; {remedy}")));
     }
+    let are_keys_in_log = stores.keys.is_none();
     let keys = stores.keys.filter(|_| !args.no_keys);
     let key_restore = keys.map(|directory| KeyRestore::begin(&directory)).transpose();
     let key_restore = key_restore.map_err(|error| of_keys(&error, daemon))?;
-    let of_log = |error| of_log(&error, daemon);
-    let log = embedded::Restore::begin(&stores.log, header.extent(), keys::now_ms()).map_err(of_log)?;
+    let log = TargetLog::begin(&stores.log, &header, args, are_keys_in_log && !args.no_keys, daemon)?;
     let mut filling = Filling { log, last: header.extent().trim, is_broken: false, user_keys: Vec::new() };
-    read(&args.file, &mut |read| filling.take(read.ok()).map_err(of_log))?;
+    read(&args.file, &mut |read| filling.take(read.ok()))?;
     let until = header.extent().until;
-    filling.close(until).map_err(of_log)?;
+    filling.close(until)?;
     let Filling { log, user_keys, .. } = filling;
     // The keys first: if the log then fails, nothing is lost.
     let kept_keys = key_restore.map(|restore| restore.finish(user_keys)).transpose();
     let kept_keys = kept_keys.map_err(|error| of_keys(&error, daemon))?.flatten();
-    let kept_log = log.finish(until).map_err(of_log)?;
+    let kept_log = log.finish(until)?;
     let (described, by) = (described(&summary), Account::own());
     log::to_journal("alertctl", || {
         tracing::warn!(
@@ -63,7 +68,7 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
             by_user = by.name.as_deref(),
             by_uid = by.uid,
             "restored {described} from {file} into {}, by {by}",
-            stores.log.display()
+            stores.log
         );
     });
     note(&format!("restored {described}"));
@@ -75,24 +80,24 @@ pub(crate) fn run(args: &Restore, daemon: &DaemonOptions) -> Result<(), Failure>
 }
 
 /// A log that is being filled from a backup.
-struct Filling {
-    log: embedded::Restore,
+struct Filling<'a> {
+    log: TargetLog<'a>,
     last: Id,
     /// Whether lines after `last` are missing.
     is_broken: bool,
     user_keys: Vec<(String, String)>,
 }
 
-impl Filling {
+impl Filling<'_> {
     /// Takes the next item; none for a line that cannot be used.
-    fn take(&mut self, item: Option<Item>) -> Result<(), embedded::OpenError> {
+    fn take(&mut self, item: Option<Item>) -> Result<(), Failure> {
         let part = match item {
             None => {
                 self.is_broken = true;
                 return Ok(());
             }
             Some(Item::UserKey { id, entry }) => {
-                self.user_keys.push((id, entry));
+                self.user_keys.extend(self.log.add_key(id, entry)?);
                 return Ok(());
             }
             Some(Item::Part(part)) => part,
@@ -110,7 +115,7 @@ impl Filling {
     }
 
     /// Records a gap up to an id, if lines are missing.
-    fn close(&mut self, upto: Id) -> Result<(), embedded::OpenError> {
+    fn close(&mut self, upto: Id) -> Result<(), Failure> {
         if std::mem::take(&mut self.is_broken) && upto > self.last {
             self.log.add(Part::Lost { after: self.last, upto })?;
             self.last = upto;

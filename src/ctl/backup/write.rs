@@ -13,10 +13,12 @@ use super::super::client::{Client, Request};
 use super::super::exit::Failure;
 use super::super::output::note;
 use super::super::progress::Progress;
+use super::super::settings::LogStore;
 use super::super::{keys, settings};
 use super::{described, of_keys, of_log};
 use crate::backup::{Header, Item, MEDIA_TYPE, Part, Problem, Reader, Totals, Writer};
 use crate::engine::embedded::AtRest;
+use crate::engine::{Export, Unavailable, redis};
 use crate::keyring::export_at_rest;
 
 /// How long the daemon may send nothing.
@@ -43,34 +45,45 @@ pub(crate) async fn run(args: &Backup, client: &Client, local: Option<&DaemonOpt
                 target.write(&piece)?;
             }
         }
-        (Err(error), Some(daemon)) if error.is_absent() => at_rest(daemon, &mut target)?,
+        (Err(error), Some(daemon)) if error.is_absent() => at_rest(daemon, &mut target).await?,
         (Err(error), _) => return Err(error.into()),
     }
     target.finish()
 }
 
-/// Makes a backup of the store of a stopped daemon.
-fn at_rest(daemon: &DaemonOptions, target: &mut Target) -> Result<(), Failure> {
+/// Makes a backup of the stores of a stopped daemon.
+async fn at_rest(daemon: &DaemonOptions, target: &mut Target) -> Result<(), Failure> {
     let stores = settings::stores(daemon)?;
     let now_ms = keys::now_ms();
-    let AtRest { mut export, damage, lock: _lock } =
-        AtRest::open(&stores.log, now_ms).map_err(|error| of_log(&error, daemon))?;
-    note(&format!("no daemon runs: reading the store in {} directly", stores.log.display()));
-    damage.iter().for_each(|damage| note(damage));
+    let (mut export, in_log, _lock) = match &stores.log {
+        LogStore::Directory(directory) => {
+            let AtRest { export, damage, lock } =
+                AtRest::open(directory, now_ms).map_err(|error| of_log(&error, daemon))?;
+            damage.iter().for_each(|damage| note(damage));
+            (Export::from(export), Vec::new(), lock)
+        }
+        LogStore::Redis(settings) => {
+            let direct = redis::Export::direct(settings).await;
+            let (export, keys) = direct.map_err(|unavailable| Failure::Unavailable(unavailable.detail))?;
+            (Export::from(export), keys, None)
+        }
+    };
+    note(&format!("no daemon runs here: reading the store in {} directly", stores.log));
     let user_keys = stores.keys.map(|directory| export_at_rest(&directory)).transpose();
-    let user_keys = user_keys.map_err(|error| of_keys(&error, daemon))?.unwrap_or_default();
+    let user_keys = user_keys.map_err(|error| of_keys(&error, daemon))?.unwrap_or(in_log);
     let mut lines = Lines { writer: Writer::default(), totals: Totals::default(), target };
-    lines.write([Item::Header(Header::new("embedded", now_ms, export.alerts, export.extent))])?;
+    let header = Header::new(export.kind, now_ms, export.alerts, export.extent).with_epoch(export.epoch.clone());
+    lines.write([Item::Header(header)])?;
     lines.write(user_keys.into_iter().map(|(id, entry)| Item::UserKey { id, entry }))?;
     loop {
-        let failed = |error| Failure::Failed(format!("cannot read the log in {}: {error}", stores.log.display()));
-        let parts = export.next().map_err(failed)?;
+        let failed = |unavailable: Unavailable| Failure::Failed(format!("{}: {}", stores.log, unavailable.detail));
+        let parts = export.next().await.map_err(failed)?;
         if parts.is_empty() {
             break;
         }
         lines.write(parts.into_iter().map(Item::Part))?;
     }
-    export.damage.iter().for_each(|damage| note(damage));
+    export.damage().iter().for_each(|damage| note(damage));
     let totals = lines.totals;
     lines.write([Item::End(totals)])
 }

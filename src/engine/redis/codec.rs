@@ -25,7 +25,7 @@ pub(super) fn id(bytes: &[u8]) -> Option<Id> {
     text(bytes)?.parse().ok()
 }
 
-fn optional_id(bytes: &[u8]) -> Option<Option<Id>> {
+pub(super) fn optional_id(bytes: &[u8]) -> Option<Option<Id>> {
     if bytes.is_empty() { Some(None) } else { id(bytes).map(Some) }
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Unreadable {
 }
 
 /// Id, time, level, topic and JSON. A record that is not an alert has `?` and its kind instead of the level.
-fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
+pub(super) fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
     if let Some(kind) = fields[2].strip_prefix(b"?") {
         let [id, kind] = [fields[0], kind].map(|text| String::from_utf8_lossy(text).into_owned());
         return Err(Unreadable::UnknownKind { id, kind });

@@ -68,8 +68,8 @@ impl Follower {
             retention: &shared.retention(),
         };
         let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(data).await;
-        let answer = answer.map_err(|error| shared.failed(&error))?;
-        TickAnswer::parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))
+        let answer = answer.map_err(|error| shared.link.failed(&error))?;
+        TickAnswer::parse(&answer).ok_or_else(|| shared.link.unreadable(&Unreadable::Malformed))
     }
 
     /// The epoch of the log that this node follows, or followed before it started.
@@ -110,8 +110,8 @@ impl Follower {
             let filter = Filter::new([Pattern::All], Level::Info);
             let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
-            let answer = answer.map_err(|error| shared.failed(&error))?;
-            let (_, page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+            let answer = answer.map_err(|error| shared.link.failed(&error))?;
+            let (_, page) = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
             if page.trimmed > self.at {
                 // Retention or a topic's limit has removed alerts that this node did not have yet.
                 self.reset(until.max(page.trimmed)).await;
@@ -145,7 +145,7 @@ impl Follower {
     }
 }
 
-fn random_epoch() -> Option<String> {
+pub(super) fn random_epoch() -> Option<String> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).ok()?;
     Some(script::hex(&random))

@@ -82,7 +82,7 @@ impl Follower {
                     self.follow(session, &mut markers).await
                 }
                 Ok(Err(reason)) => reason,
-                Err(_) => self.shared.timed_out(),
+                Err(_) => self.shared.link.timed_out(),
             };
             self.shared.state(|state| state.connection = None);
             if self.shared.stopping.load(Ordering::Acquire) {
@@ -220,7 +220,7 @@ impl Follower {
         self.probe += 1;
         let mut probe = redis::cmd("PUBLISH");
         probe.arg(self.shared.link.key("live")).arg(format!("!{} {}", self.shared.node, self.probe));
-        probe.exec_async(&mut session.data).await.map_err(|error| self.shared.failed(&error))?;
+        probe.exec_async(&mut session.data).await.map_err(|error| self.shared.link.failed(&error))?;
         let (deadline, mut held) = (Instant::now() + DRAIN, Vec::new());
         while self.probed < self.probe
             && let Ok(push) = timeout_at(deadline, session.pushes.recv()).await

@@ -41,7 +41,7 @@ impl Fleet {
     pub(crate) async fn load_keys(&self) -> Result<Keys, Unavailable> {
         let shared = &self.0.shared;
         let answer = self.0.script(script::load_keys(&shared.link, shared.time_argument())).await?;
-        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
+        let (revision, saved, by_id) = parse(&answer).ok_or_else(|| shared.link.unreadable(&Unreadable::Malformed))?;
         let damage = (saved != by_id.len()).then(|| {
             let (topology, link, here) = (shared.link.topology(), &shared.link, by_id.len());
             format!(
@@ -72,7 +72,7 @@ impl Fleet {
     }
 }
 
-fn parse(answer: &[Vec<u8>]) -> Option<(u64, usize, BTreeMap<String, String>)> {
+pub(super) fn parse(answer: &[Vec<u8>]) -> Option<(u64, usize, BTreeMap<String, String>)> {
     // A value that is not text is not a key; the keyring refuses it.
     let mut parts = answer.iter().map(|part| String::from_utf8_lossy(part).into_owned());
     let revision = parts.next()?.parse().ok()?;

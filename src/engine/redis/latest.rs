@@ -50,7 +50,7 @@ impl Latest<'_> {
                 }))
                 .await?;
             for (id, fields) in found.into_iter().flatten() {
-                let record = codec::entry(&id, &fields).map_err(|reason| queries.shared.unreadable(&reason))?;
+                let record = codec::entry(&id, &fields).map_err(|reason| queries.shared.link.unreadable(&reason))?;
                 records.extend(Some(record).filter(|record| record.received_ms >= self.since_ms));
             }
         }

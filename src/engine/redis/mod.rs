@@ -15,6 +15,8 @@ mod codec;
 mod compare;
 #[cfg(test)]
 mod crowd;
+mod export;
+mod failure;
 mod fleet;
 mod follower;
 #[cfg(test)]
@@ -34,6 +36,7 @@ mod queries;
 mod reader;
 #[cfg(test)]
 mod refusals;
+mod restore;
 mod script;
 mod server_warnings;
 mod shared;
@@ -61,6 +64,7 @@ use crate::alert::Id;
 use crate::api::EngineStatus;
 use crate::histogram::Histogram;
 use crate::supervisor;
+pub(crate) use export::Export;
 pub(crate) use fleet::Fleet;
 use follower::Follower;
 use last_seen::LastSeen;
@@ -68,6 +72,7 @@ use link::Link;
 pub(crate) use link::Topology;
 use queries::Queries;
 use reader::Reader;
+pub(crate) use restore::{Existing, Restore, RestoreError};
 use shared::{Shared, State};
 use writer::Writer;
 
@@ -241,6 +246,8 @@ impl Redis {
     }
 
     pub(super) async fn close(&self) {
+        // The follower drops the connection when it stops.
+        let connection = self.0.queries.shared.state(|state| state.connection.clone());
         self.0.queries.shared.stopping.store(true, Ordering::Release);
         self.0.queries.shared.compare_now.notify_one();
         if self.0.jobs.send(Job::Close).await.is_ok() {
@@ -250,7 +257,7 @@ impl Redis {
         if let Some(writing) = self.0.queries.shared.keep_seen() {
             let _ = tokio::time::timeout(ANSWER_WITHIN, writing).await;
         }
-        if let Some(mut connection) = self.0.queries.shared.state(|state| state.connection.take()) {
+        if let Some(mut connection) = connection {
             let mut leave = redis::cmd("HDEL");
             leave.arg(self.0.queries.shared.link.key("nodes")).arg(&self.0.queries.shared.node);
             let _ = tokio::time::timeout(ANSWER_WITHIN, leave.exec_async(&mut connection)).await;

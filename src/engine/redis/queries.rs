@@ -58,6 +58,6 @@ impl Queries {
         let Some(mut connection) = self.shared.state(|state| state.connection.clone()) else {
             return Err(self.shared.trouble());
         };
-        ask(&mut connection).await.map_err(|error| self.shared.failed(&error))
+        ask(&mut connection).await.map_err(|error| self.shared.link.failed(&error))
     }
 }

@@ -78,7 +78,7 @@ impl Redis {
     async fn known(self, filter: Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {
         let shared = &self.0.queries.shared;
         let answer = self.0.queries.read(script::seek(&shared.link, shared.time_argument(), cursor, &filter)).await?;
-        codec::known(&answer).map_err(|reason| shared.unreadable(&reason))
+        codec::known(&answer).map_err(|reason| shared.link.unreadable(&reason))
     }
 
     async fn seek_latest(&self, filter: &Filter, until: Id, since_ms: u64) -> Result<Seek, Unavailable> {
@@ -139,7 +139,7 @@ impl Redis {
     async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {
         let shared = &self.0.queries.shared;
         let answer = self.0.queries.read(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
-        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.unreadable(&reason))?;
+        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
         self.has_all(visible, range.until)?;
         if direction == Direction::Backward {
             page.records.reverse();

@@ -58,6 +58,12 @@ script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
 script!(TOPICS, "topics.lua");
 script!(TRIAL, "trial.lua");
+script!(EXPORT, "export.lua");
+script!(IMPORT, "import.lua");
+script!(REPLACE, "replace.lua");
+
+/// Before the names of the keys of a log that is being restored.
+const IMPORTED: &str = "restore:";
 
 pub(super) struct Arguments {
     script: &'static Script,
@@ -67,14 +73,23 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
+        Self::of_log(script, link, "", time)
+    }
+
+    /// For a log whose keys have names that begin like this.
+    fn of_log(script: &'static LazyLock<Script>, link: &Link, begin: &str, time: String) -> Self {
         // All keys are declared, so that a slot that is being moved refuses the call before it has changed anything.
         let names =
             ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "idem-users", "keys", "nodes"];
-        let new = Self { script, keys: names.iter().map(|name| link.key(name)).collect(), arguments: Vec::new() };
+        let new = Self {
+            script,
+            keys: names.iter().map(|name| link.key(&format!("{begin}{name}"))).collect(),
+            arguments: Vec::new(),
+        };
         new.arg(time)
     }
 
-    fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+    pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.arguments.extend(argument.to_redis_args());
         self
     }
@@ -242,6 +257,22 @@ pub(super) fn trial(link: &Link, time: String, node: &str) -> Arguments {
     let mut call = Arguments::new(&TRIAL, link, time).arg(node);
     call.keys.extend(["trial-log", "trial-hash", "trial-set"].map(|name| link.key(name)));
     call
+}
+
+/// A page of the log for a backup; without `until`, up to the newest visible id.
+pub(super) fn export(link: &Link, after: Id, until: Option<Id>, limit: usize, bytes: usize) -> Arguments {
+    let until = until.map_or_else(String::new, |until| until.to_string());
+    Arguments::new(&EXPORT, link, String::new()).arg(after.to_string()).arg(until).arg(limit).arg(bytes)
+}
+
+/// Parts of a backup, which are added as further arguments.
+pub(super) fn import(link: &Link) -> Arguments {
+    Arguments::of_log(&IMPORT, link, IMPORTED, String::new())
+}
+
+/// A step of the replacement of the log by one that was imported.
+pub(super) fn replace(link: &Link, step: &str, may_replace: bool, has_keys: bool) -> Arguments {
+    Arguments::new(&REPLACE, link, String::new()).arg(step).arg(u8::from(may_replace)).arg(u8::from(has_keys))
 }
 
 /// The hash by which the server knows the script of a read.

@@ -10,6 +10,6 @@ impl Redis {
     pub(in crate::engine) async fn topics(&self, runs: &[Run], limit: usize) -> Result<Vec<Topic>, Unavailable> {
         let shared = &self.0.queries.shared;
         let answer = self.0.queries.script(script::topics(&shared.link, shared.time_argument(), runs, limit)).await?;
-        codec::topics(&answer).map_err(|reason| shared.unreadable(&reason))
+        codec::topics(&answer).map_err(|reason| shared.link.unreadable(&reason))
     }
 }

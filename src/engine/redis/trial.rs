@@ -83,7 +83,7 @@ impl Trial {
         };
         let call = script::trial(&shared.link, shared.time_argument(), &shared.node);
         if let Err(error) = call.run(data).await {
-            let refused = shared.failed(&error);
+            let refused = shared.link.failed(&error);
             let remedy = match error.code() {
                 Some("OOM") => "it has no memory for another alert: raise its maxmemory, or keep less in [alerts]",
                 Some("ERR" | "NOPERM") => "check what its user may do (ACL)",

@@ -89,7 +89,7 @@ impl Writer {
     /// Stores the groups; an error means that the outcome of all of them is unknown.
     async fn attempt(&mut self, groups: &[Group]) -> Result<Vec<Outcome>, Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let timed_out = || shared.timed_out();
+        let timed_out = || shared.link.timed_out();
         let until = groups.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
         let mut known = shared.epoch.subscribe();
         loop {
@@ -101,7 +101,7 @@ impl Writer {
             let call = self.call_to_store(&epoch, groups);
             let connection = self.connect(until).await?;
             let called = timeout_at(until + (ANSWER_WITHIN - TAKE_WITHIN) / 2, call.run(connection)).await;
-            let answer = called.map_err(|_| timed_out())?.map_err(|error| shared.failed(&error))?;
+            let answer = called.map_err(|_| timed_out())?.map_err(|error| shared.link.failed(&error))?;
             if answer.first().is_some_and(|word| word == b"epoch") {
                 // The log was emptied or replaced; the follower finds out which.
                 shared.compare_now.notify_one();
@@ -109,7 +109,7 @@ impl Writer {
                 continue;
             }
             let (head, mut outcomes) =
-                self.outcomes(groups, &answer).ok_or_else(|| shared.unreadable(&Unreadable::Malformed))?;
+                self.outcomes(groups, &answer).ok_or_else(|| shared.link.unreadable(&Unreadable::Malformed))?;
             if let Durability::Replicas(replicas) = shared.durability {
                 let settlement = Settlement { epoch: &epoch, replicas, until, head };
                 self.settle(&settlement, groups, &mut outcomes).await?;
@@ -157,7 +157,7 @@ impl Writer {
                 return Err(reason.clone());
             }
             let connected = timeout_at(until, self.shared.link.connect_watched()).await;
-            let connected = connected.map_err(|_| self.shared.timed_out());
+            let connected = connected.map_err(|_| self.shared.link.timed_out());
             match connected.and_then(|connected| connected.map_err(Unavailable::from)) {
                 Ok(Connected { redis, address, is_closed }) => {
                     self.refused = None;
@@ -190,7 +190,7 @@ impl Writer {
                     Ok(stored.collect::<Option<Vec<_>>>()?)
                 }
                 b"conflict" => Err(AppendError::Conflict),
-                _ => Err(AppendError::NotStored(self.shared.timed_out())),
+                _ => Err(AppendError::NotStored(self.shared.link.timed_out())),
             });
         }
         Some((head, outcomes))
@@ -204,7 +204,7 @@ impl Writer {
         outcomes: &mut [Outcome],
     ) -> Result<(), Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let failed = |error| shared.failed(&error);
+        let failed = |error| shared.link.failed(&error);
         let &Settlement { epoch, replicas, until, head } = settlement;
         let stored: Vec<Unsettled> = groups
             .iter()
@@ -221,7 +221,7 @@ impl Writer {
         wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
         // The connection that stored the alerts: on another one WAIT would wait for nothing.
         let is_open = |connection: &&mut Connection| !connection.is_closed.load(Ordering::Acquire);
-        let stored_on = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.timed_out())?;
+        let stored_on = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.link.timed_out())?;
         let connection = &mut stored_on.redis;
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
         let (is_confirmed, retention) = (confirmed >= replicas, shared.retention());

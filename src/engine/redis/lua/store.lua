@@ -37,12 +37,15 @@ local head = get('head', '0-0')
 local answer = { 'ok', text(clock), '' }
 local touched, stored = {}, 0
 
+-- A fingerprint without the mark of a state, which a backup does not have.
+local function bare(fingerprint) return (string.gsub(fingerprint, '^=', '')) end
+
 local function known_key(key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   if not known then return nil end
   local fingerprint, id, ms = string.match(known, '^(%S+) (%S+) (%S+)')
   if not ms or tonumber(ms) + IDEMPOTENCY_AGE_MS < now then return nil end
-  return { fingerprint = fingerprint, id = id, ms = ms }
+  return { fingerprint = bare(fingerprint), id = id, ms = ms }
 end
 
 -- Whether none of a group's keys was used for another alert; checked before anything is written.
@@ -63,7 +66,7 @@ local function store(at)
   local topic, level, json, key, fingerprint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   local owner = ARGV[at + 5]
   local known = known_key(key)
-  if known and known.fingerprint == fingerprint then return known.id, known.ms, '1' end
+  if known and known.fingerprint == bare(fingerprint) then return known.id, known.ms, '1' end
   head = id_after(head)
   local alert = '{"id":"' .. head .. json .. written(now) .. '"}'
   redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert)

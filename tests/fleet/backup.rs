@@ -1,0 +1,192 @@
+//! Backups of a fleet, and restores into Redis: the way between both engines.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::nodes::knows;
+use crate::backup::{Alerts, configured, header, history, order, publish_until, restore, restored, succeeded};
+use crate::harness::{Daemon, Key, Redis, Request, eventually, told};
+
+const PUBLISHERS: usize = 8;
+/// Backups of the test under load, times `ALERTD_TEST_RUNS`.
+const BACKUPS: usize = 3;
+
+fn publish(node: &Daemon, key: &Key, topic: &str, name: &str) -> String {
+    let request = Request::post(&format!("/alerts/{topic}")).key(key).header("Idempotency-Key", name);
+    let answer = node.send(&request.json(&json!({ "message": name })));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["alert"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Whether a reader that continues after this id is told of a gap.
+fn gap(node: &Daemon, key: &Key, cursor: &str) -> bool {
+    let path = format!("/alerts?topic=*&since={cursor}");
+    !node.send(&Request::get(&path).header("Accept", "application/json").key(key)).json()["gap"].is_null()
+}
+
+fn back_up(node: &Daemon, path: &Path) -> String {
+    succeeded(&configured(node).arg("backup").arg(path).output().unwrap())
+}
+
+/// The lines of a backup after the first, without their numbers and checksums, sorted.
+fn contents(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<_> = text.lines().skip(1).map(|line| line.splitn(3, ' ').nth(2).unwrap().to_owned()).collect();
+    lines.sort();
+    lines
+}
+
+/// A node on an empty Redis into which a backup was restored.
+fn restored_into(redis: &Redis, more: &str, backup: &Path) -> Daemon {
+    let node = restored(&format!("{more}{}", redis.configuration("")), &[], backup);
+    eventually("a node that takes alerts", || (Request::get("/readyz").to(node.address).status == 200).then_some(()));
+    node
+}
+
+#[test]
+fn a_backup_goes_from_redis_to_the_embedded_engine_and_back_with_everything() {
+    let (redis, other) = (Redis::start(), Redis::start());
+    let limits = "alerts.topic_count = 4\n";
+    let mut node = Daemon::with(&format!("{limits}{}", redis.configuration("")));
+    let key = node.key_once_ready();
+    let ids: Vec<_> = (0..10).map(|number| publish(&node, &key, "busy", &format!("busy {number}"))).collect();
+    let quiet = publish(&node, &key, "quiet.one", "quiet");
+    let place = tempfile::tempdir().unwrap();
+    let [first, embedded, second, at_rest] =
+        ["first", "embedded", "second", "rest"].map(|name| place.path().join(name));
+    back_up(&node, &first);
+    let all = history(&node);
+    assert_eq!((all.len(), header(&first)["engine"].as_str()), (5, Some("redis")));
+
+    let checks = |node: &Daemon| {
+        assert!(history(node) == all);
+        // A removed id is still a cursor, after which nothing is missing only if all later alerts are there.
+        assert!(!gap(node, &key, &ids[5]) && !gap(node, &key, &quiet) && gap(node, &key, &ids[4]));
+        assert!(gap(node, &key, "1-0"));
+        assert_eq!(publish(node, &key, "quiet.one", "quiet"), quiet, "an idempotency key is forgotten");
+    };
+    checks(&node);
+    let on_disk = restored(limits, &[], &first);
+    checks(&on_disk);
+    back_up(&on_disk, &embedded);
+    let in_redis = restored_into(&other, limits, &embedded);
+    checks(&in_redis);
+    assert!(order(&publish(&in_redis, &key, "new", "its key works")) > order(&quiet));
+
+    // Without a node, the same comes from Redis itself.
+    back_up(&node, &second);
+    assert!(node.stop().success());
+    assert!(back_up(&node, &at_rest).contains("directly"));
+    assert_eq!(contents(&second), contents(&at_rest));
+    assert_eq!(contents(&second), contents(&first));
+}
+
+#[test]
+fn backups_of_a_fleet_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log() {
+    let runs: usize = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    let redis = Redis::with(&["--appendonly", "no"]);
+    let daemon = Daemon::with(&format!("alerts.retain_count = 3000\n{}", redis.configuration("")));
+    let (key, place, is_over) = (daemon.key_once_ready(), tempfile::tempdir().unwrap(), AtomicBool::new(false));
+    let (answered, backups) = thread::scope(|scope| {
+        let publishing: Vec<_> = (0..PUBLISHERS)
+            .map(|number| {
+                let (daemon, key, is_over) = (&daemon, &key, &is_over);
+                scope.spawn(move || publish_until(is_over, number, daemon, key))
+            })
+            .collect();
+        let backups: Vec<_> = (0..BACKUPS * runs)
+            .map(|number| {
+                let path = place.path().join(format!("{number}"));
+                let said = back_up(&daemon, &path);
+                assert!(!said.contains("gaps"), "{said}");
+                path
+            })
+            .collect();
+        is_over.store(true, Ordering::Release);
+        let answered: Alerts = publishing.into_iter().flat_map(|publisher| publisher.join().unwrap()).collect();
+        (answered, backups)
+    });
+    for backup in backups {
+        let header = header(&backup);
+        let (trim, until) = (order(header["trim"].as_str().unwrap()), order(header["until"].as_str().unwrap()));
+        let is_in = |id: &(u64, u64)| *id > trim && *id <= until;
+        let expected: Alerts =
+            answered.iter().filter(|(id, _)| is_in(id)).map(|(id, alert)| (*id, alert.clone())).collect();
+        let restored = restored("alerts.retain_count = 0\n", &[], &backup);
+        assert!(history(&restored) == expected, "{}: {trim:?} {until:?}", backup.display());
+    }
+}
+
+#[test]
+fn a_restore_into_redis_replaces_nothing_unasked_and_its_subscribers_are_told() {
+    let redis = Redis::start();
+    let mut node = Daemon::with(&redis.configuration(""));
+    let mut idle = Daemon::with(&redis.configuration(""));
+    let key = node.key_once_ready();
+    publish(&node, &key, "ops", "one");
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    back_up(&node, &backup);
+    let later = publish(&node, &key, "ops", "after the backup");
+    let late_key = node.key("late");
+    knows(&idle, &late_key);
+
+    assert!(idle.stop().success());
+    let running = restore(&idle, &[], &backup);
+    assert!(running.status.code() == Some(69) && told(&running).contains("is in use by"), "{}", told(&running));
+    let name = |node: &Daemon| format!(":{}", node.address.port());
+    // A node that was stopped has left the list.
+    assert!(told(&running).contains(&name(&node)) && !told(&running).contains(&name(&idle)), "{}", told(&running));
+    assert!(node.stop().success());
+    let occupied = restore(&node, &[], &backup);
+    assert!(
+        occupied.status.code() == Some(1) && told(&occupied).contains("2 alerts and 2 keys"),
+        "{}",
+        told(&occupied)
+    );
+    assert!(told(&occupied).contains("--replace"), "{}", told(&occupied));
+    assert_eq!(redis.ask(&["EXISTS", "{alertd}:restore:log", "{alertd}:restore:state"]).trim(), "0");
+
+    // The keys stay with --no-keys, and are those of the backup without it.
+    succeeded(&restore(&node, &["--replace", "--no-keys"], &backup));
+    let mut node = node.again();
+    knows(&node, &late_key);
+    assert_eq!(history(&node).len(), 1);
+    assert!(gap(&node, &key, &later));
+    assert!(order(&publish(&node, &key, "ops", "new")) > order(&later));
+    assert!(node.stop().success());
+    succeeded(&restore(&node, &["--replace"], &backup));
+    let node = node.again();
+    knows(&node, &key);
+    assert_eq!(node.send(&Request::get("/health").key(&late_key)).status, 401);
+    assert_eq!(redis.ask(&["--scan", "--pattern", "{alertd}:restore:*"]).trim(), "");
+}
+
+#[test]
+fn a_damaged_backup_is_restored_into_redis_with_a_gap() {
+    let (redis, daemon) = (Redis::start(), Daemon::start());
+    let key = daemon.key("alice");
+    let ids: Vec<_> = (0..9).map(|number| publish(&daemon, &key, "ops", &format!("number {number}"))).collect();
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    back_up(&daemon, &backup);
+    fs::write(&backup, fs::read_to_string(&backup).unwrap().replacen("number 4", "number X", 1)).unwrap();
+    let mut node = Daemon::with(&redis.configuration(""));
+    node.key_once_ready();
+    assert!(node.stop().success());
+    succeeded(&restore(&node, &["--damaged", "--replace"], &backup));
+    let node = node.again();
+    knows(&node, &key);
+    assert_eq!(history(&node).len(), 8);
+    assert!(gap(&node, &key, &ids[2]) && !gap(&node, &key, &ids[5]));
+    let again = place.path().join("again");
+    assert!(back_up(&node, &again).contains("gaps: 1"));
+    let losses = contents(&again).into_iter().filter(|line| line.contains("\"lost\"")).collect::<Vec<_>>();
+    let lost: Value = serde_json::from_str(&losses[0]).unwrap();
+    let upto = order(lost["lost"]["upto"].as_str().unwrap());
+    assert!(losses.len() == 1 && upto >= order(&ids[4]) && upto < order(&ids[5]), "{losses:?}");
+}
