@@ -77,16 +77,20 @@ impl Follower {
         let mut pause = RECONNECT_PAUSES.0;
         while !self.shared.stopping.load(Ordering::Acquire) {
             let reason = match timeout(CONNECT, self.connect()).await {
-                Ok(Ok(session)) => {
+                Ok(Ok(mut session)) => {
                     pause = RECONNECT_PAUSES.0;
-                    self.follow(session, &mut markers).await
+                    let reason = self.follow(&mut session, &mut markers).await;
+                    if self.shared.stopping.load(Ordering::Acquire) {
+                        self.leave(session).await;
+                    }
+                    reason
                 }
                 Ok(Err(reason)) => reason,
                 Err(_) => self.shared.link.timed_out(),
             };
             self.shared.state(|state| state.connection = None);
             if self.shared.stopping.load(Ordering::Acquire) {
-                return;
+                break;
             }
             self.shared.set_trouble(Some(with_remedy(reason)));
             let waiting = tokio::time::sleep(jittered(pause));
@@ -100,6 +104,14 @@ impl Follower {
                 }
             }
         }
+        self.shared.left.notify_one();
+    }
+
+    /// Takes this node off the list of nodes, after its last report on the same connection.
+    async fn leave(&self, mut session: Session) {
+        let mut leave = redis::cmd("HDEL");
+        leave.arg(self.shared.link.key("nodes")).arg(&self.shared.node);
+        let _ = leave.exec_async(&mut session.data).await;
     }
 
     async fn connect(&mut self) -> Result<Session, Unavailable> {
@@ -125,8 +137,8 @@ impl Follower {
     }
 
     /// Follows until something fails; returns the failure.
-    async fn follow(&mut self, mut session: Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
-        if let Err(reason) = self.look(&mut session).await {
+    async fn follow(&mut self, session: &mut Session, markers: &mut watch::Receiver<u64>) -> Unavailable {
+        if let Err(reason) = self.look(session).await {
             return reason;
         }
         let mut period = tokio::time::interval_at(Instant::now() + PERIOD, PERIOD);
@@ -165,7 +177,7 @@ impl Follower {
                 return Unavailable::stopping();
             }
             if look {
-                if let Err(reason) = self.look(&mut session).await {
+                if let Err(reason) = self.look(session).await {
                     return reason;
                 }
                 if self.probe.saturating_sub(self.probed) > MAX_PROBES {

@@ -161,6 +161,7 @@ impl Redis {
             keys: watch::Sender::new(None),
             streams: AtomicU64::new(0),
             compare_now: Notify::new(),
+            left: Notify::new(),
             marker: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             commits: Histogram::default(),
@@ -246,8 +247,6 @@ impl Redis {
     }
 
     pub(super) async fn close(&self) {
-        // The follower drops the connection when it stops.
-        let connection = self.0.queries.shared.state(|state| state.connection.clone());
         self.0.queries.shared.stopping.store(true, Ordering::Release);
         self.0.queries.shared.compare_now.notify_one();
         if self.0.jobs.send(Job::Close).await.is_ok() {
@@ -257,11 +256,7 @@ impl Redis {
         if let Some(writing) = self.0.queries.shared.keep_seen() {
             let _ = tokio::time::timeout(ANSWER_WITHIN, writing).await;
         }
-        if let Some(mut connection) = connection {
-            let mut leave = redis::cmd("HDEL");
-            leave.arg(self.0.queries.shared.link.key("nodes")).arg(&self.0.queries.shared.node);
-            let _ = tokio::time::timeout(ANSWER_WITHIN, leave.exec_async(&mut connection)).await;
-        }
+        let _ = tokio::time::timeout(ANSWER_WITHIN, self.0.queries.shared.left.notified()).await;
         self.0.queries.shared.set_trouble(Some(Unavailable::stopping()));
     }
 }

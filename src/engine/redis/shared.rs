@@ -56,6 +56,8 @@ pub(super) struct Shared {
     pub(super) streams: AtomicU64,
     /// Makes the follower compare this node with the log now.
     pub(super) compare_now: Notify,
+    /// The follower has ended, and this node has left the list of nodes.
+    pub(super) left: Notify,
     /// The watchdog's marker that is waiting; 0 for none.
     pub(super) marker: AtomicU64,
     pub(super) stopping: AtomicBool,
