@@ -5,12 +5,16 @@ mod backup;
 mod cluster;
 mod cut;
 mod faults;
+mod history;
 mod keys;
 mod load;
+mod network;
 mod nodes;
 mod proxies;
 mod restored;
 mod sentinel;
+mod servers;
+mod table;
 
 use std::time::{Duration, Instant};
 

@@ -31,6 +31,10 @@ impl Fleet {
         }
     }
 
+    pub(super) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Address and key of a node; numbers beyond the last node wrap around.
     pub(super) fn endpoint(&self, number: usize) -> (SocketAddr, Key) {
         let addresses = self.addresses.read().unwrap();
@@ -60,7 +64,11 @@ impl Fleet {
         self.nodes[number].lock().unwrap().as_mut().expect("a running node").kill();
     }
 
-    /// Starts a node again that was killed, at another address.
+    pub(super) fn stop(&self, number: usize) {
+        assert!(self.nodes[number].lock().unwrap().as_mut().expect("a running node").stop().success());
+    }
+
+    /// Starts a node again that has ended, at another address.
     pub(super) fn again(&self, number: usize) {
         let mut node = self.nodes[number].lock().unwrap();
         let started = node.take().expect("a node that was killed").again();

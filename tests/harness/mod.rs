@@ -30,7 +30,7 @@ pub use former::{former_key, import};
 pub use http::{Answer, Request, raw};
 pub use manager::Manager;
 pub use python::python;
-pub use redis::Redis;
+pub use redis::{Place, Redis};
 pub use stream::Stream;
 pub use terminal::Terminal;
 pub(crate) use transport::over_both_transports;
@@ -40,13 +40,18 @@ pub use transport::{Transport, Wire, certificate};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the closure gives something.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// The same, for what takes longer than anything else.
+pub fn eventually_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "never came: {what}");
+        assert!(began.elapsed() < patience, "never came: {what}");
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the one wait; meanwhile the processor is left to the others"

@@ -15,14 +15,31 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
 }
 
+/// Where a server runs, and the address by which others reach it.
+#[derive(Clone)]
+pub struct Place {
+    /// The network namespace, if it is in one of its own; there it listens at all addresses.
+    namespace: Option<String>,
+    pub host: String,
+}
+
+impl Place {
+    pub fn here() -> Self {
+        Self { namespace: None, host: "127.0.0.1".into() }
+    }
+
+    pub fn inside(namespace: &str, host: &str) -> Self {
+        Self { namespace: Some(namespace.to_owned()), host: host.to_owned() }
+    }
+}
+
 /// A running server; it is killed when dropped.
 pub struct Redis {
     child: Option<Child>,
     directory: TempDir,
     pub port: u16,
     arguments: Vec<String>,
-    /// The network namespace that it is in, if it is in one of its own.
-    namespace: Option<String>,
+    pub place: Place,
 }
 
 impl Redis {
@@ -33,36 +50,36 @@ impl Redis {
 
     /// With more arguments of its command line.
     pub fn with(arguments: &[&str]) -> Self {
-        Self::at(None, arguments)
+        Self::at(&Place::here(), arguments)
     }
 
-    /// The same, in this network namespace and at all addresses there.
-    pub fn inside(namespace: &str, arguments: &[&str]) -> Self {
-        Self::at(Some(namespace.to_owned()), arguments)
-    }
-
-    fn at(namespace: Option<String>, arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
+    /// The same, at this place.
+    pub fn at(place: &Place, arguments: &[&str]) -> Self {
         let arguments = ["--save", ""].iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
-        let mut server = Self { child: None, directory, port, arguments, namespace };
-        server.again();
-        server
+        Self::run(place, tempfile::tempdir().unwrap(), arguments)
     }
 
     /// A Sentinel that watches this primary under the name `fleet`, and takes it for dead after a second.
     pub fn sentinel(of: &Self, quorum: usize) -> Self {
+        Self::sentinel_at(&Place::here(), of, quorum)
+    }
+
+    /// The same, at this place.
+    pub fn sentinel_at(place: &Place, of: &Self, quorum: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("sentinel.conf");
         let watched = format!(
-            "sentinel monitor fleet 127.0.0.1 {} {quorum}\nsentinel down-after-milliseconds fleet 1000\n\
+            "protected-mode no\nsentinel monitor fleet {} {} {quorum}\nsentinel down-after-milliseconds fleet 1000\n\
              sentinel failover-timeout fleet 5000\n",
-            of.port
+            of.place.host, of.port
         );
         fs::write(&file, watched).unwrap();
+        Self::run(place, directory, vec![file.display().to_string(), "--sentinel".into()])
+    }
+
+    fn run(place: &Place, directory: TempDir, arguments: Vec<String>) -> Self {
         let port = fixed_port().rsplit(':').next().unwrap().parse().unwrap();
-        let arguments = vec![file.display().to_string(), "--sentinel".into()];
-        let mut server = Self { child: None, directory, port, arguments, namespace: None };
+        let mut server = Self { child: None, directory, port, arguments, place: place.clone() };
         server.again();
         server
     }
@@ -71,7 +88,7 @@ impl Redis {
     pub fn again(&mut self) {
         self.kill();
         let mut command = self.command("redis-server");
-        let addresses = if self.namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let addresses = if self.place.namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         command.args(&self.arguments).args(["--bind", addresses, "--port", &self.port.to_string()]);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed"));
@@ -79,7 +96,7 @@ impl Redis {
     }
 
     fn command(&self, program: &str) -> Command {
-        let Some(namespace) = &self.namespace else { return Command::new(program) };
+        let Some(namespace) = &self.place.namespace else { return Command::new(program) };
         let mut command = Command::new("ip");
         command.args(["netns", "exec", namespace, program]);
         command
@@ -110,6 +127,11 @@ impl Redis {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Host and port, as others reach it.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.place.host, self.port)
+    }
+
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -129,7 +151,7 @@ impl Redis {
 
     /// For an alertd that finds it alone, with more of the section `engine.redis`.
     pub fn configuration(&self, more: &str) -> String {
-        configuration(&format!("host = \"127.0.0.1\"\nport = {}\n{more}", self.port))
+        configuration(&format!("host = \"{}\"\nport = {}\n{more}", self.place.host, self.port))
     }
 }
 

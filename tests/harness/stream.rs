@@ -1,7 +1,7 @@
 //! A subscriber: reads a stream event by event.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -76,25 +76,31 @@ impl Stream {
 
     /// The next event; `None` if the stream has ended.
     pub fn event(&mut self) -> Option<Event> {
+        self.try_event()
+            .unwrap_or_else(|error| panic!("no event in time: {error}; so far: {}", String::from_utf8_lossy(&self.raw)))
+    }
+
+    /// The same, or an error if nothing came in time.
+    pub fn try_event(&mut self) -> io::Result<Option<Event>> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 if let Some(id) = &event.id {
                     self.last_id = Some(id.clone());
                 }
-                return Some(event);
+                return Ok(Some(event));
             }
             if self.chunks.ended {
-                return None;
+                return Ok(None);
             }
             let mut piece = [0; 16 << 10];
             match self.wire.read(&mut piece) {
-                Ok(0) => return None,
+                Ok(0) => return Ok(None),
                 Ok(read) => self.feed(&piece[..read]),
                 // TLS reports an end without close_notify as an error.
                 Err(error) if [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof].contains(&error.kind()) => {
-                    return None;
+                    return Ok(None);
                 }
-                Err(error) => panic!("no event in time: {error}; so far: {}", String::from_utf8_lossy(&self.raw)),
+                Err(error) => return Err(error),
             }
         }
     }
