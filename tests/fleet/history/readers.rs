@@ -46,7 +46,7 @@ impl Traffic<'_> {
                 && let Ok(Some(event)) = stream.try_event()
             {
                 left -= 1;
-                at = at.max(reader.record(&event));
+                at = reader.record(&event).unwrap_or(at);
                 if number == 3 && left == 0 {
                     std::thread::park_timeout(Duration::from_millis(random.below(2000)));
                 }
@@ -97,9 +97,9 @@ impl Traffic<'_> {
 }
 
 impl Reader {
-    /// Records an event; returns the id up to which the reader has everything now.
-    pub(super) fn record(&mut self, event: &alertd::sse::Event) -> Id {
-        let id = event.id.as_deref().map_or(Id::ZERO, |id| id.parse().unwrap());
+    /// Records an event; returns its id, which is the cursor of the next connection.
+    pub(super) fn record(&mut self, event: &alertd::sse::Event) -> Option<Id> {
+        let id = event.id.as_deref().map(|id| id.parse().unwrap());
         if event.event == "gap" {
             let gap: Value = serde_json::from_str(&event.data).unwrap();
             let number = |name: &str| gap[name].as_str().map(|id| id.parse().unwrap());
@@ -108,7 +108,7 @@ impl Reader {
         if event.event.is_empty() && !event.data.is_empty() {
             let (id, message) = entry(&serde_json::from_str(&event.data).unwrap());
             self.events.push(Event::Alert { id, message });
-        } else if event.id.is_some() {
+        } else if let Some(id) = id {
             self.events.push(Event::Cursor(id));
         }
         id

@@ -107,6 +107,25 @@ fn a_gap_that_comes_later_covers_what_was_passed_only_while_there_were_two_serve
 }
 
 #[test]
+fn a_reader_may_begin_again_below_only_at_a_server_that_does_not_know_its_cursor() {
+    let unknown = || Event::Gap { oldest: Some(id(2)), head: id(3) };
+    let events = || vec![alert(1), alert(2), alert(3), alert(4), unknown(), Event::Cursor(id(3)), alert(4), alert(5)];
+    let read = |storage, events: Vec<Event>| {
+        let mut history = History { storage, readers: vec![reader(events)], ..history() };
+        history.fault = None;
+        let report = history.check();
+        (report.violations.len(), report.repeated)
+    };
+    assert_eq!(read(Storage::MayFork, events()), (0, 1));
+    // The cursor, and the alert.
+    assert_eq!(read(Storage::KeepsOneLog, events()), (2, 1));
+    // The server knows it.
+    let known = Event::Gap { oldest: Some(id(2)), head: id(4) };
+    let events = vec![alert(1), alert(2), alert(3), alert(4), known, Event::Cursor(id(3)), alert(4), alert(5)];
+    assert_eq!(read(Storage::MayFork, events), (2, 1));
+}
+
+#[test]
 fn an_alert_that_is_not_in_the_log_any_more_counts_as_lost_unless_retention_removes_alerts() {
     for (storage, lost) in [(Storage::KeepsOneLog, 1), (Storage::MayFork, 1), (Storage::Trims, 0)] {
         let mut history = History { storage, ..history() };

@@ -47,7 +47,7 @@ impl Results {
 
 /// Runs rows with seeds, several at a time, because a run mostly waits.
 fn run_all(rows: &[Row], seeds: &[u64]) -> Vec<Results> {
-    const AT_ONCE: usize = 3;
+    const AT_ONCE: usize = 4;
     let results: Vec<_> = rows.iter().map(|_| Mutex::new(Results::default())).collect();
     let runs: Vec<_> = seeds.iter().flat_map(|seed| (0..rows.len()).map(move |row| (row, *seed))).collect();
     let next = AtomicUsize::new(0);
