@@ -10,11 +10,13 @@ mod keys;
 mod load;
 mod network;
 mod nodes;
+mod partition;
 mod proxies;
 mod restored;
 mod sentinel;
 mod servers;
 mod table;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 

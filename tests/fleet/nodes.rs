@@ -1,6 +1,7 @@
 //! Nodes that share a log, and that a test can kill and start again while clients use them.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex, RwLock};
 
 use crate::harness::{Daemon, Key, Request, Stream, eventually};
@@ -70,8 +71,17 @@ impl Fleet {
 
     /// Starts a node again that has ended, at another address.
     pub(super) fn again(&self, number: usize) {
+        self.start(number, Daemon::again);
+    }
+
+    /// The same with another build; the one under test if there is none.
+    pub(super) fn replace(&self, number: usize, build: Option<&Path>) {
+        self.start(number, |node| node.replaced_by(build));
+    }
+
+    fn start(&self, number: usize, start: impl FnOnce(Daemon) -> Daemon) {
         let mut node = self.nodes[number].lock().unwrap();
-        let started = node.take().expect("a node that was killed").again();
+        let started = start(node.take().expect("a node that has ended"));
         is_ready(&started);
         knows(&started, &self.key);
         self.addresses.write().unwrap()[number] = started.address;

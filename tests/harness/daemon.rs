@@ -23,6 +23,8 @@ pub struct Daemon {
     trusted: Option<PathBuf>,
     log: Arc<Log>,
     environment: Vec<(String, String)>,
+    /// Another build of the program, if it is not the one under test.
+    build: Option<PathBuf>,
 }
 
 /// A key and its public id.
@@ -113,6 +115,22 @@ impl Daemon {
         Self::run(command, directory, Vec::new(), None)
     }
 
+    /// Another build of the program.
+    pub fn of_build(build: &Path, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        configure(&directory, configuration);
+        Self::launch_build(Some(build), directory, Vec::new())
+    }
+
+    fn launch_build(build: Option<&Path>, directory: TempDir, environment: Vec<(String, String)>) -> Self {
+        let Some(build) = build else { return Self::launch(directory, environment, None) };
+        let mut command = undisturbed(Command::new(build));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut daemon = Self::run(command, directory, environment, None);
+        daemon.build = Some(build.to_owned());
+        daemon
+    }
+
     fn launch(directory: TempDir, environment: Vec<(String, String)>, trusted: Option<PathBuf>) -> Self {
         let mut command = program("alertd");
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -140,7 +158,7 @@ impl Daemon {
         });
         let line = log.wait(" http=");
         let address = line.split(" http=").nth(1).unwrap().split([' ', ',']).next().unwrap().parse().unwrap();
-        Self { child, directory, address, trusted, log, environment }
+        Self { child, directory, address, trusted, log, environment, build: None }
     }
 
     /// Replaces the configuration file; a reload or restart reads it.
@@ -256,9 +274,24 @@ impl Daemon {
 
     /// Starts another process in the same directory. The old one must have ended.
     pub fn again(mut self) -> Self {
+        let (build, trusted) = (self.build.take(), self.trusted.take());
+        if build.is_some() {
+            return self.replaced_by(build.as_deref());
+        }
+        let directory = self.left();
+        Self::launch(directory, self.environment.clone(), trusted)
+    }
+
+    /// The same with another build; the one under test if there is none.
+    pub fn replaced_by(mut self, build: Option<&Path>) -> Self {
+        let directory = self.left();
+        Self::launch_build(build, directory, self.environment.clone())
+    }
+
+    /// The directory of a process that has ended.
+    fn left(&mut self) -> TempDir {
         assert!(self.child.try_wait().unwrap().is_some(), "still running");
-        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
-        Self::launch(directory, self.environment.clone(), self.trusted.take())
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
     }
 
     /// Kills it.
