@@ -31,6 +31,7 @@ mod malformed;
 mod metrics;
 mod notify;
 mod openapi;
+mod overload;
 mod page;
 mod publish;
 mod readme;

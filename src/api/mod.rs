@@ -15,7 +15,8 @@ use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
 pub(crate) use status::{
-    CertificateStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status, TrafficStatus,
+    CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status,
+    TrafficStatus,
 };
 
 // `Draft::record` writes it; this type only describes it in the OpenAPI document.

@@ -56,9 +56,30 @@ pub(crate) struct Status {
     /// The drain of `alertctl drain`.
     #[serde(default)]
     pub drain: DrainStatus,
+    /// The connections of clients, for each kind of listener.
+    #[serde(default)]
+    pub connections: Vec<ConnectionStatus>,
+    /// Attempts to accept a connection that failed since the start, for want of descriptors or memory.
+    #[serde(default)]
+    pub accept_failures: u64,
     /// The TLS certificate; null without TLS.
     #[serde(default)]
     pub certificate: Option<CertificateStatus>,
+}
+
+/// The connections of one kind of listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ConnectionStatus {
+    /// `http`, over TCP and the socket for proxies; `control` or `publish`, over the local sockets.
+    pub listener: String,
+    /// Number of open connections.
+    pub open: u64,
+    /// How many there may be: `http.max_connections`, or the fixed limit of a local socket.
+    pub limit: u64,
+    /// Requests refused since the start because the limit was reached.
+    pub refused: u64,
+    /// What to do about it, while the limit is reached.
+    pub warning: Option<String>,
 }
 
 /// The TLS certificate that clients see.

@@ -103,7 +103,8 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live http.max_body = "\"64KiB\"", size(KIB, 16 * MIB),
         "Maximum size of a request body; a larger one is answered with 413."),
     key!(Restart http.max_connections = "16384", number(1, 1_000_000),
-        "Maximum number of open connections; further ones wait in the kernel."),
+        "Maximum number of open connections. Beyond it requests are answered with 503, except those for health, readiness, \
+         status and metrics."),
     key!(Live http.max_streams = "16384", number(1, 1_000_000),
         "Maximum number of open streams; further ones are answered with 429."),
     key!(Live http.heartbeat = "\"8s\"", duration(SECOND, HOUR),

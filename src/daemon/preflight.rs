@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use super::{secret, wall_clock};
 use crate::config::{self, Config, EngineKind, Errors, Inputs, Resolved};
 use crate::http::tls::Tls;
+use crate::service::HTTP_RESERVE;
 use crate::systemd::Unit;
 
 /// Descriptors that a daemon needs besides its connections: sockets, segments of the log, and those of the runtime.
-const OTHER_DESCRIPTORS: u64 = 256;
+const OTHER_DESCRIPTORS: u64 = 256 + HTTP_RESERVE as u64;
 
 /// A configuration that a start will accept, and remarks about it.
 pub(crate) struct Checked {
@@ -173,6 +174,6 @@ mod tests {
         let checked = check(&inputs).ok().unwrap();
         let config = &checked.resolved.config;
         assert!(too_many_connections(config, 20_000).unwrap().contains("20000 descriptors"));
-        assert_eq!(too_many_connections(config, 1_000_256), None);
+        assert_eq!(too_many_connections(config, 1_000_000 + OTHER_DESCRIPTORS), None);
     }
 }

@@ -120,7 +120,7 @@ impl Running {
         );
         let service = Arc::new(service);
         service.note_certificate();
-        let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone(), config.http.max_connections);
+        let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone());
         // Before new clients, and before the service manager is told that it is ready.
         inheritance.continue_all(&service, &server).await;
         let bound = listeners.serve(&server);

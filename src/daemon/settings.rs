@@ -33,6 +33,7 @@ pub(super) fn service(
         heartbeat: config.http.heartbeat,
         retry: config.http.retry,
         stream_lifetime: config.http.stream_lifetime,
+        max_connections: config.http.max_connections,
         max_streams: config.http.max_streams,
         streams_per_key: config.limits.streams_per_key,
         publish_rate: config.limits.publish_rate,

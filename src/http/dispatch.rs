@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::auth::{self, Access};
@@ -15,7 +15,7 @@ use super::request_body::RequestBody;
 use super::response::Body;
 use super::route::{self, Found};
 use super::{ListenerKind, Peer, Settings, cors};
-use crate::service::Service;
+use crate::service::{Admission, Service};
 
 /// Answers one request; every error becomes an answer.
 pub(crate) async fn answer(
@@ -27,6 +27,8 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let origin = request.headers().get(ORIGIN).cloned();
     let (is_head, is_options) = (request.method() == Method::HEAD, request.method() == Method::OPTIONS);
+    // HTTP/2 has no such header, and hyper leaves it out.
+    let is_last = peer.admission == Admission::Reserve;
     // Never the query: it may hold a key.
     let logged =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
@@ -46,6 +48,9 @@ pub(crate) async fn answer(
     }
     if is_head {
         strip_body(&mut response);
+    }
+    if is_last {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     cors::apply(&cors_settings.cors_origins, origin.as_ref(), is_options, response.headers_mut());
     set_request_id(&mut response, request_id);
@@ -77,6 +82,9 @@ async fn dispatch(
         Found::Options { allow } => return Ok(options(allow)),
         Found::Route { route, argument } => (route, argument),
     };
+    if peer.admission == Admission::Reserve && !route.is_served_beyond_the_limit() {
+        return Err(HttpError::Overloaded(peer.listener.limit(service.connections()).refuse()));
+    }
     let (argument, mut parameters) = match route.access {
         // Pages and probes ignore the query, and the names of their files need no encoding.
         Access::Open => (argument.map(str::to_owned), Parameters::default()),

@@ -8,7 +8,11 @@ use hyper::{Response, StatusCode};
 use super::response::Body;
 use crate::alert::DraftError;
 use crate::api::{About, Problem};
+use crate::random;
 use crate::service::Refusal;
+
+/// When a client that was refused because of the limit of connections is to come back.
+const OVERLOAD_RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// How large a body may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ pub(crate) enum HttpError {
     ContentEncoding(String),
     #[error("the body is over {bytes} bytes ({set_by})", bytes = .0.bytes, set_by = .0.set_by)]
     TooLarge(BodyLimit),
+    /// The limit of connections is reached, and the path is not one of those that are served all the same.
+    #[error("{0}")]
+    Overloaded(String),
     #[error("the body did not arrive within {} seconds: send it at once", .0.as_secs())]
     Timeout(Duration),
 }
@@ -121,7 +128,7 @@ impl HttpError {
             Self::Refused(Refusal::TooMany { .. }) => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
-            Self::Refused(Refusal::Unavailable { .. } | Refusal::Draining { .. }) => {
+            Self::Refused(Refusal::Unavailable { .. } | Refusal::Draining { .. }) | Self::Overloaded(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now")
             }
         }
@@ -182,6 +189,11 @@ impl HttpError {
             }
             Self::Refused(Refusal::Unavailable { .. }) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Overloaded(_) => {
+                // So that the clients do not all come back at once.
+                let seconds = random::between(OVERLOAD_RETRY.0, OVERLOAD_RETRY.1).as_secs();
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
             }
             _ => {}
         }

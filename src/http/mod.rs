@@ -59,6 +59,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::net::Networks;
+use crate::service::{Admission, ConnectionLimit, Connections};
 use error::BodyLimit;
 
 /// The settings that a reload may change.
@@ -105,6 +106,17 @@ pub(crate) enum ListenerKind {
     Publish,
 }
 
+impl ListenerKind {
+    /// The limit of its connections.
+    const fn limit(self, connections: &Connections) -> &ConnectionLimit {
+        match self {
+            Self::Http => &connections.http,
+            Self::Control => &connections.control,
+            Self::Publish => &connections.publish,
+        }
+    }
+}
+
 /// The connection that a request came over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
@@ -112,6 +124,8 @@ pub(crate) struct Peer {
     pub listener: ListenerKind,
     /// The peer's address; none on a local socket.
     pub address: Option<IpAddr>,
+    /// Whether the connection is within the limit.
+    pub admission: Admission,
     /// The user on the other side of the control socket, if the system tells.
     pub uid: Option<u32>,
 }

@@ -23,7 +23,9 @@ use crate::key::Scope::{Admin, Metrics, Publish, Subscribe};
 /// When a route is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
+    /// Also to a connection beyond the limit.
     Always,
+    Normally,
     /// With `stage = "dev"` only.
     Dev,
 }
@@ -36,6 +38,12 @@ pub(crate) struct Route {
     pub(super) access: Access,
     pub(super) handler: fn(Context) -> Answer,
     describe: fn() -> Operation,
+}
+
+impl Route {
+    pub(super) fn is_served_beyond_the_limit(&self) -> bool {
+        self.served == Served::Always
+    }
 }
 
 /// One row: when it is served, methods, paths, access, handler and description.
@@ -59,30 +67,30 @@ const PUT_POST: [Method; 2] = [Method::PUT, Method::POST];
 
 #[rustfmt::skip]
 static ROUTES: &[Route] = &[
-    route!(Always, GET, ["/alerts", "/alerts/{topic}"], KeyOrTicket, alerts::read, catalogue::read),
-    route!(Always, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, catalogue::publish),
-    route!(Always, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
-    route!(Always, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
-    route!(Always, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
-    route!(Always, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
-    route!(Always, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),
+    route!(Normally, GET, ["/alerts", "/alerts/{topic}"], KeyOrTicket, alerts::read, catalogue::read),
+    route!(Normally, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, catalogue::publish),
+    route!(Normally, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
+    route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
+    route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
+    route!(Normally, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
+    route!(Normally, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),
     route!(Always, GET, ["/health"], AnyKey, state::health, catalogue::health),
-    route!(Always, GET, ["/", "/page/{file}"], Open, pages::live, || catalogue::page("Open the live page")),
+    route!(Normally, GET, ["/", "/page/{file}"], Open, pages::live, || catalogue::page("Open the live page")),
     route!(Dev, GET, ["/docs", "/docs/{file}"], Open, pages::docs, || catalogue::page("Open the page of this description")),
     route!(Dev, GET, ["/openapi.json"], Open, document, catalogue::document),
     route!(Always, GET, ["/livez"], Open, state::live, catalogue::live),
     route!(Always, GET, ["/readyz"], Open, state::ready, catalogue::ready),
     route!(Always, GET, ["/status"], Key(Admin), state::status, catalogue::status),
     route!(Always, GET, ["/metrics"], Key(Metrics), state::metrics, catalogue::metrics),
-    route!(Always, GET, ["/keys"], Key(Admin), keys::list, catalogue::list_keys),
-    route!(Always, POST, ["/keys"], Key(Admin), keys::add, catalogue::add_key),
-    route!(Always, POST, ["/keys/import"], Key(Admin), keys::import, catalogue::import_keys),
-    route!(Always, DELETE, ["/keys/{id}"], Key(Admin), keys::revoke, catalogue::revoke_key),
-    route!(Always, POST, ["/keys/{id}/rotate"], Key(Admin), keys::rotate, catalogue::rotate_key),
-    route!(Always, GET, ["/backup"], ControlSocket, state::backup, catalogue::backup),
-    route!(Always, POST, ["/drain"], ControlSocket, state::drain, catalogue::drain),
-    route!(Always, DELETE, ["/drain"], ControlSocket, state::undrain, catalogue::undrain),
-    route!(Always, POST, ["/reload"], ControlSocket, state::reload, catalogue::reload),
+    route!(Normally, GET, ["/keys"], Key(Admin), keys::list, catalogue::list_keys),
+    route!(Normally, POST, ["/keys"], Key(Admin), keys::add, catalogue::add_key),
+    route!(Normally, POST, ["/keys/import"], Key(Admin), keys::import, catalogue::import_keys),
+    route!(Normally, DELETE, ["/keys/{id}"], Key(Admin), keys::revoke, catalogue::revoke_key),
+    route!(Normally, POST, ["/keys/{id}/rotate"], Key(Admin), keys::rotate, catalogue::rotate_key),
+    route!(Normally, GET, ["/backup"], ControlSocket, state::backup, catalogue::backup),
+    route!(Normally, POST, ["/drain"], ControlSocket, state::drain, catalogue::drain),
+    route!(Normally, DELETE, ["/drain"], ControlSocket, state::undrain, catalogue::undrain),
+    route!(Normally, POST, ["/reload"], ControlSocket, state::reload, catalogue::reload),
 ];
 
 /// The rows of one path, and its `Allow`.

@@ -1,7 +1,6 @@
 //! Accepts connections, each of which then runs in a task of its own, until the server stops.
 //!
-//! A permit is taken before a connection is accepted, so connections beyond `http.max_connections` wait in the kernel
-//! instead of using memory here.
+//! The service decides which connections are within the limit. One beyond it is served for a moment, and mostly refused.
 
 use std::io;
 use std::sync::Arc;
@@ -9,26 +8,34 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::tls::Tls;
 use super::{ListenerKind, Peer, Settings};
 use crate::delivery::ConnectionGuard;
-use crate::service::Service;
+use crate::service::{Admission, Connections, Service};
 use crate::supervisor;
 
-/// Connections that each local socket may have.
-const MAX_LOCAL_CONNECTIONS: usize = 256;
+/// A connection with its place.
+struct Accepted<S, A> {
+    stream: S,
+    address: A,
+    permit: OwnedSemaphorePermit,
+    admission: Admission,
+}
+
+/// Drives a connection in the reserve, which has little time.
+async fn briefly(connection: impl Future<Output = ()>) {
+    let _ = tokio::time::timeout(Admission::RESERVE_TIME, Box::pin(connection)).await;
+}
 
 /// What all connections share.
 pub(crate) struct Server {
     pub(super) service: Arc<Service>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     tls: Option<Arc<Tls>>,
-    permits: Arc<Semaphore>,
-    control_permits: Arc<Semaphore>,
     pub(super) stop: CancellationToken,
     /// Accept loops and connections.
     pub(super) tasks: TaskTracker,
@@ -38,18 +45,11 @@ pub(crate) struct Server {
 
 impl Server {
     #[must_use]
-    pub(crate) fn new(
-        service: Arc<Service>,
-        settings: Arc<ArcSwap<Settings>>,
-        tls: Option<Arc<Tls>>,
-        max_connections: usize,
-    ) -> Arc<Self> {
+    pub(crate) fn new(service: Arc<Service>, settings: Arc<ArcSwap<Settings>>, tls: Option<Arc<Tls>>) -> Arc<Self> {
         Arc::new(Self {
             service,
             settings,
             tls,
-            permits: Arc::new(Semaphore::new(max_connections)),
-            control_permits: Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             streams: TaskTracker::new(),
@@ -60,15 +60,24 @@ impl Server {
     pub(crate) fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
         let server = Arc::clone(self);
         self.tasks.spawn(supervisor::supervise("accept-http", async move {
-            while let Some((stream, address)) = server.accept(&server.permits, || listener.accept()).await {
+            let kind = ListenerKind::Http;
+            while let Some(Accepted { stream, address, permit, admission }) =
+                server.accept(kind, || listener.accept()).await
+            {
                 let server = Arc::clone(&server);
-                let ((stream, permit), address) = (stream, address.ip().to_canonical());
+                let address = Some(address.ip().to_canonical());
                 server.tasks.clone().spawn(async move {
-                    let peer = Peer { listener: ListenerKind::Http, address: Some(address), uid: None };
-                    match &server.tls {
-                        None => server.drive(stream, permit, peer).await,
-                        // Boxed, because a task is as large as its largest branch and lives as long as its connection.
-                        Some(tls) => Box::pin(server.drive_tls(tls, stream, permit, peer)).await,
+                    let peer = Peer { listener: kind, address, admission, uid: None };
+                    // Boxed, because a task is as large as its largest branch and lives as long as its connection.
+                    match (&server.tls, admission) {
+                        (None, Admission::Regular) => server.drive(stream, permit, peer).await,
+                        (None, Admission::Reserve) => briefly(server.drive(stream, permit, peer)).await,
+                        (Some(tls), Admission::Regular) => {
+                            Box::pin(server.drive_tls(tls, stream, permit, peer)).await;
+                        }
+                        (Some(tls), Admission::Reserve) => {
+                            briefly(server.drive_tls(tls, stream, permit, peer)).await;
+                        }
                     }
                 });
             }
@@ -78,28 +87,19 @@ impl Server {
     /// Accepts requests with keys on a Unix socket, from a proxy on this machine, until [`stop`](Self::stop). Its
     /// connections count towards the limit of those over TCP.
     pub(crate) fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
-        let permits = Arc::clone(&self.permits);
-        self.serve_local(listener, ListenerKind::Http, permits);
-    }
-
-    /// Accepts on a local socket until [`stop`](Self::stop). It has a limit of its own, so that an operator can connect
-    /// when the other limit is reached.
-    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
-        let permits = match kind {
-            ListenerKind::Control => Arc::clone(&self.control_permits),
-            _ => Arc::new(Semaphore::new(MAX_LOCAL_CONNECTIONS)),
-        };
-        self.serve_local(listener, kind, permits);
+        self.serve_unix(listener, ListenerKind::Http);
     }
 
     /// Counts the connection of a stream taken over from another process. It may exceed the limit: the stream was
     /// admitted once, and a lower limit ends no stream.
     pub(crate) fn count_connection(&self, is_control: bool) -> ConnectionGuard {
-        let permits = if is_control { &self.control_permits } else { &self.permits };
-        ConnectionGuard::new(Arc::clone(permits).try_acquire_owned().ok(), &self.streams)
+        let Connections { http, control, .. } = self.service.connections();
+        ConnectionGuard::new(if is_control { control } else { http }.take(), &self.streams)
     }
 
-    fn serve_local(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind, permits: Arc<Semaphore>) {
+    /// Accepts on a Unix socket until [`stop`](Self::stop). The control and the publish socket have limits of their own, so
+    /// that an operator can connect when the other limit is reached.
+    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
         let server = Arc::clone(self);
         let name = match kind {
             ListenerKind::Http => "accept-http-unix",
@@ -107,12 +107,17 @@ impl Server {
             ListenerKind::Publish => "accept-publish",
         };
         self.tasks.spawn(supervisor::supervise(name, async move {
-            while let Some(((stream, permit), _)) = server.accept(&permits, || listener.accept()).await {
+            while let Some(Accepted { stream, permit, admission, .. }) = server.accept(kind, || listener.accept()).await
+            {
                 let server = Arc::clone(&server);
                 // Of the process that connected, whatever it passes the connection on to.
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
+                let peer = Peer { listener: kind, address: None, admission, uid };
                 server.tasks.clone().spawn(async move {
-                    server.drive(stream, permit, Peer { listener: kind, address: None, uid }).await;
+                    match admission {
+                        Admission::Regular => server.drive(stream, permit, peer).await,
+                        Admission::Reserve => briefly(server.drive(stream, permit, peer)).await,
+                    }
                 });
             }
         }));
@@ -148,18 +153,21 @@ impl Server {
     /// descriptors, no memory) it pauses, because trying again at once would spin.
     async fn accept<S, A, F: Future<Output = io::Result<(S, A)>>>(
         &self,
-        permits: &Arc<Semaphore>,
+        kind: ListenerKind,
         accept: impl Fn() -> F,
-    ) -> Option<((S, OwnedSemaphorePermit), A)> {
+    ) -> Option<Accepted<S, A>> {
+        let connections = self.service.connections();
         let next = async {
-            let permit = Arc::clone(permits).acquire_owned().await.ok()?;
             loop {
                 match accept().await {
-                    Ok((stream, address)) => return Some(((stream, permit), address)),
+                    Ok((stream, address)) => {
+                        let (permit, admission) = kind.limit(connections).admit().await?;
+                        return Some(Accepted { stream, address, permit, admission });
+                    }
                     Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
                     }
                     Err(error) => {
-                        tracing::error!(%error, "cannot accept a connection; trying again");
+                        connections.not_accepted(&error);
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }

@@ -152,6 +152,13 @@ events! {
          `alertctl undrain` or a restart.";
     Undrained("undrained", "29", "alertctl(1)"): "The drain has ended",
         "Streams are opened again, and /readyz says yes. The message says who ended the drain.";
+    ConnectionLimit("connection-limit", "2c", "alertd.toml(5)"): "The maximum number of connections is open",
+        "Clients beyond http.max_connections, or beyond the limit of a local socket, are answered with 503; only health, \
+         status and metrics are served to them. Open streams go on. `alertctl status` shows the numbers. Raise the limit, \
+         and LimitNOFILE= with it, or find out who opens so many connections.";
+    CannotAccept("cannot-accept", "2d", "alertd(8)"): "alertd cannot accept connections",
+        "The process or the machine has no descriptors or no memory left. New connections wait, and alertd tries again ten \
+         times a second. Raise LimitNOFILE= with `systemctl edit`, or lower http.max_connections.";
     CertificateEnds("certificate-ends", "2a", "alertd.toml(5)"): "The TLS certificate expires soon",
         "This is logged 30 days, 7 days and 1 day before. Put the new certificate and its key in place of the old ones, and \
          reload; no stream is interrupted. /usr/share/alertd/install-certificate does both.";

@@ -12,6 +12,7 @@ mod journald;
 mod line;
 mod queue;
 mod record;
+mod repeated;
 mod sink;
 
 use std::ffi::OsString;
@@ -30,6 +31,7 @@ pub(crate) use event::Event;
 use journald::Journald;
 use queue::Queue;
 use record::Record;
+pub(crate) use repeated::Repeated;
 pub(crate) use tracing::Level;
 
 /// The tracing target of mirrored alerts. They are logged at any level, because `log.mirror_alerts` requests them.

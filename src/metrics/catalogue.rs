@@ -9,6 +9,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 
 use crate::alert::Level;
+use crate::api::ConnectionStatus;
 use crate::delivery::Takeover;
 use crate::histogram::Distribution;
 use crate::service::Measurements;
@@ -24,6 +25,7 @@ impl Collector for Catalogue {
         self.daemon(&mut writer)?;
         self.publishing(&mut writer)?;
         self.streams(&mut writer)?;
+        self.connections(&mut writer)?;
         self.log(&mut writer)?;
         self.keys(&mut writer)
     }
@@ -105,6 +107,19 @@ impl Catalogue {
         writer.counter("takeover_streams", "Streams that the previous process left, by result", results)?;
         let help = "Duration of the pause of the streams that were taken over";
         writer.lone("takeover", help, Some(Unit::Seconds), pause.as_secs_f64())
+    }
+
+    fn connections(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
+        let each = |value: fn(&ConnectionStatus) -> u64| {
+            self.0.connections.iter().map(move |status| ([("listener", status.listener.as_str())], value(status)))
+        };
+        writer.gauge("connections", "Open connections, by listener", None, each(|status| status.open))?;
+        let help = "Maximum number of open connections (http.max_connections, or that of a local socket), by listener";
+        writer.gauge("connections_limit", help, None, each(|status| status.limit))?;
+        let help = "Requests answered with 503 because the maximum number of connections was open, by listener";
+        writer.counter("connections_refused", help, each(|status| status.refused))?;
+        let help = "Attempts to accept a connection that failed, for want of descriptors or memory";
+        writer.counter("accept_failures", help, [([], self.0.accept_failures)])
     }
 
     fn log(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Caller, Refusal, Service};
 use crate::alert::{Filter, Level, Pattern};
-use crate::api::EngineStatus;
+use crate::api::{ConnectionStatus, EngineStatus};
 use crate::delivery::{KINDS, Takeover, Transport};
 use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
@@ -41,6 +41,8 @@ pub(crate) struct Measurements {
     pub gaps: u64,
     pub ended: Vec<(&'static str, u64)>,
     pub takeover: Option<Takeover>,
+    pub connections: Vec<ConnectionStatus>,
+    pub accept_failures: u64,
     pub engine: &'static str,
     pub engine_is_up: bool,
     pub commits: Distribution,
@@ -84,6 +86,8 @@ impl Service {
             gaps: delivered.gaps(),
             ended: delivered.ended().map(|(end, count)| (end.as_str(), count)).collect(),
             takeover: delivered.takeover(),
+            connections: self.connections.status(),
+            accept_failures: self.connections.accept_failures(),
             engine: engine.kind,
             engine_is_up: engine.health.is_ok(),
             commits: engine.commits,

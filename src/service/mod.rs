@@ -8,6 +8,7 @@ mod auth_log;
 mod backup;
 mod caller;
 mod certificate;
+mod connections;
 mod counters;
 mod drain;
 mod hooks;
@@ -42,6 +43,7 @@ pub(crate) use actor::Actor;
 use auth_log::{AuthLog, Settle};
 pub(crate) use caller::Caller;
 use caller::Guesses;
+pub(crate) use connections::{Admission, ConnectionLimit, Connections, HTTP_RESERVE};
 use counters::{Attempt, Counters};
 pub(crate) use hooks::GitHub;
 use hooks::PayloadSlots;
@@ -64,6 +66,8 @@ pub(crate) struct Settings {
     pub retry: (Duration, Duration),
     /// Age at which a stream is ended; zero means never.
     pub stream_lifetime: Duration,
+    /// Maximum number of connections with keys. The value at the start stays in force.
+    pub max_connections: usize,
     pub max_streams: u32,
     /// Maximum number of streams of one key; zero means no limit.
     pub streams_per_key: u32,
@@ -114,6 +118,7 @@ pub(crate) struct Service {
     /// Turns of tickets that this node did not give, to be looked up in the fleet.
     lookups: Semaphore,
     payloads: PayloadSlots,
+    connections: Connections,
     /// Taken by the backup that is being made.
     backups: Arc<Semaphore>,
     counters: Counters,
@@ -136,6 +141,7 @@ impl Service {
             hub,
             keyring,
             delivery,
+            connections: Connections::new(settings.max_connections),
             settings: ArcSwap::from_pointee(settings),
             started: Instant::now(),
             started_ms: clock(),
@@ -166,11 +172,18 @@ impl Service {
         &self.delivery
     }
 
+    /// The connections of clients, and their limits.
+    #[must_use]
+    pub(crate) const fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Samples the counters, for the rates of the last minute, and logs what is due: refusals that were
     /// only counted, the end of a drain, and that of the certificate. The daemon calls it every few seconds.
     pub(crate) fn sample_traffic(&self, now: Instant) {
         self.counters.sample(now, self.delivery.counters().delivered());
         self.auth_log.settle(now, Settle::Ended);
+        self.connections.settle(now);
         self.note_drained();
         self.note_certificate();
     }
@@ -219,6 +232,8 @@ impl Service {
             config_file: settings.config_file.clone(),
             listening: settings.listening.clone(),
             drain: self.drain_status(),
+            connections: self.connections.status(),
+            accept_failures: self.connections.accept_failures(),
             certificate: self.certificate_status(),
         })
     }

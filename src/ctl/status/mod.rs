@@ -15,7 +15,7 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::{escaped, local};
 use crate::alert::Id;
-use crate::api::{CertificateStatus, EngineStatus, HubStatus, Listening, NodeStatus, Status};
+use crate::api::{CertificateStatus, ConnectionStatus, EngineStatus, HubStatus, Listening, NodeStatus, Status};
 use dashboard::Dashboard;
 
 /// An answer of `GET /status`.
@@ -107,7 +107,8 @@ fn plain(status: &Status, output: &Output) -> Vec<String> {
 /// What the operator has to do something about.
 fn warnings(status: &Status) -> impl Iterator<Item = &String> {
     let certificate = status.certificate.as_ref().and_then(|certificate| certificate.warning.as_ref());
-    certificate.into_iter().chain(&status.engine.server_warnings)
+    let connections = status.connections.iter().filter_map(|connections| connections.warning.as_ref());
+    certificate.into_iter().chain(&status.engine.server_warnings).chain(connections)
 }
 
 fn version(status: &Status) -> String {
@@ -202,6 +203,7 @@ fn service(status: &Status) -> Rows {
     let Listening { addresses, source } = &status.listening;
     let mut rows = vec![
         ("keys", keys),
+        ("connections", connections(status)),
         ("listening", format!("{} ({source})", addresses.join(", "))),
         ("config", status.config_file.clone().unwrap_or_else(|| "no file".to_owned())),
     ];
@@ -209,6 +211,23 @@ fn service(status: &Status) -> Rows {
         rows.push(("certificate", format!("{file}, expires at {}", local(expires_at))));
     }
     rows
+}
+
+/// The open connections, and what came of those that were too many.
+fn connections(status: &Status) -> String {
+    let listener = |ConnectionStatus { listener, open, limit, .. }: &ConnectionStatus| match listener.as_str() {
+        "http" => format!("{open} of {limit}"),
+        name => format!("{open} of {limit} on the {name} socket"),
+    };
+    let mut parts: Vec<_> = status.connections.iter().map(listener).collect();
+    match status.connections.iter().map(|connections| connections.refused).sum() {
+        0 => {}
+        refused => parts.push(format!("{} refused at a limit", plural(refused, "request"))),
+    }
+    if status.accept_failures > 0 {
+        parts.push(format!("{} to accept one", plural(status.accept_failures, "failed attempt")));
+    }
+    parts.join(", ")
 }
 
 /// How far the hub is behind the log.

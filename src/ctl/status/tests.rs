@@ -34,6 +34,8 @@ fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> R
         config_file: None,
         listening: Listening { addresses: vec!["127.0.0.1:8080".to_owned()], source: "alertd.socket".to_owned() },
         drain: DrainStatus::default(),
+        connections: Vec::new(),
+        accept_failures: 0,
         certificate: None,
     };
     Reply::json(200, &serde_json::to_string(&status).unwrap())
@@ -134,7 +136,7 @@ async fn watching_continues_while_the_daemon_is_away_and_ends_with_the_key() {
 
 #[tokio::test]
 async fn a_pipe_gets_all_readings_without_control_codes() {
-    for (json, lines) in [(true, 2), (false, 2 * 15)] {
+    for (json, lines) in [(true, 2), (false, 2 * 16)] {
         let captured = Captured::default();
         let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
         let replies = vec![status(1, None), Reply::Close, Reply::Close, status(2, None), Reply::problem(403, "no")];
