@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordFileError {
+enum RecordFileError {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("it was written by a later version of alertd")]
@@ -25,11 +25,43 @@ pub(crate) enum RecordFileError {
     Damaged,
 }
 
+/// A file, and what its owner has logged about it.
+pub(crate) struct RecordFile {
+    path: PathBuf,
+    has_failed: bool,
+}
+
+impl RecordFile {
+    pub(crate) const fn new(path: PathBuf) -> Self {
+        Self { path, has_failed: false }
+    }
+
+    /// The value, if there is one. A file that cannot be used is named in the journal, with what follows from that, and
+    /// ignored.
+    pub(crate) fn read<T: DeserializeOwned>(&self, consequence: &str) -> Option<T> {
+        read(&self.path).unwrap_or_else(|error| {
+            tracing::warn!("{} cannot be used ({error}): {consequence}", self.path.display());
+            None
+        })
+    }
+
+    /// Replaces the value, and returns whether that was possible. The first of several failures is logged.
+    pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> bool {
+        let written = write(&self.path, value);
+        if let (Err(error), false) = (&written, self.has_failed) {
+            let reason = crate::disk::explained(&self.path, error);
+            tracing::warn!("{} cannot be written: {reason}", self.path.display());
+        }
+        self.has_failed = written.is_err();
+        written.is_ok()
+    }
+}
+
 /// Reads a value; none if there is no file.
 ///
 /// # Errors
 /// [`RecordFileError`] if the file cannot be read, has a later version, or is not what was written.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordFileError> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordFileError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -53,7 +85,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Record
 ///
 /// # Errors
 /// An error of the system; the file is then as it was.
-pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut json = serde_json::to_string(value).map_err(io::Error::other)?;
     json.push('\n');
     if let Some(directory) = path.parent() {

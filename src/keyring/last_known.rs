@@ -4,11 +4,11 @@
 //! state while all nodes were stopped. The file has what Redis has of the keys: no secrets.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record_file;
+use crate::record_file::RecordFile;
 
 const FILE: &str = "fleet-keys";
 
@@ -21,44 +21,31 @@ struct Kept {
 }
 
 pub(super) struct LastKnown {
-    path: PathBuf,
+    file: RecordFile,
     store: String,
     /// The revision in the file.
     revision: u64,
-    has_failed: bool,
 }
 
 impl LastKnown {
     /// Reads what was kept of this store. A file that cannot be used is named in the journal and ignored. Also returns
     /// the revision, 0 if nothing is known, and the keys.
     pub(super) fn open(directory: &Path, store: String) -> (Self, u64, BTreeMap<String, String>) {
-        let path = directory.join(FILE);
-        let kept = record_file::read::<Kept>(&path).unwrap_or_else(|error| {
-            tracing::warn!(
-                "{} cannot be used ({error}): if Redis has gone back since this node stopped, a revoked key may work again",
-                path.display()
-            );
-            None
-        });
+        let file = RecordFile::new(directory.join(FILE));
+        let consequence = "if Redis has gone back since this node stopped, a revoked key may work again";
+        let kept = file.read::<Kept>(consequence);
         let kept = kept.filter(|kept| kept.store == store);
         let (revision, keys) = kept.map_or_else(Default::default, |kept| (kept.revision, kept.keys));
-        (Self { path, store, revision, has_failed: false }, revision, keys)
+        (Self { file, store, revision }, revision, keys)
     }
 
-    /// Keeps these keys, if they are not kept already.
+    /// Keeps these keys, if they are not kept already. After a failure the next change tries again.
     pub(super) fn keep(&mut self, revision: u64, keys: &BTreeMap<String, String>) {
         if revision == self.revision {
             return;
         }
-        match record_file::write(&self.path, &Kept { store: self.store.clone(), revision, keys: keys.clone() }) {
-            Ok(()) => (self.revision, self.has_failed) = (revision, false),
-            // Logged once; the next change tries again.
-            Err(_) if self.has_failed => {}
-            Err(error) => {
-                self.has_failed = true;
-                let reason = crate::disk::explained(&self.path, &error);
-                tracing::warn!("{} cannot be written: {reason}", self.path.display());
-            }
+        if self.file.write(&Kept { store: self.store.clone(), revision, keys: keys.clone() }) {
+            self.revision = revision;
         }
     }
 }
