@@ -13,6 +13,11 @@ impl Link {
         Unavailable::new(Cause::TimedOut, format!("{} did not answer in time", self.topology()))
     }
 
+    /// The error for a server in whose place another one was promoted.
+    pub(super) fn replaced(&self) -> Unavailable {
+        Unavailable::new(Cause::NotReached, format!("{}: another server was promoted", self.topology()))
+    }
+
     /// The error for a server that refused, or a connection that broke.
     pub(super) fn failed(&self, error: &redis::RedisError) -> Unavailable {
         if error.code() == Some("SCHEMA") {

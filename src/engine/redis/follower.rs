@@ -147,8 +147,7 @@ impl Follower {
         let mut primary = shared.primary.subscribe();
         loop {
             if shared.is_replaced(&session.address) {
-                let detail = format!("{}: another server was promoted", shared.link.topology());
-                return Unavailable::new(Cause::NotReached, detail);
+                return shared.link.replaced();
             }
             let look = tokio::select! {
                 _ = primary.changed() => false,
@@ -256,7 +255,7 @@ impl Follower {
         // First, before anything is written, because it refuses a log of an unknown schema.
         let keys = self.compare(session).await?;
         let data = &mut session.data;
-        self.shared.state(|state| state.connection = Some(data.clone()));
+        self.shared.state(|state| state.connection = Some((session.address.clone(), data.clone())));
         let shared = Arc::clone(&self.shared);
         let Verdict { trouble, warning } = session.trial.run(&shared, data).await?;
         self.warn(session.warnings.iter().cloned().chain(warning).collect());

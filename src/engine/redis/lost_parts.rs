@@ -220,3 +220,32 @@ async fn a_part_that_is_lost_is_told_without_another_alert() {
     node.reach(lost[0].successor()).await;
     assert!(node.gap(kept[1]).await.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_the_streams_of_a_node_have_and_the_log_has_not_is_missed_although_the_node_has_stored_newer_ones()
+ {
+    let server = Server::start();
+    let node = Node::start(&server, server.port(), "one", UNLIMITED).await;
+    let ids = node.publish("t", 3).await;
+    let shared = &node.engine.0.queries.shared;
+    let mut direct = server.connection().await;
+    let tick = async |fed: Id, direct: &mut redis::aio::MultiplexedConnection| {
+        let epoch = shared.epoch.borrow().clone().unwrap();
+        let tick = script::Tick {
+            seen: script::Seen { epoch: &epoch, newest: ids[2] },
+            fed,
+            new_epoch: "unused",
+            node: "another",
+            probe: 0,
+            elapsed_ms: 0,
+            streams: 0,
+            retention: &UNLIMITED,
+        };
+        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(direct).await.unwrap();
+        super::codec::TickAnswer::parse(&answer).unwrap().trimmed
+    };
+    assert_eq!(tick(ids[1], &mut direct).await, Id::ZERO);
+    // The node followed a server that was replaced, and its writer stored on the new one already.
+    let () = redis::cmd("XDEL").arg("{l}:log").arg(ids[1].to_string()).query_async(&mut direct).await.unwrap();
+    assert!(tick(ids[1], &mut direct).await > ids[2]);
+}

@@ -216,7 +216,7 @@ impl Redis {
     pub(super) async fn stats(&self) -> EngineStatus {
         let shared = &self.0.queries.shared;
         let counted = match shared.state(|state| state.connection.clone()) {
-            Some(mut connection) => codec::Sizes::ask(&shared.link, &mut connection).await.ok(),
+            Some((_, mut connection)) => codec::Sizes::ask(&shared.link, &mut connection).await.ok(),
             None => None,
         };
         let (is_counted, counted) = (counted.is_some(), counted.unwrap_or_default());

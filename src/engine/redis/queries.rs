@@ -55,9 +55,13 @@ impl Queries {
         ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, redis::RedisError>,
     ) -> Result<T, Unavailable> {
         let _permit = permits.acquire().await.map_err(|_| Unavailable::stopping())?;
-        let Some(mut connection) = self.shared.state(|state| state.connection.clone()) else {
+        let Some((server, mut connection)) = self.shared.state(|state| state.connection.clone()) else {
             return Err(self.shared.trouble());
         };
+        if self.shared.is_replaced(&server) {
+            // The follower is about to leave this server.
+            return Err(self.shared.link.replaced());
+        }
         ask(&mut connection).await.map_err(|error| self.shared.link.failed(&error))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::latest::{Found, Latest};
 use super::single_flight::{Answered, SingleFlight};
-use super::{Redis, codec, script};
+use super::{Redis, Topology, codec, script};
 use crate::alert::{Filter, Id, Start};
 use crate::engine::{Cause, Direction, Known, Page, Range, Seek, Unavailable};
 
@@ -36,11 +36,18 @@ pub(super) struct Reader {
     seeks: SingleFlight<(Filter, Option<Id>), Result<Known, Unavailable>>,
     latest: SingleFlight<Filter, Result<Arc<Found>, Unavailable>>,
     pages: Pages,
+    /// One at a time asks for the primary, however many readers have a cursor above the newest id.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { seeks: SingleFlight::new(), latest: SingleFlight::new(), pages: SingleFlight::new() }
+        Self {
+            seeks: SingleFlight::new(),
+            latest: SingleFlight::new(),
+            pages: SingleFlight::new(),
+            asking: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -67,12 +74,28 @@ impl Redis {
             let asked = self.clone().known(filter.clone(), cursor);
             let (known, is_own) = answered(self.0.reader.seeks.ask(query.clone(), asked).await)?;
             match self.has_all(known.head, until) {
+                Ok(()) if cursor.is_some_and(|cursor| cursor > known.head) => {
+                    let known = self.known_to_the_primary(filter, cursor).await?;
+                    self.has_all(known.head, until)?;
+                    return Ok(Seek::new(start, until, known, Vec::new()));
+                }
                 Ok(()) => return Ok(Seek::new(start, until, known, Vec::new())),
                 Err(behind) if is_own => return Err(behind),
                 // The query ran before the log had what this reader asks for.
                 Err(_) => {}
             }
         }
+    }
+
+    /// Asks again, once it is sure that no other server was promoted. A cursor above the newest id may come from that
+    /// server, by way of a node that has left this one already: its reader would be told of a gap, and get alerts again.
+    async fn known_to_the_primary(&self, filter: &Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {
+        let shared = &self.0.queries.shared;
+        if matches!(shared.link.topology(), Topology::Sentinel { .. }) {
+            let _turn = self.0.reader.asking.lock().await;
+            shared.ask_for_primary().await;
+        }
+        self.clone().known(filter.clone(), cursor).await
     }
 
     async fn known(self, filter: Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {

@@ -73,7 +73,7 @@ pub(super) struct State {
     /// Trouble that was logged lately, and when.
     pub(super) logged: Vec<(Unavailable, Instant)>,
     /// For queries; none while the server cannot be reached.
-    pub(super) connection: Option<MultiplexedConnection>,
+    pub(super) connection: Option<(Address, MultiplexedConnection)>,
     /// What the settings of the server may lose.
     pub(super) server_warnings: Vec<String>,
     /// The server's clock, milliseconds since 1970, and when it was received.
@@ -88,6 +88,18 @@ impl Shared {
     /// Whether the Sentinels have named another server than this.
     pub(super) fn is_replaced(&self, server: &Address) -> bool {
         self.primary.borrow().as_ref().is_some_and(|named| named != server)
+    }
+
+    /// Asks who the primary is now, without waiting for the next round. Without a majority it is not known, and nothing
+    /// changes.
+    pub(super) async fn ask_for_primary(&self) {
+        if let Ok(server) = self.link.server().await {
+            self.primary.send_if_modified(|named| {
+                let is_other = named.as_ref() != Some(&server);
+                *named = Some(server);
+                is_other
+            });
+        }
     }
 
     /// Why the log cannot be read or written now.

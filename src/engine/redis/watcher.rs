@@ -13,14 +13,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(shared: Arc<Shared>) {
     while !shared.stopping.load(Ordering::Acquire) {
-        // Without a majority the primary is not known, and the connections stay.
-        if let Ok(server) = shared.link.server().await {
-            shared.primary.send_if_modified(|named| {
-                let is_other = named.as_ref() != Some(&server);
-                *named = Some(server);
-                is_other
-            });
-        }
+        shared.ask_for_primary().await;
         tokio::time::sleep(super::jittered(PERIOD)).await;
     }
 }

@@ -117,6 +117,11 @@ impl Writer {
             if outcomes.iter().any(Result::is_ok) {
                 shared.saw(newest(&outcomes));
             }
+            // After what was stored has been noted: if the follower leaves this server from here on, it compares that with
+            // the next one. If it has left before, nobody would notice the loss, so nothing was promised.
+            if self.connection.as_ref().is_some_and(|connection| shared.is_replaced(&connection.address)) {
+                return Err(shared.link.replaced());
+            }
             return Ok(outcomes);
         }
     }

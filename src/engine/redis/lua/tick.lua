@@ -28,6 +28,9 @@ end
 -- A log that another program has emptied has no bytes; otherwise retention would remove every new alert.
 if redis.call('XLEN', LOG) == 0 and get('bytes', '0') ~= '0' then set('bytes', '0') end
 
+-- Both, because they may be of two servers: while a failover is under way, the node may have stored on the new one what
+-- is newer than the last alert of the old one that its streams got, which is lost.
+look_back(known, has)
 look_back(known, seen)
 
 -- How long ago the oldest alert was stored that the node has not seen; a new node has no lag.
