@@ -69,19 +69,18 @@ impl Traffic<'_> {
 
     /// Changes keys on any node until that is answered with this status. None if the end comes first.
     fn insist(&self, random: &mut Random, status: u16, request: impl Fn() -> Request) -> Option<Answer> {
-        let mut is_unknown = false;
+        let began = Instant::now();
         while self.publishing.load(Ordering::Acquire) > 0 {
             match ask(self.fleet.endpoint(random.node()).0, &request().key(&self.admin_key)) {
                 Some(answer) if answer.status == status => return Some(answer),
-                // Revoked by a request before, of which nothing was heard.
-                Some(answer) if answer.status == 404 && is_unknown => return Some(answer),
-                // A node that has not heard of the key.
-                Some(answer) if answer.status == 404 => {}
-                Some(answer) if answer.status != 503 => {
+                // The node has not heard of the key, or it was revoked by a request before, of which nothing was heard.
+                // Which of the two cannot be told, so nothing is proved with this key.
+                Some(answer) if answer.status == 404 && began.elapsed() > WATCHED => return None,
+                Some(answer) if ![404, 503].contains(&answer.status) => {
                     self.unexpected("change of a key", &answer);
                     return None;
                 }
-                _ => is_unknown = true,
+                _ => {}
             }
             std::thread::park_timeout(PACE);
         }
