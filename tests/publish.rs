@@ -71,6 +71,55 @@ fn a_repeated_idempotency_key_stores_once() {
 }
 
 #[test]
+fn lines_are_stored_in_order_together_or_not_at_all() {
+    let daemon = Daemon::start();
+    let alice = daemon.key("alice");
+    let send = |path: &str, lines: &[Value]| {
+        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let request = Request::post(path).key(&alice).header("Content-Type", "application/x-ndjson");
+        daemon.send(&request.body(body))
+    };
+    let messages = || {
+        let all = Request::get("/alerts?topic=*&since=all&limit=1000").key(&alice).header("Accept", "application/json");
+        let alerts = daemon.send(&all).json()["alerts"].as_array().unwrap().clone();
+        let said =
+            |alert: &Value| format!("{}/{}", alert["topic"].as_str().unwrap(), alert["message"].as_str().unwrap());
+        alerts.iter().map(said).collect::<Vec<_>>()
+    };
+    let line =
+        |n: usize| json!({"topic": format!("t{}", n % 3), "message": n.to_string(), "idempotency_key": n.to_string()});
+    let all: Vec<_> = (0..500).map(line).collect();
+    let stored = |answer: crate::harness::Answer| {
+        (answer.status, answer.json()["stored"].clone(), answer.json()["repeated"].clone())
+    };
+    assert_eq!(stored(send("/alerts", &all[..300])), (200, json!(300), json!(0)));
+    // Other groups of the same lines are recognised line by line.
+    assert_eq!(stored(send("/alerts", &all[200..])), (200, json!(200), json!(100)));
+    let expected: Vec<_> = (0..500).map(|n| format!("t{}/{n}", n % 3)).collect();
+    assert_eq!(messages(), expected);
+
+    // Nothing of a body is stored if one line is refused, a key was used for another alert, or a topic is not permitted.
+    let new = json!({"message": "new"});
+    let taken = json!({"message": "other", "idempotency_key": "7"});
+    for (path, second, status) in [
+        ("/alerts", json!({"message": ""}), 422),
+        ("/alerts", json!({"message": "x", "key": "k"}), 422),
+        ("/alerts", taken, 409),
+        ("/alerts/ops", json!({"message": "x", "topic": "t1"}), 422),
+        ("/alerts?level=warn", json!({"message": "x"}), 422),
+    ] {
+        assert_eq!(send(path, &[new.clone(), second.clone()]).status, status, "{path} {second}");
+    }
+    let narrow = daemon.key_with(&json!({"user": "bob", "topics": ["ops"]}));
+    let request = Request::post("/alerts").key(&narrow).header("Content-Type", "application/x-ndjson");
+    let body = "{\"message\":\"new\",\"topic\":\"ops\"}\n{\"message\":\"new\",\"topic\":\"web\"}";
+    assert_eq!(daemon.send(&request.body(body)).status, 403);
+    assert_eq!(messages(), expected);
+    let answer = send("/alerts", &[new.clone(), json!({"message": 5})]);
+    assert!(answer.json()["detail"].as_str().unwrap().starts_with("line 2: message: must be a string"), "{answer:?}");
+}
+
+#[test]
 fn history_pages_in_both_directions_without_hole_or_repeat() {
     let daemon = Daemon::start();
     let key = daemon.key("alice");

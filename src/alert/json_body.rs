@@ -1,4 +1,4 @@
-//! The JSON body of a publish, read field by field so that every refusal names one.
+//! The JSON of a publish, one alert or a line of several, read field by field so that every refusal names one.
 //!
 //! Called by the HTTP layer, and by alertctl to report errors without a request.
 
@@ -21,17 +21,50 @@ struct Body<'a> {
     metadata: Option<&'a RawValue>,
 }
 
+/// One of several alerts in a body. It has its own key, because a body of other lines may repeat it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow)]
+    topic: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    level: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    idempotency_key: Option<&'a RawValue>,
+}
+
 impl Draft {
     /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
     pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata } = Parts::read(topic, utf8(body)?)?;
+        let Parts { topic, message, level, metadata } = Parts::read(topic, parse(utf8(body)?)?)?;
         Self::new(topic, message, level, metadata)?.within_frame()
     }
 
     /// The same, with what is too long cut, and U+FFFD for bytes that are not UTF-8.
     pub fn from_json_cut(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata } = Parts::read(topic, &text::decoded(body, None))?;
+        let Parts { topic, message, level, metadata } = Parts::read(topic, parse(&text::decoded(body, None))?)?;
         Self::cut(topic, &message, level, metadata)
+    }
+
+    /// Reads one of several alerts in a body, and the key that identifies its repeats, as it was sent.
+    pub fn from_json_line(topic: Option<Topic>, line: &[u8]) -> Result<(Self, Option<String>), DraftError> {
+        let Line { topic: in_line, message, level, metadata, idempotency_key } = parse(utf8(line)?)?;
+        let key = idempotency_key.map(|raw| text_value("idempotency_key", raw)).transpose()?;
+        let body = Body { topic: in_line, message, level, metadata };
+        let Parts { topic, message, level, metadata } = Parts::read(topic, body)?;
+        Ok((Self::new(topic, message, level, metadata)?.within_frame()?, key))
+    }
+
+    /// The line that publishes this alert among others.
+    #[must_use]
+    pub fn publish_line(&self, idempotency_key: &str) -> String {
+        let key = serde_json::Value::from(idempotency_key);
+        let body = self.publish_body();
+        format!(r#"{{"idempotency_key":{key},{}"#, body.strip_prefix('{').unwrap_or(&body))
     }
 }
 
@@ -44,8 +77,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(topic: Option<Topic>, text: &str) -> Result<Self, DraftError> {
-        let body = Body::parse(text)?;
+    fn read(topic: Option<Topic>, body: Body<'_>) -> Result<Self, DraftError> {
         let in_body = body.topic.map(|raw| value::<Topic>("topic", raw)).transpose()?;
         let message = body.message.ok_or_else(|| DraftError::field("message", "is missing"))?;
         let level = body.level.map(|raw| value::<Level>("level", raw)).transpose()?;
@@ -59,21 +91,20 @@ impl Parts {
     }
 }
 
-impl<'a> Body<'a> {
-    fn parse(text: &'a str) -> Result<Self, DraftError> {
-        // serde would also accept a JSON array and take the fields by their order.
-        let body = if text.trim_start().starts_with('{') { Some(serde_json::from_str(text)) } else { None };
-        let error = match body {
-            Some(Ok(body)) => return Ok(body),
-            other => other.and_then(Result::err),
-        };
-        // A body that is not JSON at all is refused for that reason first.
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| body_error(&e))?;
-        Err(error.map_or_else(
-            || DraftError::field("body", "must be a JSON object with message, level, metadata and topic"),
-            |e| body_error(&e),
-        ))
-    }
+/// Reads a JSON object with these fields.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DraftError> {
+    // serde would also accept a JSON array and take the fields by their order.
+    let body = if text.trim_start().starts_with('{') { Some(serde_json::from_str(text)) } else { None };
+    let error = match body {
+        Some(Ok(body)) => return Ok(body),
+        other => other.and_then(Result::err),
+    };
+    // A body that is not JSON at all is refused for that reason first.
+    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|e| body_error(&e))?;
+    Err(error.map_or_else(
+        || DraftError::field("body", "must be a JSON object with message, level, metadata and topic"),
+        |e| body_error(&e),
+    ))
 }
 
 /// The text of a body, without a byte order mark.
@@ -145,6 +176,27 @@ mod tests {
             );
         }
         assert!(matches!(Draft::from_json(None, b"{\"message\":\"\xff\"}"), Err(DraftError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_line_is_an_alert_with_its_own_key() {
+        let draft = Draft::from_json(None, br#"{"message":"x","topic":"a","level":"warn"}"#).unwrap();
+        let line = draft.publish_line("k\"1");
+        assert_eq!(Draft::from_json_line(None, line.as_bytes()), Ok((draft, Some("k\"1".to_owned()))));
+        assert!(Draft::from_json(None, line.as_bytes()).unwrap_err().to_string().starts_with("idempotency_key: "));
+        let without = Draft::from_json_line(None, br#"{"message":"x"}"#).unwrap();
+        assert_eq!((without.0.message(), without.1), ("x", None));
+        for (line, words) in [
+            (r#"{"message":"x","idempotency_key":7}"#, "idempotency_key: must be a string"),
+            (
+                r#"{"message":"x","key":"7"}"#,
+                "key: is no field here, expected one of topic, message, level, metadata, ",
+            ),
+            (r#"{"message":""}"#, "message: must not be empty"),
+        ] {
+            let said = Draft::from_json_line(None, line.as_bytes()).unwrap_err().to_string();
+            assert!(said.starts_with(words), "{line}: {said}");
+        }
     }
 
     #[test]

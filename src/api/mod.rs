@@ -58,6 +58,29 @@ pub(crate) struct NewAlert {
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
+// `Draft::from_json_line` reads it; this type only describes it in the OpenAPI document.
+/// A line of a body with several alerts.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAlertLine {
+    /// Topic to publish to. If absent, the topic in the path, or `default`.
+    #[serde(default)]
+    pub topic: Option<Topic>,
+    /// Text of at most 4,096 bytes of UTF-8.
+    #[schemars(length(min = 1, max = 4096))]
+    pub message: String,
+    /// Severity.
+    #[serde(default)]
+    pub level: Level,
+    /// Any JSON object.
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// As the header `Idempotency-Key`, for this line.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
+    pub idempotency_key: Option<String>,
+}
+
 /// The answer to a publish.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Published {
@@ -68,14 +91,14 @@ pub(crate) struct Published {
     pub alert: Box<RawValue>,
 }
 
-/// The answer to a hook.
+/// The answer to a hook, and to alerts as lines.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct HookStored {
+pub(crate) struct AllStored {
     /// Always `alerts stored`.
     pub status: String,
     /// Number of new alerts.
     pub stored: usize,
-    /// Number of alerts that were stored before, in the same state. They are counted, not stored again.
+    /// Number of alerts that were stored before. They are counted, not stored again.
     pub repeated: usize,
 }
 

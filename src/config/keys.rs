@@ -168,7 +168,8 @@ pub(super) static KEYS: &[Key] = &[
     key!(Restart engine.redis.key_prefix = "\"alertd\"", key_prefix(),
         "For the redis engine: prefix of all its keys; the same on each node of a fleet."),
     key!(Live hooks.max_body = "\"1MiB\"", size(KIB, 16 * MIB),
-        "Maximum size of a hook's payload (/hooks/...); a larger one is answered with 413, and most senders then drop it."),
+        "Maximum size of a hook's payload (/hooks/...), and of several alerts as lines; a larger one is answered with 413, and \
+         most senders then drop it."),
     key!(Live hooks.github_secret_file = "\"\"", credential(),
         "File with the secret of GitHub's webhook, or the name of a systemd credential; it turns /hooks/github on."),
     key!(Live hooks.github_topics = "[\"*\"]", patterns(),

@@ -9,6 +9,7 @@
 //! | [`backup`] | backups: writing, restoring and verifying them |
 //! | [`doctor`] | what is wrong on this machine, and the remedies |
 //! | [`drain`] | streams that leave before maintenance |
+//! | [`deliver`] | alerts, sent until the outcome is known |
 //! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
 //! | [`instance`] | one of several daemons on this machine |
@@ -29,6 +30,7 @@ pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod deliver;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod exit;

@@ -1,24 +1,17 @@
 //! `alertctl publish`: sends one alert and retries until the outcome is known.
 
-use std::time::Duration;
-
-use hyper::Method;
-use hyper::header::HeaderName;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, sleep};
 
 use super::alert::Alert;
 use super::args::Publish;
+use super::client::Client;
 use super::client::address::Address;
-use super::client::{Client, ClientError, Request};
+use super::deliver::{Await, send};
 use super::exit::Failure;
-use super::output::{Output, note};
-use super::tail::backoff::Backoff;
+use super::output::Output;
 use crate::alert::{Draft, Metadata};
-use crate::api::Published;
-use crate::{random, text};
+use crate::text;
 
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of standard input that are used: more than a message may have, also in UTF-16.
 const MAX_INPUT: u64 = 4 * Draft::MAX_MESSAGE as u64;
 
@@ -87,93 +80,6 @@ pub(super) fn random_key() -> Result<String, Failure> {
     getrandom::fill(&mut bytes)
         .map_err(|e| Failure::Failed(format!("cannot get random numbers: {e}; give --idempotency-key")))?;
     Ok(format!("alertctl-{:032x}", u128::from_be_bytes(bytes)))
-}
-
-/// An alert that was not stored, or may not have been.
-#[derive(Debug)]
-pub(super) enum Undelivered {
-    /// Every further attempt would fail in the same way.
-    Refused(ClientError),
-    /// The time for retries is over.
-    GivenUp {
-        /// The error of the last attempt.
-        error: ClientError,
-        /// The idempotency key for a later attempt.
-        key: String,
-    },
-}
-
-/// Which daemon is worth waiting for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Await {
-    /// One that starts or restarts, but not one that a person has to start.
-    Start,
-    /// Any: a service of this machine has nobody to report to but alertd.
-    Person,
-}
-
-/// Sends an alert and retries for `retry_for` until the outcome is known. `fallback` is another socket of the same daemon,
-/// for a user who has no access to that of `client`.
-pub(super) async fn send(
-    client: &Client,
-    fallback: Option<&Client>,
-    body: &str,
-    key: &str,
-    (retry_for, wait): (Duration, Await),
-) -> Result<Published, Undelivered> {
-    let (mut client, mut fallback) = (client, fallback);
-    let deadline = Instant::now() + retry_for;
-    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-    let mut is_reported = false;
-    loop {
-        let request = Request::new(Method::POST, "/alerts")
-            .header(HeaderName::from_static("idempotency-key"), key)
-            .body("application/json", body.to_owned())
-            .timeout(ATTEMPT_TIMEOUT);
-        let sent = match client.send(request).await {
-            Ok(response) => response.json::<Published>().await,
-            Err(error) => Err(error),
-        };
-        let error = match sent {
-            Ok(published) => return Ok(published),
-            Err(error) => error,
-        };
-        if matches!(error, ClientError::Forbidden { .. })
-            && let Some(other) = fallback.take()
-        {
-            client = other;
-            continue;
-        }
-        let is_waited_for = wait == Await::Person && matches!(error, ClientError::Down { .. });
-        if !error.is_transient() && !is_waited_for {
-            return Err(Undelivered::Refused(error));
-        }
-        let pause = backoff.next(error.retry_after(), random::fraction());
-        if Instant::now() + pause >= deadline {
-            return Err(Undelivered::GivenUp { error, key: key.to_owned() });
-        }
-        if !is_reported {
-            note(&format!("{error}; retrying for {} s", retry_for.as_secs()));
-            is_reported = true;
-        }
-        sleep(pause).await;
-    }
-}
-
-impl From<Undelivered> for Failure {
-    fn from(undelivered: Undelivered) -> Self {
-        match undelivered {
-            // The alert never left this machine, so it is certainly not stored.
-            Undelivered::Refused(error)
-            | Undelivered::GivenUp {
-                error: error @ (ClientError::Unreachable { .. } | ClientError::Down { .. }),
-                ..
-            } => error.into(),
-            Undelivered::GivenUp { error, key } => Self::Unavailable(format!(
-                "{error}; the alert may or may not be stored: repeat the command with --idempotency-key {key}"
-            )),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ const MEDIA: [&str; 6] = ["image/", "audio/", "video/", "font/", "model/", "mult
 pub(crate) enum Kind {
     /// `application/json`, `text/json` and every `+json`.
     Json,
+    /// `application/x-ndjson`: one JSON object in each line.
+    Lines,
     /// Any other `text/*`.
     Text,
     /// `application/x-www-form-urlencoded`, under which curl sends everything.
@@ -56,6 +58,7 @@ impl MediaType {
             "application/x-www-form-urlencoded" => Kind::Form,
             "multipart/form-data" => Kind::Parts,
             "application/json" | "text/json" => Kind::Json,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Kind::Lines,
             other if other.ends_with("+json") => Kind::Json,
             other if other.starts_with("text/") => Kind::Text,
             other if MEDIA.iter().any(|kind| other.starts_with(kind)) => Kind::Media,
@@ -105,6 +108,7 @@ mod tests {
             ("application/json;", Kind::Json, None),
             ("text/json", Kind::Json, None),
             ("application/cloudevents+json; charset=utf-8", Kind::Json, Some("utf-8")),
+            ("application/x-ndjson; charset=utf-8", Kind::Lines, Some("utf-8")),
             ("text/plain; format=flowed; charset=latin1", Kind::Text, Some("latin1")),
             ("text/markdown", Kind::Text, None),
             ("text/html", Kind::Text, None),

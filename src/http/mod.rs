@@ -45,6 +45,7 @@ pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod publish_body;
+mod publish_lines;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod request_body;
@@ -67,7 +68,7 @@ use error::BodyLimit;
 pub(crate) struct Settings {
     /// `http.max_body`, in bytes.
     pub max_body: usize,
-    /// `hooks.max_body`, in bytes.
+    /// `hooks.max_body`, in bytes; also for alerts as lines.
     pub max_hook_body: usize,
     /// Proxies whose `X-Forwarded-For` or `Forwarded` is believed.
     pub trusted_proxies: Networks,

@@ -73,7 +73,7 @@ pub(crate) fn draft(
             let (topic, level) = (topic.unwrap_or_else(Topic::fallback), options.level.or(priority));
             Ok(Draft::cut(topic, &media.decoded(body), level.unwrap_or_default(), metadata)?)
         }
-        Kind::Media | Kind::Other => {
+        Kind::Lines | Kind::Media | Kind::Other => {
             let sent = media.essence().to_owned();
             Err(HttpError::MediaType { wanted: "application/json, a text (text/*) or a form", sent })
         }

@@ -81,9 +81,20 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Htt
     if values.next().is_some() {
         return Err(invalid("is given twice"));
     }
-    let text = value.to_str().map_err(|_| invalid("must be printable ASCII"))?;
+    checked_key(&String::from_utf8_lossy(value.as_bytes())).map(Some).map_err(invalid)
+}
+
+/// Takes a key that identifies the repeats of an alert.
+///
+/// # Errors
+/// What the key must be.
+pub(crate) fn checked_key(text: &str) -> Result<String, &'static str> {
+    // Without a NUL in particular: it begins the keys that hooks make.
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        return Err("must be printable ASCII");
+    }
     match text.len() {
-        1..=MAX_IDEMPOTENCY_KEY => Ok(Some(text.to_owned())),
-        _ => Err(invalid("must have 1 to 255 characters")),
+        1..=MAX_IDEMPOTENCY_KEY => Ok(text.to_owned()),
+        _ => Err("must have 1 to 255 characters"),
     }
 }

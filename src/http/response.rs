@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::alert::{Record, escape_line_ends, frame};
+use crate::api::AllStored;
 use crate::delivery::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
+use crate::engine::Stored;
 use crate::service::HistoryPage;
 use crate::sse::{Bye, Format};
 
@@ -153,6 +155,13 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
 pub(crate) fn published(record: &Record) -> Response<Body> {
     let parts = [br#"{"status":"alert stored","alert":"#, &frame::line(record)[..], b"}\n"];
     whole(StatusCode::OK, "application/json", parts.concat().into())
+}
+
+/// The answer to several alerts at once.
+#[must_use]
+pub(crate) fn all_stored(stored: &[Stored]) -> Response<Body> {
+    let repeated = stored.iter().filter(|stored| stored.repeated).count();
+    json(StatusCode::OK, &AllStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated })
 }
 
 /// A page of history, as [`History`](crate::api::History) is read.

@@ -68,7 +68,7 @@ const PUT_POST: [Method; 2] = [Method::PUT, Method::POST];
 #[rustfmt::skip]
 static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/alerts", "/alerts/{topic}"], KeyOrTicket, alerts::read, catalogue::read),
-    route!(Normally, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, catalogue::publish),
+    route!(Normally, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, openapi::publish::publish),
     route!(Normally, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
     route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
     route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),

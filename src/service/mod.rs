@@ -49,7 +49,7 @@ pub(crate) use hooks::GitHub;
 use hooks::PayloadSlots;
 use limit::Rate;
 pub(crate) use measure::Measurements;
-pub(crate) use publish::PublishPermit;
+pub(crate) use publish::{Line, PublishPermit};
 pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
 use tickets::Tickets;

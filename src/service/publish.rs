@@ -20,6 +20,13 @@ pub(crate) struct PublishPermit<'a> {
     caller: &'a Caller,
 }
 
+/// One of several alerts in a body, with the key that identifies its repeats.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub draft: Draft,
+    pub key: Option<String>,
+}
+
 impl Service {
     /// Checks the scope and the rate of the caller. Must be called before the body is read, so that a refused request costs
     /// no memory.
@@ -64,21 +71,39 @@ impl PublishPermit<'_> {
     /// # Errors
     /// Those of [`publish`](Self::publish) except [`Refusal::Conflict`]: for a repeated entry the stored alert is returned.
     pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
+        let user = self.caller.user().to_owned();
+        let publish = |Entry { draft, key, state }| {
+            let idempotency = Idempotency { user: user.clone(), key, state: Some(state) };
+            Publish { draft, idempotency: Some(idempotency) }
+        };
+        self.publish_group(entries.into_iter().map(publish).collect()).await
+    }
+
+    /// Stores the alerts of all lines, or none of them; each counts towards the rate as in a payload.
+    ///
+    /// # Errors
+    /// Those of [`publish`](Self::publish).
+    pub(crate) async fn publish_lines(self, lines: Vec<Line>) -> Result<Vec<Stored>, Refusal> {
+        let user = self.caller.user().to_owned();
+        let publish = |Line { draft, key }| {
+            let idempotency = key.map(|key| Idempotency { user: user.clone(), key, state: None });
+            Publish { draft, idempotency }
+        };
+        self.publish_group(lines.into_iter().map(publish).collect()).await
+    }
+
+    async fn publish_group(self, alerts: Vec<Publish>) -> Result<Vec<Stored>, Refusal> {
         let Self { service, caller } = self;
-        for entry in &entries {
-            caller.require_topics(&[Pattern::Exact(entry.draft.topic().clone())])?;
+        for alert in &alerts {
+            caller.require_topics(&[Pattern::Exact(alert.draft.topic().clone())])?;
         }
         if caller.is_rate_limited() {
-            let further = u32::try_from(entries.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            let further = u32::try_from(alerts.len().saturating_sub(1)).unwrap_or(u32::MAX);
             let rate = service.settings.load().publish_rate;
             service.publish_rate.owe(caller.name().to_owned(), further, rate, RATE_PERIOD, Instant::now());
         }
-        let publish = |Entry { draft, key, state }| {
-            let idempotency = Idempotency { user: caller.user().to_owned(), key, state: Some(state) };
-            Publish { draft, idempotency: Some(idempotency) }
-        };
         service.delivery.backpressure().wait().await;
-        let stored = service.engine.append_all(entries.into_iter().map(publish).collect()).await;
+        let stored = service.engine.append_all(alerts).await;
         service.record_outcome(caller, stored.as_deref());
         Ok(stored?)
     }

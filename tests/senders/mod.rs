@@ -5,6 +5,7 @@ mod apprise;
 mod frames;
 mod github;
 mod host;
+mod journal;
 mod readers;
 mod types;
 

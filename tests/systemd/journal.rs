@@ -94,6 +94,20 @@ on_each_release! {
         assert_eq!(machine.journal("-t alertd -p err ALERTD_TOPIC=host.journal").len(), 2, "the mirror itself works");
     }
 
+    /// F19: at 90 entries a second this took four minutes.
+    fn f19_a_flood_is_alerts_within_seconds_and_in_order(machine: &Machine) {
+        start(machine);
+        let total = 20_000;
+        machine.write("/root/flood", &format!("i=1; while [ $i -le {total} ]; do echo \"<3>entry $i\"; i=$((i+1)); done\n"));
+        machine.sh("systemd-run --unit=flood --wait -p LogRateLimitIntervalSec=0 sh /root/flood; logger -p crit fire");
+        // Of another unit, and behind all of them in the journal.
+        until(machine, "fire");
+        let last = format!("entry {total}");
+        let mut found = until(machine, &last);
+        found.retain(|message| message != "fire");
+        assert_eq!(found, (1..=total).map(|n| format!("entry {n}")).collect::<Vec<_>>());
+    }
+
     fn priority_and_units_are_settings(machine: &Machine) {
         machine.write("/etc/systemd/system/alertd-journal.service.d/what.conf", "[Service]\nEnvironment=ALERTCTL_JOURNAL_PRIORITY=notice \"ALERTCTL_JOURNAL_UNITS=one two.service\"\n");
         start(machine);

@@ -11,11 +11,22 @@ use crate::text::ELLIPSIS;
 #[derive(Clone, Debug)]
 pub(crate) struct Entry(Map<String, Value>);
 
+/// Bytes as text, since a list of numbers takes thirty times the memory. Entries wait in a queue.
+fn compact(value: &mut Value) {
+    match value {
+        Value::Array(items) if items.iter().any(|item| !item.is_u64()) => items.iter_mut().for_each(compact),
+        Value::Array(_) => *value = text(value).into(),
+        _ => {}
+    }
+}
+
 impl Entry {
     /// Parses a line of `journalctl -o json`.
     #[must_use]
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        serde_json::from_str(line).ok().map(Self)
+        let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
+        fields.values_mut().for_each(compact);
+        Some(Self(fields))
     }
 
     /// A field as text; if the entry has it several times, each value begins a line.
@@ -29,7 +40,7 @@ impl Entry {
     pub(crate) fn values(&self, field: &str) -> Vec<String> {
         match self.0.get(field) {
             None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(items)) if !items.iter().all(Value::is_u64) => items.iter().map(text).collect(),
+            Some(Value::Array(items)) => items.iter().map(text).collect(),
             Some(value) => vec![text(value)],
         }
     }
@@ -54,14 +65,26 @@ impl Entry {
     /// When it was written, RFC 3339 in UTC.
     #[must_use]
     pub(crate) fn time(&self) -> Option<String> {
+        self.written().map(|time| format!("{time:.3}"))
+    }
+
+    /// When it was written.
+    #[must_use]
+    pub(crate) fn written(&self) -> Option<jiff::Timestamp> {
         let micros: i64 = self.text("__REALTIME_TIMESTAMP")?.parse().ok()?;
-        jiff::Timestamp::from_microsecond(micros).ok().map(|time| format!("{time:.3}"))
+        jiff::Timestamp::from_microsecond(micros).ok()
     }
 
     /// The priority, 0 to 7: the most urgent one if the entry has several. Like journalctl, takes 6 if it has none.
     #[must_use]
     pub(crate) fn priority(&self) -> u8 {
         self.values("PRIORITY").iter().filter_map(|text| text.parse().ok()).min().unwrap_or(6)
+    }
+
+    /// Whether its priority is emerg, alert or crit.
+    #[must_use]
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.priority() <= 2
     }
 
     /// The unit that the entry is about: for messages of the service manager, the unit named in the message.

@@ -5,7 +5,10 @@
 //! | [`entry`] | one entry of the journal |
 //! | [`reader`] | `journalctl`, run once or followed |
 //! | [`mod@unit`] | `alertctl unit-failed` |
-//! | [`journal`] | `alertctl journal` |
+//! | [`journal`] | `alertctl journal`: the entries in their order |
+//! | [`selection`] | which entries become alerts |
+//! | [`journal_alert`] | an entry as an alert |
+//! | [`overtaking`] | urgent entries that do not wait for a flood before them |
 //! | [`cursor`] | the position in the journal, kept in a file |
 //! | [`stopping`] | `alertctl unit-stopping` and `unit-stopped` |
 //!
@@ -15,7 +18,10 @@
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod journal;
+mod journal_alert;
+mod overtaking;
 pub(crate) mod reader;
+mod selection;
 pub(crate) mod stopping;
 pub(crate) mod unit;
 
@@ -32,11 +38,20 @@ fn body(
     message: &str,
     metadata: serde_json::Map<String, serde_json::Value>,
 ) -> Result<String, Failure> {
+    draft(topic, level, message, metadata).map(|draft| draft.publish_body())
+}
+
+/// An alert about the host, cut to the allowed length.
+fn draft(
+    topic: &Topic,
+    level: Level,
+    message: &str,
+    metadata: serde_json::Map<String, serde_json::Value>,
+) -> Result<Draft, Failure> {
     let message = if message.is_empty() { "(no text)" } else { message };
     let failed = |reason| Failure::Failed(format!("cannot make an alert: {reason}"));
     let metadata = Metadata::from_members(&metadata).map_err(failed)?;
-    let draft = Draft::cut(topic.clone(), message, level, metadata).map_err(|e| failed(e.to_string()))?;
-    Ok(draft.publish_body())
+    Draft::cut(topic.clone(), message, level, metadata).map_err(|e| failed(e.to_string()))
 }
 
 /// The last lines, oldest first, with at most [`MAX_LINES`] bytes together.

@@ -5,8 +5,10 @@
 
 use std::process::{ExitStatus, Stdio};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::entry::Entry;
 use crate::ctl::exit::Failure;
@@ -19,10 +21,14 @@ const MAX_MESSAGE: u64 = 8 << 10;
 /// Bytes to read of journalctl's error messages.
 const MAX_STDERR: u64 = 4096;
 
-/// A running journalctl and the entries that it writes.
+/// Entries that are read before anyone takes them.
+const QUEUED: usize = 512;
+
+/// A running journalctl and the entries that it writes. They are read and parsed while the caller works on earlier ones.
 pub(crate) struct Reader {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    entries: mpsc::Receiver<Entry>,
+    _reading: AbortOnDropHandle<()>,
 }
 
 impl Reader {
@@ -38,21 +44,26 @@ impl Reader {
         let Some(output) = child.stdout.take() else {
             return Err(Failure::Failed("journalctl has no output".to_owned()));
         };
-        Ok(Self { child, lines: BufReader::new(output).lines() })
+        let (queue, entries) = mpsc::channel(QUEUED);
+        Ok(Self { child, entries, _reading: AbortOnDropHandle::new(tokio::spawn(parse(output, queue))) })
     }
 
-    /// The next entry; `None` when journalctl has ended.
+    /// The next entry; `None` when journalctl has ended. Safe to cancel.
     pub(crate) async fn next(&mut self) -> Option<Entry> {
-        // journalctl writes nothing but UTF-8 and JSON, so a line that is not an entry can be ignored.
-        while let Ok(Some(line)) = self.lines.next_line().await {
-            if let Some(mut entry) = Entry::parse(&line) {
-                if let (true, Some(cursor)) = (entry.message_left_out(), entry.cursor()) {
-                    entry.set_message(&beginning(&cursor).await);
-                }
-                return Some(entry);
-            }
-        }
-        None
+        self.entries.recv().await
+    }
+
+    /// Waits for an entry, then takes it and what else is there, at most `limit`; nothing when journalctl has ended. Safe to
+    /// cancel.
+    pub(crate) async fn some(&mut self, limit: usize) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        self.entries.recv_many(&mut entries, limit).await;
+        entries
+    }
+
+    /// The next entry, if it is there already.
+    pub(crate) fn ready(&mut self) -> Option<Entry> {
+        self.entries.try_recv().ok()
     }
 
     /// Waits for journalctl to end.
@@ -73,6 +84,26 @@ impl Reader {
         let reason = if reason.is_empty() { "journalctl gave no reason" } else { reason };
         Err(Failure::Failed(format!("cannot read the journal: {reason}; join the group systemd-journal, or use sudo")))
     }
+}
+
+async fn parse(output: ChildStdout, queue: mpsc::Sender<Entry>) {
+    let mut lines = BufReader::new(output).lines();
+    // journalctl writes nothing but UTF-8 and JSON, so a line that is not an entry can be ignored.
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Some(mut entry) = Entry::parse(&line) else { continue };
+        if let (true, Some(cursor)) = (entry.message_left_out(), entry.cursor()) {
+            entry.set_message(&beginning(&cursor).await);
+        }
+        if queue.send(entry).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Arguments to read the entries that match from a cursor on, with the one at the cursor.
+pub(crate) fn from(mode: &str, cursor: Option<&str>, matches: &[String]) -> Vec<String> {
+    let from = cursor.map(|cursor| format!("--cursor={cursor}"));
+    [mode.to_owned(), "--no-tail".to_owned()].into_iter().chain(from).chain(matches.iter().cloned()).collect()
 }
 
 fn journalctl() -> Command {

@@ -15,9 +15,10 @@ use super::{body, host, last_lines};
 use crate::alert::Level;
 use crate::ctl::args::UnitFailed;
 use crate::ctl::client::{Client, ClientError};
+use crate::ctl::deliver::{Await, Undelivered, send};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
-use crate::ctl::publish::{Await, Undelivered, random_key, send};
+use crate::ctl::publish::random_key;
 use crate::text::truncate;
 
 /// "Failed with result …", from the service manager.

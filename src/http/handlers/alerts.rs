@@ -5,22 +5,42 @@ use hyper::{Method, Response, StatusCode};
 use super::Context;
 use crate::alert::Topic;
 use crate::http::error::HttpError;
+use crate::http::media_type::{Kind, MediaType};
 use crate::http::negotiate::{self, Representation};
-use crate::http::publish_body;
 use crate::http::query::{self, Purpose};
 use crate::http::request;
 use crate::http::response::{self, Body};
+use crate::http::{publish_body, publish_lines};
 
 pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
+    if MediaType::of(context.request.headers()).kind() == Kind::Lines {
+        return publish_lines(context).await;
+    }
     let Context { service, settings, caller, request, parameters, argument, .. } = context;
     let permit = service.may_publish(&caller)?;
     let options = publish_body::Options::read(parameters)?;
-    let topic = argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()?;
+    let topic = topic(argument)?;
     let key = request::idempotency_key(request.headers())?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
     let draft = publish_body::draft(&head.headers, topic, options, &body)?;
     let stored = permit.publish(draft, key).await?;
     Ok(response::published(&stored.record))
+}
+
+/// Several alerts, stored together or not at all. Such a body is as large as a hook's, so it counts among them.
+async fn publish_lines(context: Context) -> Result<Response<Body>, HttpError> {
+    let Context { service, settings, caller, request, parameters, argument, .. } = context;
+    let permit = service.may_publish(&caller)?;
+    let topic = topic(argument)?;
+    publish_lines::refuse_options(parameters, request.headers().contains_key("idempotency-key"))?;
+    let _slot = service.hook_slot().await?;
+    let (_, body) = request::body(request, settings.hook_body_limit()).await?;
+    let stored = permit.publish_lines(publish_lines::read(topic.as_ref(), &body)?).await?;
+    Ok(response::all_stored(&stored))
+}
+
+fn topic(argument: Option<String>) -> Result<Option<Topic>, HttpError> {
+    argument.map(|text| text.parse::<Topic>().map_err(|e| HttpError::invalid("topic", e))).transpose()
 }
 
 pub(in crate::http) async fn topics(mut context: Context) -> Result<Response<Body>, HttpError> {

@@ -1,11 +1,10 @@
 //! Payloads of other tools: their alerts are stored together or not at all.
 
+use hyper::Response;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
 
 use super::Context;
 use crate::alert::Topic;
-use crate::api::HookStored;
 use crate::hooks::Sender;
 use crate::hooks::form::Form;
 use crate::http::error::HttpError;
@@ -70,9 +69,7 @@ async fn store(
     }
     let entries = sender.read(topic, |name| header(head, name), &text)?;
     let stored = permit.publish_all(entries).await.map_err(retried)?;
-    let repeated = stored.iter().filter(|stored| stored.repeated).count();
-    let answer = HookStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated };
-    Ok(response::json(StatusCode::OK, &answer))
+    Ok(response::all_stored(&stored))
 }
 
 fn topic(argument: Option<String>, mut parameters: Parameters) -> Result<Topic, HttpError> {

@@ -17,54 +17,6 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
 ];
 
 const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
-
-pub(crate) fn publish() -> Operation {
-    let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
-    // No field is required, because a form without a message is read as text.
-    let form_body = json!({
-        "schema": {
-            "type": "object",
-            "properties": { "message": { "type": "string", "minLength": 1 }, "level": { "type": "string" }, "topic": reference("Topic") },
-            "additionalProperties": { "type": "string" }
-        },
-        "example": { "message": "Disk is full", "level": "warn" }
-    });
-    let example = json!({ "message": "Deploy completed", "level": "info", "metadata": { "version": "1.2.3" } });
-    let json_body = json!({ "schema": reference("NewAlert"), "example": example });
-    Operation {
-        argument: Some(("Where it goes.", reference("Topic"))),
-        parameters: vec![
-            query("level", "With a text or form: the level.", reference("Level")),
-            query(
-                "cut",
-                "If true, JSON is cut to what is allowed instead of being refused; texts and forms always are.",
-                flag(),
-            ),
-            header(
-                "Idempotency-Key",
-                "Any name of your choice: an alert that is sent again with the same one within 24 hours is stored once.",
-                json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
-            ),
-            header("Title", "With a text or form: becomes metadata.", json!({ "type": "string" })),
-            header(
-                "Priority",
-                "With a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
-                json!({ "type": "string" }),
-            ),
-            header("Tags", "With a text or form: names separated by commas; become metadata.", json!({ "type": "string" })),
-        ],
-        request: Some(Request { required: true, content: vec![(JSON, json_body), ("text/plain", text_body), (FORM, form_body)] }),
-        answers: vec![answer(200, "Stored, with the durability that `engine.durability` sets.", "Published")],
-        problems: &[409, 415],
-        ..plain("alerts", "Publish an alert")
-    }
-    .about(
-        "Every `+json` is JSON, and every `text/*` a text. Without a content type, with one that is not listed, or with a form's and \
-         no field `message`, a body that begins with `{` is JSON, and any other is text. A form may also be `multipart/form-data`. \
-         A text or form over 4,096 bytes is cut and ends in `…`.",
-    )
-}
 
 pub(crate) fn read() -> Operation {
     Operation {
@@ -145,7 +97,7 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         argument: Some(("Where they go.", reference("Topic"))),
         parameters,
         request: Some(Request { required: true, content: vec![(JSON, json!({ "schema": schema }))] }),
-        answers: vec![answer(200, "All alerts are stored.", "HookStored")],
+        answers: vec![answer(200, "All alerts are stored.", "AllStored")],
         problems,
         ..plain("hooks", summary)
     }
@@ -293,7 +245,7 @@ pub(crate) fn page(summary: &'static str) -> Operation {
 }
 
 /// A description without parameters and bodies.
-fn plain(tag: &'static str, summary: &'static str) -> Operation {
+pub(super) fn plain(tag: &'static str, summary: &'static str) -> Operation {
     Operation {
         tag,
         summary,
@@ -307,7 +259,7 @@ fn plain(tag: &'static str, summary: &'static str) -> Operation {
 }
 
 impl Operation {
-    fn about(self, about: &'static str) -> Self {
+    pub(super) fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 }
@@ -320,17 +272,17 @@ fn body(required: bool, schema: &str) -> Request {
     Request { required, content: vec![(JSON, json!({ "schema": reference(schema) }))] }
 }
 
-fn query(name: &'static str, about: &'static str, schema: Value) -> Parameter {
+pub(super) fn query(name: &'static str, about: &'static str, schema: Value) -> Parameter {
     Parameter { place: "query", name, about, schema }
 }
 
 /// A parameter that is true or false, in the spellings of many libraries.
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     let words = [TRUE, FALSE].concat();
     json!({ "type": "string", "enum": words })
 }
 
-fn header(name: &'static str, about: &'static str, schema: Value) -> Parameter {
+pub(super) fn header(name: &'static str, about: &'static str, schema: Value) -> Parameter {
     Parameter { place: "header", name, about, schema }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`operation`] | how a route is described, and how that becomes JSON |
 //! | [`catalogue`] | the description of each route |
+//! | [`mod@publish`] | that of a publish |
 //! | [`problems`] | the errors, by status |
 //!
 //! Called by [`route`](super::route) with the rows of the table, so each path and method is in the document, with the access
@@ -13,6 +14,7 @@
 pub(crate) mod catalogue;
 mod operation;
 mod problems;
+pub(crate) mod publish;
 
 use hyper::Method;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
@@ -94,10 +96,10 @@ fn schemas() -> Map<String, Value> {
     macro_rules! name {
         ($generator:ident: $($kind:ty),*) => {$( $generator.subschema_for::<$kind>(); )*};
     }
-    name!(written: api::Published, api::HookStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo);
+    name!(written: api::Published, api::AllStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo);
     name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Reloaded, api::Status, api::StreamEvent);
     let mut read = SchemaGenerator::new(settings.for_deserialize());
-    name!(read: api::NewAlert, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
+    name!(read: api::NewAlert, api::NewAlertLine, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
     let mut all = read.take_definitions(true);
     all.extend(written.take_definitions(true));
     all.insert(
