@@ -190,3 +190,49 @@ fn variables_that_a_platform_sets_for_other_services_are_ignored_and_named() {
         assert_eq!(check(mistake).status.code(), Some(78), "{mistake:?}");
     }
 }
+
+/// F20: what `alertctl` said, and where it stopped.
+#[test]
+fn f20_remedies_name_the_instance_the_plain_port_the_authority_and_the_file() {
+    let mut daemon = Daemon::start();
+    let directory = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = program("alertctl");
+        command.env("SSL_CERT_FILE", directory.path().join("own.pem")).args(arguments);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(!output.status.success(), "{}", told(&output));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(said(&["--instance", "nope", "status"]).contains("systemctl start alertd@nope"));
+    // A certificate as this command makes it is one of an authority.
+    let openssl = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout own.key -out own.pem -days 90 \
+                   -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 2>/dev/null";
+    let made = std::process::Command::new("sh").args(["-c", openssl]).current_dir(directory.path()).status();
+    assert!(made.unwrap().success());
+    let url = format!("https://{}", daemon.address);
+    let plain = said(&["--url", &url, "status"]);
+    assert!(plain.contains("plain HTTP") && plain.contains("http://"), "{plain}");
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let (cert, key) = (file("own.pem"), file("own.key"));
+    let secure =
+        Daemon::with_environment("", &[("ALERTD_HTTP_TLS_CERT", cert.as_str()), ("ALERTD_HTTP_TLS_KEY", key.as_str())]);
+    let authority = said(&["--url", &format!("https://{}", secure.address), "status"]);
+    assert!(authority.contains("basicConstraints=critical,CA:FALSE"), "{authority}");
+
+    daemon.key("alice");
+    let import = |path: &str| {
+        let output = daemon.ctl(&["key", "import", path]);
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(import("/etc/passwd").contains("/etc/passwd is not the key file of the former alert server"));
+    let own = daemon.state().join("auth.json").display().to_string();
+    assert!(import(&own).contains("alertd's own file of keys"));
+
+    // Times have their zone, whether the machine has one or not.
+    let listed = daemon.ctl_command().args(["key", "list"]).env("TZ", "CET-1").output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("+01:00"), "{}", told(&listed));
+    let listed = daemon.ctl_command().args(["key", "list"]).env("TZ", "UTC").output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("+00:00"), "{}", told(&listed));
+    daemon.stop();
+}

@@ -17,7 +17,7 @@ use clap::Parser;
 pub struct DaemonArgs {
     /// Configuration file [default: /etc/alertd.toml, if it exists]
     ///
-    /// A file that is given here must exist. The option overrides the environment variable.
+    /// A file that is given here must exist. The option overrides the environment variable ALERTD_CONFIG.
     #[arg(long, value_name = "FILE", env = "ALERTD_CONFIG")]
     pub config: Option<PathBuf>,
     /// Check the configuration and the files it refers to, report all errors, and exit with 0 or 78
@@ -61,14 +61,15 @@ immediately. On SIGHUP it reloads configuration, keys and certificates without i
 configuration is invalid, the current one remains in use.
 
 Environment:
-ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
+ALERTD_CONFIG names the configuration file, unless --config does. ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
 XDG_RUNTIME_DIR and HOME determine the default directories.
 
 Files:
   /etc/alertd.toml          configuration
   /var/lib/alertd           alerts, and auth.json with the keys
   /run/alertd/control.sock  for alertctl: permission to connect is permission to do everything
-  /run/alertd/publish.sock  for local publishers: permission to connect is permission to publish";
+  /run/alertd/publish.sock  for local publishers: permission to connect is permission to publish
+  /usr/share/doc/alertd     operations.md for the daily work, security.md, fleet.md, protocol.md and more";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::output::{Output, Paint};
-use super::text::{columns, cut, escaped, local, padded, wrapped};
+use super::text::{LOCAL_WIDTH, columns, cut, escaped, local, padded, wrapped};
 
 /// The fields that are shown to people and passed to commands. Levels and fields that only a newer daemon knows are
 /// accepted.
@@ -40,8 +40,8 @@ impl Default for Rows {
 impl Rows {
     /// A longer topic shifts the rest of its own row only.
     const MAX_TOPIC_WIDTH: usize = 24;
-    /// `2026-11-23 17:33:10` and the longest level, each with its separator.
-    const TIME_AND_LEVEL_WIDTH: usize = 19 + 2 + 5 + 2;
+    /// The time and the longest level, each with its separator.
+    const TIME_AND_LEVEL_WIDTH: usize = LOCAL_WIDTH + 2 + 5 + 2;
     /// With less space than this, the message starts on a line below the topic.
     const MIN_MESSAGE_WIDTH: usize = 24;
     /// Lines of metadata on a terminal; `--json` prints all of it.
@@ -137,7 +137,7 @@ mod tests {
         let alert: Alert = serde_json::from_str(json).unwrap();
         let row = Rows::default().row(&alert, &Output::to(tokio::io::sink()));
         assert!(row.ends_with(r"  warn   ops.db    a\n\u{1b}[31mb  k=v\u{202e}"), "{row}");
-        assert_eq!(row.find("  warn"), Some("2026-11-23 17:33:10".len()));
+        assert_eq!(row.find("  warn"), Some(LOCAL_WIDTH));
     }
 
     #[test]
@@ -151,18 +151,18 @@ mod tests {
         }
         let long = "x".repeat(100);
         rows.row(&alert(&long, "info", "message", "{}"), &output);
-        assert!(column(rows.row(&alert("a", "info", "message", "{}"), &output)) < 60);
+        assert!(column(rows.row(&alert("a", "info", "message", "{}"), &output)) < 66);
     }
 
     #[test]
     fn on_a_terminal_lines_are_wrapped_and_none_can_be_mistaken_for_an_alert() {
-        let output = shown(Captured::default(), || (64, 24), false);
+        let output = shown(Captured::default(), || (70, 24), false);
         let fake = "disk is full on the database host\n2026-11-23 17:33:10  info   ops";
         let row = Rows::default().row(&alert("ops.db", "error", fake, r#"{"host":"db1"}"#), &output);
         let lines: Vec<&str> = row.lines().collect();
         assert_eq!(lines.len(), 4, "{row}");
         assert!(lines[0].ends_with("error  ops.db    disk is full on the"), "{row}");
-        assert!(lines[1..].iter().all(|line| line.starts_with(&" ".repeat(38)) && columns(line) <= 64), "{row}");
+        assert!(lines[1..].iter().all(|line| line.starts_with(&" ".repeat(44)) && columns(line) <= 70), "{row}");
         assert!(lines[3].ends_with("ops  host=db1"), "{row}");
         let narrow = shown(Captured::default(), || (40, 24), false);
         let row = Rows::default().row(&alert("ops.db", "error", "disk is full", "{}"), &narrow);

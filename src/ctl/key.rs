@@ -140,7 +140,24 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
     }
     let bytes = Bytes::from(bytes);
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    refuse_others(text, &file.display().to_string())?;
     Ok(bytes.slice_ref(text))
+}
+
+/// Names the file and the remedy where the daemon could only say that it is not the right one.
+fn refuse_others(text: &[u8], file: &str) -> Result<(), Failure> {
+    let parsed: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(text).ok();
+    match parsed {
+        Some(members) if members.contains_key("users") => Ok(()),
+        Some(members) if members.contains_key("alertd_keys") => Err(Failure::Usage(format!(
+            "{file} is alertd's own file of keys, which needs no import; to move keys to another machine, use alertctl \
+             backup there and alertctl restore here"
+        ))),
+        _ => Err(Failure::Usage(format!(
+            "{file} is not the key file of the former alert server, which is JSON of TinyDB with a table \"users\"; name \
+             that file"
+        ))),
+    }
 }
 
 #[cfg(test)]

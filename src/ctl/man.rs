@@ -57,9 +57,11 @@ fn page(command: &Command, section: &str) -> String {
     if let Some(text) = command.get_after_long_help().or_else(|| command.get_after_help()) {
         out.extend(sections(&text.to_string()).to_roff().into_bytes());
     }
-    let also = "alertctl(1), alertd(8), alertd.toml(5)";
+    let own = format!("{}({section})", command.get_display_name().unwrap_or_else(|| command.get_name()));
+    let also = ["alertctl(1)", "alertd(8)", "alertd.toml(5)"].into_iter().filter(|page| *page != own);
+    let also = format!("{}, /usr/share/doc/alertd/operations.md", also.collect::<Vec<_>>().join(", "));
     let mut end = Roff::new();
-    end.control("SH", ["SEE ALSO"]).text([roman(also)]);
+    end.control("SH", ["SEE ALSO"]).text([roman(&also)]);
     out.extend(end.to_roff().into_bytes());
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -20,11 +20,15 @@ pub(crate) fn escaped(text: &str) -> String {
     out
 }
 
-/// An RFC 3339 time in local time, `2026-11-23 17:33:10`. Any other text is only escaped.
+/// The width of [`local`] in columns.
+pub(crate) const LOCAL_WIDTH: usize = "2026-11-23 17:33:10+01:00".len();
+
+/// An RFC 3339 time in local time with its distance from UTC, `2026-11-23 17:33:10+01:00`: a reader of a log must not have
+/// to guess the zone of the machine that wrote it. Any other text is only escaped.
 #[must_use]
 pub(crate) fn local(time: &str) -> String {
     match time.parse::<jiff::Timestamp>() {
-        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
         Err(_) => escaped(time),
     }
 }

@@ -69,6 +69,16 @@ pub(crate) fn priority(text: &str) -> Result<u8, String> {
     found.ok_or_else(|| "must be emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7".to_owned())
 }
 
+/// The same; completions list the names.
+#[must_use]
+pub(crate) fn priorities() -> impl clap::builder::TypedValueParser<Value = u8> {
+    use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+    const SHOWN: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    const OTHERS: [&str; 11] = ["panic", "error", "warn", "0", "1", "2", "3", "4", "5", "6", "7"];
+    let others = OTHERS.map(|word| PossibleValue::new(word).hide(true));
+    PossibleValuesParser::new(SHOWN.map(PossibleValue::new).into_iter().chain(others)).try_map(|text| priority(&text))
+}
+
 /// A level. Help and completions list the values.
 #[must_use]
 pub(crate) fn level() -> impl clap::builder::TypedValueParser<Value = Level> {

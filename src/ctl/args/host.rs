@@ -35,10 +35,10 @@ Examples:
   systemctl enable --now alertd-journal.service")]
 pub(crate) struct Journal {
     /// Report this priority and more urgent ones: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
-    #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priority)]
+    #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priorities(), hide_possible_values = true)]
     pub priority: u8,
     /// Only entries that this unit wrote or that are about it
-    #[arg(short, long = "unit", value_name = "UNIT", env = "ALERTCTL_JOURNAL_UNITS", value_delimiter = ' ')]
+    #[arg(short, long = "unit", value_name = "UNIT", env = "ALERTCTL_JOURNAL_UNITS", value_delimiter = ' ', value_hint = clap::ValueHint::Other)]
     pub units: Vec<String>,
     /// Topic to publish to
     #[arg(short, long, default_value = "host.journal", env = "ALERTCTL_JOURNAL_TOPIC")]

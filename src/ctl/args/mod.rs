@@ -74,7 +74,7 @@ pub(crate) struct DaemonOptions {
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub socket: Option<PathBuf>,
     /// Name of a local instance, alertd@NAME.service
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     pub instance: Option<Instance>,
     /// Configuration file, for the paths of sockets and keys [default: the daemon's]
     #[arg(

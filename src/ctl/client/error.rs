@@ -58,6 +58,10 @@ pub enum Cause {
     NoHost,
     /// The certificate, or another part of the TLS handshake.
     Tls,
+    /// What answers does not speak TLS.
+    NoTls,
+    /// The certificate of the peer is that of an authority, which must not be a server's.
+    IsAuthority,
     /// Any other error of a local socket.
     Socket,
     /// Any other network error.

@@ -206,7 +206,7 @@ impl Client {
                 }
                 let roots = tls::system_roots().map_err(|e| self.unreachable(&e, Cause::Tls))?;
                 let stream = tls::handshake(roots, &remote.host, tcp).await;
-                self.speak(stream.map_err(|e| self.unreachable(&format!("TLS: {e}"), Cause::Tls))?).await
+                self.speak(stream.map_err(|e| self.unreachable(&format!("TLS: {e}"), tls::cause(&e)))?).await
             }
         }
     }

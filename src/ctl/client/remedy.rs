@@ -2,8 +2,10 @@
 //!
 //! The daemon's own messages are about HTTP. These name the options, files and commands of `alertctl`.
 
-use super::KeySource;
+use std::path::Path;
+
 use super::error::{Cause, ClientError};
+use super::{KeySource, service};
 use crate::api::About;
 use crate::ctl::exit::Failure;
 
@@ -11,7 +13,9 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let text = error.to_string();
         match error {
-            ClientError::Unreachable { cause, .. } => Self::Unavailable(format!("{text}; {}", unreachable(cause))),
+            ClientError::Unreachable { cause, address, .. } => {
+                Self::Unavailable(format!("{text}; {}", unreachable(cause, &address)))
+            }
             ClientError::Down { service, .. } => Self::Unavailable(format!("{text}; {}", service.remedy())),
             ClientError::Forbidden { address } => {
                 let group = if address.ends_with("publish.sock") { "alertd-publish" } else { "alertd" };
@@ -40,9 +44,13 @@ impl From<ClientError> for Failure {
     }
 }
 
-fn unreachable(cause: Cause) -> &'static str {
-    match cause {
-        Cause::NoDaemon => "start it (systemctl start alertd), or name another with --socket, --instance or --url",
+fn unreachable(cause: Cause, address: &str) -> String {
+    let text = match cause {
+        Cause::NoDaemon => {
+            let unit = service::unit_of(Path::new(address)).unwrap_or_default();
+            let unit = unit.strip_suffix(".service").unwrap_or("alertd");
+            return format!("start it (systemctl start {unit}), or name another with --socket, --instance or --url");
+        }
         Cause::NoListener => {
             "start alertd there, or correct the port in --url or ALERTCTL_URL; http.listen and alertd.socket on that \
              machine set the address, which by default is reachable from the machine itself only"
@@ -52,9 +60,17 @@ fn unreachable(cause: Cause) -> &'static str {
             "use a host name that the certificate is valid for; if your own authority issued it, set SSL_CERT_FILE to \
              the file of that authority"
         }
+        Cause::NoTls => {
+            "alertd speaks plain HTTP there: write http:// in --url or ALERTCTL_URL, or the port of a proxy with TLS"
+        }
+        Cause::IsAuthority => {
+            "the server's certificate is one of an authority (openssl req -x509 makes such): make it again with -addext \
+             basicConstraints=critical,CA:FALSE, and set SSL_CERT_FILE to the new file"
+        }
         Cause::Socket => "try again; systemctl status shows the state of the service",
         Cause::Network => "check --url or ALERTCTL_URL, the network and firewalls",
-    }
+    };
+    text.to_owned()
 }
 
 fn unauthorized(address: &str, key: Option<KeySource>) -> String {

@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::error::Cause;
+
 /// The certificates that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 ///
 /// # Errors
@@ -25,6 +27,18 @@ pub(super) fn system_roots() -> Result<RootCertStore, String> {
         "no trusted certificate authority found ({}); install ca-certificates or set SSL_CERT_FILE",
         if reasons.is_empty() { "the trust store is empty".to_owned() } else { reasons.join(", ") }
     ))
+}
+
+/// Why a handshake failed, if the message of rustls says so.
+#[must_use]
+pub(super) fn cause(message: &str) -> Cause {
+    if message.contains("InvalidContentType") {
+        Cause::NoTls
+    } else if message.contains("CaUsedAsEndEntity") {
+        Cause::IsAuthority
+    } else {
+        Cause::Tls
+    }
 }
 
 /// Performs the TLS handshake on a connection.
