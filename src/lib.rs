@@ -28,6 +28,7 @@
 //! | | [`disk`] | why stored files cannot be used, and the remedies |
 //! | | [`histogram`] | durations, counted without a lock |
 //! | | [`net`] | networks of addresses |
+//! | | [`process`] | the resources that this process uses, and its disk |
 //! | | [`random`] | random spread of times |
 //! | | [`record_file`] | a small file with one value, versioned and checked |
 //! | | [`supervisor`] | essential threads and tasks, whose end ends the process |
@@ -56,6 +57,7 @@ mod keyring;
 mod log;
 mod metrics;
 mod net;
+mod process;
 mod random;
 mod record_file;
 mod service;

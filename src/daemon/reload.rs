@@ -44,6 +44,7 @@ impl Reloader {
     ) -> Result<Reloaded, Vec<String>> {
         notifier.reloading();
         let done = self.apply(log).await;
+        self.service.note_reload(&done);
         match &done {
             Ok(reloaded) => {
                 let needs_restart = reloaded.needs_restart.join(", ");

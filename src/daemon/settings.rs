@@ -42,6 +42,8 @@ pub(super) fn service(
         mirror_alerts: config.log.mirror_alerts,
         config_file: resolved.file.as_ref().map(|file| file.display().to_string()),
         listening,
+        state_dir: config.state_dir.clone(),
+        retain: (config.alerts.retain_count, config.alerts.retain_bytes),
         certificate: tls.and_then(Tls::certificate),
     }
 }

@@ -6,6 +6,7 @@
 
 mod backup;
 mod error;
+mod expiring;
 mod file_store;
 mod former;
 mod key_store;

@@ -52,6 +52,13 @@ impl Catalogue {
             None,
             u32::from(*is_live),
         )?;
+        let help = "0 if the last reload was refused, and the earlier configuration is in force; else 1";
+        writer.lone("config_last_reload_successful", help, None, u32::from(!self.0.reload_refused))?;
+        let disk = self.0.disk.as_ref();
+        let help = "Space that alertd may still use on the file system of its state directory";
+        writer.gauge("disk_free", help, Some(Unit::Bytes), disk.map(|disk| ([], disk.free_bytes)))?;
+        let help = "Size of the file system of the state directory";
+        writer.gauge("disk_size", help, Some(Unit::Bytes), disk.map(|disk| ([], disk.bytes)))?;
         let help = "Time at which the TLS certificate expires, in seconds since 1970";
         let end = certificate_end_ms.map(|ms| ([], ms as f64 / 1000.0));
         writer.gauge("certificate_expiry_timestamp", help, Some(Unit::Seconds), end)
@@ -139,6 +146,11 @@ impl Catalogue {
         writer.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
         let help = "Bytes of the alerts in the log";
         writer.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;
+        let (count, bytes) = it.retain;
+        let help = "Maximum number of alerts in the log (alerts.retain_count); 0 means no limit";
+        writer.lone("retention_alerts_limit", help, None, count)?;
+        let help = "Maximum bytes of the alerts in the log (alerts.retain_bytes); 0 means no limit";
+        writer.lone("retention_limit", help, Some(Unit::Bytes), bytes)?;
         writer.gauge(
             "retained_topics",
             "Topics that have alerts in the log",
@@ -153,6 +165,9 @@ impl Catalogue {
     fn keys(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let it = &self.0;
         writer.lone("keys", "Keys in the store", None, it.keys)?;
+        let expiring = it.keys_expiring.map(|(within, keys)| ([("within", within)], keys as u64));
+        let help = "Keys that expire soon, without those that were made for a short time or replaced by a rotation";
+        writer.gauge("keys_expiring", help, None, expiring)?;
         let attempts = it.attempts.iter().map(|(result, count)| ([("result", *result)], *count));
         writer.counter("authentications", "Attempts to authenticate, by result", attempts)?;
         let waiting = [([("pool", "own")], it.waiting_own), ([("pool", "imported")], it.waiting_imported)];
@@ -169,7 +184,7 @@ fn by_class_and_level(alerts: &[(String, [u64; Level::ALL.len()])]) -> impl Iter
 }
 
 /// Writes one metric after the other. A metric without samples is left out.
-struct MetricWriter<'a>(DescriptorEncoder<'a>);
+pub(super) struct MetricWriter<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl MetricWriter<'_> {
     fn counter<'l, const N: usize>(
@@ -189,7 +204,13 @@ impl MetricWriter<'_> {
         Ok(())
     }
 
-    fn gauge<'l, const N: usize, V: EncodeGaugeValue>(
+    /// A counter of seconds.
+    pub(super) fn seconds(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+        metric.encode_counter(&value, None::<&Exemplar<NoLabelSet, f64>>)
+    }
+
+    pub(super) fn gauge<'l, const N: usize, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,

@@ -5,12 +5,14 @@
 
 mod catalogue;
 mod classic;
+mod process;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::service::Measurements;
 use catalogue::Catalogue;
+use process::ProcessMetrics;
 
 /// The text format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,12 @@ impl Exposition {
 
     #[must_use]
     pub(crate) fn write(self, measurements: Measurements) -> String {
-        let mut registry = Registry::with_prefix("alertd");
-        registry.register_collector(Box::new(Catalogue(measurements)));
+        let mut registry = Registry::default();
+        if let Some(process) = measurements.process {
+            let started = measurements.started.as_secs_f64();
+            registry.register_collector(Box::new(ProcessMetrics { process, started }));
+        }
+        registry.sub_registry_with_prefix("alertd").register_collector(Box::new(Catalogue(measurements)));
         let mut text = String::with_capacity(16 << 10);
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &registry);

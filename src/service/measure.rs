@@ -3,6 +3,7 @@
 //! Counters are read without a lock. Numbers of the log that are not available within [`STATS_TIMEOUT`] are left out, because
 //! zero would be misleading.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,10 +14,15 @@ use crate::delivery::{KINDS, Takeover, Transport};
 use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
+use crate::process::{Disk, Process};
 use crate::sse::Format;
 
 /// How long to wait for the log.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
+
+const DAY_MS: u64 = 86_400_000;
+/// The values of the label `within`, and their days.
+const EXPIRING: [(&str, u64); 3] = [("1d", 1), ("7d", 7), ("30d", 30)];
 
 /// All measurements; counters count since the start of the process.
 #[derive(Clone, Debug)]
@@ -52,6 +58,15 @@ pub(crate) struct Measurements {
     pub waiting_own: usize,
     pub waiting_imported: usize,
     pub derivations: u64,
+    /// Keys that expire within a day, a week and a month.
+    pub keys_expiring: [(&'static str, usize); 3],
+    /// Whether the last reload was refused.
+    pub reload_refused: bool,
+    /// `alerts.retain_count` and `alerts.retain_bytes`; 0 means no limit.
+    pub retain: (u64, u64),
+    /// None if the system did not answer in time.
+    pub process: Option<Process>,
+    pub disk: Option<Disk>,
 }
 
 impl Service {
@@ -61,6 +76,7 @@ impl Service {
         caller.require(Scope::Metrics)?;
         let stats = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
         let (store, lag) = stats.await.ok().unzip();
+        let (process, disk) = self.ask_system().await.unzip();
         let engine = self.engine.status();
         let (counters, delivered) = (&self.counters, self.delivery.counters());
         let [waiting_own, waiting_imported] = self.keyring.waiting();
@@ -97,7 +113,23 @@ impl Service {
             waiting_own,
             waiting_imported,
             derivations: self.keyring.derivations(),
+            keys_expiring: EXPIRING.map(|(name, days)| (name, self.keyring.expiring(self.now_ms(), days * DAY_MS))),
+            reload_refused: self.reload_refused.load(Ordering::Relaxed),
+            retain: self.settings.load().retain,
+            process,
+            disk: disk.flatten(),
         })
+    }
+
+    /// Asks the system about the process and the disk of its state.
+    async fn ask_system(&self) -> Option<(Process, Option<Disk>)> {
+        let permit = Arc::clone(&self.asking).try_acquire_owned().ok()?;
+        let directory = self.settings.load().state_dir.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            (Process::read(), Disk::of(&directory))
+        });
+        tokio::time::timeout(STATS_TIMEOUT, asked).await.ok()?.ok()
     }
 
     /// The age of the oldest alert that is in the log but not yet in the hub; none if the log cannot be read.

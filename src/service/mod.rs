@@ -22,6 +22,7 @@ mod takeover;
 mod tickets;
 mod topic_classes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -83,6 +84,10 @@ pub(crate) struct Settings {
     pub config_file: Option<String>,
     /// Where requests with keys are accepted, for the status.
     pub listening: Listening,
+    /// Where alertd keeps its state.
+    pub state_dir: PathBuf,
+    /// `alerts.retain_count` and `alerts.retain_bytes`; 0 means no limit.
+    pub retain: (u64, u64),
     /// The certificate that clients see; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -122,6 +127,10 @@ pub(crate) struct Service {
     /// Taken by the backup that is being made.
     backups: Arc<Semaphore>,
     counters: Counters,
+    /// Whether the last reload was refused.
+    reload_refused: AtomicBool,
+    /// Taken while the system is asked about the process and its disk, so that a disk that hangs holds one thread only.
+    asking: Arc<Semaphore>,
 }
 
 impl Service {
@@ -158,7 +167,14 @@ impl Service {
             payloads: PayloadSlots::default(),
             backups: Arc::new(Semaphore::new(1)),
             counters: Counters::default(),
+            reload_refused: AtomicBool::new(false),
+            asking: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// Notes the outcome of a reload, for the metrics.
+    pub(crate) fn note_reload<T, E>(&self, outcome: &Result<T, E>) {
+        self.reload_refused.store(outcome.is_err(), Ordering::Relaxed);
     }
 
     /// Milliseconds since 1970.

@@ -151,8 +151,13 @@ fn the_manual_has_every_metric_and_no_other() {
             (name, cells.next().unwrap())
         })
         .collect();
-    let exposed: BTreeSet<_> = exposed.into_iter().map(|(name, kind)| (&name["alertd_".len()..], kind)).collect();
-    assert_eq!(told, exposed);
+    let (own, process): (BTreeSet<_>, BTreeSet<_>) =
+        exposed.into_iter().partition(|(name, _)| name.starts_with("alertd_"));
+    let own: BTreeSet<_> = own.into_iter().map(|(name, kind)| (&name["alertd_".len()..], kind)).collect();
+    assert_eq!(told, own);
+    for (name, _) in process {
+        assert!(name.starts_with("process_") && manual.contains(&format!("`{name}`")), "{name}");
+    }
     // And each word that a label may have.
     let labels = text.lines().filter_map(|line| Some(line.split_once('{')?.1.rsplit_once('}')?.0));
     for (label, value) in labels.flat_map(|labels| labels.split(',')).map(|label| label.split_once('=').unwrap()) {
@@ -309,6 +314,54 @@ fn what_runs_since_when_and_whether_it_works_is_told() {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
     let age = now - metrics.of("start_time_seconds");
     assert!((uptime - 1.0..uptime + 30.0).contains(&age), "up {uptime} s, started {age} s ago");
+}
+
+#[test]
+fn the_process_has_the_metrics_that_prometheus_clients_give() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let fds = || Metrics::read(&daemon).0["process_open_fds"];
+    let before = fds();
+    let streams: Vec<_> = (0..20).map(|_| daemon.stream(&key, "/alerts")).collect();
+    assert!(fds() >= before + 20.0, "{before}");
+    drop(streams);
+    let all = Metrics::read(&daemon).0;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let kib = |name: &str| -> f64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    assert!((all["process_virtual_memory_bytes"] / 1024.0 / kib("VmSize:") - 1.0).abs() < 0.5, "{all:?}");
+    assert!((all["process_resident_memory_bytes"] / 1024.0 / kib("VmRSS:") - 1.0).abs() < 0.5, "{all:?}");
+    assert!(all["process_cpu_seconds_total"] > 0.0 && all["process_max_fds"] > all["process_open_fds"], "{all:?}");
+    assert_eq!(all["process_start_time_seconds"], all["alertd_start_time_seconds"]);
+    assert!(all["alertd_disk_free_bytes"] > 0.0 && all["alertd_disk_size_bytes"] > all["alertd_disk_free_bytes"]);
+}
+
+#[test]
+fn keys_near_their_end_refused_reloads_and_limits_are_told() {
+    let daemon = Daemon::with("[alerts]\nretain_count = 5000\nretain_bytes = \"64MiB\"\n");
+    let expiring = |daemon: &Daemon| {
+        let metrics = Metrics::read(daemon);
+        ["1d", "7d", "30d"].map(|within| metrics.of(&format!("keys_expiring{{within=\"{within}\"}}")))
+    };
+    assert_eq!(expiring(&daemon), [0.0; 3]);
+    // Made for a short time, for a long one, and without an end.
+    for seconds in [3600, 10 * 86_400, 25 * 86_400, 90 * 86_400] {
+        daemon.key_with(&json!({"user": "alice", "expires_in": seconds}));
+    }
+    daemon.key("bob");
+    assert_eq!(expiring(&daemon), [0.0; 3]);
+    let metrics = Metrics::read(&daemon);
+    assert_eq!((metrics.of("retention_alerts_limit"), metrics.of("retention_limit_bytes")), (5000.0, 67_108_864.0));
+    assert_eq!(metrics.of("config_last_reload_successful"), 1.0);
+    daemon.configure("[alerts]\nretain_count = \"many\"\n");
+    assert!(!daemon.ctl(&["reload"]).status.success());
+    assert_eq!(Metrics::read(&daemon).of("config_last_reload_successful"), 0.0);
+    daemon.configure("[alerts]\nretain_count = 7000\n");
+    assert!(daemon.ctl(&["reload"]).status.success());
+    let metrics = Metrics::read(&daemon);
+    assert_eq!((metrics.of("config_last_reload_successful"), metrics.of("retention_alerts_limit")), (1.0, 7000.0));
 }
 
 #[test]
