@@ -38,7 +38,8 @@ pub(crate) fn explained(path: &Path, error: &Error) -> String {
         }
         ErrorKind::ReadOnlyFilesystem => format!(
             "{error}; mount it writable, or, if it is only the service that may not write there, add \
-             ReadWritePaths={directory} to [Service] with `systemctl edit alertd.service`"
+             ReadWritePaths={directory} to [Service] with `systemctl edit alertd.service` (for an instance \
+             alertd@NAME.service)"
         ),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{error}; free space on its disk"),
         _ => error.to_string(),

@@ -103,8 +103,15 @@ impl Failure {
     /// error is connected to it. Returns false if it is not; then the program prints the failure.
     #[must_use]
     pub fn report(&self) -> bool {
-        Notifier::default().status(&format!("cannot start: {self}"));
-        log::start_failed(self, std::env::var_os("JOURNAL_STREAM"))
+        let reason = self.one_line();
+        Notifier::default().status(&format!("cannot start: {reason}"));
+        log::start_failed(&reason, std::env::var_os("JOURNAL_STREAM"))
+    }
+
+    /// Several mistakes of a configuration are several lines on a terminal, but the journal and the status have one line,
+    /// which a search finds whole.
+    fn one_line(&self) -> String {
+        self.to_string().trim_end().replace(":\n", ": ").replace('\n', "; ")
     }
 }
 

@@ -1,5 +1,7 @@
 //! `alertctl doctor` on machines where nothing is wrong, and where one thing after the other is.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::machine::Machine;
@@ -19,7 +21,7 @@ struct Fault {
     mend: &'static str,
 }
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 17] = [
     Fault {
         make: "systemctl stop alertd.service",
         code: 20,
@@ -124,6 +126,23 @@ const FAULTS: [Fault; 15] = [
         remedy: "systemctl reload alertd.service",
         mend: ": >/etc/alertd.toml; systemctl restart alertd",
     },
+    // F17.
+    Fault {
+        make: "printf '[http]\\nmax_connections = 1000000\\n' >/etc/alertd.toml",
+        code: 10,
+        check: "configuration",
+        words: &["http.max_connections: 1000000 connections need more than the 524288 descriptors"],
+        remedy: "change it in /etc/alertd.toml, or in the unit",
+        mend: ": >/etc/alertd.toml",
+    },
+    Fault {
+        make: "open=$(ls /proc/$(systemctl show -P MainPID alertd)/fd | wc -l); mkdir -p /run/systemd/system/alertd.service.d && printf \"[Service]\\nLimitNOFILE=$((open + open / 5))\\n\" >/run/systemd/system/alertd.service.d/x.conf; systemctl daemon-reload; systemctl restart alertd",
+        code: 10,
+        check: "descriptors",
+        words: &["descriptors are open"],
+        remedy: "raise LimitNOFILE= (systemctl edit alertd.service)",
+        mend: "rm /run/systemd/system/alertd.service.d/x.conf; systemctl daemon-reload; systemctl restart alertd",
+    },
     Fault {
         make: "mount -t tmpfs -o size=40m,mode=750,uid=$(id -u alertd),gid=$(id -g alertd) tmpfs /var/lib/alertd",
         code: 20,
@@ -142,8 +161,41 @@ const FAULTS: [Fault; 15] = [
     },
 ];
 
+/// What the machine's clock is said to be: answers of `timedatectl` and `systemd-detect-virt`, the exit code, and words of
+/// the finding and its remedy. A machine of these tests has the clock of its host, so the answers are made up.
+const CLOCKS: [(&str, &str, i32, &str, &str); 5] = [
+    ("echo NTP=yes; echo NTPSynchronized=yes", "exit 1", 0, "is synchronised", ""),
+    (
+        "echo NTP=yes; echo NTPSynchronized=no",
+        "exit 1",
+        10,
+        "has not synchronised the clock",
+        "timedatectl timesync-status",
+    ),
+    (
+        "echo NTP=no; echo NTPSynchronized=no",
+        "exit 1",
+        10,
+        "no time service keeps the clock",
+        "timedatectl set-ntp true",
+    ),
+    ("echo NTP=no; echo NTPSynchronized=no", "echo lxc", 0, "is that of the host", ""),
+    ("exit 1", "exit 1", 0, "timedatectl does not say", ""),
+];
+
+/// The finding of a check that has these words, with its remedy or an empty one.
+fn finding<'f>(found: &'f [Value], check: &str, words: &str) -> Option<&'f str> {
+    let mut wanted = found.iter().filter(|finding| finding["check"] == check);
+    let wanted = wanted.find(|finding| finding["what"].as_str().unwrap().contains(words))?;
+    Some(wanted["remedy"].as_str().unwrap_or_default())
+}
+
 fn findings(machine: &Machine, code: i32, context: &str) -> Vec<Value> {
-    let output = machine.try_sh("alertctl doctor --json");
+    findings_of(machine, "alertctl doctor --json", code, context)
+}
+
+fn findings_of(machine: &Machine, doctor: &str, code: i32, context: &str) -> Vec<Value> {
+    let output = machine.try_sh(doctor);
     assert_eq!(output.status.code(), Some(code), "{context}: {}", told(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     report["findings"].as_array().unwrap().clone()
@@ -176,5 +228,61 @@ on_each_release! {
         let output = machine.try_sh("setpriv --reuid stranger --regid stranger --init-groups alertctl doctor");
         assert!(output.status.code() == Some(20) && told(&output).contains("run it as root"), "{}", told(&output));
         assert_eq!(machine.show("alertd.service", "ActiveState"), "inactive");
+    }
+
+    fn the_clock_is_judged_by_what_systemd_and_the_newest_alert_say(machine: &Machine) {
+        machine.install();
+        machine.sh("alertctl key add alice >/dev/null; alertctl publish kept");
+        let real = machine.sh("timedatectl show --property=NTP,NTPSynchronized");
+        assert!(real.contains("NTP=") && real.contains("NTPSynchronized="), "what systemd really says: {real}");
+        for (timedatectl, virt, code, what, remedy) in CLOCKS {
+            machine.write("/usr/local/bin/timedatectl", &format!("#!/bin/sh\n{timedatectl}\n"));
+            machine.write("/usr/local/bin/systemd-detect-virt", &format!("#!/bin/sh\n{virt}\n"));
+            machine.sh("chmod 755 /usr/local/bin/*");
+            let found = findings(machine, code, what);
+            assert_eq!(finding(&found, "clock", what).map(|said| said.contains(remedy)), Some(true), "{what}: {found:#?}");
+        }
+        machine.sh("rm /usr/local/bin/timedatectl /usr/local/bin/systemd-detect-virt");
+        // Seen from an hour ago, the newest alert is in the future.
+        let library = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
+        machine.put(library, "/root/libfaketime.so.1");
+        let doctor = "FAKETIME=-1h LD_PRELOAD=/root/libfaketime.so.1 alertctl doctor --json";
+        let found = findings_of(machine, doctor, 10, "a clock that was set back");
+        let remedy = finding(&found, "clock", "in the future: the clock was set back");
+        assert!(remedy.is_some_and(|remedy| remedy.contains("timedatectl")), "{found:#?}");
+    }
+
+    fn an_instance_is_looked_at_by_its_own_units_files_and_commands(machine: &Machine) {
+        machine.install();
+        let units = "alertd@blue.socket alertd-control@blue.socket alertd-publish@blue.socket alertd@blue.service";
+        machine.write("/etc/alertd/blue.toml", "");
+        machine.write("/etc/systemd/system/alertd@blue.socket.d/port.conf", "[Socket]\nListenStream=127.0.0.1:8081\n");
+        machine.sh(&format!("systemctl daemon-reload && systemctl enable --now {units} 2>&1 && alertctl --instance blue key add alice"));
+        let doctor = |code, context: &str| findings_of(machine, "alertctl --instance blue doctor --json", code, context);
+        let found = doctor(0, "a sound instance");
+        for (check, what) in [("units", "alertd@blue.service runs"), ("configuration", "/etc/alertd/blue.toml is valid"), ("files", "/var/lib/alertd/blue belongs to alertd"), ("port", "127.0.0.1:8081 accepts connections"), ("descriptors", "descriptors are open"), ("daemon", "ready")] {
+            assert!(finding(&found, check, what).is_some(), "{what}: {found:#?}");
+        }
+        let faults: [(&str, i32, &str, &str, &str, &str); 5] = [
+            ("systemctl stop alertd@blue.service", 20, "units", "alertd@blue.service is stopped", "systemctl start alertd@blue.service", "true"),
+            ("printf '[http]\\nmax_boddy = 5\\n' >/etc/alertd/blue.toml; systemctl restart alertd@blue || true", 20, "last failed start", "/etc/alertd/blue.toml:2", "systemctl start alertd@blue.service", "true"),
+            ("true", 20, "configuration", "/etc/alertd/blue.toml:2", "alertctl --instance blue config check && systemctl reload-or-restart alertd@blue.service", ": >/etc/alertd/blue.toml"),
+            ("chown root: /var/lib/alertd/blue/auth.json", 20, "files", "/var/lib/alertd/blue/auth.json", "chown -R alertd: /var/lib/alertd/blue", "chown alertd: /var/lib/alertd/blue/auth.json; alertctl --instance blue reload"),
+            ("alertctl --instance blue key add bob --expires 3d >/dev/null", 10, "keys", "of bob expires in", "alertctl --instance blue key rotate", "alertctl --instance blue key revoke bob >/dev/null"),
+        ];
+        for (make, code, check, what, remedy, mend) in faults {
+            machine.sh(make);
+            let found = doctor(code, make);
+            assert_eq!(finding(&found, check, what).map(|said| said.contains(remedy)), Some(true), "{make}: {found:#?}");
+            if check != "files" {
+                // The other daemon has nothing to do with it; only the files lie in its directory.
+                assert!(findings(machine, 0, make).iter().all(|finding| finding["severity"] == "ok"));
+            }
+            machine.sh(&format!("{mend}; if [ '{mend}' != true ]; then systemctl start alertd@blue; fi"));
+        }
+        machine.sh(&format!("systemctl stop {units}; systemd-run --quiet --unit=thief systemd-socket-activate -l 127.0.0.1:8081 /bin/cat; until ss -ltn | grep -q 127.0.0.1:8081; do :; done"));
+        let found = doctor(20, "a port that is taken");
+        let remedy = finding(&found, "port", "another program listens on 127.0.0.1:8081");
+        assert!(remedy.is_some_and(|remedy| remedy.contains("systemctl edit alertd@blue.socket")), "{found:#?}");
     }
 }

@@ -43,6 +43,7 @@ on_each_release! {
         assert_eq!(machine.sh("alertctl key list --json"), "");
     }
 
+    /// F15: also names that begin with a dash, and one of over 228 bytes.
     fn a_unit_of_any_name_raises_its_alert(machine: &Machine) {
         machine.install();
         // systemd cannot name an instance after a unit with so long a name.

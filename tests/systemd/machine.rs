@@ -129,6 +129,14 @@ impl Machine {
         self.command("sh").args(["-c", text]).output().unwrap()
     }
 
+    /// What a command says within two seconds. Other work on the machine may hold up one attempt, but hardly five; a command
+    /// that waits for something holds up each.
+    pub fn within_two_seconds(&self, command: &str) -> Output {
+        let mut attempts = (0..5).map(|_| self.try_sh(&format!("timeout 2 {command}")));
+        let timed_out = |output: &Output| output.status.code() == Some(124);
+        attempts.find(|output| !timed_out(output)).unwrap_or_else(|| panic!("{command} takes more than two seconds"))
+    }
+
     /// Runs a shell script inside beside the test.
     pub fn background(&self, text: &str) -> Running {
         Running(self.command("sh").args(["-c", text]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())

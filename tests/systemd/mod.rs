@@ -8,6 +8,7 @@ mod configuration;
 mod conversion;
 mod doctor;
 mod failed_start;
+mod failed_start_causes;
 mod failed_units;
 mod fleet;
 mod hooks;

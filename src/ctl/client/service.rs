@@ -24,7 +24,7 @@ const STATUS: &str = "cannot start: ";
 pub struct Down {
     unit: String,
     state: State,
-    /// Why it could not start; empty if it did not say.
+    /// Why it could not start, or what systemd cannot open for it; empty if neither is known.
     reason: String,
 }
 
@@ -37,6 +37,8 @@ enum State {
     Failed,
     /// It has ended with an error, and systemd will start it again.
     Restarting,
+    /// systemd cannot open its HTTP socket, without which it cannot be started.
+    Blocked,
 }
 
 impl Down {
@@ -54,15 +56,21 @@ impl Down {
             State::Stopped => format!("start it: systemctl start {unit}"),
             State::Failed => format!("correct the cause (journalctl -u {unit} -p err), then: systemctl start {unit}"),
             State::Restarting => format!("correct the cause (journalctl -u {unit} -p err)"),
+            State::Blocked => {
+                let socket = socket_of(unit);
+                format!(
+                    "correct the cause (journalctl -u {socket} -p err, ss -ltnp), such as another program with its \
+                     address, then: systemctl start {unit}"
+                )
+            }
         }
     }
 
-    /// Reads the properties that `systemctl show` prints; `None` for a service that runs, starts, or is unknown.
+    /// Reads what `systemctl show` prints of the service and its HTTP socket; `None` for a service that runs, starts, or is
+    /// unknown.
     fn read(unit: &str, properties: &str) -> Option<Self> {
-        let value = |name: &str| {
-            let mut pairs = properties.lines().filter_map(|line| line.split_once('='));
-            pairs.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
-        };
+        let (service, socket) = properties.split_once("\n\n").unwrap_or((properties, ""));
+        let value = |name| property(service, name);
         if value("LoadState") != "loaded" {
             return None;
         }
@@ -73,6 +81,14 @@ impl Down {
             ("inactive", _) if value("Job").is_empty() => State::Stopped,
             _ => return None,
         };
+        if state != State::Restarting && property(socket, "Result") == "resources" {
+            let reason = format!(
+                "systemd cannot open {} ({})",
+                socket_of(unit),
+                property(socket, "Listen").trim_end_matches(" (Stream)")
+            );
+            return Some(Self { unit: unit.to_owned(), state: State::Blocked, reason });
+        }
         let reason = value("StatusText").strip_prefix(STATUS).filter(|_| state != State::Stopped).unwrap_or_default();
         Some(Self { unit: unit.to_owned(), state, reason: reason.to_owned() })
     }
@@ -85,10 +101,22 @@ impl fmt::Display for Down {
             State::Stopped => "is stopped",
             State::Failed => "has failed",
             State::Restarting => "fails at each start",
+            State::Blocked => "cannot be started",
         };
         write!(f, "{unit} {words}")?;
         if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
     }
+}
+
+/// The value of a property in what `systemctl show` prints of a unit, or an empty text.
+fn property<'p>(properties: &'p str, name: &str) -> &'p str {
+    let mut pairs = properties.lines().filter_map(|line| line.split_once('='));
+    pairs.find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+}
+
+/// The HTTP socket of a service.
+fn socket_of(service: &str) -> String {
+    service.replace(".service", ".socket")
 }
 
 /// The unit whose sockets are at this path.
@@ -103,9 +131,13 @@ pub(super) fn unit_of(socket: &Path) -> Option<String> {
 
 /// Asks systemd about a unit. `None` also without systemd.
 pub(super) async fn ask(unit: &str) -> Option<Down> {
-    let properties = "--property=LoadState,ActiveState,SubState,StatusText,Job";
+    let properties = "--property=LoadState,ActiveState,SubState,StatusText,Job,Result,Listen";
     let mut command = Command::new("systemctl");
-    command.args(["show", properties, unit]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+        .args(["show", properties, unit, &socket_of(unit)])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let output = timeout(ASK_TIMEOUT, command.output()).await.ok()?.ok()?;
     Down::read(unit, &String::from_utf8_lossy(&output.stdout))
 }
@@ -163,5 +195,13 @@ mod tests {
             assert_eq!(read(load, active, sub, "cannot start: x", job), None, "{active} {sub}");
         }
         assert_eq!(Down::read("alertd.service", ""), None);
+        let service = "Job=\nLoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\n";
+        let blocked = format!("{service}\nActiveState=failed\nResult=resources\nListen=127.0.0.1:8080 (Stream)\n");
+        let down = Down::read("alertd@blue.service", &blocked).unwrap();
+        let said = "alertd@blue.service cannot be started: systemd cannot open alertd@blue.socket (127.0.0.1:8080)";
+        assert_eq!(down.to_string(), said);
+        assert!(down.remedy().contains("journalctl -u alertd@blue.socket -p err"), "{}", down.remedy());
+        let open = format!("{service}\nActiveState=active\nResult=success\n");
+        assert_eq!(Down::read("alertd.service", &open).unwrap().state, State::Stopped);
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn check(subject: &Subject<'_>, client: &Client, findings: &mut
     };
     state(subject, &status, findings);
     match ask(client, "/keys").await {
-        Ok(keys) => self::keys(&keys, findings),
+        Ok(keys) => self::keys(subject, &keys, findings),
         Err(failure) => findings.skipped("keys", failure.to_string()),
     }
 }
@@ -39,16 +39,24 @@ async fn ask<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, Fail
 fn state(subject: &Subject<'_>, status: &Status, findings: &mut Findings) {
     match &status.not_ready {
         _ if status.drain.draining => {
-            findings.warning("daemon", "it is drained and opens no streams", "alertctl undrain")
+            let remedy = format!("{} undrain", subject.alertctl());
+            findings.warning("daemon", "it is drained and opens no streams", remedy);
         }
-        Some(reason) => findings.fault("daemon", format!("not ready: {reason}"), "journalctl -u alertd -e"),
+        Some(reason) => {
+            let remedy = format!("journalctl -u {} -e", subject.service());
+            findings.fault("daemon", format!("not ready: {reason}"), remedy);
+        }
         None => findings.ok("daemon", format!("ready, {} streams", status.hub.streams)),
     }
     if status.engine.damaged > 0 {
         findings.fault(
             "log",
             format!("{} places of the log are damaged", status.engine.damaged),
-            "journalctl -u alertd names them; check the disk, and restore a backup if it matters (alertctl restore)",
+            format!(
+                "journalctl -u {} names them; check the disk, and restore a backup if it matters ({} restore)",
+                subject.service(),
+                subject.alertctl()
+            ),
         );
     }
     let served = status.certificate.as_ref().and_then(|certificate| certificate.warning.as_ref());
@@ -71,12 +79,13 @@ fn state(subject: &Subject<'_>, status: &Status, findings: &mut Findings) {
     }
 }
 
-fn keys(keys: &Keys, findings: &mut Findings) {
+fn keys(subject: &Subject<'_>, keys: &Keys, findings: &mut Findings) {
+    let alertctl = subject.alertctl();
     for key in &keys.unusable {
         findings.fault(
             "keys",
             format!("key {} is refused: {}", key.id, key.reason),
-            format!("alertctl key revoke {}", key.id),
+            format!("{alertctl} key revoke {}", key.id),
         );
     }
     let now = jiff::Timestamp::now();
@@ -90,7 +99,7 @@ fn keys(keys: &Keys, findings: &mut Findings) {
         if left <= SOON_MS {
             let hours = left / 3_600_000;
             let left = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
-            findings.warning("keys", format!("{who} expires in {left}"), format!("alertctl key rotate {}", key.id));
+            findings.warning("keys", format!("{who} expires in {left}"), format!("{alertctl} key rotate {}", key.id));
         }
     }
     if !findings.has("keys") {

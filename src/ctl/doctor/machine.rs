@@ -36,7 +36,10 @@ fn ports(subject: &Subject<'_>, findings: &mut Findings) {
                 Err(error) => findings.fault(
                     "port",
                     format!("{address} does not accept connections: {error}"),
-                    "see systemctl status alertd.socket; the address may not exist (ip address), or the backlog is full",
+                    format!(
+                        "see systemctl status {}; the address may not exist (ip address), or the backlog is full",
+                        subject.socket()
+                    ),
                 ),
             }
             continue;
@@ -46,11 +49,14 @@ fn ports(subject: &Subject<'_>, findings: &mut Findings) {
             // The socket unit itself may hold it, while the service does not run.
             Err(error) if error.kind() == ErrorKind::AddrInUse && is_open(subject) => {}
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                let port = address.port();
+                let (port, socket) = (address.port(), subject.socket());
                 findings.fault(
                     "port",
                     format!("another program listens on {address}"),
-                    format!("stop it (ss -ltnp 'sport = :{port}' shows which it is), or change the address: systemctl edit alertd.socket"),
+                    format!(
+                        "stop it (ss -ltnp 'sport = :{port}' shows which it is), or change the address: systemctl edit \
+                         {socket}"
+                    ),
                 );
             }
             Err(error) => findings.warning("port", format!("{address}: {error}"), "see ip address"),

@@ -106,6 +106,18 @@ impl Subject<'_> {
         self.units.as_ref().map_or("alertd.service", |units| &units.service.name)
     }
 
+    /// The name of the unit of the HTTP socket.
+    fn socket(&self) -> &str {
+        let socket = self.units.as_ref().and_then(|units| units.sockets.first());
+        socket.map_or("alertd.socket", |socket| &socket.name)
+    }
+
+    /// How a command of `alertctl` for this daemon begins.
+    fn alertctl(&self) -> String {
+        let instance = self.options.instance.as_ref();
+        instance.map_or_else(|| "alertctl".to_owned(), |instance| format!("alertctl --instance {instance}"))
+    }
+
     fn is_running(&self) -> bool {
         self.units.as_ref().is_some_and(|units| units.service.get("ActiveState") == "active")
     }
@@ -156,8 +168,8 @@ pub(crate) async fn run(
 /// Everything that a start would refuse, and remarks about the rest: the certificate, descriptors, settings.
 fn configuration(subject: &Subject<'_>, findings: &mut Findings) {
     let file = subject.file.display();
-    let remedy =
-        format!("correct it, then: alertctl config check && systemctl reload-or-restart {}", subject.service());
+    let (alertctl, service) = (subject.alertctl(), subject.service());
+    let remedy = format!("correct it, then: {alertctl} config check && systemctl reload-or-restart {service}");
     match settings::check(subject.options) {
         Ok(checked) => {
             for remark in checked.remarks {
