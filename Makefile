@@ -1,5 +1,5 @@
 # Each target is a script; read those.
-.PHONY: run test check deb bench bench-million
+.PHONY: run test check deb apt-repository bench bench-million
 run:
 	@packaging/run-local
 test:
@@ -8,6 +8,9 @@ check:
 	@tests/check
 deb:
 	@packaging/build-deb
+# make apt-repository DIRECTORY=/srv/apt KEY=releases@example.org
+apt-repository:
+	@packaging/apt-repository $(DIRECTORY) $(KEY) $(wildcard target/debian/alertd_*.deb target/*/debian/alertd_*.deb)
 bench:
 	@benches/run
 bench-million:

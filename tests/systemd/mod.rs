@@ -2,11 +2,13 @@
 //! each release, on a machine of its own.
 
 mod audit;
+mod autopkgtest;
 mod carried;
 mod certificates;
 mod configuration;
 mod conversion;
 mod doctor;
+mod documents;
 mod failed_start;
 mod failed_start_causes;
 mod failed_units;
@@ -19,6 +21,7 @@ mod load;
 mod machine;
 mod package;
 mod recipes;
+mod repository;
 mod streams;
 mod takeover;
 mod units;

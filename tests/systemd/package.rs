@@ -43,6 +43,7 @@ on_each_release! {
         assert_eq!(machine.show("alertd.service", "ActiveState"), "inactive");
     }
 
+    /// F10, F13.
     fn what_was_stopped_for_good_stays_so_and_a_removal_that_is_called_off_changes_nothing(machine: &Machine) {
         machine.install();
         let units = "alertd.socket alertd-control.socket alertd-publish.socket alertd.service";
@@ -83,6 +84,23 @@ on_each_release! {
         machine.install();
         machine.put(&Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/debian/tests/smoke"), "/root/smoke");
         machine.sh("/root/smoke");
+    }
+
+    /// Debian's own judgement of installing and purging; what the release itself leaves does not count.
+    fn piuparts_finds_nothing_left_behind(machine: &Machine) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let boxes = std::env::var_os("ALERTD_BOXES").map_or_else(|| root.join("target/boxes"), Into::into);
+        let targets = Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]).output().unwrap();
+        let targets = String::from_utf8(targets.stdout).unwrap();
+        let mirror = targets.lines().find(|line| line.trim_end_matches('/').ends_with("/debian")).unwrap();
+        let output = Command::new("piuparts")
+            .args(["--no-eatmydata", "--ignore=/var/cache/debconf/tmp.ci", "--mirror", &format!("{mirror} main"), "-d", machine.release, "-e"])
+            .arg(boxes.join(machine.release))
+            .arg(package())
+            .output()
+            .unwrap();
+        let said = told(&output);
+        assert!(output.status.success() && said.contains("PASS: Installation and purging test."), "{said}");
     }
 
     fn it_installs_where_no_systemd_runs(machine: &Machine) {
