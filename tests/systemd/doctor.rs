@@ -233,7 +233,7 @@ on_each_release! {
     fn the_clock_is_judged_by_what_systemd_and_the_newest_alert_say(machine: &Machine) {
         machine.install();
         machine.sh("alertctl key add alice >/dev/null; alertctl publish kept");
-        let real = machine.sh("timedatectl show --property=NTP,NTPSynchronized");
+        let real = machine.sh("timedatectl show --property=NTP --property=NTPSynchronized");
         assert!(real.contains("NTP=") && real.contains("NTPSynchronized="), "what systemd really says: {real}");
         for (timedatectl, virt, code, what, remedy) in CLOCKS {
             machine.write("/usr/local/bin/timedatectl", &format!("#!/bin/sh\n{timedatectl}\n"));

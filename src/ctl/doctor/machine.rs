@@ -93,7 +93,7 @@ fn descriptors(subject: &Subject<'_>, findings: &mut Findings) {
 }
 
 fn clock(findings: &mut Findings) {
-    let Some(shown) = systemd::output("timedatectl", &["show", "--property=NTP,NTPSynchronized"]) else {
+    let Some(shown) = systemd::output("timedatectl", &["show", "--property=NTP", "--property=NTPSynchronized"]) else {
         return findings.skipped("clock", "timedatectl does not say whether the clock is synchronised");
     };
     // A container has the clock of its host, which is not its business.
