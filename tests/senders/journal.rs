@@ -18,8 +18,12 @@ struct Journal {
 }
 
 const SCRIPT: &str = r#"#!/usr/bin/python3
-import json, os, sys, time
-here, parent = os.path.dirname(os.path.abspath(__file__)), os.getppid()
+import json, os, select, sys
+here = os.path.dirname(os.path.abspath(__file__))
+reader = select.poll()
+reader.register(1, 0)
+# Whether nobody reads what this writes, after some milliseconds.
+is_gone = lambda ms: bool(reader.poll(ms))
 entries = [line.rstrip("\n") for line in open(here + "/entries")]
 words = sys.argv[1:]
 value = lambda name: next((word.split("=", 1)[1] for word in words if word.startswith(name + "=")), None)
@@ -35,14 +39,14 @@ is_all = "PRIORITY=3" in priorities
 for n, line in enumerate(entries[at:], at):
     if is_all and n == pause:
         sys.stdout.flush()
-        while not os.path.exists(here + "/go") and os.getppid() == parent:
-            time.sleep(0.005)
+        while not os.path.exists(here + "/go") and not is_gone(5):
+            pass
     if "PRIORITY=" + json.loads(line)["PRIORITY"] in priorities:
         sys.stdout.write(line + "\n")
 sys.stdout.flush()
 # Ends with the follower, also if that is killed.
-while "--follow" in words and os.getppid() == parent:
-    time.sleep(0.1)
+while "--follow" in words and not is_gone(1000):
+    pass
 "#;
 
 impl Journal {
