@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 
-use crate::harness::{Daemon, Key, Request, Running, eventually, fixed_port, nginx, npm};
+use crate::harness::{Daemon, Key, Request, Running, apache, caddy, eventually, fixed_port, nginx, npm};
 
 /// Follows with curl, which accepts compression as a browser does, and decompresses.
 fn follow(address: &str, key: &Key) -> (Running, Lines<BufReader<ChildStdout>>) {
@@ -63,34 +63,16 @@ fn alerts_pass_an_nginx_that_compresses() {
 #[test]
 fn alerts_pass_an_apache_with_mod_deflate() {
     alerts_pass(|directory, address, daemon| {
-        let at = directory.display();
-        let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http", "filter", "deflate"]
-            .iter()
-            .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
-            .collect();
-        let file = directory.join("apache.conf");
-        let configuration = format!(
-            "ServerRoot {at}\nServerName localhost\nListen {address}\nPidFile {at}/pid\nErrorLog {at}/log\n{modules}\
-             SetOutputFilter DEFLATE\nProxyPass / http://{daemon}/ flushpackets=on\n"
-        );
-        std::fs::write(&file, configuration).unwrap();
-        let mut apache = Command::new("apache2");
-        apache.arg("-f").arg(file).arg("-DFOREGROUND").stdin(Stdio::null());
-        Running(apache.spawn().expect("apache2"))
+        let deflating = format!("SetOutputFilter DEFLATE\nProxyPass / http://{daemon}/ flushpackets=on\n");
+        apache(directory, address, &["filter", "deflate"], &deflating)
     });
 }
 
 #[test]
 fn alerts_pass_a_caddy_that_encodes() {
     alerts_pass(|directory, address, daemon| {
-        let file = directory.join("Caddyfile");
         let (host, port) = address.rsplit_once(':').unwrap();
-        let configuration = format!(
-            "{{\n admin off\n auto_https off\n}}\nhttp://:{port} {{\n bind {host}\n encode gzip\n reverse_proxy {daemon}\n}}\n"
-        );
-        std::fs::write(&file, configuration).unwrap();
-        let mut caddy = Command::new("caddy");
-        caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", directory);
-        Running(caddy.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("caddy"))
+        let site = format!("http://:{port} {{\n bind {host}\n encode gzip\n reverse_proxy {daemon}\n}}\n");
+        caddy(directory, &site)
     });
 }

@@ -33,6 +33,7 @@ mod notify;
 mod openapi;
 mod overload;
 mod page;
+mod proxies;
 mod publish;
 mod readme;
 mod recipes;

@@ -149,6 +149,8 @@ fn conforms(daemon: &Daemon, arguments: &[&str]) {
         "--request-timeout",
         "20",
     ]);
+    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/schemathesis");
+    command.env("PYTHONPATH", hooks).env("SCHEMATHESIS_HOOKS", "lines");
     command.args(["--warnings", "off"]).args(arguments).current_dir(daemon.directory.path());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -148,14 +148,10 @@ async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failu
 fn refuse_others(text: &[u8], file: &str) -> Result<(), Failure> {
     let parsed: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(text).ok();
     match parsed {
-        Some(members) if members.contains_key("users") => Ok(()),
-        Some(members) if members.contains_key("alertd_keys") => Err(Failure::Usage(format!(
-            "{file} is alertd's own file of keys, which needs no import; to move keys to another machine, use alertctl \
-             backup there and alertctl restore here"
-        ))),
+        Some(members) if ["users", "alertd_keys"].iter().any(|table| members.contains_key(*table)) => Ok(()),
         _ => Err(Failure::Usage(format!(
-            "{file} is not the key file of the former alert server, which is JSON of TinyDB with a table \"users\"; name \
-             that file"
+            "{file} has no keys: name the auth.json of an alertd, or the key file of the former alert server, which is JSON \
+             of TinyDB with a table \"users\""
         ))),
     }
 }

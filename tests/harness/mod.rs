@@ -7,6 +7,7 @@ pub mod earlier_store;
 pub mod former;
 pub mod http;
 pub mod manager;
+pub mod proxies;
 pub mod python;
 pub mod redis;
 pub mod stream;
@@ -29,6 +30,7 @@ pub use daemon::{Daemon, Key, activated};
 pub use former::{former_key, import};
 pub use http::{Answer, Request, raw};
 pub use manager::Manager;
+pub use proxies::{apache, caddy, nginx};
 pub use python::python;
 pub use redis::{Place, Redis};
 pub use stream::Stream;
@@ -99,23 +101,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// An nginx with this section `http`, and its files in this directory.
-pub fn nginx(directory: &Path, http: &str) -> Running {
-    let at = directory.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|name| format!("{name}_temp_path {at}/{name};\n"))
-        .collect();
-    let configuration = format!(
-        "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/log;\nevents {{ }}\n\
-         http {{ access_log off;\n{temporary}{http}}}\n"
-    );
-    std::fs::write(directory.join("nginx.conf"), configuration).unwrap();
-    let mut nginx = Command::new("nginx");
-    nginx.args(["-e", &format!("{at}/log"), "-p", &at.to_string(), "-c", "nginx.conf"]);
-    Running(nginx.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx"))
 }
 
 /// A free port that a restarted daemon can use again. Nobody else gets it meanwhile: it is below the ports that the

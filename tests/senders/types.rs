@@ -15,7 +15,6 @@ fn a_body_that_is_a_text_is_an_alert_whatever_its_type_says() {
         "application/yaml",
         "application/xml",
         "application/x-json",
-        "application/x-ndjson",
         "application/json, text/plain",
         "application/json charset=utf-8",
         "json",
