@@ -72,7 +72,7 @@ pub(crate) fn header(backup: &Path) -> Value {
     serde_json::from_str::<Value>(line.splitn(3, ' ').nth(2).unwrap()).unwrap()["header"].clone()
 }
 
-pub(crate) fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon, key: &Key) -> Alerts {
+fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon, key: &Key) -> Alerts {
     let mut answered = Alerts::new();
     for turn in 0.. {
         if is_over.load(Ordering::Acquire) {
@@ -87,41 +87,54 @@ pub(crate) fn publish_until(is_over: &AtomicBool, number: usize, daemon: &Daemon
     answered
 }
 
+/// Backups that are made while publishers are at work: the alerts that were answered, and the files.
+pub(crate) fn backups_under_publishers(
+    daemon: &Daemon,
+    key: &Key,
+    place: &Path,
+    number: usize,
+) -> (Alerts, Vec<PathBuf>) {
+    let runs: usize = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let publish = |number| {
+            scope.spawn({
+                let is_over = &is_over;
+                move || publish_until(is_over, number, daemon, key)
+            })
+        };
+        let publishing: Vec<_> = (0..PUBLISHERS).map(publish).collect();
+        let back_up = |number: usize| {
+            let path = place.join(number.to_string());
+            let said = succeeded(&daemon.ctl(&["backup", path.to_str().unwrap()]));
+            assert!(said.contains(&format!("up to {}", header(&path)["until"].as_str().unwrap())), "{said}");
+            assert!(!said.contains("gaps"), "{said}");
+            path
+        };
+        let backups = (0..number * runs).map(back_up).collect();
+        is_over.store(true, Ordering::Release);
+        (publishing.into_iter().flat_map(|publisher| publisher.join().unwrap()).collect(), backups)
+    })
+}
+
+/// The answered alerts that a backup has to have, from its first line.
+pub(crate) fn prefix(answered: &Alerts, backup: &Path) -> Alerts {
+    let header = header(backup);
+    let [trim, until] = ["trim", "until"].map(|name| order(header[name].as_str().unwrap()));
+    let is_in = |id: &(u64, u64)| *id > trim && *id <= until;
+    answered.iter().filter(|(id, _)| is_in(id)).map(|(id, alert)| (*id, alert.clone())).collect()
+}
+
 #[test]
 fn backups_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log_and_restore() {
-    let runs: usize = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
     let daemon = Daemon::with("engine.durability = \"none\"\nalerts.retain_count = 3000\n");
-    let (key, place, is_over) = (daemon.key("alice"), tempfile::tempdir().unwrap(), AtomicBool::new(false));
-    let (answered, backups) = thread::scope(|scope| {
-        let publishing: Vec<_> = (0..PUBLISHERS)
-            .map(|number| {
-                let (daemon, key, is_over) = (&daemon, &key, &is_over);
-                scope.spawn(move || publish_until(is_over, number, daemon, key))
-            })
-            .collect();
-        let backups: Vec<PathBuf> = (0..BACKUPS * runs)
-            .map(|number| {
-                let path = place.path().join(format!("{number}"));
-                let said = succeeded(&daemon.ctl(&["backup", path.to_str().unwrap()]));
-                assert!(said.contains(&format!("up to {}", header(&path)["until"].as_str().unwrap())), "{said}");
-                path
-            })
-            .collect();
-        is_over.store(true, Ordering::Release);
-        let answered: Alerts = publishing.into_iter().flat_map(|publisher| publisher.join().unwrap()).collect();
-        (answered, backups)
-    });
+    let (key, place) = (daemon.key("alice"), tempfile::tempdir().unwrap());
+    let (answered, backups) = backups_under_publishers(&daemon, &key, place.path(), BACKUPS);
     for backup in backups {
         assert!(configured(&daemon).arg("check").arg(&backup).output().unwrap().status.success());
         let restored = restored("alerts.retain_count = 0\n", &[], &backup);
-        let header = header(&backup);
-        let (trim, until) = (order(header["trim"].as_str().unwrap()), order(header["until"].as_str().unwrap()));
-        let expected: Alerts = answered
-            .range(trim..=until)
-            .filter(|(id, _)| **id > trim)
-            .map(|(id, alert)| (*id, alert.clone()))
-            .collect();
-        assert!(history(&restored) == expected, "{}: {trim:?} {until:?}", backup.display());
+        assert!(history(&restored) == prefix(&answered, &backup), "{}", backup.display());
+        let until = order(header(&backup)["until"].as_str().unwrap());
         assert!(order(&restored.publish(&key, "new", "its key works")) > until);
     }
 }

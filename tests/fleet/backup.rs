@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use serde_json::{Value, json};
 
 use super::nodes::knows;
-use crate::backup::{Alerts, configured, header, history, order, publish_until, restore, restored, succeeded};
+use crate::backup::{
+    backups_under_publishers, configured, header, history, order, prefix, restore, restored, succeeded,
+};
 use crate::harness::{Daemon, Key, Redis, Request, eventually, told};
 
-const PUBLISHERS: usize = 8;
 /// Backups of the test under load, times `ALERTD_TEST_RUNS`.
 const BACKUPS: usize = 3;
 
@@ -87,37 +86,13 @@ fn a_backup_goes_from_redis_to_the_embedded_engine_and_back_with_everything() {
 
 #[test]
 fn backups_of_a_fleet_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log() {
-    let runs: usize = std::env::var("ALERTD_TEST_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
     let redis = Redis::with(&["--appendonly", "no"]);
     let daemon = Daemon::with(&format!("alerts.retain_count = 3000\n{}", redis.configuration("")));
-    let (key, place, is_over) = (daemon.key_once_ready(), tempfile::tempdir().unwrap(), AtomicBool::new(false));
-    let (answered, backups) = thread::scope(|scope| {
-        let publishing: Vec<_> = (0..PUBLISHERS)
-            .map(|number| {
-                let (daemon, key, is_over) = (&daemon, &key, &is_over);
-                scope.spawn(move || publish_until(is_over, number, daemon, key))
-            })
-            .collect();
-        let backups: Vec<_> = (0..BACKUPS * runs)
-            .map(|number| {
-                let path = place.path().join(format!("{number}"));
-                let said = back_up(&daemon, &path);
-                assert!(!said.contains("gaps"), "{said}");
-                path
-            })
-            .collect();
-        is_over.store(true, Ordering::Release);
-        let answered: Alerts = publishing.into_iter().flat_map(|publisher| publisher.join().unwrap()).collect();
-        (answered, backups)
-    });
+    let (key, place) = (daemon.key_once_ready(), tempfile::tempdir().unwrap());
+    let (answered, backups) = backups_under_publishers(&daemon, &key, place.path(), BACKUPS);
     for backup in backups {
-        let header = header(&backup);
-        let (trim, until) = (order(header["trim"].as_str().unwrap()), order(header["until"].as_str().unwrap()));
-        let is_in = |id: &(u64, u64)| *id > trim && *id <= until;
-        let expected: Alerts =
-            answered.iter().filter(|(id, _)| is_in(id)).map(|(id, alert)| (*id, alert.clone())).collect();
         let restored = restored("alerts.retain_count = 0\n", &[], &backup);
-        assert!(history(&restored) == expected, "{}: {trim:?} {until:?}", backup.display());
+        assert!(history(&restored) == prefix(&answered, &backup), "{}", backup.display());
     }
 }
 
