@@ -87,7 +87,7 @@ impl Listeners {
             server.serve_tcp(listener);
         }
         for listener in self.http_unix {
-            server.serve_proxy(listener);
+            server.serve_unix(listener, ListenerKind::Http);
         }
         server.serve_unix(self.control, ListenerKind::Control);
         server.serve_unix(self.publish, ListenerKind::Publish);

@@ -26,11 +26,6 @@ struct Accepted<S, A> {
     admission: Admission,
 }
 
-/// Drives a connection in the reserve, which has little time.
-async fn briefly(connection: impl Future<Output = ()>) {
-    let _ = tokio::time::timeout(Admission::RESERVE_TIME, Box::pin(connection)).await;
-}
-
 /// What all connections share.
 pub(crate) struct Server {
     pub(super) service: Arc<Service>,
@@ -64,30 +59,27 @@ impl Server {
             while let Some(Accepted { stream, address, permit, admission }) =
                 server.accept(kind, || listener.accept()).await
             {
-                let server = Arc::clone(&server);
-                let address = Some(address.ip().to_canonical());
-                server.tasks.clone().spawn(async move {
-                    let peer = Peer { listener: kind, address, admission, uid: None };
-                    // Boxed, because a task is as large as its largest branch and lives as long as its connection.
-                    match (&server.tls, admission) {
-                        (None, Admission::Regular) => server.drive(stream, permit, peer).await,
-                        (None, Admission::Reserve) => briefly(server.drive(stream, permit, peer)).await,
-                        (Some(tls), Admission::Regular) => {
-                            Box::pin(server.drive_tls(tls, stream, permit, peer)).await;
-                        }
-                        (Some(tls), Admission::Reserve) => {
-                            briefly(server.drive_tls(tls, stream, permit, peer)).await;
-                        }
+                let peer = Peer { listener: kind, address: Some(address.ip().to_canonical()), admission, uid: None };
+                let own = Arc::clone(&server);
+                server.spawn(admission, async move {
+                    match &own.tls {
+                        None => own.drive(stream, permit, peer).await,
+                        // Boxed, because a task is as large as its largest branch and lives as long as its connection.
+                        Some(tls) => Box::pin(own.drive_tls(tls, stream, permit, peer)).await,
                     }
                 });
             }
         }));
     }
 
-    /// Accepts requests with keys on a Unix socket, from a proxy on this machine, until [`stop`](Self::stop). Its
-    /// connections count towards the limit of those over TCP.
-    pub(crate) fn serve_proxy(self: &Arc<Self>, listener: UnixListener) {
-        self.serve_unix(listener, ListenerKind::Http);
+    /// Runs a connection in a task of its own. One in the reserve has little time.
+    fn spawn(&self, admission: Admission, connection: impl Future<Output = ()> + Send + 'static) {
+        match admission {
+            Admission::Regular => self.tasks.spawn(connection),
+            Admission::Reserve => self.tasks.spawn(async move {
+                let _ = tokio::time::timeout(Admission::RESERVE_TIME, connection).await;
+            }),
+        };
     }
 
     /// Counts the connection of a stream taken over from another process. It may exceed the limit: the stream was
@@ -97,8 +89,9 @@ impl Server {
         ConnectionGuard::new(if is_control { control } else { http }.take(), &self.streams)
     }
 
-    /// Accepts on a Unix socket until [`stop`](Self::stop). The control and the publish socket have limits of their own, so
-    /// that an operator can connect when the other limit is reached.
+    /// Accepts on a Unix socket until [`stop`](Self::stop). Connections with keys, from a proxy on this machine, count towards
+    /// the limit of those over TCP. The control and the publish socket have limits of their own, so that an operator can
+    /// connect when that one is reached.
     pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
         let server = Arc::clone(self);
         let name = match kind {
@@ -109,16 +102,11 @@ impl Server {
         self.tasks.spawn(supervisor::supervise(name, async move {
             while let Some(Accepted { stream, permit, admission, .. }) = server.accept(kind, || listener.accept()).await
             {
-                let server = Arc::clone(&server);
+                let own = Arc::clone(&server);
                 // Of the process that connected, whatever it passes the connection on to.
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
                 let peer = Peer { listener: kind, address: None, admission, uid };
-                server.tasks.clone().spawn(async move {
-                    match admission {
-                        Admission::Regular => server.drive(stream, permit, peer).await,
-                        Admission::Reserve => briefly(server.drive(stream, permit, peer)).await,
-                    }
-                });
+                server.spawn(admission, async move { own.drive(stream, permit, peer).await });
             }
         }));
     }

@@ -5,7 +5,7 @@
 //! topic removed is exported as such, and where retention of the whole log overtakes the export there is a loss, as there
 //! would be for a stream. It holds one page, and the idempotency keys.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
@@ -41,8 +41,8 @@ enum Step {
     Rows(u64),
     /// The idempotency keys, from this place of the hash.
     Keys(u64),
-    /// The idempotency keys have been read.
-    Rest,
+    /// The idempotency keys that were read, by age.
+    Rest(std::vec::IntoIter<Part>),
 }
 
 /// Hands out the parts of a log in order.
@@ -57,8 +57,9 @@ pub(crate) struct Export {
     /// The newest id that was read.
     last: Id,
     first: Option<ExportedPage>,
-    /// Idempotency keys by age: when each was received, its hash, its fingerprint and its id.
-    keys: VecDeque<(u64, Part)>,
+    /// Idempotency keys by their hashes, with the time at which each was received. A hash that grows while it is scanned
+    /// gives some entries twice.
+    keys: HashMap<[u8; 32], (u64, Part)>,
 }
 
 /// The answer of `export.lua`.
@@ -106,7 +107,7 @@ impl Export {
         let trim = first.oldest.map_or(first.trim, |oldest| first.trim.min(oldest.predecessor()));
         let extent = Extent { trim, until: first.visible, clock_ms: first.clock_ms };
         let (epoch, alerts) = (first.epoch.clone(), first.alerts);
-        let (step, last, keys) = (Step::Log, trim, VecDeque::new());
+        let (step, last, keys) = (Step::Log, trim, HashMap::new());
         Ok(Self { source, extent, epoch, alerts, step, last, first: Some(first), keys })
     }
 
@@ -116,17 +117,18 @@ impl Export {
     /// The server cannot be reached, or its log was replaced.
     pub(crate) async fn next(&mut self) -> Result<Vec<Part>, Unavailable> {
         loop {
-            let parts = match self.step {
+            let parts = match &mut self.step {
                 Step::Log => self.log().await?,
-                Step::Rows(at) => self.rows(at).await?,
+                Step::Rows(at) => {
+                    let at = *at;
+                    self.rows(at).await?
+                }
                 Step::Keys(at) => {
+                    let at = *at;
                     self.read_keys(at).await?;
                     Vec::new()
                 }
-                Step::Rest => {
-                    let rest = self.keys.len().min(GROUP);
-                    return Ok(self.keys.drain(..rest).map(|(_, part)| part).collect());
-                }
+                Step::Rest(keys) => return Ok(keys.take(GROUP).collect()),
             };
             if !parts.is_empty() {
                 return Ok(parts);
@@ -182,21 +184,18 @@ impl Export {
     async fn read_keys(&mut self, at: u64) -> Result<(), Unavailable> {
         let (next, keys): (u64, Vec<(String, String)>) = self.source.scan("idem", at).await?;
         let until = self.extent.until;
-        self.keys.extend(keys.iter().filter_map(|(hash, row)| key(hash, row)).filter(|(id, ..)| *id <= until).map(
-            |(id, received_ms, hash, fingerprint)| (received_ms, Part::Key { hash, fingerprint, id, received_ms }),
-        ));
-        self.step = Step::Keys(next);
-        if next == 0 {
-            self.keys.make_contiguous().sort_by_key(|(received_ms, _)| *received_ms);
-            // A hash that grows while it is read gives some entries twice.
-            let keys = std::mem::take(&mut self.keys);
-            let mut seen = std::collections::HashSet::new();
-            self.keys = keys
-                .into_iter()
-                .filter(|(_, part)| matches!(part, Part::Key { hash, .. } if seen.insert(*hash)))
-                .collect();
-            self.step = Step::Rest;
-        }
+        let found = keys.iter().filter_map(|(hash, row)| key(hash, row)).filter(|(id, ..)| *id <= until);
+        self.keys.extend(found.map(|(id, received_ms, hash, fingerprint)| {
+            (hash, (received_ms, Part::Key { hash, fingerprint, id, received_ms }))
+        }));
+        self.step = if next == 0 {
+            let mut keys: Vec<_> = std::mem::take(&mut self.keys).into_values().collect();
+            keys.sort_unstable_by_key(|(received_ms, _)| *received_ms);
+            let keys: Vec<_> = keys.into_iter().map(|(_, part)| part).collect();
+            Step::Rest(keys.into_iter())
+        } else {
+            Step::Keys(next)
+        };
         Ok(())
     }
 }
