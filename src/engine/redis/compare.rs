@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::codec::{self, Announcement, TickAnswer, Unreadable};
 use super::follower::{Follower, Session};
-use super::script::{self, Seen};
+use super::script;
+use super::seen::Seen;
 use super::shared::KeysHeard;
 use crate::alert::{Filter, Id, Level, Pattern};
 use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
@@ -31,9 +32,9 @@ impl Follower {
         let keys = KeysHeard { revision: ticked.keys_revision, are_whole: ticked.are_keys_whole, at: self.ticked };
         let is_other = self.epoch.as_ref() != Some(&ticked.epoch);
         self.report_loss_before_start(&ticked);
-        if is_other || ticked.trimmed > self.at {
+        if is_other || ticked.trimmed > self.at.id {
             self.reset(ticked.visible).await;
-        } else if ticked.visible > self.at {
+        } else if ticked.visible > self.at.id {
             // Announcements that are on the way need not be read from the log, which may no longer have them because of
             // a limit.
             let held = self.drain(session).await?;
@@ -56,10 +57,11 @@ impl Follower {
         self.ticked = Instant::now();
         let new_epoch = random_epoch()
             .ok_or_else(|| Unavailable::new(Cause::StoreFailing, "the operating system gives no random numbers"))?;
-        let newest = shared.state(|state| state.head).max(self.at);
+        let seen = shared.state(|state| state.seen.clone());
         let tick = script::Tick {
-            seen: Seen { epoch: self.known_epoch(), newest },
-            fed: self.at,
+            epoch: self.known_epoch(),
+            seen: &seen,
+            fed: &self.at,
             new_epoch: &new_epoch,
             node: &shared.node,
             probe: self.probe,
@@ -99,20 +101,20 @@ impl Follower {
             );
         }
         // From here on the node follows a log whose ids are above all that it has seen.
-        self.at = self.at.max(visible);
-        self.shared.saw(self.at);
-        self.pass(Feed::Reset(self.at)).await;
+        self.at.raise(Seen::id(visible));
+        self.shared.saw(self.at.clone());
+        self.pass(Feed::Reset(self.at.id)).await;
     }
 
     async fn catch_up(&mut self, until: Id, data: &mut MultiplexedConnection) -> Result<(), Unavailable> {
         let shared = Arc::clone(&self.shared);
-        while self.at < until {
+        while self.at.id < until {
             let filter = Filter::new([Pattern::All], Level::Info);
-            let range = Range { filter, after: self.at, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
+            let range = Range { filter, after: self.at.id, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
             let answer = answer.map_err(|error| shared.link.failed(&error))?;
             let (_, page) = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
-            if page.trimmed > self.at {
+            if page.trimmed > self.at.id {
                 // Retention or a topic's limit has removed alerts that this node did not have yet.
                 self.reset(until.max(page.trimmed)).await;
                 return Ok(());
@@ -124,8 +126,8 @@ impl Follower {
                 return Ok(());
             }
             self.deliver(page.records).await;
-            self.at = self.at.max(end);
-            shared.saw(self.at);
+            self.at.raise(Seen::id(end));
+            shared.saw(self.at.clone());
         }
         Ok(())
     }
@@ -134,7 +136,7 @@ impl Follower {
     async fn follow_on(&mut self, held: Vec<Announcement>) {
         for announcement in held {
             let is_covered = match &announcement {
-                Announcement::Alerts { records, .. } => records.last().is_some_and(|last| last.id <= self.at),
+                Announcement::Alerts { records, .. } => records.last().is_some_and(|last| last.id <= self.at.id),
                 _ => false,
             };
             if !is_covered && self.take(announcement).await.is_some() {

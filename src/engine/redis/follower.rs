@@ -18,9 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 use super::belief::Address;
 use super::chain::{self, Has, Link};
 use super::codec::Announcement;
+use super::seen::Seen;
 use super::trial::{Trial, Verdict};
 use super::{Shared, jittered, server_warnings};
-use crate::alert::{Id, Record};
+use crate::alert::Record;
 use crate::engine::{Cause, Feed, Unavailable};
 use crate::log::Event;
 
@@ -52,8 +53,8 @@ pub(super) struct Session {
 pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     feed: mpsc::Sender<Feed>,
-    /// The hub was fed with everything up to this id.
-    pub(super) at: Id,
+    /// The hub was fed with everything up to this.
+    pub(super) at: Seen,
     pub(super) epoch: Option<String>,
     pub(super) ticked: Instant,
     /// The probe that was sent last.
@@ -70,7 +71,17 @@ impl Follower {
     pub(super) fn new(shared: Arc<Shared>, feed: mpsc::Sender<Feed>) -> Self {
         let ticked = Instant::now();
         let (epoch, keeping) = (None, None);
-        Self { shared, feed, at: Id::ZERO, epoch, ticked, probe: 0, probed: 0, server_warnings: Vec::new(), keeping }
+        Self {
+            shared,
+            feed,
+            at: Seen::default(),
+            epoch,
+            ticked,
+            probe: 0,
+            probed: 0,
+            server_warnings: Vec::new(),
+            keeping,
+        }
     }
 
     pub(super) async fn run(mut self, mut markers: watch::Receiver<u64>) {
@@ -266,15 +277,15 @@ impl Follower {
     }
 
     pub(super) fn has(&self) -> Has {
-        Has { at: self.at, seen: self.shared.state(|state| state.head) }
+        Has { at: self.at.id, seen: self.shared.head() }
     }
 
     /// Feeds the records that are new.
     pub(super) async fn deliver(&mut self, mut records: Vec<Record>) {
-        records.retain(|record| record.id > self.at);
+        records.retain(|record| record.id > self.at.id);
         let Some(last) = records.last() else { return };
-        self.at = last.id;
-        self.shared.saw(self.at);
+        self.at = Seen::record(last);
+        self.shared.saw(self.at.clone());
         self.pass(Feed::Alerts(records.into())).await;
     }
 

@@ -1,12 +1,14 @@
 //! Tests: streams get a gap for a part of the log that is removed or lost before a node has read it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::gate::Gate;
+use super::seen::Seen;
 use super::testing::Server;
 use super::{Redis, Settings, Topology, script};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Start};
@@ -25,9 +27,12 @@ struct Node {
 
 impl Node {
     async fn start(server: &Server, port: u16, name: &str, retention: Retention) -> Self {
+        Self::with(port, Settings { retention, node: name.into(), ..server.settings("l") }).await
+    }
+
+    async fn with(port: u16, settings: Settings) -> Self {
         let topology = Topology::Alone { host: "127.0.0.1".into(), port };
-        let settings = Settings { topology, retention, node: name.into(), ..server.settings("l") };
-        let (engine, feed) = Redis::start(settings);
+        let (engine, feed) = Redis::start(Settings { topology, ..settings });
         let mut node = Self { engine, feed, fed: Vec::new(), resets: Vec::new() };
         // Where the log begins for this node.
         assert!(matches!(node.feed.recv().await, Some(Feed::Reset(_))));
@@ -232,8 +237,9 @@ async fn an_alert_that_the_streams_of_a_node_have_and_the_log_has_not_is_missed_
     let tick = async |fed: Id, direct: &mut redis::aio::MultiplexedConnection| {
         let epoch = shared.epoch.borrow().clone().unwrap();
         let tick = script::Tick {
-            seen: script::Seen { epoch: &epoch, newest: ids[2] },
-            fed,
+            epoch: &epoch,
+            seen: &Seen::id(ids[2]),
+            fed: &Seen::id(fed),
             new_epoch: "unused",
             node: "another",
             probe: 0,
@@ -248,4 +254,28 @@ async fn an_alert_that_the_streams_of_a_node_have_and_the_log_has_not_is_missed_
     // The node followed a server that was replaced, and its writer stored on the new one already.
     let () = redis::cmd("XDEL").arg("{l}:log").arg(ids[1].to_string()).query_async(&mut direct).await.unwrap();
     assert!(tick(ids[1], &mut direct).await > ids[2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_is_lost_is_told_although_other_alerts_have_its_ids() {
+    let server = Server::start();
+    let gate = Gate::before(server.port()).await;
+    let settings =
+        |name: &str| Settings { node: name.into(), clock: Some(Arc::new(|| 1_000_000)), ..server.settings("l") };
+    let mut node = Node::with(gate.port, settings("one")).await;
+    let kept = node.publish("a", 2).await;
+    let older = OlderState::keep(&server).await;
+    let lost = node.publish("a", 3).await;
+    node.reach(lost[2]).await;
+    // As two primaries do while a failover is under way.
+    gate.close();
+    node.is_cut_off().await;
+    older.restore(&server).await;
+    let other = Node::with(server.port(), settings("two")).await;
+    assert_eq!(other.publish("b", 3).await, lost);
+    gate.open();
+    node.reach(lost[2].successor()).await;
+    for cursor in kept.iter().chain(&lost) {
+        assert!(node.gap(*cursor).await.is_some_and(|oldest| oldest.is_none_or(|oldest| oldest > lost[2])), "{cursor}");
+    }
 }

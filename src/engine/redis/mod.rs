@@ -38,6 +38,7 @@ mod reader;
 mod refusals;
 mod restore;
 mod script;
+mod seen;
 mod server_warnings;
 mod shared;
 mod single_flight;
@@ -73,6 +74,7 @@ pub(crate) use link::Topology;
 use queries::Queries;
 use reader::Reader;
 pub(crate) use restore::{Existing, Restore, RestoreError};
+use seen::Seen;
 use shared::{Shared, State};
 use writer::Writer;
 
@@ -146,7 +148,7 @@ impl Redis {
         let trouble = Some(Unavailable::new(Cause::NotReached, format!("{store} has not been reached yet")));
         let intake = Intake::new(store, TAKE_WITHIN, ANSWER_WITHIN);
         let last_seen = LastSeen::open(settings.directory.as_deref(), link.log_name());
-        let head = last_seen.at_start.as_ref().map_or(Id::ZERO, |seen| seen.newest);
+        let seen = last_seen.at_start.as_ref().map(|seen| Seen::id(seen.newest)).unwrap_or_default();
         let shared = Arc::new(Shared {
             link,
             last_seen: Arc::new(last_seen),
@@ -155,7 +157,7 @@ impl Redis {
             clock: settings.clock,
             local: settings.local,
             node: settings.node,
-            state: Mutex::new(State { trouble, head, ..State::default() }),
+            state: Mutex::new(State { trouble, seen, ..State::default() }),
             epoch: watch::Sender::new(None),
             primary: watch::Sender::new(None),
             keys: watch::Sender::new(None),
@@ -194,7 +196,7 @@ impl Redis {
     pub(super) fn head(&self) -> Option<Id> {
         let shared = &self.0.queries.shared;
         let is_synced = shared.epoch.borrow().is_some();
-        is_synced.then(|| shared.state(|state| state.head))
+        is_synced.then(|| shared.head())
     }
 
     /// Safe to cancel.

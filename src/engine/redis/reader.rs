@@ -175,7 +175,7 @@ impl Redis {
     /// it.
     fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
         let shared = &self.0.queries.shared;
-        if visible >= until.min(shared.state(|state| state.head)) {
+        if visible >= until.min(shared.head()) {
             return Ok(());
         }
         shared.compare_now.notify_one();

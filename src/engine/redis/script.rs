@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script, ToRedisArgs};
 
 use super::link::Link;
+use super::seen::Seen;
 use crate::alert::{Filter, Id, Pattern};
 use crate::engine::limits;
 use crate::engine::topics::Run;
@@ -94,6 +95,10 @@ impl Arguments {
         self
     }
 
+    fn seen(self, seen: &Seen) -> Self {
+        self.arg(seen.id.to_string()).arg(&seen.alert[..])
+    }
+
     fn retention(self, retention: &Retention) -> Self {
         self.arg(retention.age_ms).arg(retention.count).arg(retention.bytes).arg(retention.topic_count)
     }
@@ -123,22 +128,17 @@ impl Arguments {
     }
 }
 
-/// What a node has seen of the log, which the log compares with itself.
-pub(super) struct Seen<'a> {
-    pub(super) epoch: &'a str,
-    pub(super) newest: Id,
-}
-
 /// `groups` are alerts with the time on the server's clock after which they are refused.
 pub(super) fn store(
     link: &Link,
     time: String,
-    seen: &Seen<'_>,
+    epoch: &str,
+    seen: &Seen,
     announce: bool,
     retention: &Retention,
     groups: &[(u64, &[Publish])],
 ) -> Arguments {
-    let mut call = Arguments::new(&STORE, link, time).arg(seen.epoch).arg(seen.newest.to_string());
+    let mut call = Arguments::new(&STORE, link, time).arg(epoch).seen(seen);
     call = call.arg(u8::from(announce)).retention(retention).arg(groups.len());
     for (deadline_ms, alerts) in groups {
         call = call.arg(*deadline_ms).arg(alerts.len());
@@ -187,9 +187,10 @@ pub(super) fn settle(
 
 /// What a node reports once a second.
 pub(super) struct Tick<'a> {
-    pub(super) seen: Seen<'a>,
-    /// The newest id that the hub was fed with.
-    pub(super) fed: Id,
+    pub(super) epoch: &'a str,
+    pub(super) seen: &'a Seen,
+    /// What the hub was fed with last.
+    pub(super) fed: &'a Seen,
     pub(super) new_epoch: &'a str,
     pub(super) node: &'a str,
     pub(super) probe: u64,
@@ -200,9 +201,9 @@ pub(super) struct Tick<'a> {
 
 pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
     Arguments::new(&TICK, link, time)
-        .arg(tick.seen.epoch)
-        .arg(tick.seen.newest.to_string())
-        .arg(tick.fed.to_string())
+        .arg(tick.epoch)
+        .seen(tick.seen)
+        .seen(tick.fed)
         .arg(tick.new_epoch)
         .arg(tick.node)
         .arg(tick.probe)

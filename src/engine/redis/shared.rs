@@ -16,6 +16,7 @@ use super::Durability;
 use super::belief::Address;
 use super::last_seen::LastSeen;
 use super::link::Link;
+use super::seen::Seen;
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
@@ -66,8 +67,8 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The newest id that this node has seen, in an answer or in an announcement.
-    pub(super) head: Id,
+    /// The newest that this node has seen, in an answer or in an announcement.
+    pub(super) seen: Seen,
     /// Why publishing would fail; none if it would work.
     pub(super) trouble: Option<Unavailable>,
     /// Trouble that was logged lately, and when.
@@ -113,14 +114,19 @@ impl Shared {
         *self.retention.lock()
     }
 
-    pub(super) fn saw(&self, id: Id) {
-        self.state(|state| state.head = state.head.max(id));
+    pub(super) fn saw(&self, seen: Seen) {
+        self.state(|state| state.seen.raise(seen));
+    }
+
+    /// The newest id that this node has seen.
+    pub(super) fn head(&self) -> Id {
+        self.state(|state| state.seen.id)
     }
 
     /// Stores what this node has seen, for its next start. The write that is started may be awaited.
     pub(super) fn keep_seen(&self) -> Option<JoinHandle<()>> {
         let epoch = self.epoch.borrow().clone()?;
-        self.last_seen.keep(&epoch, self.state(|state| state.head))
+        self.last_seen.keep(&epoch, self.head())
     }
 
     /// Records the server's clock. Because the answer took a moment, a time computed from it is too early rather than

@@ -15,7 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::belief::Address;
 use super::codec::{self, Unreadable};
 use super::link::Connected;
-use super::script::{self, Seen, Unsettled};
+use super::script::{self, Unsettled};
+use super::seen::Seen;
 use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::Id;
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
@@ -114,8 +115,9 @@ impl Writer {
                 let settlement = Settlement { epoch: &epoch, replicas, until, head };
                 self.settle(&settlement, groups, &mut outcomes).await?;
             }
-            if outcomes.iter().any(Result::is_ok) {
-                shared.saw(newest(&outcomes));
+            if let Some(stored) = newest(&outcomes) {
+                // A version that writes alerts in another way may have stored a repeated one.
+                shared.saw(if stored.repeated { Seen::id(stored.record.id) } else { Seen::record(&stored.record) });
             }
             // After what was stored has been noted: if the follower leaves this server from here on, it compares that with
             // the next one. If it has left before, nobody would notice the loss, so nothing was promised.
@@ -130,11 +132,11 @@ impl Writer {
         let shared = &self.shared;
         // Otherwise the first alert after a failover that lost some would get an id below theirs, which would hide the
         // loss.
-        let seen = Seen { epoch, newest: shared.state(|state| state.head) };
+        let seen = shared.state(|state| state.seen.clone());
         let groups: Vec<_> =
             groups.iter().map(|group| (shared.server_ms(group.deadline), group.alerts.as_slice())).collect();
         let announce = shared.durability == Durability::Primary;
-        script::store(&shared.link, shared.time_argument(), &seen, announce, &shared.retention(), &groups)
+        script::store(&shared.link, shared.time_argument(), epoch, &seen, announce, &shared.retention(), &groups)
     }
 
     /// Checks an idle connection: one that was cut in the network is not closed, only silent.
@@ -231,17 +233,21 @@ impl Writer {
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
         let (is_confirmed, retention) = (confirmed >= replicas, shared.retention());
         let call = script::settle(&shared.link, shared.time_argument(), epoch, is_confirmed, head, &retention, &stored);
-        let visible = call.run(connection).await.map_err(failed)?;
-        let visible: Vec<Id> = visible.iter().filter_map(|id| codec::id(id)).collect();
-        for outcome in outcomes {
-            let is_missing = |stored: &Stored| !visible.contains(&stored.record.id);
-            if outcome.as_ref().is_ok_and(|stored| stored.iter().any(is_missing)) {
-                let detail = format!(
-                    "{confirmed} of {replicas} replicas of {} confirmed an alert (engine.durability), so it was removed again: check the replicas",
-                    shared.link.topology()
-                );
-                *outcome = Err(AppendError::NotStored(Unavailable::new(Cause::NotSafe, detail)));
+        let settled = call.run(connection).await.map_err(failed)?;
+        let mut settled = settled.iter().map(Vec::as_slice);
+        for outcome in outcomes.iter_mut() {
+            let Ok(alerts) = outcome else { continue };
+            let words: Vec<&[u8]> = alerts.iter().map(|_| settled.next().unwrap_or_default()).collect();
+            if words.iter().all(|word| *word == b"visible") {
+                continue;
             }
+            let topology = shared.link.topology();
+            let detail = format!(
+                "{confirmed} of {replicas} replicas of {topology} confirmed an alert (engine.durability): check the replicas"
+            );
+            let reason = Unavailable::new(Cause::NotSafe, detail);
+            let is_removed = words.iter().all(|word| *word == b"removed");
+            *outcome = Err(if is_removed { AppendError::NotStored(reason) } else { AppendError::Unknown(reason) });
         }
         Ok(())
     }
@@ -256,7 +262,7 @@ struct Settlement<'a> {
     head: Id,
 }
 
-fn newest(outcomes: &[Outcome]) -> Id {
+fn newest(outcomes: &[Outcome]) -> Option<&Stored> {
     let stored = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).flatten();
-    stored.map(|stored| stored.record.id).max().unwrap_or_default()
+    stored.max_by_key(|stored| stored.record.id)
 }

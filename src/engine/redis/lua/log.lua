@@ -268,21 +268,24 @@ local function announce(upto)
   redis.call('PUBLISH', LIVE, table.concat(lines, '\n'))
 end
 
--- Whether an id that a node has seen is gone with a part of the log. The ids that limits of topics removed are remembered
--- up to a number; one that is older than all of these counts as removed.
-local function is_lost(id)
+-- Whether an id that a node has seen is gone with a part of the log, or has another alert than the node has seen, which is
+-- empty if the node knows the id alone. The ids that limits of topics removed are remembered up to a number; one that is older
+-- than all of these counts as removed.
+local function is_lost(id, alert)
+  local fields = alert ~= '' and entry_of(id)
+  if fields then return fields[8] ~= alert end
   if is_known(id) then return false end
   if redis.call('ZCARD', REMOVED) < MAX_REMOVED_IDS then return true end
   return order(id) > redis.call('ZRANGE', REMOVED, 0, 0)[1]
 end
 
--- Compares the log with the newest id that a node has seen. If that one was lost with a part of the log, or with all of it,
+-- Compares the log with the newest id that a node has seen and its alert. If that one was lost with a part of the log, or with all of it,
 -- all readers are behind a gap from here on, and new ids are above the lost ones. Called before anything is stored: an id
 -- that is stored below a lost one would hide the loss.
-local function look_back(epoch, seen)
+local function look_back(epoch, seen, alert)
   if seen == '0-0' then return end
   local is_other = epoch ~= get('epoch', '')
-  if less(get('trim', '0-0'), seen) and (is_other or is_lost(seen)) then
+  if less(get('trim', '0-0'), seen) and (is_other or is_lost(seen, alert)) then
     local cut = id_after(greatest(get('head', '0-0'), seen))
     set('head', cut, 'shown', cut, 'trim', cut)
   elseif not is_other and less(get('shown', '0-0'), seen) then

@@ -1,6 +1,6 @@
 -- Stores groups of alerts, each whole or not at all.
 --
--- ARGV: time, epoch, the newest id that the node has seen, `1` to announce at once, age, count, bytes and topic_count of
+-- ARGV: time, epoch, the newest id that the node has seen and its alert or empty, `1` to announce at once, age, count, bytes and topic_count of
 -- retention, number of groups; for each group its deadline and size; for each of its alerts topic, level, the JSON between
 -- id and time, idempotency key, its fingerprint and its owner, the last three empty without a key. A fingerprint that begins with `=` is the
 -- fingerprint of a state: a different state takes over the key.
@@ -10,8 +10,8 @@
 -- not the one that the node knows.
 
 if get('epoch', '') ~= ARGV[2] then return { 'epoch' } end
-look_back(ARGV[2], ARGV[3])
-local announces = ARGV[4] == '1'
+look_back(ARGV[2], ARGV[3], ARGV[4])
+local announces = ARGV[5] == '1'
 
 local function two(number) return string.format('%02d', number) end
 
@@ -92,8 +92,8 @@ local function store(at)
   return head, text(now), '0'
 end
 
-local at = 10
-for _ = 1, tonumber(ARGV[9]) do
+local at = 11
+for _ = 1, tonumber(ARGV[10]) do
   local deadline, size = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   at = at + 2
   if deadline < clock then
@@ -115,6 +115,6 @@ if not announces then
   set('head', head)
 elseif stored > 0 then
   announce(head)
-  retain_after(touched, tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), stored)
+  retain_after(touched, tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), stored)
 end
 return answer

@@ -1,6 +1,6 @@
 -- Called once a second by each node: compares the node with the log, lists the node, and does the periodic work.
 --
--- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, the newest id that its streams have,
+-- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, the newest id that its streams have, each with its alert or empty,
 -- an epoch for a log that has none, the node's name, its probe, milliseconds since its last call, age, count, bytes and
 -- topic_count of retention, its open streams, and its version. Returns the server's time, the epoch, the newest visible id,
 -- the newest id that retention of the whole log removed, the revision of the keys, and `1` if as many keys are there as
@@ -13,10 +13,10 @@ local LISTED_MS = 3600000
 -- not free any, and the nodes would not hear of each other.
 redis.call('HDEL', NODES, '')
 
-local known, seen, has, node = ARGV[2], ARGV[3], ARGV[4], ARGV[6]
+local known, has, node = ARGV[2], ARGV[5], ARGV[8]
 local epoch = get('epoch')
 if not epoch then
-  epoch = ARGV[5]
+  epoch = ARGV[7]
   local newest = redis.call('XREVRANGE', LOG, '+', '-', 'COUNT', 1)[1]
   newest = newest and newest[1] or '0-0'
   set('epoch', epoch, 'head', newest, 'shown', newest)
@@ -30,8 +30,8 @@ if redis.call('XLEN', LOG) == 0 and get('bytes', '0') ~= '0' then set('bytes', '
 
 -- Both, because they may be of two servers: while a failover is under way, the node may have stored on the new one what
 -- is newer than the last alert of the old one that its streams got, which is lost.
-look_back(known, has)
-look_back(known, seen)
+look_back(known, has, ARGV[6])
+look_back(known, ARGV[3], ARGV[4])
 
 -- How long ago the oldest alert was stored that the node has not seen; a new node has no lag.
 local lag = 0
@@ -39,18 +39,18 @@ if has ~= '0-0' and less(has, get('shown', '0-0')) then
   local waiting = redis.call('XRANGE', LOG, '(' .. has, get('shown', '0-0'), 'COUNT', 1)[1]
   if waiting then lag = math.max(0, now - tonumber(waiting[2][2])) end
 end
-redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[13], ARGV[14], text(SCHEMA) }, ' '))
-redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[7])
+redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[15], ARGV[16], text(SCHEMA) }, ' '))
+redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[9])
 
 -- One node does the periodic work; another takes over if that one is silent.
 local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
 if tidier == node or now - tidied > 5000 or now < tidied then
   local before = tonumber(get('clock', '0'))
   local after = now
-  if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[8])) end
+  if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[10])) end
   set('tidier', node, 'tidied', text(now), 'clock', text(after))
   pcall(function()
-    retain(tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), 500)
+    retain(tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), 500)
     forget_keys(500)
     local nodes, known_to_all = redis.call('HGETALL', NODES), SCHEMA
     for i = 1, #nodes, 2 do

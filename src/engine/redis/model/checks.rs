@@ -3,13 +3,18 @@
 
 use stateright::{Checker, Model, Property};
 
-use super::{Fault, Fleet, Rules, State};
+use super::Fleet;
+use super::rules::{Fault, Rules};
+use super::state::State;
 
 const COMPLETE: &str = "each answered alert reaches the reader or is covered by a gap";
+const SAFE: &str = "with replicas:1 nothing is answered that the replica does not have";
 
 pub(super) fn properties() -> Vec<Property<Fleet>> {
     vec![
-        Property::always(COMPLETE, |_, state: &State| !state.is_settled() || state.untold().is_empty()),
+        Property::always(COMPLETE, |fleet: &Fleet, state: &State| {
+            !state.is_settled(fleet.rules) || state.untold().is_empty()
+        }),
         Property::always("the reader gets alerts once and in order", |_, state: &State| !state.reader.is_disordered),
         Property::always("ids rise", |_, state: &State| !state.fell),
         Property::always("nothing that was taken back surfaces, unless the log went back", |_, state: &State| {
@@ -18,10 +23,11 @@ pub(super) fn properties() -> Vec<Property<Fleet>> {
         Property::always(
             "with replicas:1 a failover loses nothing that was answered",
             |fleet: &Fleet, state: &State| {
-                let is_there = |id: u8| state.log.has(id) || !state.answered.has(id);
-                !fleet.waits_for_replica || fleet.retained + fleet.topic_retained > 0 || (1..32).all(is_there)
+                let may_lose = fleet.fault == Fault::Restored || fleet.retained + fleet.topic_retained > 0;
+                !fleet.waits_for_replica || may_lose || state.has_all()
             },
         ),
+        Property::always(SAFE, |_, state: &State| !state.is_unsafe),
         Property::sometimes("the reader gets all alerts", |fleet: &Fleet, state: &State| {
             state.reader.got.0.count_ones() as usize == fleet.alerts
         }),
@@ -49,8 +55,12 @@ fn holds(fleet: Fleet) {
 
 /// The steps to a state that breaks the promise.
 fn breaks(fleet: Fleet) {
+    breaks_property(fleet, COMPLETE);
+}
+
+fn breaks_property(fleet: Fleet, property: &'static str) {
     let search = fleet.checker().threads(2).spawn_bfs().join();
-    let path = search.assert_any_discovery(COMPLETE);
+    let path = search.assert_any_discovery(property);
     println!("{} steps: {:?}", path.clone().into_actions().len(), path.into_actions());
 }
 
@@ -58,6 +68,29 @@ fn breaks(fleet: Fleet) {
 fn the_promise_holds_when_the_log_goes_back_to_an_older_state() {
     holds(Fleet { fault: Fault::OlderState, hops: 1, ..QUIET });
     holds(Fleet { fault: Fault::OlderState, cuts: 1, alerts: 2, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_while_two_primaries_take_alerts() {
+    holds(Fleet { fault: Fault::TwoPrimaries, alerts: 2, ..QUIET });
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn the_promise_holds_while_two_primaries_take_alerts_and_the_reader_hops() {
+    holds(Fleet { fault: Fault::TwoPrimaries, alerts: 2, hops: 1, ..QUIET });
+}
+
+#[test]
+fn a_loss_is_hidden_by_an_id_that_both_primaries_gave_if_alerts_are_not_compared() {
+    let rules = Rules { alerts_are_compared: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::TwoPrimaries, alerts: 2, ..QUIET });
+}
+
+#[test]
+fn a_loss_is_not_told_if_an_answer_of_the_old_primary_counts() {
+    let rules = Rules { old_answers_are_void: false, ..Rules::ALL };
+    breaks(Fleet { rules, fault: Fault::TwoPrimaries, alerts: 2, ..QUIET });
 }
 
 #[test]
@@ -85,6 +118,14 @@ fn the_promise_holds_under_retention() {
 #[test]
 fn the_promise_holds_with_a_replica_that_has_to_confirm() {
     holds(Fleet { fault: Fault::OlderState, waits_for_replica: true, alerts: 2, hops: 1, ..QUIET });
+    holds(Fleet { fault: Fault::Restored, waits_for_replica: true, alerts: 2, hops: 1, ..QUIET });
+}
+
+#[test]
+fn an_alert_is_answered_that_the_replica_does_not_have_if_a_found_loss_confirms_it() {
+    let rules = Rules { loss_confirms_nothing: false, ..Rules::ALL };
+    let fleet = Fleet { rules, fault: Fault::Restored, waits_for_replica: true, alerts: 2, ..QUIET };
+    breaks_property(fleet, SAFE);
 }
 
 #[test]

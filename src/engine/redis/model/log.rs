@@ -1,6 +1,7 @@
 //! The log as the scripts keep it, each script one step.
 
-use super::{Alert, Rules, Set};
+use super::rules::Rules;
+use super::{Alert, Seen, Set};
 use crate::alert::Id;
 use crate::engine::redis::chain::Identified;
 
@@ -45,6 +46,14 @@ impl Log {
         self.entries.iter().any(|alert| alert.id == id)
     }
 
+    fn is_lost(&self, rules: Rules, seen: Seen) -> bool {
+        let stored = self.entries.iter().find(|alert| alert.id == seen.id);
+        match stored.filter(|_| seen.name != 0 && rules.alerts_are_compared) {
+            Some(stored) => stored.name != seen.name,
+            None => !self.is_known(seen.id),
+        }
+    }
+
     /// The newest id that was removed, whatever its topic.
     pub(super) fn trimmed(&self) -> Number {
         self.topic_trim.iter().copied().max().unwrap_or(0).max(self.trim)
@@ -61,17 +70,17 @@ impl Log {
     }
 
     /// `look_back` of `log.lua`. `now` is the server's time: it has moved on since the last alert was stored.
-    pub(super) fn look_back(&mut self, epoch: u8, seen: Number, now: Number) -> Option<Announcement> {
-        if seen == 0 {
+    pub(super) fn look_back(&mut self, rules: Rules, epoch: u8, seen: Seen, now: Number) -> Option<Announcement> {
+        if seen.id == 0 {
             return None;
         }
         let is_other = epoch != self.epoch;
-        if self.trim < seen && (is_other || !self.is_known(seen)) {
-            let cut = (self.head.max(seen) + 1).max(now);
+        if self.trim < seen.id && (is_other || self.is_lost(rules, seen)) {
+            let cut = (self.head.max(seen.id) + 1).max(now);
             (self.head, self.shown, self.trim) = (cut, cut, cut);
             None
-        } else if !is_other && self.shown < seen {
-            self.announce(seen)
+        } else if !is_other && self.shown < seen.id {
+            self.announce(seen.id)
         } else {
             None
         }
@@ -91,14 +100,15 @@ impl Log {
         &mut self,
         rules: Rules,
         epoch: u8,
-        seen: Number,
-        topic: usize,
+        seen: Seen,
+        (name, topic): (Number, usize),
         now: Number,
-    ) -> (Number, Option<Announcement>) {
-        let announced = if rules.store_compares { self.look_back(epoch, seen, now) } else { None };
+    ) -> (Alert, Option<Announcement>) {
+        let announced = if rules.store_compares { self.look_back(rules, epoch, seen, now) } else { None };
         self.head = (self.head + 1).max(now);
-        self.entries.push(Alert { id: self.head, topic });
-        (self.head, announced)
+        let alert = Alert { id: self.head, name, topic };
+        self.entries.push(alert);
+        (alert, announced)
     }
 
     /// A step of retention of the whole log; nothing that waits for the replicas is touched.

@@ -1,7 +1,8 @@
 //! A node, modelled on the writer and the follower of this engine; each call of a script is one step.
 
 use super::log::{Announcement, Log, Number};
-use super::{Alert, Rules};
+use super::rules::Rules;
+use super::{Alert, Seen};
 use crate::alert::Id;
 use crate::engine::redis::chain::{self, Has, Link};
 
@@ -25,16 +26,22 @@ pub(super) struct Node {
     pub(super) epoch: u8,
     /// The value of `seen` when the node stopped.
     kept_epoch: u8,
-    /// The hub was fed with everything up to this id.
-    pub(super) at: Number,
-    /// The newest id in an answer or an announcement.
-    pub(super) seen: Number,
+    /// The hub was fed with everything up to this.
+    pub(super) at: Seen,
+    /// The newest in an answer or an announcement.
+    pub(super) seen: Seen,
     /// What the subscription brings, in order.
     pub(super) queue: Vec<Announcement>,
     pub(super) phase: Phase,
     pub(super) is_cut: bool,
     /// An alert that was stored and waits for the replica.
-    pub(super) waits: Option<Number>,
+    pub(super) waits: Option<Alert>,
+    /// An alert that was stored and whose answer is on the way, and whether the old primary stored it.
+    pub(super) answer: Option<(Alert, bool)>,
+    /// Follows the old primary.
+    pub(super) is_on_old: bool,
+    /// Knows that another server was promoted.
+    pub(super) is_told: bool,
 }
 
 /// An input of the hub.
@@ -47,25 +54,25 @@ pub(super) enum Feed {
 impl Node {
     fn has(&self, rules: Rules) -> Has {
         let seen = if rules.seen_is_missed { self.seen } else { self.at };
-        Has { at: Id::at(self.at.into()), seen: Id::at(seen.into()) }
+        Has { at: Id::at(self.at.id.into()), seen: Id::at(seen.id.into()) }
     }
 
     /// The node after a stop and a start.
     pub(super) fn again(&self, rules: Rules) -> Self {
-        let (kept_epoch, seen) = if rules.seen_is_kept { (self.epoch, self.seen) } else { (0, 0) };
+        let (kept_epoch, seen) = if rules.seen_is_kept { (self.epoch, self.seen) } else { (0, Seen::default()) };
         Self { kept_epoch, seen, phase: Phase::MustLook, ..Self::default() }
     }
 
     fn deliver(&mut self, alerts: Vec<Alert>) -> Feed {
-        let new: Vec<_> = alerts.into_iter().filter(|alert| alert.id > self.at).collect();
-        self.at = new.last().map_or(self.at, |last| last.id);
-        self.seen = self.seen.max(self.at);
+        let new: Vec<_> = alerts.into_iter().filter(|alert| alert.id > self.at.id).collect();
+        self.at = new.last().map_or(self.at, Seen::of);
+        self.seen.raise(self.at);
         Feed::Alerts(new)
     }
 
     fn reset(&mut self, visible: Number) -> Feed {
-        self.at = self.at.max(visible);
-        self.seen = self.seen.max(self.at);
+        self.at.raise(Seen::id(visible));
+        self.seen.raise(self.at);
         Feed::Reset
     }
 
@@ -76,7 +83,7 @@ impl Node {
             return Err(Announcement { epoch, before, alerts });
         }
         if !rules.predecessor_is_exact {
-            return if before <= self.at {
+            return if before <= self.at.id {
                 Ok(self.deliver(alerts))
             } else {
                 Err(Announcement { epoch, before, alerts })
@@ -101,17 +108,18 @@ impl Node {
     }
 
     /// `tick.lua` and what follows from its answer.
-    pub(super) fn tick(&mut self, log: &mut Log, now: Number) -> (Option<Announcement>, Option<Feed>) {
+    pub(super) fn tick(&mut self, rules: Rules, log: &mut Log, now: Number) -> (Option<Announcement>, Option<Feed>) {
         let known = if self.epoch == 0 { self.kept_epoch } else { self.epoch };
         if log.epoch == 0 {
             log.epoch = known + 1;
         }
-        let announced = log.look_back(known, self.seen, now);
+        let announced = log.look_back(rules, known, self.at, now);
+        let announced = log.look_back(rules, known, self.seen, now).or(announced);
         let mut feed = None;
-        if self.epoch != log.epoch || log.trim > self.at {
+        if self.epoch != log.epoch || log.trim > self.at.id {
             feed = Some(self.reset(log.shown));
             self.phase = Phase::Follows;
-        } else if log.shown > self.at {
+        } else if log.shown > self.at.id {
             self.phase = Phase::Drains(log.shown);
         } else {
             self.phase = Phase::Follows;
@@ -135,15 +143,15 @@ impl Node {
 
     /// One page of one alert, or the end of catching up.
     pub(super) fn read(&mut self, rules: Rules, log: &Log, until: Number, held: Vec<Announcement>) -> Vec<Feed> {
-        if self.at >= until {
+        if self.at.id >= until {
             return self.follow_on(rules, held);
         }
-        if rules.pages_are_compared && log.trimmed() > self.at {
+        if rules.pages_are_compared && log.trimmed() > self.at.id {
             let mut fed = vec![self.reset(until.max(log.trimmed()))];
             fed.extend(self.follow_on(rules, held));
             return fed;
         }
-        let page: Vec<_> = log.after(self.at, until).take(1).collect();
+        let page: Vec<_> = log.after(self.at.id, until).take(1).collect();
         let end = page.first().map_or(until, |alert| alert.id);
         if self.has(rules).misses_seen(&page, Id::at(end.into())) {
             let fed = self.follow_on(rules, held);
@@ -151,8 +159,8 @@ impl Node {
             return fed;
         }
         let feed = self.deliver(page);
-        self.at = self.at.max(end);
-        self.seen = self.seen.max(self.at);
+        self.at.raise(Seen::id(end));
+        self.seen.raise(self.at);
         self.phase = Phase::Reads(until, held);
         vec![feed]
     }
@@ -161,7 +169,7 @@ impl Node {
         let mut fed = Vec::new();
         self.phase = Phase::Follows;
         for announcement in held {
-            if announcement.alerts.last().is_some_and(|last| last.id <= self.at) {
+            if announcement.alerts.last().is_some_and(|last| last.id <= self.at.id) {
                 continue;
             }
             match self.take(rules, announcement) {

@@ -2,7 +2,8 @@
 
 use super::log::{Log, Number};
 use super::node::{Feed, Node};
-use super::{Alert, Rules, Set};
+use super::rules::Rules;
+use super::{Alert, Set};
 
 /// What the reader's stream does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,7 +37,7 @@ impl Reader {
             self.is_disordered |= alert.id <= self.newest;
             self.newest = self.newest.max(alert.id);
             self.cursor = self.cursor.max(alert.id);
-            self.got.add(alert.id);
+            self.got.add(alert.name);
         }
     }
 
@@ -58,14 +59,14 @@ impl Reader {
 
     /// Whether the log shows what the node has seen; otherwise the stream asks again.
     pub(super) fn may_read(rules: Rules, node: &Node, log: &Log, until: Number) -> bool {
-        !rules.streams_wait || log.shown >= until.min(node.seen)
+        !rules.streams_wait || log.shown >= until.min(node.seen.id)
     }
 
     /// Whether the hub has what the stream waits for.
     pub(super) fn may_seek(&self, rules: Rules, node: &Node, log: &Log) -> bool {
-        let is_awaited = self.cursor > node.at && (self.has_cursor(log) || self.cursor <= log.shown);
-        let is_synced = node.epoch != 0 && node.at >= node.seen;
-        is_synced && !is_awaited && (self.cursor == node.at || Self::may_read(rules, node, log, node.at))
+        let is_awaited = self.cursor > node.at.id && (self.has_cursor(log) || self.cursor <= log.shown);
+        let is_synced = node.epoch != 0 && node.at.id >= node.seen.id;
+        is_synced && !is_awaited && (self.cursor == node.at.id || Self::may_read(rules, node, log, node.at.id))
     }
 
     fn has_cursor(&self, log: &Log) -> bool {
@@ -77,7 +78,7 @@ impl Reader {
 
     /// `seek.lua` and `Seek::new`.
     pub(super) fn seek(&mut self, node: &Node, log: &Log) {
-        let (until, trimmed) = (node.at, log.trimmed());
+        let (until, trimmed) = (node.at.id, log.trimmed());
         if self.cursor == until && until != 0 {
             self.stream = Stream::Live;
             return;
