@@ -1,5 +1,5 @@
 //! Where a stream writes to. There is one implementation for each transport: [`SocketSink`](super::SocketSink) here, and
-//! one in the HTTP layer that goes through hyper.
+//! two in the HTTP layer, over TLS and through hyper.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Drives one connection through hyper, from the first byte to the drain.
 //!
 //! HTTP/1.1 and HTTP/2 with prior knowledge share a port: hyper's HTTP/1 reports the preface of HTTP/2, and the connection
-//! is then driven as HTTP/2. A stream over plain HTTP/1.1 leaves hyper for [`delivery`](crate::delivery).
+//! is then driven as HTTP/2. A stream over HTTP/1.1 leaves hyper for [`delivery`](crate::delivery).
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -32,7 +32,7 @@ use super::serve::Server;
 use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
 use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
-use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, SocketSink, Stream};
+use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, Stream};
 use crate::service::Service;
 
 fn http1_builder() -> http1::Builder {
@@ -81,7 +81,7 @@ impl Server {
         peer: Peer,
         detach: Arc<Detach>,
     ) -> hyper::Result<()> {
-        let service = service_fn(|request| Box::pin(self.answer_or_detach::<S>(peer, request, &detach)));
+        let service = service_fn(|request| Box::pin(self.answer_or_detach(peer, request, &detach)));
         let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service);
         let mut stopping = Stopping::default();
         let end = loop {
@@ -113,10 +113,9 @@ impl Server {
             Http1End::TooLate => Ok(()),
             // Bytes after the request are dropped: the connection answers nothing else once its stream is open.
             Http1End::Detached(head, detached) => {
-                let Ok(socket) = stream.into_inner().into_socket() else { return Ok(()) };
                 let head = response::stream_head(&head, self.service.now_ms());
-                let sink = SocketSink::new(socket, head, ConnectionGuard::new(Some(permit), &self.streams));
-                self.service.delivery().carry(detached, sink);
+                let guard = ConnectionGuard::new(Some(permit), &self.streams);
+                stream.into_inner().carry(detached, head, guard, self.service.delivery());
                 Ok(())
             }
             Http1End::Done(Err(error)) if error.is_parse_version_h2() => {
@@ -210,7 +209,7 @@ impl Server {
     }
 
     /// Answers a request, or detaches the stream that it opens and never returns.
-    async fn answer_or_detach<S: Connection>(
+    async fn answer_or_detach(
         &self,
         peer: Peer,
         mut request: Request<Incoming>,
@@ -227,7 +226,7 @@ impl Server {
         // An error may have come before the end of the body.
         detach.set_unread_body(has_body && !head.status.is_success());
         match body {
-            Body::Stream(stream) if S::IS_PLAIN && is_chunked => {
+            Body::Stream(stream) if is_chunked => {
                 detach.put(head, stream);
                 std::future::pending().await
             }

@@ -1,4 +1,4 @@
-//! Detaching: a stream leaves hyper, so that its response goes over the bare socket.
+//! Detaching: a stream leaves hyper, so that its response goes over the bare socket, or over TLS without hyper's buffers.
 //!
 //! One [`Detach`] is shared by a connection, its request handler and its socket wrapper. The handler puts a stream in and
 //! never answers; the connection takes it out after hyper has been polled. hyper has not begun to write this response by
@@ -9,13 +9,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use hyper::http::response::Parts;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
-use crate::delivery::Stream;
+use super::tls_sink::TlsSink;
+use crate::delivery::{ConnectionGuard, Delivery, SocketSink, Stream};
 
 /// What a connection, its request handler and its socket wrapper tell each other.
 #[derive(Default)]
@@ -28,16 +31,10 @@ pub(crate) struct Detach {
     is_answering: AtomicBool,
 }
 
-/// A connection, and whether its socket may leave the runtime.
+/// A connection, and how it carries a stream that has left hyper.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Whether bytes are sent as they are written, without TLS.
-    const IS_PLAIN: bool;
-
-    /// The bare socket.
-    ///
-    /// # Errors
-    /// If the connection is not plain, or the runtime does not release the socket.
-    fn into_socket(self) -> io::Result<OwnedFd>;
+    /// Carries the stream until it ends, after the `head` of its response.
+    fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, delivery: &Delivery);
 }
 
 impl Detach {
@@ -95,25 +92,32 @@ impl Detach {
 }
 
 impl Connection for TcpStream {
-    const IS_PLAIN: bool = true;
-
-    fn into_socket(self) -> io::Result<OwnedFd> {
-        Ok(self.into_std()?.into())
+    fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, delivery: &Delivery) {
+        carry_over(self.into_std().map(Into::into), stream, head, guard, delivery);
     }
 }
 
 impl Connection for UnixStream {
-    const IS_PLAIN: bool = true;
-
-    fn into_socket(self) -> io::Result<OwnedFd> {
-        Ok(self.into_std()?.into())
+    fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, delivery: &Delivery) {
+        carry_over(self.into_std().map(Into::into), stream, head, guard, delivery);
     }
 }
 
-impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
-    const IS_PLAIN: bool = false;
+/// Without a socket, because the runtime did not release it, the connection is closed.
+fn carry_over(
+    socket: io::Result<OwnedFd>,
+    stream: Box<Stream>,
+    head: Bytes,
+    guard: ConnectionGuard,
+    delivery: &Delivery,
+) {
+    if let Ok(socket) = socket {
+        delivery.carry(stream, SocketSink::new(socket, head, guard));
+    }
+}
 
-    fn into_socket(self) -> io::Result<OwnedFd> {
-        Err(io::ErrorKind::Unsupported.into())
+impl Connection for TlsStream<TcpStream> {
+    fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, _: &Delivery) {
+        tokio::spawn(stream.run(TlsSink::new(self, head, guard)));
     }
 }

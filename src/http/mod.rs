@@ -55,6 +55,7 @@ pub(crate) mod route;
 pub(crate) mod serve;
 pub(crate) mod stopping;
 pub(crate) mod tls;
+mod tls_sink;
 
 use std::net::IpAddr;
 use std::time::Duration;
