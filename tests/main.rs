@@ -49,4 +49,5 @@ mod systemd;
 mod takeover;
 mod terminal;
 mod tickets;
+mod tls;
 mod workers;

@@ -114,6 +114,9 @@ pub(super) static KEYS: &[Key] = &[
         "Range of the random reconnect delay that streams are told, so that clients do not all reconnect at once."),
     key!(Live http.stream_lifetime = "\"0s\"", duration_or_zero(SECOND, YEARS),
         "Age at which a stream is ended, so that load balancers can move it; 0 means never."),
+    key!(Live http.hsts = "\"0s\"", duration_or_zero(SECOND, YEARS),
+        "How long browsers that reached alertd over TLS keep from using plain HTTP with this host name, on any port \
+         (Strict-Transport-Security); 0 does not ask them to."),
     key!(Live http.cors_origins = "[]", origins(),
         "Origins whose web pages may use the API, such as \"https://dash.example.org\", or \"*\" for all."),
     key!(Restart auth.store = "", one_of(STORES),

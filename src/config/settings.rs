@@ -86,6 +86,7 @@ pub(crate) struct Http {
     pub heartbeat: Duration,
     pub retry: (Duration, Duration),
     pub stream_lifetime: Duration,
+    pub hsts: Duration,
     pub cors_origins: Vec<String>,
 }
 

@@ -55,6 +55,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
         trusted_proxies: config.http.trusted_proxies.clone(),
         query_token: config.auth.query_token,
         cors_origins: config.http.cors_origins.clone(),
+        hsts: config.http.hsts,
         documentation: config.stage == Stage::Dev,
     }
 }

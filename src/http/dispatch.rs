@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
+};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::auth::{self, Access};
@@ -33,7 +35,7 @@ pub(crate) async fn answer(
     let logged =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
     let audience = if peer.listener == ListenerKind::Control { Audience::Operator } else { Audience::Client };
-    let cors_settings = Arc::clone(&settings);
+    let own_settings = Arc::clone(&settings);
     let mut response = match dispatch(service, settings, peer, request).await {
         Ok(response) => response,
         Err(error) => {
@@ -52,7 +54,12 @@ pub(crate) async fn answer(
     if is_last {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    cors::apply(&cors_settings.cors_origins, origin.as_ref(), is_options, response.headers_mut());
+    // A browser ignores it over plain HTTP, where anybody on the way could have added it.
+    if peer.is_tls && !own_settings.hsts.is_zero() {
+        let value = HeaderValue::try_from(format!("max-age={}", own_settings.hsts.as_secs()));
+        response.headers_mut().extend(value.map(|value| (STRICT_TRANSPORT_SECURITY, value)));
+    }
+    cors::apply(&own_settings.cors_origins, origin.as_ref(), is_options, response.headers_mut());
     set_request_id(&mut response, request_id);
     response
 }

@@ -77,6 +77,8 @@ pub(crate) struct Settings {
     pub query_token: bool,
     /// Origins whose pages may read answers; `*` stands for all.
     pub cors_origins: Vec<String>,
+    /// How long browsers are to use TLS only; zero for not asking them.
+    pub hsts: Duration,
     /// Whether `/docs` and `/openapi.json` are served.
     pub documentation: bool,
 }
@@ -126,6 +128,8 @@ pub(crate) struct Peer {
     pub listener: ListenerKind,
     /// The peer's address; none on a local socket.
     pub address: Option<IpAddr>,
+    /// Whether alertd itself ended TLS.
+    pub is_tls: bool,
     /// Whether the connection is within the limit.
     pub admission: Admission,
     /// The user on the other side of the control socket, if the system tells.

@@ -59,7 +59,8 @@ impl Server {
             while let Some(Accepted { stream, address, permit, admission }) =
                 server.accept(kind, || listener.accept()).await
             {
-                let peer = Peer { listener: kind, address: Some(address.ip().to_canonical()), admission, uid: None };
+                let (address, is_tls) = (Some(address.ip().to_canonical()), server.tls.is_some());
+                let peer = Peer { listener: kind, address, is_tls, admission, uid: None };
                 let own = Arc::clone(&server);
                 server.spawn(admission, async move {
                     match &own.tls {
@@ -105,7 +106,7 @@ impl Server {
                 let own = Arc::clone(&server);
                 // Of the process that connected, whatever it passes the connection on to.
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
-                let peer = Peer { listener: kind, address: None, admission, uid };
+                let peer = Peer { listener: kind, address: None, is_tls: false, admission, uid };
                 server.spawn(admission, async move { own.drive(stream, permit, peer).await });
             }
         }));

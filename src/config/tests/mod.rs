@@ -53,7 +53,10 @@ fn defaults_without_any_settings() {
     assert_eq!(stage, Stage::Prod);
     assert_eq!(http.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!((http.max_body, http.max_connections, http.max_streams), (65_536, 16_384, 16_384));
-    assert_eq!((http.heartbeat, http.stream_lifetime), (Duration::from_secs(8), Duration::ZERO));
+    assert_eq!(
+        (http.heartbeat, http.stream_lifetime, http.hsts),
+        (Duration::from_secs(8), Duration::ZERO, Duration::ZERO)
+    );
     assert_eq!(http.retry, (Duration::from_secs(1), Duration::from_secs(5)));
     assert!(http.tls().is_none() && http.trusted_proxies.is_empty() && http.cors_origins.is_empty());
     assert_eq!((auth.store, auth.store_dir.as_path()), (Store::File, Path::new("/var/lib/alertd")));
