@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
+use serde::de::IgnoredAny;
 
 use super::link::Link;
 use crate::alert::{Id, Level, Record, Topic};
@@ -49,6 +50,7 @@ pub(super) fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
 
 fn alert(fields: [&[u8]; 5]) -> Option<Record> {
     let [at, ms, level, topic, json] = fields;
+    serde_json::from_slice::<IgnoredAny>(json).ok()?;
     Some(Record {
         id: id(at)?,
         topic: text(topic)?.parse().ok()?,
@@ -58,12 +60,21 @@ fn alert(fields: [&[u8]; 5]) -> Option<Record> {
     })
 }
 
-fn records(fields: &[Vec<u8>]) -> Result<Vec<Record>, Unreadable> {
+/// The records of an answer, and the ids of those that cannot be decoded.
+fn records(fields: &[Vec<u8>]) -> Result<(Vec<Record>, Vec<Id>), Unreadable> {
     let (rows, rest) = fields.as_chunks::<5>();
     if !rest.is_empty() {
         return Err(Unreadable::Malformed);
     }
-    rows.iter().map(|row| record(row.each_ref().map(Vec::as_slice))).collect()
+    let (mut records, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match record(row.each_ref().map(Vec::as_slice)) {
+            Ok(record) => records.push(record),
+            Err(Unreadable::Malformed) => damaged.push(id(&row[0]).ok_or(Unreadable::Malformed)?),
+            Err(unknown) => return Err(unknown),
+        }
+    }
+    Ok((records, damaged))
 }
 
 /// The answer of `seek.lua`.
@@ -100,12 +111,23 @@ pub(super) fn newest_of(row: &str, level: Level) -> Option<Id> {
     of_levels.map(|id| id.parse().ok()).collect::<Option<Vec<Id>>>()?.into_iter().max()
 }
 
-/// The answer of `read.lua`: the newest visible id, and the page.
-pub(super) fn page(answer: &[Vec<u8>]) -> Result<(Id, Page), Unreadable> {
+/// The answer of `read.lua`.
+pub(super) struct ReadAnswer {
+    /// The newest visible id.
+    pub(super) visible: Id,
+    pub(super) page: Page,
+    /// Entries of the page that cannot be decoded.
+    pub(super) damaged: Vec<Id>,
+}
+
+pub(super) fn page(answer: &[Vec<u8>]) -> Result<ReadAnswer, Unreadable> {
     let [visible, next, trimmed, oldest, alerts @ ..] = answer else { return Err(Unreadable::Malformed) };
     let ids = || Some((id(visible)?, optional_id(next)?, id(trimmed)?, optional_id(oldest)?));
     let (visible, next, trimmed, oldest) = ids().ok_or(Unreadable::Malformed)?;
-    Ok((visible, Page { records: records(alerts)?, next, trimmed, damaged: None, oldest }))
+    let (records, damaged) = records(alerts)?;
+    let newest = damaged.iter().copied().max();
+    let page = Page { records, next, trimmed: trimmed.max(newest.unwrap_or_default()), damaged: newest, oldest };
+    Ok(ReadAnswer { visible, page, damaged })
 }
 
 /// The answer of `topics.lua`.
@@ -234,10 +256,30 @@ mod tests {
     fn a_record_of_an_unknown_kind_is_refused_by_name() {
         let alert = ["1-0", "1", "1", "ops", "{}"].map(Vec::from);
         let other = ["2-0", "2", "?transition", "ops", "{}"].map(Vec::from);
-        assert_eq!(records(&alert).unwrap().len(), 1);
+        assert_eq!(records(&alert).unwrap().0.len(), 1);
         let refused = records(&[alert, other].concat()).unwrap_err();
         assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "transition".into() });
         assert_eq!(records(&["1-0"].map(Vec::from)).unwrap_err(), Unreadable::Malformed);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_decoded_is_left_out_and_reported_by_its_id() {
+        let rows = [
+            ["1-0", "1", "1", "ops", "{}"],
+            ["2-0", "2", "9", "ops", "{}"],
+            ["3-0", "3", "1", "a b", "{}"],
+            ["4-0", "4", "1", "ops", "{\"message\":"],
+            ["5-0", "", "", "", ""],
+            ["6-0", "6", "1", "ops", "{}"],
+        ];
+        let head = ["9-0", "", "0-0", "1-0"];
+        let answer: Vec<_> = head.iter().chain(rows.iter().flatten()).map(|text| text.as_bytes().to_vec()).collect();
+        let ReadAnswer { page: read, damaged, .. } = page(&answer).ok().unwrap();
+        assert_eq!(read.records.iter().map(|record| record.id.ms).collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(damaged, [2, 3, 4, 5].map(Id::at));
+        assert_eq!((read.damaged, read.trimmed), (Some(Id::at(5)), Id::at(5)));
+        // Without an id it is not known what is missing.
+        assert!(page(&["9-0", "", "0-0", "1-0", "x", "", "", "", ""].map(Vec::from)).is_err());
     }
 
     #[test]

@@ -113,9 +113,11 @@ impl Follower {
             let range = Range { filter, after: self.at.id, until, limit: CATCH_UP_PAGE.0, bytes: CATCH_UP_PAGE.1 };
             let answer = script::read(&shared.link, shared.time_argument(), &range, Direction::Forward).run(data).await;
             let answer = answer.map_err(|error| shared.link.failed(&error))?;
-            let (_, page) = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
+            let codec::ReadAnswer { page, damaged, .. } =
+                codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
+            shared.damaged.name(&damaged, shared.link.topology());
             if page.trimmed > self.at.id {
-                // Retention or a topic's limit has removed alerts that this node did not have yet.
+                // Retention or a topic's limit has removed alerts that this node did not have yet, or one cannot be decoded.
                 self.reset(until.max(page.trimmed)).await;
                 return Ok(());
             }

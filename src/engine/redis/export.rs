@@ -271,8 +271,14 @@ impl ExportedPage {
             return Err(Unreadable::Malformed);
         }
         let read = read.iter().map(|[id, ms, level, topic, json, user]| {
-            let record = codec::record([id, ms, level, topic, json].map(Vec::as_slice))?;
-            Ok((record.id, Part::Alert { record, user: String::from_utf8_lossy(user).into_owned() }))
+            match codec::record([id, ms, level, topic, json].map(Vec::as_slice)) {
+                Ok(record) => Ok((record.id, Part::Alert { record, user: String::from_utf8_lossy(user).into_owned() })),
+                Err(Unreadable::Malformed) => {
+                    let upto = codec::id(id).ok_or(Unreadable::Malformed)?;
+                    Ok((upto, Part::Lost { after: upto.predecessor(), upto }))
+                }
+                Err(unknown) => Err(unknown),
+            }
         });
         let mut parts = removed.chain(read).collect::<Result<Vec<_>, Unreadable>>()?;
         parts.sort_by_key(|(id, _)| *id);

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use redis::{Cmd, Pipeline};
 
-use super::codec;
+use super::codec::{self, Unreadable};
 use super::queries::Queries;
 use crate::alert::{Filter, Id, Level, Pattern, Record};
 use crate::engine::Unavailable;
 use crate::engine::limits::MAX_LATEST_TOPICS;
+use crate::sse::Gap;
 
 /// Topics whose rows one command reads.
 const ROWS: usize = 500;
@@ -30,8 +31,8 @@ pub(super) struct Latest<'a> {
 }
 
 impl Latest<'_> {
-    /// Runs the query; the alerts are sorted, the oldest first.
-    pub(super) async fn ask(&self, queries: &Queries) -> Result<Vec<Record>, Unavailable> {
+    /// Runs the query; the alerts are sorted, the oldest first. Also returns the ids of those that cannot be decoded.
+    pub(super) async fn ask(&self, queries: &Queries) -> Result<(Vec<Record>, Vec<Id>), Unavailable> {
         let mut ids = Vec::new();
         for pattern in self.listings(queries).await? {
             self.list(&pattern, &mut ids, queries).await?;
@@ -39,7 +40,7 @@ impl Latest<'_> {
         ids.sort_unstable();
         ids.dedup();
         ids.drain(..ids.len().saturating_sub(MAX_LATEST_TOPICS));
-        let mut records = Vec::with_capacity(ids.len());
+        let (mut records, mut damaged) = (Vec::with_capacity(ids.len()), Vec::new());
         for ids in ids.chunks(ALERTS) {
             let log = queries.shared.link.key("log");
             let found: Vec<codec::Entries> = queries
@@ -50,11 +51,15 @@ impl Latest<'_> {
                 }))
                 .await?;
             for (id, fields) in found.into_iter().flatten() {
-                let record = codec::entry(&id, &fields).map_err(|reason| queries.shared.link.unreadable(&reason))?;
-                records.extend(Some(record).filter(|record| record.received_ms >= self.since_ms));
+                match codec::entry(&id, &fields) {
+                    Ok(record) => records.extend(Some(record).filter(|record| record.received_ms >= self.since_ms)),
+                    Err(Unreadable::Malformed) => damaged.extend(id.parse::<Id>()),
+                    Err(reason) => return Err(queries.shared.link.unreadable(&reason)),
+                }
             }
         }
-        Ok(records)
+        queries.shared.damaged.name(&damaged, queries.shared.link.topology());
+        Ok((records, damaged))
     }
 
     /// The patterns whose topics are looked at: those of the filter, or all if fewer topics have had an alert lately.
@@ -185,6 +190,8 @@ pub(super) struct Found {
     pub(super) trimmed: Id,
     /// Oldest first.
     pub(super) records: Vec<Record>,
+    /// The gap, if one of them cannot be decoded.
+    pub(super) gap: Option<Gap>,
 }
 
 impl Found {
@@ -219,6 +226,7 @@ mod tests {
             since_ms: 1,
             trimmed: Id::ZERO,
             records: vec![record(1, "a"), record(2, "b"), record(3, "c"), record(4, "d")],
+            gap: None,
         };
         let ids = |records: Vec<Record>| records.iter().map(|record| record.received_ms).collect::<Vec<_>>();
         assert_eq!(ids(found.with(1, &[])), [1, 2, 3, 4]);

@@ -15,6 +15,7 @@ mod codec;
 mod compare;
 #[cfg(test)]
 mod crowd;
+mod damaged;
 mod export;
 mod failure;
 mod fleet;
@@ -167,6 +168,7 @@ impl Redis {
             marker: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             commits: Histogram::default(),
+            damaged: damaged::DamagedEntries::default(),
         });
         let (jobs, queued) = mpsc::channel(MAX_QUEUED);
         let (feed, fed) = mpsc::channel(MAX_FEED);
@@ -236,7 +238,8 @@ impl Redis {
             topics: counted.topics,
             store_bytes: counted.memory,
             held_bytes: 0,
-            damaged: 0,
+            damaged: shared.damaged.count(counted.oldest) as u64,
+            scrubbed_at: None,
             server_warnings: shared.state(|state| state.server_warnings.clone()),
             nodes: counted.nodes,
         }

@@ -10,7 +10,8 @@ use super::latest::{Found, Latest};
 use super::single_flight::{Answered, SingleFlight};
 use super::{Redis, Topology, codec, script};
 use crate::alert::{Filter, Id, Start};
-use crate::engine::{Cause, Direction, Known, Page, Range, Seek, Unavailable};
+use crate::engine::{Cause, Direction, Known, Page, Range, Seek, Unavailable, complete_from};
+use crate::sse::Gap;
 
 /// How often a reader shares a query of others before it runs its own.
 const SHARED_ROUNDS: usize = 3;
@@ -119,8 +120,13 @@ impl Redis {
             Some(found) => found,
             None => asked().await?,
         };
-        let mut seek =
-            Seek { gap: None, latest: Vec::new(), after: found.until, trimmed: found.trimmed, awaited: None };
+        let mut seek = Seek {
+            gap: found.gap.clone(),
+            latest: Vec::new(),
+            after: found.until,
+            trimmed: found.trimmed,
+            awaited: None,
+        };
         let mut meanwhile = Vec::new();
         if found.until < until {
             let (limit, bytes) = MEANWHILE;
@@ -139,8 +145,10 @@ impl Redis {
         let known = self.clone().known(filter.clone(), None).await?;
         self.has_all(known.head, until)?;
         let until = until.min(known.head);
-        let records = Latest { filter: &filter, until, since_ms }.ask(&self.0.queries).await?;
-        Ok(Arc::new(Found { until, since_ms, trimmed: known.trimmed, records }))
+        let (records, damaged) = Latest { filter: &filter, until, since_ms }.ask(&self.0.queries).await?;
+        let (oldest, head) = (complete_from(known.oldest, until), known.head);
+        let gap = (!damaged.is_empty()).then(|| Gap { requested: "latest".into(), oldest, head });
+        Ok(Arc::new(Found { until, since_ms, trimmed: known.trimmed, records, gap }))
     }
 
     pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
@@ -162,7 +170,9 @@ impl Redis {
     async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {
         let shared = &self.0.queries.shared;
         let answer = self.0.queries.read(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
-        let (visible, mut page) = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
+        let answer = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
+        let codec::ReadAnswer { visible, mut page, damaged } = answer;
+        shared.damaged.name(&damaged, shared.link.topology());
         self.has_all(visible, range.until)?;
         if direction == Direction::Backward {
             page.records.reverse();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Durability;
 use super::belief::Address;
+use super::damaged::DamagedEntries;
 use super::last_seen::LastSeen;
 use super::link::Link;
 use super::seen::Seen;
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     pub(super) marker: AtomicU64,
     pub(super) stopping: AtomicBool,
     pub(super) commits: Histogram,
+    pub(super) damaged: DamagedEntries,
 }
 
 #[derive(Default)]

@@ -36,7 +36,7 @@ for i, entry in ipairs(entries) do
     if fields[at] == 'user' then user = fields[at + 1] end
   end
   alerts[#alerts + 1] = user
-  size = size + #fields[8]
+  size = size + size_of(fields)
   if i == limit or size > bytes then
     answer[7] = entry[1]
     break

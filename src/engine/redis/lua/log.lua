@@ -107,8 +107,11 @@ local function parts_of(id, fields)
   for i = 9, #fields - 1, 2 do
     if fields[i] == 'kind' and fields[i + 1] ~= 'alert' then level = '?' .. fields[i + 1] end
   end
-  return { id, fields[2], level, fields[6], fields[8] }
+  return { id, fields[2] or '', level or '', fields[6] or '', fields[8] or '' }
 end
+
+-- Bytes of an entry's alert; 0 for an entry that alertd did not write.
+local function size_of(fields) return #(fields[8] or '') end
 
 local function add_alert(list, id, fields)
   for _, part in ipairs(parts_of(id, fields)) do list[#list + 1] = part end
@@ -161,7 +164,7 @@ local function is_known(id)
 end
 
 local function remove(id, fields)
-  local topic = fields[6]
+  local topic = fields[6] or ''
   redis.call('XDEL', LOG, id)
   redis.call('XDEL', index_of(topic), id)
   if redis.call('XLEN', index_of(topic)) == 0 then
@@ -170,7 +173,7 @@ local function remove(id, fields)
     redis.call('ZREM', TOPICS, topic)
     redis.call('ZREM', RECENT, topic)
   end
-  redis.call('HINCRBY', STATE, 'bytes', -#fields[8])
+  redis.call('HINCRBY', STATE, 'bytes', -size_of(fields))
 end
 
 -- Number and bytes of the alerts that wait for the replicas: retention does not count what may be taken out again.

@@ -33,7 +33,7 @@ end
 local taken, size = 0, 0
 local function take(id, fields)
   add_alert(answer, id, fields)
-  taken, size = taken + 1, size + #fields[8]
+  taken, size = taken + 1, size + size_of(fields)
   return taken == limit or size > bytes
 end
 
@@ -85,7 +85,9 @@ for _ = 1, MAX_SCANNED / STEP do
   local list = entries(LOG, STEP)
   for i, entry in ipairs(list) do
     local fields = entry[2]
-    local full = tonumber(fields[4]) >= level and selects(fields[6]) and take(entry[1], fields)
+    -- An entry that alertd did not write may have been of any level and topic.
+    local own, topic = tonumber(fields[4]), fields[6]
+    local full = (not own or own >= level) and (not topic or selects(topic)) and take(entry[1], fields)
     if full and (i < #list or #list == STEP) then
       answer[2] = entry[1]
       return answer

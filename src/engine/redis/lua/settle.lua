@@ -23,8 +23,8 @@ local function take_out(id, key)
   local fields = entry_of(id)
   if fields then
     remove(id, fields)
-    local topic, level = fields[6], tonumber(fields[4])
-    local row = row_of(topic)
+    local topic, level = fields[6] or '', tonumber(fields[4])
+    local row = level and row_of(topic)
     if row and row[level] == id then
       row[level] = newest_of(topic, level)
       set_row(topic, row)
@@ -56,7 +56,7 @@ for i = 9, #ARGV, 2 do
     take_out(id, key)
   else
     visible = visible + 1
-    if fields then touched[fields[6]] = true end
+    if fields then touched[fields[6] or ''] = true end
   end
   outcomes[#outcomes + 1] = outcome
 end
