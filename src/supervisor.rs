@@ -100,8 +100,8 @@ pub(crate) fn essential_thread(
     let name = name.into();
     let worker = Worker::new(name.clone());
     thread::Builder::new().name(name).spawn(move || {
-        // Moved in here as a whole, so that it is dropped by this thread.
-        let worker = worker;
+        // Moved in here as a whole, so that both are dropped by this thread, and what it runs before the worker.
+        let (worker, run) = (worker, run);
         if !worker.fails_at_once() {
             run();
         }
@@ -153,6 +153,14 @@ impl Drop for Worker {
         if let Some(what) = failure(phase, thread::panicking()) {
             end_process(&self.name, what);
         }
+    }
+}
+
+/// To be called while the work of a worker that was not started here panics.
+pub(crate) fn panicked(name: &str) {
+    let phase = WORKERS.borrow().phase;
+    if let Some(what) = failure(phase, true) {
+        end_process(name, what);
     }
 }
 

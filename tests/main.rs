@@ -15,6 +15,7 @@ mod completions;
 mod compress;
 mod crash;
 mod ctl;
+mod damage;
 mod detach;
 mod details;
 mod drain;

@@ -1,5 +1,6 @@
 //! The answer to `GET /status`.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -140,9 +141,13 @@ pub(crate) struct EngineStatus {
     /// Bytes of removed alerts whose space is given back when the running backup has read them.
     #[serde(default)]
     pub held_bytes: u64,
-    /// Number of places where the log is damaged. Streams get a gap there.
+    /// Number of places where the log is damaged, as far as they are known. Streams get a gap there.
     #[serde(default)]
     pub damaged: u64,
+    /// When alertd had last read and checked the whole log on disk in the background; null if it has not yet, or for Redis.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub scrubbed_at: Option<Timestamp>,
     /// Settings of the Redis server that may lose alerts, each with a remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub server_warnings: Vec<String>,

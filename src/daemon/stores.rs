@@ -1,14 +1,16 @@
 //! Opens the stores: the log of alerts and the keys.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 
 use super::shared_keys::RedisKeys;
 use super::{Failure, settings, shared_keys};
 use crate::config;
-use crate::engine::embedded::Embedded;
+use crate::engine::embedded::{Embedded, OpenError};
 use crate::engine::redis::{self, Redis};
 use crate::engine::{Clock, Engine, Feed};
 use crate::keyring::Keyring;
@@ -39,6 +41,7 @@ impl Stores {
     ) -> Result<Self, Failure> {
         let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
         let are_shared = config.auth.store == config::Store::Engine;
+        let directory = fleet.is_none().then(|| config.state_dir.clone());
         let (embedded, clock) = (settings::embedded(config, Arc::clone(clock)), Arc::clone(clock));
         let (progress, mut progressed) = watch::channel(String::new());
         let mut opening = tokio::task::spawn_blocking(move || {
@@ -69,7 +72,7 @@ impl Stores {
         let mut slow = tokio::time::interval_at(first, SLOW_OPEN_INTERVAL);
         loop {
             tokio::select! {
-                opened = &mut opening => return opened.map_err(|e| Failure::Io(std::io::Error::other(e)))?,
+                opened = &mut opening => return opened.map_err(|error| failed(error, directory))?,
                 Ok(()) = progressed.changed() => notifier.status(&progressed.borrow_and_update()),
                 _ = slow.tick() => {
                     tracing::info!("opening the store, which may take a while after a crash");
@@ -77,5 +80,17 @@ impl Stores {
                 }
             }
         }
+    }
+}
+
+/// The failure of a start whose stores could not be opened because of a panic.
+fn failed(error: JoinError, directory: Option<PathBuf>) -> Failure {
+    match directory.filter(|_| error.is_panic()) {
+        Some(path) => {
+            let panic = error.into_panic();
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Failure::Store(OpenError::Panicked { path, reason: text.unwrap_or("without a message").to_owned() })
+        }
+        None => Failure::Io(std::io::Error::other("opening the stores failed")),
     }
 }

@@ -11,7 +11,7 @@ pub enum KeyringError {
     #[error("{} is locked: a running alertd holds the keys; go through its control socket, or stop it first", .0.display())]
     Locked(PathBuf),
     /// The file is not a key file, and stays as it is.
-    #[error("{} is not alertd's key file ({reason}) and is left untouched: move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
+    #[error("{} is not alertd's key file ({reason}) and is left untouched: restore it from a backup, move it away, or set auth.store_dir; `alertctl key import FILE` takes over the keys of the former alert server", path.display())]
     Foreign { path: PathBuf, reason: String },
     /// The file is a key file of an unknown version.
     #[error("{} has version {found} of the key file, and this alertd reads version {known}: it is left untouched; install the alertd that wrote it, or restore the file from a backup", path.display())]

@@ -5,6 +5,8 @@
 //! is answered. A verified secret is remembered as a keyed hash; alertd's own random secrets have one that is stored.
 
 mod backup;
+#[cfg(test)]
+mod corruption;
 mod error;
 mod expiring;
 mod file_store;

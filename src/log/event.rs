@@ -165,6 +165,9 @@ events! {
     CertificateNotValid("certificate-not-valid", "2b", "alertd.toml(5)"): "The TLS certificate is not valid now",
         "alertd goes on with it, but clients refuse it: it has expired, or it is not valid yet, which may be the fault of the \
          clock. Put another one in its place and reload.";
+    LogChecked("log-checked", "2e", "alertd(8)"): "The whole log of alerts was checked after a failure",
+        "The alertd before this one ended with a panic while it used the log; the entries before say where. Nothing in the \
+         log is damaged, so it is served. Please report the panic: it is a defect of alertd.";
     KeyUnusable("key-unusable", "1a", "alertctl(1)"): "A stored key is damaged and is refused",
         "The message names the key and what is wrong with it. All other keys work. Restore the entry from a backup and \
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";

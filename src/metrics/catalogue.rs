@@ -143,6 +143,10 @@ impl Catalogue {
         writer.gauge("backup_held", help, Some(Unit::Bytes), store.map(|store| ([], store.held_bytes)))?;
         let help = "Places where the log is damaged; streams get a gap event there";
         writer.gauge("log_damaged", help, None, store.map(|store| ([], store.damaged)))?;
+        let scrubbed = store.and_then(|store| store.scrubbed_at).map(|at| ([], at.as_millisecond() as f64 / 1000.0));
+        let help =
+            "When all of the log on disk had last been checked for damage in the background, in seconds since 1970";
+        writer.gauge("log_scrubbed_timestamp", help, Some(Unit::Seconds), scrubbed)?;
         writer.gauge("retained_alerts", "Alerts in the log", None, store.map(|store| ([], store.alerts)))?;
         let help = "Bytes of the alerts in the log";
         writer.gauge("retained", help, Some(Unit::Bytes), store.map(|store| ([], store.bytes)))?;

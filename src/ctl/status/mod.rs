@@ -141,6 +141,9 @@ fn log(status: &Status) -> Rows {
     if engine.held_bytes > 0 {
         rows.push(("backup", format!("one is being made and keeps {} of removed alerts", size(engine.held_bytes))));
     }
+    if let Some(at) = &engine.scrubbed_at {
+        rows.push(("checked", format!("all of it in the background, at {}", local(&at.to_string()))));
+    }
     if engine.damaged > 0 {
         rows.push(("damage", format!("{}, listed by journalctl -u alertd", plural(engine.damaged, "place"))));
     }

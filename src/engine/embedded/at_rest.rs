@@ -38,9 +38,13 @@ impl AtRest {
     /// [`OpenError`] with the remedy.
     pub(crate) fn open(directory: &Path, now_ms: u64) -> Result<Self, OpenError> {
         let lock = location::lock_existing(directory)?;
-        let log = location::find(directory)?;
-        let disk = ReadOnlyDisk(log.clone());
-        let unreadable = |reason: String| OpenError::Unreadable { path: log.clone(), reason };
+        Self::read(&location::find(directory)?, lock, now_ms)
+    }
+
+    /// The same for a directory that is locked already.
+    pub(super) fn read(log: &Path, lock: Option<Lock>, now_ms: u64) -> Result<Self, OpenError> {
+        let disk = ReadOnlyDisk(log.to_owned());
+        let unreadable = |reason: String| OpenError::Unreadable { path: log.to_owned(), reason };
         let recovered = recover(&disk, now_ms).map_err(|error| unreadable(error.to_string()))?;
         let keeper = Keeper {
             disk: Arc::new(disk),
@@ -48,7 +52,7 @@ impl AtRest {
             snapshotted: Arc::new(AtomicU32::new(recovered.snapshotted)),
             pins: Arc::default(),
         };
-        let export = Export::begin(&keeper).map_err(|source| OpenError::Io { path: log.clone(), source })?;
+        let export = Export::begin(&keeper).map_err(|source| OpenError::Io { path: log.to_owned(), source })?;
         Ok(Self { export, damage: recovered.damage, lock })
     }
 }
@@ -96,6 +100,7 @@ impl Restore {
             give_to_owner(&directory, &unfinished)?;
             let kept = location::put_in_place(&directory)?;
             give(&directory, &directory.join(location::EARLIER))?;
+            location::clear_suspicion(&directory)?;
             Ok(kept)
         });
         done.map_err(|source| OpenError::Io { path: directory.clone(), source })

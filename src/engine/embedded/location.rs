@@ -24,6 +24,8 @@ pub(super) const LOCK: &str = "log.lock";
 pub(super) const EARLIER: &str = "alerts.redb";
 /// The same, once it is converted, until the first clean stop.
 const CONVERTED: &str = "alerts.redb.converted";
+/// A note that the storage of an alertd panicked, and that the log was not checked since.
+pub(super) const SUSPECT: &str = "log.suspect";
 /// In the log: it contains everything that [`EARLIER`] holds, which is still in its place.
 const MARKER: &str = "converted";
 const MAGIC: &[u8] = b"redb";
@@ -92,6 +94,14 @@ pub(super) fn stopped(directory: &Path) {
     // If it cannot be removed, the next stop tries again.
     if fs::remove_file(directory.join(CONVERTED)).is_ok() {
         let _ = sync(directory);
+    }
+}
+
+/// Removes the note of a panic: the log was checked, or another one has taken its place.
+pub(super) fn clear_suspicion(directory: &Path) -> io::Result<()> {
+    match fs::remove_file(directory.join(SUSPECT)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@
 //! From the bottom: [`disk`] is what the log requires of a disk; [`frame`], [`codec`] and [`header`] are the stored
 //! forms; [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`]
 //! holds them; [`recover`] opens a log, [`store`] writes it, [`read`] reads it, [`keeper`] does background work;
-//! [`convert`] converts the store of earlier versions.
+//! [`scrub`] looks for damage; [`convert`] converts the store of earlier versions.
 
 mod appender;
 mod at_rest;
@@ -19,6 +19,7 @@ mod codec;
 mod convert;
 #[cfg(test)]
 mod corruption;
+mod damaged;
 mod disk;
 mod dropped;
 mod erase;
@@ -52,12 +53,14 @@ mod replay;
 mod reserve;
 mod retain;
 mod scan;
+mod scrub;
 mod segment;
 mod shared;
 mod sidecar;
 mod snapshot;
 mod stage;
 mod store;
+mod suspicion;
 #[cfg(test)]
 mod testing;
 mod topics;
@@ -69,6 +72,7 @@ use std::sync::{Arc, mpsc as queue};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -85,8 +89,10 @@ pub(crate) use export::Export;
 use keeper::Keeper;
 pub(crate) use open_error::OpenError;
 use read::View;
+use scrub::Scrub;
 use shared::Shared;
 use store::{Options, Store};
+use suspicion::Suspicion;
 use writer::Writer;
 
 /// The most publishes that wait for the writer; more are refused at once.
@@ -166,6 +172,7 @@ impl Embedded {
     ) -> Result<(Self, mpsc::Receiver<Feed>), OpenError> {
         let lock = location::prepare(&settings, progress)?;
         let log = settings.directory.join(location::LOG);
+        suspicion::check(&settings.directory, &log, (settings.clock)(), progress)?;
         let options = Options { durability: settings.durability, segment_bytes: SEGMENT };
         let disk = Arc::new(RealDisk(log.clone()));
         let opened = Store::open(disk, options, (settings.clock)());
@@ -179,12 +186,21 @@ impl Embedded {
         let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
         let durability = settings.durability;
-        let (keeper, export, ending) = (store.keeper(), store.keeper(), Arc::clone(&shared));
+        let (keeper, export) = (store.keeper(), store.keeper());
+        let scrub = Scrub::new(view.clone(), Arc::clone(&shared), Arc::clone(&settings.clock));
         let writer = Writer::new(Arc::clone(&shared), &settings, store, feed, chores);
         let io = |source| OpenError::Io { path: settings.directory.clone(), source };
+        let thread = |name, run: Box<dyn FnOnce() + Send>| {
+            let suspicion = Suspicion::new(Arc::clone(&shared), name);
+            let run = move || {
+                let _suspicion = suspicion;
+                run();
+            };
+            supervisor::essential_thread(name, run).map_err(io)
+        };
         let threads = vec![
-            supervisor::essential_thread("alertd-writer", move || writer.run(&queued)).map_err(io)?,
-            supervisor::essential_thread("alertd-keeper", move || keep(&keeper, &kept, &ending, lock)).map_err(io)?,
+            thread("alertd-writer", Box::new(move || writer.run(&queued)))?,
+            thread("alertd-keeper", Box::new(move || keep(&keeper, &kept, scrub, lock)))?,
         ];
         let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
@@ -212,7 +228,12 @@ impl Embedded {
             return Err(Unavailable::stopping());
         }
         let view = self.0.view.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&view)).await;
+        let suspicion = Suspicion::new(Arc::clone(&self.0.shared), "log-reader");
+        let look = move || {
+            let _suspicion = suspicion;
+            look(&view)
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
         looked.map_err(|_| Unavailable::stopping())?.map_err(|error| {
             let detail = format!("{} cannot be read: {error}", self.0.intake.store);
             Unavailable::new(Cause::StoreFailing, detail)
@@ -243,9 +264,9 @@ impl Embedded {
     }
 
     pub(super) async fn stats(&self) -> EngineStatus {
-        let damaged = self.0.view.damaged.lock().len();
+        let scrubbed_ms = self.0.shared.scrubbed_ms.load(Ordering::Relaxed).try_into().unwrap_or(0);
         let catalog = self.0.view.catalog.read();
-        let lost = catalog.holes.len() + damaged;
+        let damaged = catalog.holes.len() + self.0.view.damaged.count(&catalog);
         EngineStatus {
             kind: "embedded".into(),
             durability: match self.0.durability {
@@ -260,7 +281,8 @@ impl Embedded {
             topics: catalog.topics.listed(),
             store_bytes: catalog.on_disk(),
             held_bytes: self.0.export.pins.held_bytes(),
-            damaged: lost as u64,
+            damaged: damaged as u64,
+            scrubbed_at: Timestamp::from_millisecond(scrubbed_ms).ok().filter(|at| at.as_millisecond() > 0),
             server_warnings: Vec::new(),
             nodes: Vec::new(),
         }
@@ -297,7 +319,7 @@ impl Embedded {
 }
 
 /// The thread of the keeper. Holds the lock of the log until its writer and its own work are done.
-fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, shared: &Shared, lock: location::Lock) {
+fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, mut scrub: Scrub, lock: location::Lock) {
     let mut pause = || std::thread::park_timeout(PAUSE);
     loop {
         let chore = match chores.recv_timeout(RETRY) {
@@ -305,8 +327,11 @@ fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, shared: &Share
             Err(queue::RecvTimeoutError::Timeout) => None,
             Err(queue::RecvTimeoutError::Disconnected) => break,
         };
-        if shared.is_closed.load(Ordering::Acquire) {
+        if scrub.shared.is_closed.load(Ordering::Acquire) {
             break;
+        }
+        if chore.is_none() {
+            scrub.step_if_due();
         }
         let done = chore.map_or(Ok(()), |chore| keeper.perform(chore, &mut pause));
         if let Err(error) = done.and_then(|()| keeper.catch_up(&mut pause)) {

@@ -15,6 +15,10 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error("{} cannot be read: {reason}; `alertctl check` says what is left of it, `alertctl backup FILE` saves that, and `alertctl restore FILE` brings a backup back; or move it away to begin an empty log", path.display())]
     Unreadable { path: PathBuf, reason: String },
+    #[error("{} is damaged in {places} places ({first}), and alertd panicked while it used it; `alertctl check` names all of them, and `alertctl restore FILE` brings a backup back; to serve what is left, with gaps, remove {}", path.display(), note.display())]
+    Suspect { path: PathBuf, places: usize, first: String, note: PathBuf },
+    #[error("alertd panicked while it opened the stores in {}: {reason}; `alertctl check` says whether they are damaged, `alertctl backup FILE` saves what is left, and `alertctl restore FILE` brings a backup back", path.display())]
+    Panicked { path: PathBuf, reason: String },
     #[error("cannot open {}: {}", path.display(), disk::explained(path, source))]
     Io { path: PathBuf, source: io::Error },
 }
@@ -34,7 +38,7 @@ impl OpenError {
     #[must_use]
     pub(crate) fn cause(&self) -> Cause {
         match self {
-            Self::Unreadable { .. } => Cause::Contents,
+            Self::Unreadable { .. } | Self::Suspect { .. } | Self::Panicked { .. } => Cause::Contents,
             Self::Directory { source, .. } | Self::Io { source, .. } => Cause::of(source),
             Self::InUse(_) => Cause::Temporary,
         }

@@ -4,32 +4,29 @@
 //! pass; the records themselves are read without a lock and checked each time. A record that cannot be read is damaged:
 //! it is counted, named once in the journal, and reported to the reader as removed.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::catalog::Catalog;
+use super::damaged::DamagedPlaces;
 use super::fetch::{Entry, fetch};
 use super::segment::{Found, Position, Segment};
 use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
 use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
 use crate::engine::{Known, Page, Range, Seek, complete_from};
-use crate::log::Event;
 use crate::sse::Gap;
 
 /// Records that one page looks at.
 const SCANNED: usize = 8192;
-/// Damaged places that are remembered, so that each is named once.
-const NAMED: usize = 10_000;
 
 /// The log for readers; cheap to clone.
 #[derive(Clone)]
 pub(super) struct View {
     pub(super) catalog: Arc<RwLock<Catalog>>,
-    pub(super) damaged: Arc<Mutex<HashSet<(u32, u32)>>>,
+    pub(super) damaged: Arc<DamagedPlaces>,
 }
 
 /// A page that is being filled.
@@ -129,7 +126,7 @@ impl View {
                 None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
                 Some(Found::Dropped) => None,
                 Some(Found::Damaged) => {
-                    segment.iter().for_each(|segment| self.name(segment, at.ordinal));
+                    segment.iter().for_each(|segment| self.damaged.name(segment, at.ordinal));
                     is_damaged = true;
                     None
                 }
@@ -221,7 +218,7 @@ impl View {
         if !is_over {
             page.next = filling.seen.take().map(|(segment, ordinal, id)| match id {
                 Some(id) => id,
-                None => id_near(&segment, ordinal),
+                None => segment.id_near(ordinal),
             });
         }
         let damaged = filling.lost.max(self.hole(range, page.next, backward));
@@ -281,8 +278,8 @@ impl View {
                 None | Some(Found::Dropped) => {}
                 Some(Found::Erased(erased)) => id = Some(erased),
                 Some(Found::Damaged) => {
-                    self.name(&entry.segment, entry.ordinal);
-                    let lost = id_near(&entry.segment, entry.ordinal);
+                    self.damaged.name(&entry.segment, entry.ordinal);
+                    let lost = entry.segment.id_near(entry.ordinal);
                     filling.lost = filling.lost.max(lost);
                     id = Some(lost);
                 }
@@ -313,26 +310,4 @@ impl View {
         let holes = catalog.holes.iter().filter(|hole| hole.upto > after && hole.after < until);
         holes.map(|hole| hole.upto).max().unwrap_or_default()
     }
-
-    /// Names a damaged record in the journal, once.
-    fn name(&self, segment: &Segment, ordinal: u32) {
-        let mut damaged = self.damaged.lock();
-        if damaged.len() < NAMED && damaged.insert((segment.number(), ordinal)) {
-            let offset = segment.index.read().offset(ordinal).unwrap_or(0);
-            tracing::error!(
-                message_id = %Event::StoreDamaged,
-                "{}: the record at offset {offset} is damaged: its alert is lost, and readers get a gap",
-                segment.name
-            );
-        }
-    }
-}
-
-/// The id of a record whose content may be damaged, or one that is not smaller.
-fn id_near(segment: &Segment, ordinal: u32) -> Id {
-    let later = (ordinal.saturating_add(1)..ordinal.saturating_add(17)).find_map(|later| {
-        let offset = segment.index.read().offset(later)?;
-        Some(segment.head(offset).ok()??.before)
-    });
-    segment.id(ordinal).or(later).unwrap_or_else(|| segment.index.read().last)
 }

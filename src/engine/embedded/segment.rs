@@ -101,6 +101,17 @@ impl Segment {
         self.is_dropped.load(Ordering::Acquire)
     }
 
+    /// Where the records from `ordinal` to `count` lie, as many as have at most `bytes` together, and at least one.
+    pub(super) fn spans(&self, ordinal: u32, count: u32, bytes: u64) -> Vec<(u64, u64)> {
+        let index = self.index.read();
+        let start = index.offset(ordinal).unwrap_or(0);
+        let mut is_first = true;
+        (ordinal..count)
+            .map_while(|ordinal| index.span(ordinal))
+            .take_while(|(_, to)| std::mem::take(&mut is_first) || to - start <= bytes)
+            .collect()
+    }
+
     pub(super) fn head(&self, offset: u64) -> io::Result<Option<Head>> {
         let bytes = disk::read(&*self.file, offset, super::frame::HEAD)?;
         Ok(Head::read(&bytes, offset, self.header.salt))
@@ -110,6 +121,15 @@ impl Segment {
     pub(super) fn id(&self, ordinal: u32) -> Option<Id> {
         let offset = self.index.read().offset(ordinal)?;
         self.head(offset).ok()?.map(|head| head.id)
+    }
+
+    /// The id of a record whose content may be damaged, or one that is not smaller.
+    pub(super) fn id_near(&self, ordinal: u32) -> Id {
+        let later = (ordinal.saturating_add(1)..ordinal.saturating_add(17)).find_map(|later| {
+            let offset = self.index.read().offset(later)?;
+            Some(self.head(offset).ok()??.before)
+        });
+        self.id(ordinal).or(later).unwrap_or_else(|| self.index.read().last)
     }
 
     /// Reads one record.

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     /// The watchdog's marker that is waiting; 0 for none.
     pub(super) marker: AtomicU64,
     pub(super) commits: Histogram,
+    /// When a scrub had checked the whole log, milliseconds since 1970; 0 for never.
+    pub(super) scrubbed_ms: AtomicU64,
 }
 
 impl Shared {
@@ -33,6 +35,7 @@ impl Shared {
             is_closed: AtomicBool::new(false),
             marker: AtomicU64::new(0),
             commits: Histogram::default(),
+            scrubbed_ms: AtomicU64::new(0),
         }
     }
 

@@ -166,13 +166,7 @@ impl Export {
 
     /// Reads some records of a segment.
     fn piece(&mut self, segment: &Segment, count: u32, parts: &mut Vec<Part>) -> io::Result<()> {
-        let spans: Vec<_> = {
-            let index = segment.index.read();
-            let spans = (self.at..count).map_while(|ordinal| index.span(ordinal));
-            let start = index.offset(self.at).unwrap_or(0);
-            let mut is_first = true;
-            spans.take_while(|(_, to)| std::mem::take(&mut is_first) || to - start <= PIECE).collect()
-        };
+        let spans = segment.spans(self.at, count, PIECE);
         let (Some((from, _)), Some((_, to))) = (spans.first().copied(), spans.last().copied()) else {
             self.at = count;
             return Ok(());
