@@ -45,7 +45,16 @@ impl Form {
         Self::fields(body, charset).take("payload")
     }
 
-    fn fields(body: &[u8], charset: Option<&str>) -> Self {
+    /// The fields as the members of a JSON object.
+    #[must_use]
+    pub(crate) fn into_json(self) -> String {
+        let members = self.0.into_iter().map(|(name, value)| (name, Value::String(value)));
+        Value::Object(members.collect()).to_string()
+    }
+
+    /// All fields, whatever their names.
+    #[must_use]
+    pub(crate) fn fields(body: &[u8], charset: Option<&str>) -> Self {
         let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         Self::of(pairs.map(|pair| {
             let mut halves = pair.splitn(2, |byte| *byte == b'=').map(|half| decoded(half, charset));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`notification`] | groups of alerts from Alertmanager and Grafana |
 //! | [`github`] | GitHub's events |
+//! | [`json`] | any JSON object or form |
 //! | [`signature`] | GitHub's signature |
 //! | [`ntfy`] | the headers of ntfy's publishers |
 //! | [`encoded_word`] | non-ASCII text in them |
@@ -17,6 +18,7 @@
 pub(crate) mod encoded_word;
 pub(crate) mod form;
 pub(crate) mod github;
+mod json;
 pub(crate) mod multipart;
 pub(crate) mod notification;
 pub(crate) mod ntfy;
@@ -41,6 +43,8 @@ pub(crate) enum Sender {
     Grafana,
     /// A webhook of a GitHub repository, organisation or app.
     GitHub,
+    /// Anything that sends a JSON object or a form.
+    Json,
 }
 
 impl Sender {
@@ -51,6 +55,7 @@ impl Sender {
             Self::Alertmanager => "alertmanager",
             Self::Grafana => "grafana",
             Self::GitHub => "github",
+            Self::Json => "json",
         }
     }
 
@@ -64,14 +69,22 @@ impl Sender {
         match self {
             Self::Alertmanager | Self::Grafana => notification::read(self, topic, body),
             Self::GitHub => github::read(topic, header, body),
+            Self::Json => json::read(topic, body),
         }
     }
 }
 
-/// An alert of a payload, with what identifies its repeats.
+/// An alert of a payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub draft: Draft,
+    /// None for an alert whose repeats cannot be told from new alerts.
+    pub identity: Option<Identity>,
+}
+
+/// What identifies the repeats of an alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
     /// Identifies the subject of the alert. Never equal to a key that a publisher chooses.
     pub key: String,
     /// The state of the subject; an alert with the same key and state is a repeat.
@@ -80,9 +93,15 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn new(sender: Sender, id: &str, state: String, draft: Draft) -> Self {
+        let identity = Some(Identity::new(sender, draft.topic(), id, state));
+        Self { draft, identity }
+    }
+}
+
+impl Identity {
+    fn new(sender: Sender, topic: &Topic, id: &str, state: String) -> Self {
         // A header cannot contain a NUL, so a publisher's own key cannot collide with this one.
-        let key = format!("\0{}\0{}\0{id}", sender.as_str(), draft.topic());
-        Self { draft, key, state }
+        Self { key: format!("\0{}\0{topic}\0{id}", sender.as_str()), state }
     }
 }
 

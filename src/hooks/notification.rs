@@ -185,6 +185,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::hooks::Identity;
 
     fn topic() -> Topic {
         "ops.db".parse().unwrap()
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn a_repeat_is_an_alert_of_the_same_fingerprint_status_and_start() {
         let told = |change: &Value| {
-            let Entry { key, state, .. } = read_one(change);
+            let Identity { key, state } = read_one(change).identity.unwrap();
             (key, state)
         };
         let first = told(&json!({}));
@@ -311,7 +312,9 @@ mod tests {
         assert_ne!(told(&json!({"startsAt": "2026-11-24T00:00:00Z"})).1, first.1);
         assert_ne!(told(&json!({"fingerprint": "other"})).0, first.0);
         let group = json!({"alerts": [alert(&json!({}))]}).to_string();
-        let of = |sender, topic: &str| read(sender, &topic.parse().unwrap(), &group).unwrap().pop().unwrap().key;
+        let of = |sender, topic: &str| {
+            read(sender, &topic.parse().unwrap(), &group).unwrap().pop().unwrap().identity.unwrap().key
+        };
         assert_ne!(of(Sender::Grafana, "ops.db"), first.0);
         assert_ne!(of(Sender::Alertmanager, "ops"), first.0);
     }

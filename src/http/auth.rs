@@ -3,7 +3,10 @@
 //! The dispatcher calls [`authorize`] with the access that the route's row requires, before the handler runs and before a
 //! body is read. Always true: what the OpenAPI document says about access is what is checked here, because both read the row.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::{AUTHORIZATION, HeaderMap};
+use zeroize::Zeroizing;
 
 use super::error::HttpError;
 use super::query::Parameters;
@@ -65,7 +68,9 @@ pub(crate) async fn authorize(
                 service.redeem_ticket(&ticket, client).await?
             } else {
                 let in_query = if settings.query_token { parameters.one("token")? } else { None };
-                let key = bearer(headers).or(in_query.as_deref());
+                // Last: a browser sends the password of a proxy in front of alertd so, and it is no key.
+                let password = basic_password(headers);
+                let key = bearer(headers).or(in_query.as_deref()).or(password.as_ref().map(|key| key.as_str()));
                 service.authenticate(key.ok_or_else(|| service.refuse_keyless(client))?, client).await?
             }
         }
@@ -75,6 +80,19 @@ pub(crate) async fn authorize(
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
+    credentials(headers, "bearer")
+}
+
+/// The password of the scheme `Basic`, which tools send that take a user and a password or have them in a URL. The user does not
+/// matter; without a password it is the key.
+fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let decoded = Zeroizing::new(BASE64.decode(credentials(headers, "basic")?).ok()?);
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    let key = if password.is_empty() { user } else { password };
+    Some(key.trim()).filter(|key| !key.is_empty()).map(|key| Zeroizing::new(key.to_owned()))
+}
+
+fn credentials<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     // With two headers neither counts: proxies disagree on which one does.
@@ -82,7 +100,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     }
     let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
+    scheme.eq_ignore_ascii_case(wanted).then(|| key.trim()).filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]
@@ -104,6 +122,21 @@ mod tests {
         assert_eq!(key(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(key(&["bearer  abc "]).as_deref(), Some("abc"));
         for bad in [&["Basic abc"][..], &["Bearer"], &["Bearer "], &["abc"], &["Bearer a", "Bearer b"], &[]] {
+            assert_eq!(key(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_taken_from_the_password_of_a_basic_header_or_its_user() {
+        let key =
+            |values: &[&'static str]| basic_password(&headers("authorization", values)).map(|key| key.to_string());
+        // alice:abc, abc:, :abc
+        for value in ["Basic YWxpY2U6YWJj", "basic YWJjOg==", "Basic OmFiYw=="] {
+            assert_eq!(key(&[value]).as_deref(), Some("abc"), "{value}");
+        }
+        // Without a colon, empty, not base64, twice.
+        let twice = ["Basic OmFiYw==", "Basic OmFiYw=="];
+        for bad in [&["Basic YWJj"][..], &["Basic Og=="], &["Basic abc:def"], &["Bearer OmFiYw=="], &twice, &[]] {
             assert_eq!(key(bad), None, "{bad:?}");
         }
     }

@@ -71,6 +71,7 @@ static ROUTES: &[Route] = &[
     route!(Normally, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, openapi::publish::publish),
     route!(Normally, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
     route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
+    route!(Normally, PUT_POST, ["/hooks/json", "/hooks/json/{topic}"], Key(Publish), hooks::json, || catalogue::hook(Sender::Json)),
     route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
     route!(Normally, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
     route!(Normally, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),

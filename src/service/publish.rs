@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Caller, Refusal, Service};
 use crate::alert::{Draft, Level, Pattern, Record};
 use crate::engine::{AppendError, Idempotency, Publish, Stored};
-use crate::hooks::Entry;
+use crate::hooks::{Entry, Identity};
 use crate::key::Scope;
 
 /// The time to which `limits.publish_rate` applies.
@@ -72,9 +72,9 @@ impl PublishPermit<'_> {
     /// Those of [`publish`](Self::publish) except [`Refusal::Conflict`]: for a repeated entry the stored alert is returned.
     pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
         let user = self.caller.user().to_owned();
-        let publish = |Entry { draft, key, state }| {
-            let idempotency = Idempotency { user: user.clone(), key, state: Some(state) };
-            Publish { draft, idempotency: Some(idempotency) }
+        let publish = |Entry { draft, identity }| {
+            let known = |Identity { key, state }| Idempotency { user: user.clone(), key, state: Some(state) };
+            Publish { draft, idempotency: identity.map(known) }
         };
         self.publish_group(entries.into_iter().map(publish).collect()).await
     }

@@ -6,6 +6,7 @@ mod frames;
 mod github;
 mod host;
 mod journal;
+mod json;
 mod readers;
 mod types;
 

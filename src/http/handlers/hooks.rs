@@ -1,5 +1,7 @@
 //! Payloads of other tools: their alerts are stored together or not at all.
 
+use std::borrow::Cow;
+
 use hyper::Response;
 use hyper::http::request::Parts;
 
@@ -21,6 +23,10 @@ pub(in crate::http) async fn alertmanager(context: Context) -> Result<Response<B
 
 pub(in crate::http) async fn grafana(context: Context) -> Result<Response<Body>, HttpError> {
     receive(context, Sender::Grafana).await
+}
+
+pub(in crate::http) async fn json(context: Context) -> Result<Response<Body>, HttpError> {
+    receive(context, Sender::Json).await
 }
 
 /// Over a local socket the caller is known already; over HTTP GitHub's signature of the body is the credential.
@@ -61,15 +67,33 @@ async fn store(
 ) -> Result<Response<Body>, HttpError> {
     // Bytes that cannot be decoded become U+FFFD, so that one bad byte does not lose the alert.
     let media = MediaType::of(&head.headers);
-    let mut text = media.decoded(body);
-    if media.kind() == Kind::Form && !text.trim_ascii_start().starts_with('{') {
-        let wanted = "application/json, or a form with the JSON as its field payload";
-        let payload = Form::payload(body, media.charset());
-        text = payload.ok_or_else(|| HttpError::MediaType { wanted, sent: "another form".into() })?.into();
-    }
+    let text = json_of(sender, &media, body)?;
     let entries = sender.read(topic, |name| header(head, name), &text)?;
     let stored = permit.publish_all(entries).await.map_err(retried)?;
     Ok(response::all_stored(&stored))
+}
+
+/// The payload as JSON. A form may have it in its field `payload`; any other form is an object for whoever takes any object.
+fn json_of<'b>(sender: Sender, media: &MediaType, body: &'b [u8]) -> Result<Cow<'b, str>, HttpError> {
+    let text = media.decoded(body);
+    let kind = media.kind();
+    let is_json = text.trim_ascii_start().starts_with(['{', '[']);
+    match (sender, kind) {
+        (Sender::Json, Kind::Parts) => {
+            let boundary =
+                media.boundary().ok_or_else(|| HttpError::invalid("body", "has no boundary between its parts"))?;
+            Ok(Form::parse_parts(body, boundary, media.charset()).into_json().into())
+        }
+        (_, Kind::Form) if !is_json => match (Form::payload(body, media.charset()), sender) {
+            (Some(payload), _) => Ok(payload.into()),
+            (None, Sender::Json) => Ok(Form::fields(body, media.charset()).into_json().into()),
+            (None, _) => {
+                let wanted = "application/json, or a form with the JSON as its field payload";
+                Err(HttpError::MediaType { wanted, sent: "another form".into() })
+            }
+        },
+        _ => Ok(text),
+    }
 }
 
 fn topic(argument: Option<String>, mut parameters: Parameters) -> Result<Topic, HttpError> {

@@ -79,6 +79,9 @@ pub(crate) fn hook(sender: Sender) -> Operation {
     let (summary, problems, schema): (_, &[u16], _) = match sender {
         Sender::Alertmanager => ("Take what Alertmanager sends", &[415], reference("NotificationGroup")),
         Sender::Grafana => ("Take what Grafana sends", &[415], reference("NotificationGroup")),
+        Sender::Json => {
+            ("Take any JSON object, list of objects or form", &[415], json!({ "type": ["object", "array"] }))
+        }
         // Each kind of event has a shape of its own, and few of its fields are read.
         Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
     };
@@ -93,10 +96,15 @@ pub(crate) fn hook(sender: Sender) -> Operation {
             ),
         ]);
     }
+    let mut content = vec![(JSON, json!({ "schema": schema }))];
+    if sender == Sender::Json {
+        let form = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+        content.push(("application/x-www-form-urlencoded", json!({ "schema": form })));
+    }
     Operation {
         argument: Some(("Where they go.", reference("Topic"))),
         parameters,
-        request: Some(Request { required: true, content: vec![(JSON, json!({ "schema": schema }))] }),
+        request: Some(Request { required: true, content }),
         answers: vec![answer(200, "All alerts are stored.", "AllStored")],
         problems,
         ..plain("hooks", summary)
