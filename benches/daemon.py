@@ -62,7 +62,7 @@ class Redis:
 class Daemon:
     def __init__(self, settings="", program=PROGRAM, is_tls=False):
         self.place = tempfile.mkdtemp(prefix="alertd-bench-")
-        self.program, self.port, self.process, self.context = program, free_port(), None, None
+        self.command, self.port, self.process, self.context = [str(program)], free_port(), None, None
         if is_tls:
             settings += self.certificate()
         self.log_path, self.control = f"{self.place}/log", f"{self.place}/control.sock"
@@ -81,7 +81,7 @@ class Daemon:
 
     def start(self):
         with open(self.log_path, "a") as log:
-            self.process = subprocess.Popen([self.program, "--config", f"{self.place}/alertd.toml"], stderr=log)
+            self.process = subprocess.Popen([*self.command, "--config", f"{self.place}/alertd.toml"], stderr=log)
         until("alertd is ready", self.is_ready)
 
     def is_ready(self):
