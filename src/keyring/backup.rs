@@ -89,7 +89,8 @@ pub(crate) fn check_at_rest(directory: &Path) -> Result<(usize, Vec<String>), Ke
     let mut store = FileStore::open(directory)?;
     let (keys, path) = (store.load()?, store.path().display().to_string());
     let unusable = keys.unusable.iter().map(|entry| format!("{path}: the key {:?}: {}", entry.id, entry.reason));
-    Ok((keys.usable.len(), unusable.collect()))
+    let loss = keys.loss().map(|loss| format!("{path} {loss}"));
+    Ok((keys.usable.len(), unusable.chain(loss).collect()))
 }
 
 #[cfg(test)]

@@ -103,7 +103,11 @@ fn damage_to_the_key_file_gives_no_key_other_rights_and_takes_none_without_a_wor
                     let known = KeyRecord { unknown: Map::new(), ..key.clone() };
                     assert!(by_id.get(&key.id) == Some(&known), "{at}: the key {} is another one", key.id);
                 }
-                assert_eq!(found.len(), usize::from(KEYS), "{at}: a key is gone and not named");
+                // The journal says so then.
+                assert!(
+                    found.len() == usize::from(KEYS) || found.loss().is_some(),
+                    "{at}: a key is gone without a word"
+                );
                 named += found.unusable.len();
             }
             Err(

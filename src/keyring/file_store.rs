@@ -15,6 +15,7 @@ use super::KeyringError;
 use super::plain_file::{give_to_owner, open_plain};
 use super::record::KeyRecord;
 use super::stored::{Entry, StoredKeys};
+use crate::log::Event;
 
 /// The maximum number of keys with the longest topics takes 90 MiB, so a larger file is not a key file.
 const MAX_BYTES: u64 = 128 << 20;
@@ -26,6 +27,9 @@ const VERSION: u32 = 1;
 struct Document<K> {
     /// Identifies the kind of file, and has its version.
     alertd_keys: u32,
+    /// How many keys there are. Versions before this one write it back as they found it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<usize>,
     keys: K,
     /// Fields of a newer alertd, written back as they were found.
     #[serde(flatten)]
@@ -109,7 +113,11 @@ impl FileStore {
             return Ok(StoredKeys::default());
         };
         let keys = entries(&document.keys);
-        let keys = keys.map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
+        let mut keys = keys.map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
+        keys.written = document.number;
+        if let Some(loss) = keys.loss() {
+            tracing::error!(message_id = %Event::KeyUnusable, "{} {loss}", self.path.display());
+        }
         (self.stamp, self.unknown) = (Some(stamp), document.unknown);
         Ok(keys)
     }
@@ -157,7 +165,8 @@ impl FileStore {
         let usable = keys.usable.iter().map(|record| Entry::new(record).map(Stored::Usable));
         let unusable = keys.unusable.iter().map(|entry| serde_json::from_str(&entry.text).map(Stored::Unusable));
         let keys: Vec<Stored<'_>> = usable.chain(unusable).collect::<Result<_, _>>()?;
-        let mut text = serde_json::to_vec_pretty(&Document { alertd_keys: VERSION, keys, unknown })?;
+        let number = Some(keys.len());
+        let mut text = serde_json::to_vec_pretty(&Document { alertd_keys: VERSION, number, keys, unknown })?;
         text.push(b'\n');
         let temporary = self.directory.join("auth.json.new");
         // Left behind by a crash. A link is removed too, not followed.

@@ -110,6 +110,7 @@ impl Keyring {
             let gone = StoredKeys {
                 usable: keys.usable.extract_if(.., is_meant).collect(),
                 unusable: keys.unusable.extract_if(.., |entry| entry.id == id_or_user).collect(),
+                written: None,
             };
             match gone.len() {
                 0 => Err(KeyringError::NotFound(id_or_user.chars().take(64).collect())),

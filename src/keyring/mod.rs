@@ -238,10 +238,8 @@ impl Keyring {
     /// The keys in the form in which they are stored.
     fn stored(&self) -> StoredKeys {
         let keys = self.keys.read();
-        StoredKeys {
-            usable: keys.by_id.values().map(|entry| entry.record.clone()).collect(),
-            unusable: keys.unusable.clone(),
-        }
+        let usable = keys.by_id.values().map(|entry| entry.record.clone()).collect();
+        StoredKeys { usable, unusable: keys.unusable.clone(), written: None }
     }
 
     fn read<T>(&self, look: impl Fn(&Arc<KeyEntry>) -> T) -> Vec<T> {

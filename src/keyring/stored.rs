@@ -22,6 +22,8 @@ const CHECKSUM: &str = "checksum";
 pub(super) struct StoredKeys {
     pub(super) usable: Vec<KeyRecord>,
     pub(super) unusable: Vec<UnusableEntry>,
+    /// How many there were when they were written, if the file says so.
+    pub(super) written: Option<usize>,
 }
 
 /// An entry that this version cannot use as a key.
@@ -106,6 +108,17 @@ impl StoredKeys {
             return Err(format!("there are more than {MAX_KEYS} keys"));
         }
         Ok(keys)
+    }
+
+    /// What it means if there are not as many keys as were written.
+    pub(super) fn loss(&self) -> Option<String> {
+        self.written.filter(|written| *written != self.len()).map(|written| {
+            format!(
+                "was written with {written} keys and has {}: unless somebody removed one by hand, or an earlier version \
+                 changed it, it is damaged: restore it from a backup. The next change of a key ends this message",
+                self.len()
+            )
+        })
     }
 
     /// The keys as the API lists them.
