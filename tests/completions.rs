@@ -55,7 +55,9 @@ fn lines(command: &mut Command) -> Vec<String> {
 }
 
 fn bash(daemon: &Daemon, line: &str) -> Vec<String> {
+    // Only a shell in which somebody types knows `compopt`.
     let script = r#"source "$SCRIPT"
+        compopt() { :; }
         COMP_LINE=$1 COMP_POINT=${#1}
         COMP_WORDS=($1) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
         [[ $1 == *" " ]] && COMP_WORDS+=("") && ((++COMP_CWORD))
@@ -91,6 +93,16 @@ fn bash_and_fish_complete_topics_users_and_keys_and_what_the_definition_says() {
             let ours: Vec<&String> = found.iter().filter(|word| !ids.contains(word)).collect();
             assert_eq!(ours, expected, "{line}");
         }
+    }
+    // F20: names of files were offered where none can stand.
+    assert!(daemon.directory.path().join("alertd.toml").exists());
+    for (line, offered) in
+        [("alertctl journal -p al", &["alert"][..]), ("alertctl journal -u al", &[]), ("alertctl --instance al", &[])]
+    {
+        // Where nothing is known, bash is given what is there already.
+        let of_bash: Vec<_> = bash(&daemon, line).into_iter().filter(|word| word != "al").collect();
+        assert_eq!(of_bash, offered, "{line}");
+        assert_eq!(fish(&daemon, line), offered, "{line}");
     }
     // Without a daemon, options still complete, and no error is shown.
     daemon.stop();

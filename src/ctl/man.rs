@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
@@ -21,8 +21,9 @@ pub(crate) fn write(dir: &Path) -> Result<(), Failure> {
     let mut ctl = Ctl::command().disable_help_subcommand(true);
     ctl.build();
     tree(&ctl, dir)?;
-    let daemon = page(&config::args::DaemonArgs::command(), "8");
-    save(&dir.join("alertd.8"), daemon.as_bytes())?;
+    let mut daemon = config::args::DaemonArgs::command();
+    daemon.build();
+    save(&dir.join("alertd.8"), page(&daemon, "8").as_bytes())?;
     save(&dir.join("alertd.toml.5"), config::man().as_bytes())
 }
 
@@ -38,7 +39,7 @@ fn save(path: &Path, page: &[u8]) -> Result<(), Failure> {
 }
 
 fn page(command: &Command, section: &str) -> String {
-    let man = Man::new(command.clone())
+    let man = Man::new(command.clone().override_usage(synopsis(command)))
         .section(section)
         .manual("alertd")
         .source(concat!("alertd ", env!("CARGO_PKG_VERSION")));
@@ -64,6 +65,22 @@ fn page(command: &Command, section: &str) -> String {
     end.control("SH", ["SEE ALSO"]).text([roman(&also)]);
     out.extend(end.to_roff().into_bytes());
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The usage of a command, with the names of the values of its options, which clap_mangen leaves out.
+fn synopsis(command: &Command) -> String {
+    let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let (positional, options): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|argument| argument.is_positional());
+    let option = |argument: &&Arg| {
+        let short = argument.get_short().map_or_else(String::new, |short| format!("-{short}|"));
+        if argument.is_required_set() { format!("{short}{argument}") } else { format!("[{short}{argument}]") }
+    };
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let mut words = vec![name];
+    words.extend(options.iter().map(option));
+    words.extend(positional.iter().map(ToString::to_string));
+    words.extend(command.has_subcommands().then(|| "<COMMAND>".to_owned()));
+    words.join(" ")
 }
 
 fn sections(text: &str) -> Roff {
@@ -114,5 +131,19 @@ mod tests {
         assert!(tail.contains(".SH EXAMPLES\n.nf\n") && tail.contains("ALERT_METADATA"), "{tail}");
         assert!(read("alertd.8").contains(".SH NOTES\nExit codes") && !read("alertd.toml.5").is_empty());
         assert!(write(&dir.path().join("missing")).is_err());
+    }
+
+    /// F20: the synopsis had `[--config]` without its value, `ALERTD_CONFIG` was never named, and a page listed itself.
+    #[test]
+    fn f20_pages_say_what_options_take_and_where_to_read_on() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap().replace('\\', "");
+        let daemon = read("alertd.8");
+        assert!(daemon.contains("fBalertdfR [--config <FILE>] [--check] [-h|--help] [-V|--version]\n"), "{daemon}");
+        assert!(daemon.contains("environment variable ALERTD_CONFIG"), "{daemon}");
+        assert!(daemon.ends_with("alertctl(1), alertd.toml(5), /usr/share/doc/alertd/operations.md\n"), "{daemon}");
+        assert!(read("alertctl.1").contains(" [--instance <NAME>] "));
+        assert!(read("alertctl-key-rotate.1").contains(" <ID>\n"));
     }
 }
