@@ -125,8 +125,9 @@ pub(crate) fn prefix(answered: &Alerts, backup: &Path) -> Alerts {
     answered.iter().filter(|(id, _)| is_in(id)).map(|(id, alert)| (*id, alert.clone())).collect()
 }
 
+/// F1: of copies of the directory, made as the documents said with clients about, two of three could not be opened.
 #[test]
-fn backups_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log_and_restore() {
+fn f1_backups_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log_and_restore() {
     let daemon = Daemon::with("engine.durability = \"none\"\nalerts.retain_count = 3000\n");
     let (key, place) = (daemon.key("alice"), tempfile::tempdir().unwrap());
     let (answered, backups) = backups_under_publishers(&daemon, &key, place.path(), BACKUPS);

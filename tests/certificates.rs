@@ -125,8 +125,9 @@ fn a_key_that_is_of_another_certificate_or_encrypted_is_refused_by_name() {
     assert!(text.contains("contains no certificate") && text.contains("contains no private key"), "{text}");
 }
 
+/// F5: no place said a word.
 #[test]
-fn an_expired_certificate_is_told_everywhere_and_takes_nothing_away() {
+fn f5_an_expired_certificate_is_told_everywhere_and_takes_nothing_away() {
     let authority = authority();
     let directory = authority.path();
     let (cert, key) = leaf(directory, "old", P256, "faketime -f -40d", 10);
@@ -209,8 +210,9 @@ fn a_reload_takes_the_new_certificate_or_says_why_not() {
     assert_eq!(daemon.status()["certificate"], serde_json::Value::Null);
 }
 
+/// F5: the reload said that the certificate was read again, and the old one was served until it expired.
 #[test]
-fn a_reload_says_that_a_credential_needs_a_restart() {
+fn f5_a_reload_says_that_a_credential_needs_a_restart() {
     let authority = authority();
     let directory = authority.path();
     leaf(directory, "tls", P256, "", 20);

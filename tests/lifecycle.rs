@@ -4,15 +4,18 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Daemon, PATIENCE, Request, Transport, certificate, eventually, over_both_transports};
+use crate::harness::{
+    Answer, Daemon, PATIENCE, Request, Running, Transport, certificate, eventually, over_both_transports,
+};
 
 over_both_transports! {
     a_stop_says_goodbye_finishes_what_runs_and_ends_with_0,
-    a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody,
+    f8_a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody,
 }
 
 fn a_stop_says_goodbye_finishes_what_runs_and_ends_with_0(transport: Transport) {
@@ -64,7 +67,8 @@ fn has_read_everything(daemon: &Daemon) {
     });
 }
 
-fn a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody(transport: Transport) {
+/// F8: three bytes of a longer body made each restart an outage of ten seconds.
+fn f8_a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody(transport: Transport) {
     let mut daemon = Daemon::on(transport, "");
     let key = daemon.key("alice");
     let request = Request::post("/alerts").key(&key).body("never stored").bytes(false);
@@ -101,8 +105,9 @@ fn a_stop_refuses_incomplete_requests_within_a_second_and_waits_for_nobody(trans
     assert_eq!(history.json()["alerts"], json!([]));
 }
 
+/// F8: so did a client that sends requests and reads no answer.
 #[test]
-fn a_stop_lets_a_slow_reader_finish_its_answer_and_waits_for_none_that_reads_nothing() {
+fn f8_a_stop_lets_a_slow_reader_finish_its_answer_and_waits_for_none_that_reads_nothing() {
     let mut daemon = Daemon::start();
     let key = daemon.key("alice");
     for number in 0..250 {
@@ -171,7 +176,7 @@ fn certificates_are_served_and_read_again() {
     let key = daemon.key("alice");
     let get = |version: &str| {
         let url = format!("https://localhost:{}/health", daemon.address.port());
-        std::process::Command::new("curl")
+        Command::new("curl")
             .args(["-sS", version, "--cacert"])
             .arg(&cert)
             .args(["-H", &format!("Authorization: Bearer {}", key.secret), &url])
@@ -203,7 +208,7 @@ fn two_daemons_never_share_a_directory() {
 fn a_full_disk_is_said_and_got_over() {
     // A small file system of its own, which can be filled.
     let directory = tempfile::tempdir().unwrap();
-    let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).arg(directory.path()).status();
+    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).arg(directory.path()).status();
     if !mount(&["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: this user cannot mount a small file system");
         return;
@@ -211,7 +216,7 @@ fn a_full_disk_is_said_and_got_over() {
     struct Unmount<'a>(&'a std::path::Path);
     impl Drop for Unmount<'_> {
         fn drop(&mut self) {
-            let _ = std::process::Command::new("umount").arg("-l").arg(self.0).status();
+            let _ = Command::new("umount").arg("-l").arg(self.0).status();
         }
     }
     let _unmount = Unmount(directory.path());
@@ -250,4 +255,39 @@ fn a_full_disk_is_said_and_got_over() {
         let ids: Vec<_> = expected.iter().map(|_| reader.alert().unwrap()["id"].as_str().unwrap().to_owned()).collect();
         assert_eq!(ids, expected);
     }
+}
+
+/// F18: on a hung disk `/readyz` said yes until the watchdog's marker was late, while each publish failed.
+#[test]
+fn f18_a_publish_that_hangs_on_the_disk_until_its_deadline_turns_readyz_to_no_until_one_is_stored() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    daemon.publish(&key, "ops", "before");
+    let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap().map(|entry| entry.unwrap().path());
+    let is_writer = |thread: &std::path::PathBuf| fs::read_to_string(thread.join("comm")).unwrap() == "alertd-writer\n";
+    let writer = threads.into_iter().find(is_writer).unwrap();
+    // From now on a sync takes for ever.
+    let strace = Command::new("strace")
+        .args([
+            "-q",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fdatasync,fsync",
+            "-e",
+            "inject=fdatasync,fsync:delay_enter=3600s",
+        ])
+        .args([std::ffi::OsStr::new("-p"), writer.file_name().unwrap()])
+        .spawn();
+    let strace = Running(strace.unwrap());
+    let ready = || daemon.send(&Request::get("/readyz"));
+    let publish = || daemon.send(&Request::post("/alerts/ops").key(&key).body("hangs"));
+    let hung = eventually("a publish that fails", || Some(publish()).filter(|answer| answer.status != 200));
+    assert_eq!((hung.status, hung.problem().as_str()), (503, "unavailable"), "{hung:?}");
+    assert_eq!(ready().status, 503);
+    daemon.said("did not answer within");
+    assert_eq!(daemon.send(&Request::get("/livez")).status, 200, "a restart would not help yet");
+    drop(strace);
+    eventually("a publish that is stored", || (publish().status == 200).then_some(()));
+    assert_eq!(ready().status, 200);
 }
