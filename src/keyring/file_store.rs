@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::KeyringError;
@@ -36,15 +37,16 @@ struct Document<K> {
     unknown: Map<String, Value>,
 }
 
-/// The file for reading.
-type KeyFile = Document<Vec<Value>>;
+/// The file for reading. Entries are texts: a number that is parsed and written again may be another one, and then the
+/// checksum of its entry would not match.
+type KeyFile = Document<Vec<Box<RawValue>>>;
 
 /// An entry of the file for writing.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Stored<'a> {
     Usable(Entry<'a>),
-    Unusable(Value),
+    Unusable(&'a RawValue),
 }
 
 /// The version, which is read first because the keys of another version may have another form.
@@ -184,9 +186,12 @@ impl FileStore {
     }
 }
 
-fn entries(found: &[Value]) -> Result<StoredKeys, String> {
-    let id = |entry: &Value| entry["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned);
-    StoredKeys::read(found.iter().map(|entry| (id(entry), entry.to_string())))
+fn entries(found: &[Box<RawValue>]) -> Result<StoredKeys, String> {
+    let id = |entry: &RawValue| {
+        let members: Value = serde_json::from_str(entry.get()).ok()?;
+        members["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+    };
+    StoredKeys::read(found.iter().map(|entry| (id(entry), entry.get().to_owned())))
 }
 
 /// The keys in the content of such a file, if all can be used; `None` if it is another kind of file.
@@ -256,6 +261,30 @@ mod tests {
         assert_eq!(written["quota"], 7);
         assert_eq!(written["keys"][0]["color"], "red");
         assert!(written["keys"][1].get("color").is_none());
+    }
+
+    #[test]
+    fn a_number_of_a_newer_version_costs_no_key_however_often_the_file_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let quota = || ("quota".to_owned(), 6.934_698_245_112_694e276.into());
+        let unknown = Map::from_iter([quota()]);
+        let text = r#"{"id":"broken","quota":6.934698245112694e+276}"#;
+        let mut keys = usable(vec![KeyRecord { unknown, ..record(1) }]);
+        let unusable = crate::keyring::stored::UnusableEntry {
+            id: "broken".into(),
+            reason: "",
+            detail: String::new(),
+            text: text.into(),
+        };
+        keys.unusable.push(unusable);
+        for _ in 0..3 {
+            let mut store = FileStore::open(directory.path()).unwrap();
+            store.load().unwrap();
+            store.save(&keys).unwrap();
+            keys = store.load().unwrap();
+            assert_eq!((keys.usable.len(), keys.unusable.len()), (1, 1));
+            assert_eq!(keys.unusable[0].text, text);
+        }
     }
 
     #[test]
