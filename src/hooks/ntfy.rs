@@ -21,8 +21,10 @@ struct Details {
 /// The level of an alert, if the headers name a priority, and its metadata. A priority that ntfy does not know is kept
 /// in the metadata, and its level is that of the word, so that it costs nobody an alert.
 pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<(Option<Level>, Metadata), DraftError> {
-    let first = |names: &[&str]| names.iter().find_map(|name| non_empty(&header(name)?).map(encoded_word::decoded));
-    let title = first(&["title", "x-title", "ti", "t"]).and_then(|title| non_empty(&title).map(short));
+    let first = |names: &[&str]| {
+        names.iter().find_map(|name| non_empty(&encoded_word::decoded(&header(name)?)).map(str::to_owned))
+    };
+    let title = first(&["title", "x-title", "ti", "t"]).map(|title| short(&title));
     let ntfys = header("priority").is_none_or(|text| !is_http_priority(&text));
     let names = ["priority", "x-priority", "prio", "p"];
     let (level, priority) = match first(if ntfys { &names } else { &names[1..] }).as_deref() {
@@ -75,6 +77,16 @@ mod tests {
         assert_eq!(parsed(&[("x-title", "ä"), ("title", " ")]).unwrap().1, r#"{"title":"ä"}"#);
         let encoded = [("title", "=?UTF-8?B?w6Q=?= =?UTF-8?Q?_b?="), ("tags", "=?UTF-8?Q?=C3=A4=2Cb?=, c")];
         assert_eq!(parsed(&encoded).unwrap().1, r#"{"title":"ä b","tags":["ä","b","c"]}"#);
+    }
+
+    #[test]
+    fn a_header_whose_encoded_words_are_empty_is_none() {
+        for empty in ["=?utf-8?q??=", "=?utf-8?q?_?= =?utf-8?b??=", " "] {
+            assert_eq!(parsed(&[("priority", empty), ("title", empty), ("tags", empty)]), Ok((None, "{}".into())));
+            let metadata = r#"{"title":"x","priority":5}"#;
+            let both = [("priority", empty), ("p", "=?utf-8?q?_5_?="), ("title", empty), ("t", "x")];
+            assert_eq!(parsed(&both), Ok((Some(Level::Error), metadata.into())), "{empty}");
+        }
     }
 
     #[test]

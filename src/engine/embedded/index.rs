@@ -70,6 +70,14 @@ impl Index {
         }
     }
 
+    /// Whether its parts are as long as its number of records demands. One that was read may be another version's mistake.
+    pub(super) const fn is_consistent(&self) -> bool {
+        let count = self.count as usize;
+        self.offsets.len() == count.div_ceil(OFFSETS as usize)
+            && self.levels.len() == count.div_ceil(4)
+            && self.ids.len() == count.div_ceil(IDS as usize)
+    }
+
     /// Adds a record; an alert has a topic and a level. Returns its ordinal.
     pub(super) fn push(&mut self, id: Id, offset: u64, size: usize, alert: Option<(u32, Level)>) -> u32 {
         let ordinal = self.count;

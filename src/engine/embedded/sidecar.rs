@@ -68,6 +68,9 @@ pub(super) fn decode(
     for _ in 0..reader.u32()? {
         index.ids.push(reader.id()?);
     }
+    if !index.is_consistent() {
+        return Err(Unreadable::Damaged);
+    }
     for _ in 0..reader.u32()? {
         index.holes.push(Hole { after: reader.id()?, upto: reader.id()? });
     }
@@ -96,17 +99,22 @@ mod tests {
     use super::*;
     use crate::alert::{Id, Level};
 
-    #[test]
-    fn a_sidecar_reads_back_for_its_own_segment_only_and_no_byte_of_it_may_change() {
-        let (salt, first, previous, trim) = (Salt(2), Id::ZERO, Previous::default(), Id::ZERO);
-        let (version, identity) = (super::super::header::VERSION, [1; 16]);
-        let header = Header { version, identity, salt, number: 3, first, previous, trim, clock_ms: 0, reserved_ms: 0 };
+    fn index() -> Index {
         let mut index = Index::new(Id::ZERO);
         for i in 0..300 {
             let alert = Some((i % 7, Level::Warn));
             index.push(Id::at(u64::from(i) + 1), 4096 + 80 * u64::from(i), 80, alert);
         }
         index.end = 4096 + 80 * 300;
+        index
+    }
+
+    #[test]
+    fn a_sidecar_reads_back_for_its_own_segment_only_and_no_byte_of_it_may_change() {
+        let (salt, first, previous, trim) = (Salt(2), Id::ZERO, Previous::default(), Id::ZERO);
+        let (version, identity) = (super::super::header::VERSION, [1; 16]);
+        let header = Header { version, identity, salt, number: 3, first, previous, trim, clock_ms: 0, reserved_ms: 0 };
+        let index = index();
         let name = |number: u32| format!("t{number}").parse::<Topic>().ok();
         let bytes = encode(&header, &index, name).unwrap();
         // Topics have other numbers in another process.
@@ -123,5 +131,10 @@ mod tests {
             assert!(decode(&bad, &header, intern).is_err(), "{at}");
         }
         assert!(decode(&bytes, &Header { salt: Salt(3), ..header }, intern).is_err());
+        // Its checksum is right, and its parts do not fit to each other.
+        for count in [0, 1, 301, u32::MAX] {
+            let wrong = encode(&header, &Index { count, ..self::index() }, name).unwrap();
+            assert_eq!(decode(&wrong, &header, intern).err(), Some(Unreadable::Damaged), "{count}");
+        }
     }
 }
