@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | composition | [`daemon`] | the life of the process: start, run, stop |
 //! | | [`ctl`] | `alertctl` |
+//! | | `fuzzing` | what must hold for any input; compiled for fuzzers and tests only |
 //! | edge | [`http`] | requests in, answers and streams out |
 //! | | [`metrics`] | what Prometheus reads: names, types and text form of all measurements |
 //! | use cases | [`service`] | publish, subscribe, read, manage keys; the only place that authorises |
@@ -47,6 +48,9 @@ mod daemon;
 mod delivery;
 mod disk;
 mod engine;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod histogram;
 mod hooks;
 mod http;

@@ -45,7 +45,7 @@ pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod publish_body;
-mod publish_lines;
+pub(crate) mod publish_lines;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod request_body;

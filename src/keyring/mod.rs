@@ -11,6 +11,8 @@ mod error;
 mod expiring;
 mod file_store;
 mod former;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod key_store;
 mod last_known;
 mod manage;

@@ -17,7 +17,7 @@ const MAX_FIELD: usize = 400;
 ///
 /// # Errors
 /// [`Failure::Failed`] if the entry cannot be an alert.
-pub(super) fn line(topic: &Topic, entry: &Entry, cursor: &str) -> Result<String, Failure> {
+pub(crate) fn line(topic: &Topic, entry: &Entry, cursor: &str) -> Result<String, Failure> {
     let message = entry.text("MESSAGE").unwrap_or_default();
     Ok(draft(topic, level(entry), &message, metadata(entry))?.publish_line(&key("", cursor)))
 }
@@ -51,7 +51,7 @@ pub(super) fn written(cursor: &str) -> Option<jiff::Timestamp> {
 
 /// Whether alertd wrote the entry or it is about one of alertd's units. An alert about it might cause another entry, and
 /// so on without end.
-pub(super) fn is_own(entry: &Entry) -> bool {
+pub(crate) fn is_own(entry: &Entry) -> bool {
     let is_ours = |unit: String| {
         let suffix = unit.strip_prefix("alertd").unwrap_or("another");
         suffix.starts_with(['.', '@'])

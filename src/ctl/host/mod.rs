@@ -18,7 +18,7 @@
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod journal;
-mod journal_alert;
+pub(crate) mod journal_alert;
 mod overtaking;
 pub(crate) mod reader;
 mod selection;

@@ -25,6 +25,8 @@ mod record;
 mod suspension;
 
 pub(crate) use carried::{CarriedStream, end_all};
+#[cfg(any(fuzzing, test))]
+pub(crate) use description::Description;
 pub(crate) use parcel::{Packed, Unpacked, unpack};
 pub(crate) use record::{StreamRecord, SubscriptionRecord};
 pub(super) use suspension::Suspension;

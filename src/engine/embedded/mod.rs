@@ -28,6 +28,8 @@ mod fetch;
 #[cfg(test)]
 mod formats;
 mod frame;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod header;
 mod import;
 mod index;

@@ -22,6 +22,8 @@ mod fleet;
 mod follower;
 #[cfg(test)]
 mod formats;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod gate;
 mod keys;
