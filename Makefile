@@ -1,11 +1,16 @@
 # Each target is a script; read those.
-.PHONY: run test check deb apt-repository bench bench-million
+.PHONY: run test check fuzz advisories deb apt-repository bench bench-million
 run:
 	@packaging/run-local
 test:
 	@tests/run
 check:
 	@tests/check
+# make fuzz SECONDS=600, for each target
+fuzz:
+	@tests/fuzz/run $(SECONDS)
+advisories:
+	@tests/advisories
 deb:
 	@packaging/build-deb
 # make apt-repository DIRECTORY=/srv/apt KEY=releases@example.org
