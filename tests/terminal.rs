@@ -108,3 +108,11 @@ fn a_refusal_says_which_key_and_what_to_do() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(69) && text.contains(&nowhere) && text.contains("ALERTCTL_URL"), "{text}");
 }
+
+#[test]
+fn publish_without_a_message_does_not_wait_for_somebody_to_type_one() {
+    let daemon = Daemon::start();
+    let mut terminal = Terminal::run(daemon.ctl_command().args(["publish", "-t", "ops"]), 80, 24);
+    assert_eq!(terminal.ended().code(), Some(2));
+    terminal.shows("give a message, or pipe one into alertctl publish");
+}

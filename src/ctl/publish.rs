@@ -29,8 +29,12 @@ pub(crate) async fn run(
     mut input: impl AsyncRead + Unpin,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let reads = args.message == "-";
-    let message = if reads { read(&mut input).await? } else { args.message.clone() };
+    let given = args.message.clone().filter(|message| message != "-");
+    let reads = given.is_none();
+    let message = match given {
+        Some(message) => message,
+        None => read(&mut input).await?,
+    };
     let body = draft(&args, &message)?.publish_body();
     let key = args.idempotency_key.clone().map_or_else(random_key, Ok)?;
     let fallback = fallback.map(|address| Client::new(address, None));

@@ -87,6 +87,12 @@ pub(crate) fn pipes_output() -> bool {
     kind.is_ok_and(|kind| kind.file_type().is_fifo() || kind.file_type().is_socket())
 }
 
+/// Whether somebody types what is read from standard input.
+#[must_use]
+pub(crate) fn is_input() -> bool {
+    std::io::stdin().is_terminal()
+}
+
 /// Whether standard error is a terminal on which a line can be erased.
 #[must_use]
 pub(crate) fn shows_notes() -> bool {

@@ -198,9 +198,9 @@ fn a_severity_is_never_calmer_than_its_sender_meant() {
 fn a_job_that_pipes_its_output_lives_and_its_alert_arrives() {
     let daemon = Daemon::start();
     let kilobyte = [&b"02:17 Ger\xe4t sda: in Ordnung "[..], &[b'.'; 996]].concat();
-    for kilobytes in [1, 10, 1024] {
+    for (kilobytes, more) in [(1, &["-"][..]), (10, &[]), (1024, &["-"])] {
         let mut publish = daemon.ctl_command();
-        publish.args(["publish", "-t", "disks", "-"]);
+        publish.args(["publish", "-t", "disks"]).args(more);
         let mut child = publish.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         for _ in 0..kilobytes {

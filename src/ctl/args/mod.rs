@@ -238,7 +238,7 @@ pub(crate) enum Candidates {
 Examples:
   alertctl publish 'Deploy completed' -m version=1.2.3
   alertctl publish -t ops.db -l error 'disk is full'
-  journalctl -u backup -n 5 | alertctl publish -t backup -")]
+  journalctl -u backup -n 5 | alertctl publish -t backup")]
 pub(crate) struct Publish {
     /// Topic to publish to
     #[arg(short, long, default_value = "default")]
@@ -258,11 +258,11 @@ pub(crate) struct Publish {
     /// Print the stored alert as a JSON object instead of its id
     #[arg(long)]
     pub json: bool,
-    /// Message; - reads it from standard input and removes the final line break
+    /// Message; without one, or with -, it is read from standard input, without the final line break
     ///
     /// A message of more than 4096 bytes is cut and ends in "…". Bytes that are not UTF-8 are replaced by "�".
     #[arg(value_name = "MESSAGE|-", value_parser = values::lossy())]
-    pub message: String,
+    pub message: Option<String>,
 }
 
 /// `alertctl config`.
@@ -289,10 +289,13 @@ mod tests {
         let ctl = Ctl::try_parse_from(["alertctl", "publish", "-t", "a", "-", "--url", "http://h"]).unwrap();
         assert_eq!(ctl.daemon.url.as_deref(), Some("http://h"));
         let Command::Publish(publish) = ctl.command else { panic!() };
-        assert_eq!((publish.message.as_str(), publish.topic.as_str()), ("-", "a"));
+        assert_eq!((publish.message.as_deref(), publish.topic.as_str()), (Some("-"), "a"));
         let ctl = Ctl::try_parse_from(["alertctl", "publish", "--", "--url"]).unwrap();
         let Command::Publish(publish) = ctl.command else { panic!() };
-        assert_eq!(publish.message, "--url");
+        assert_eq!(publish.message.as_deref(), Some("--url"));
+        let ctl = Ctl::try_parse_from(["alertctl", "publish", "-t", "a"]).unwrap();
+        let Command::Publish(publish) = ctl.command else { panic!() };
+        assert_eq!(publish.message, None);
     }
 
     #[test]
