@@ -127,9 +127,6 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             let (client, is_local) = client(&ctl.daemon)?;
             // A user without access to the control socket may have access to the publish socket.
             let fallback = is_local.then(|| publish_socket(&ctl.daemon));
-            if args.message.is_none() && terminal::is_input() {
-                return Err(Failure::Usage("give a message, or pipe one into alertctl publish".into()));
-            }
             publish::run(args, client, fallback, tokio::io::stdin(), &mut output).await?;
         }
         Command::UnitStopping { unit } => {

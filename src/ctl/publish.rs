@@ -9,6 +9,7 @@ use super::client::address::Address;
 use super::deliver::{Await, send};
 use super::exit::Failure;
 use super::output::Output;
+use super::terminal;
 use crate::alert::{Draft, Metadata};
 use crate::text;
 
@@ -29,6 +30,9 @@ pub(crate) async fn run(
     mut input: impl AsyncRead + Unpin,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    if args.message.is_none() && terminal::is_input() {
+        return Err(Failure::Usage("give a message, or pipe one into alertctl publish".into()));
+    }
     let given = args.message.clone().filter(|message| message != "-");
     let reads = given.is_none();
     let message = match given {
