@@ -63,7 +63,7 @@ on_each_release! {
         start(machine);
         machine.sh("logger -p err seen");
         until(machine, "seen");
-        machine.sh("systemctl stop alertd-journal; logger -p err gone; journalctl --sync --rotate; journalctl --vacuum-size=1 --vacuum-files=1 2>&1; find /var/log/journal -name '*@*' -delete");
+        machine.sh("systemctl stop alertd-journal; logger -p err gone; journalctl --sync; journalctl --rotate; journalctl --vacuum-size=1 --vacuum-files=1 2>&1; find /var/log/journal -name '*@*' -delete");
         machine.sh("systemctl start alertd-journal; logger -p err later");
         let found = until(machine, "later");
         assert!(found[1].contains("entries may be missing") && found.len() == 3, "{found:?}");
