@@ -109,10 +109,9 @@ impl Form {
     /// The level by other names. A `priority` or `type` may be about something else, so that only a known word counts.
     fn implied_level(&self) -> Option<Level> {
         let get = |name: &str| self.get(name).filter(|word| !word.is_empty());
-        let by_priority = |word| severity::ntfy_priority(word).map(severity::of_ntfy_priority);
         get("severity")
             .map(severity::level_or_warn)
-            .or_else(|| get("priority").and_then(|word| by_priority(word).or_else(|| severity::level(word))))
+            .or_else(|| get("priority").and_then(severity::of_priority))
             .or_else(|| get("type").and_then(severity::level))
     }
 }

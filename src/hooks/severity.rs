@@ -76,6 +76,12 @@ pub(crate) const fn of_ntfy_priority(number: u8) -> Level {
     }
 }
 
+/// The level of a priority: of ntfy, or a word that is a severity; `None` for anything else.
+#[must_use]
+pub(crate) fn of_priority(text: &str) -> Option<Level> {
+    ntfy_priority(text).map(of_ntfy_priority).or_else(|| level(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

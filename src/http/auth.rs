@@ -68,7 +68,7 @@ pub(crate) async fn authorize(
                 service.redeem_ticket(&ticket, client).await?
             } else {
                 let in_query = if settings.query_token { parameters.one("token")? } else { None };
-                // Last: a browser sends the password of a proxy in front of alertd so, and it is no key.
+                // Last, because a browser sends the password of a proxy in front of alertd in this way too.
                 let password = basic_password(headers);
                 let key = bearer(headers).or(in_query.as_deref()).or(password.as_ref().map(|key| key.as_str()));
                 service.authenticate(key.ok_or_else(|| service.refuse_keyless(client))?, client).await?

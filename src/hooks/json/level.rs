@@ -88,11 +88,9 @@ fn severity_of(place: &Place<'_>) -> Option<Level> {
     };
     let priority = || {
         let word = get("priority")?;
+        // Gotify's go up to 10.
         let by_number = || word.parse::<u8>().ok().map(severity::of_ntfy_priority);
-        severity::ntfy_priority(&word)
-            .map(severity::of_ntfy_priority)
-            .or_else(by_number)
-            .or_else(|| severity::level(&word))
+        severity::of_priority(&word).or_else(by_number)
     };
     scale("level")
         .or_else(|| scale("severity"))

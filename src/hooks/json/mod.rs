@@ -55,7 +55,7 @@ pub(super) fn read(topic: &Topic, body: &str) -> Result<Vec<Entry>, DraftError> 
     let value =
         parsed.map_err(|error| DraftError::Malformed(format!("the body is neither JSON nor a form: {error}")))?;
     match value {
-        Value::Object(object) => Ok(vec![entry(topic, object).map_err(|error| named("", error))?]),
+        Value::Object(object) => Ok(vec![entry(topic, object)?]),
         Value::Array(list) if list.len() > MAX_ALERTS => {
             Err(field("body", format!("has {} alerts, {MAX_ALERTS} are allowed", list.len())))
         }
@@ -79,10 +79,13 @@ fn named(before: &str, error: DraftError) -> DraftError {
 }
 
 fn entry(topic: &Topic, mut object: Object) -> Result<Entry, DraftError> {
+    if object.is_empty() {
+        return Err(field("message", "is missing"));
+    }
     let places = place::all(&object);
     let level = level::of(&places);
     let link = places.iter().find_map(|place| link_of(place));
-    let Words { message, title, used } = words(&object, &places)?;
+    let Words { message, title, used } = words(&object, &places);
     let identity = identity(topic, &object);
     if let Some(name) = used {
         object.remove(&name);
@@ -115,25 +118,22 @@ struct Words {
     used: Option<String>,
 }
 
-fn words(object: &Object, places: &[Place<'_>]) -> Result<Words, DraftError> {
-    for place in places.iter().filter(|place| place.is_event) {
+fn words(object: &Object, places: &[Place<'_>]) -> Words {
+    let events = || places.iter().filter(|place| place.is_event);
+    for place in events() {
         let Some((name, message)) = place::named_text(place.object, MESSAGE) else { continue };
         let title = text(place.object, TITLE);
-        return Ok(match title {
+        return match title {
             // A part of the object is read without what is around it.
             Some(title) if place.depth > 0 && title != message => {
                 Words { message: format!("{title}: {message}"), title: Some(title), used: None }
             }
             title => Words { message, title, used: (place.depth == 0).then_some(name) },
-        });
+        };
     }
-    let events = || places.iter().filter(|place| place.is_event);
     let title = events().find_map(|place| text(place.object, TITLE));
     let message = title.or_else(|| composed(places)).unwrap_or_else(|| Value::Object(object.clone()).to_string());
-    if object.is_empty() {
-        return Err(field("message", "is missing"));
-    }
-    Ok(Words { message, title: None, used: None })
+    Words { message, title: None, used: None }
 }
 
 /// A line from what the alert is about and its state: `shop/api pipeline main: failed`.
