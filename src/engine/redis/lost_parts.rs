@@ -8,8 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::gate::Gate;
-use super::seen::Seen;
-use super::testing::Server;
+use super::testing::{Server, cut_found_by_another};
 use super::{Redis, Settings, Topology, script};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Start};
 use crate::engine::{Feed, Publish, Retention};
@@ -232,28 +231,16 @@ async fn an_alert_that_the_streams_of_a_node_have_and_the_log_has_not_is_missed_
     let server = Server::start();
     let node = Node::start(&server, server.port(), "one", UNLIMITED).await;
     let ids = node.publish("t", 3).await;
-    let shared = &node.engine.0.queries.shared;
-    let mut direct = server.connection().await;
-    let tick = async |fed: Id, direct: &mut redis::aio::MultiplexedConnection| {
-        let epoch = shared.epoch.borrow().clone().unwrap();
-        let tick = script::Tick {
-            epoch: &epoch,
-            seen: &Seen::id(ids[2]),
-            fed: &Seen::id(fed),
-            new_epoch: "unused",
-            node: "another",
-            probe: 0,
-            elapsed_ms: 0,
-            streams: 0,
-            retention: &UNLIMITED,
-        };
-        let answer = script::tick(&shared.link, shared.time_argument(), &tick).run(direct).await.unwrap();
-        super::codec::TickAnswer::parse(&answer).unwrap().trimmed
-    };
-    assert_eq!(tick(ids[1], &mut direct).await, Id::ZERO);
+    let found = async || cut_found_by_another(&node.engine, &server, ids[2], ids[1]).await;
+    assert_eq!(found().await, Id::ZERO);
     // The node followed a server that was replaced, and its writer stored on the new one already.
-    let () = redis::cmd("XDEL").arg("{l}:log").arg(ids[1].to_string()).query_async(&mut direct).await.unwrap();
-    assert!(tick(ids[1], &mut direct).await > ids[2]);
+    let () = redis::cmd("XDEL")
+        .arg("{l}:log")
+        .arg(ids[1].to_string())
+        .query_async(&mut server.connection().await)
+        .await
+        .unwrap();
+    assert!(found().await > ids[2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::seen::Seen;
-use super::testing::Server;
-use super::{Durability, Redis, Settings, codec, script};
+use super::testing::{Server, cut_found_by_another};
+use super::{Durability, Redis, Settings};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, Start};
 use crate::engine::{AppendError, Cause, Direction, Idempotency, Publish, Range, Retention, Unavailable};
 
@@ -154,26 +153,6 @@ async fn a_node_whose_user_may_not_store_is_not_ready_and_reads() {
     }
 }
 
-/// What another node does that has seen this id, which the log does not have.
-async fn find_loss(engine: &Redis, server: &Server, seen: Id) -> Id {
-    let shared = &engine.0.queries.shared;
-    let epoch = shared.epoch.borrow().clone().unwrap();
-    let tick = script::Tick {
-        epoch: &epoch,
-        seen: &Seen::id(seen),
-        fed: &Seen::id(seen),
-        new_epoch: "unused",
-        node: "another",
-        probe: 0,
-        elapsed_ms: 0,
-        streams: 0,
-        retention: &UNLIMITED,
-    };
-    let call = script::tick(&shared.link, shared.time_argument(), &tick);
-    let answer = call.run(&mut server.connection().await).await.unwrap();
-    codec::TickAnswer::parse(&answer).unwrap().trimmed
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_that_a_found_loss_makes_visible_is_answered_only_when_the_replicas_have_it() {
     let server = Server::start();
@@ -188,7 +167,8 @@ async fn an_alert_that_a_found_loss_makes_visible_is_answered_only_when_the_repl
     while server.ask(&["XLEN", "{r}:log"]).trim() != "2" {
         sleep(Duration::from_millis(5)).await;
     }
-    assert!(find_loss(&engine, &server, first.successor()).await > first);
+    let lost = first.successor();
+    assert!(cut_found_by_another(&engine, &server, lost, lost).await > first);
     let outcome = waiting.await.unwrap();
     assert!(matches!(&outcome, Err(AppendError::Unknown(reason)) if reason.cause == Cause::NotSafe), "{outcome:?}");
     let shown = all(&engine).await;

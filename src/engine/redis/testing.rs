@@ -4,7 +4,9 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use super::{Durability, Redis, Settings, Topology};
+use super::seen::Seen;
+use super::{Durability, Redis, Settings, Topology, codec, script};
+use crate::alert::Id;
 use crate::engine::{Clock, Feed, Retention};
 
 /// A `redis-server` of its own, which ends with the value.
@@ -93,6 +95,26 @@ impl Server {
             clock: None,
         }
     }
+}
+
+/// What a node finds that has seen and fed its streams with these ids: the newest id that readers are told to have missed.
+pub(super) async fn cut_found_by_another(engine: &Redis, server: &Server, seen: Id, fed: Id) -> Id {
+    let shared = &engine.0.queries.shared;
+    let epoch = shared.epoch.borrow().clone().unwrap();
+    let tick = script::Tick {
+        epoch: &epoch,
+        seen: &Seen::id(seen),
+        fed: &Seen::id(fed),
+        new_epoch: "unused",
+        node: "another",
+        probe: 0,
+        elapsed_ms: 0,
+        streams: 0,
+        retention: &Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 },
+    };
+    let call = script::tick(&shared.link, shared.time_argument(), &tick);
+    let answer = call.run(&mut server.connection().await).await.unwrap();
+    codec::TickAnswer::parse(&answer).unwrap().trimmed
 }
 
 impl Drop for Server {
