@@ -10,20 +10,9 @@ use super::file_store::FileStore;
 use super::record::{Algorithm, KeyRecord, derive, time};
 use super::stored::StoredKeys;
 use crate::key::{Scope, secret};
+use crate::random::Random;
 
 const KEYS: u8 = 24;
-
-/// Small deterministic random numbers (splitmix), so that a failing seed can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % limit.max(1) as u64).unwrap()
-    }
-}
 
 fn record(number: u8) -> KeyRecord {
     let scopes = [Scope::Publish, Scope::Subscribe, Scope::Admin];
@@ -48,21 +37,21 @@ fn record(number: u8) -> KeyRecord {
 
 /// Does one kind of damage, and says which.
 fn corrupt(bytes: &mut Vec<u8>, random: &mut Random) -> String {
-    let at = random.below(bytes.len());
-    let size = [64, 512, 4096][random.below(3)];
+    let at = random.index(bytes.len());
+    let size = [64, 512, 4096][random.index(3)];
     let page = |at: usize| at / size * size..((at / size + 1) * size).min(bytes.len());
-    let kind = random.below(7);
+    let kind = random.index(7);
     match kind {
-        0 => bytes[at] ^= 1 << random.below(8),
-        1 => bytes[at] = u8::try_from(random.below(256)).unwrap(),
+        0 => bytes[at] ^= 1 << random.index(8),
+        1 => bytes[at] = u8::try_from(random.index(256)).unwrap(),
         2 => {
             let page = page(at);
             bytes[page].fill(0);
         }
-        3 => page(at).for_each(|at| bytes[at] = u8::try_from(random.below(256)).unwrap()),
+        3 => page(at).for_each(|at| bytes[at] = u8::try_from(random.index(256)).unwrap()),
         4 => bytes.truncate(at),
         5 => {
-            let (a, b) = (page(at), page(random.below(bytes.len())));
+            let (a, b) = (page(at), page(random.index(bytes.len())));
             if a.len() == b.len() {
                 let kept = bytes[a.clone()].to_vec();
                 bytes.copy_within(b.clone(), a.start);
@@ -71,7 +60,7 @@ fn corrupt(bytes: &mut Vec<u8>, random: &mut Random) -> String {
         }
         // A page of elsewhere in its place, as after a write that went astray.
         _ => {
-            let (a, b) = (page(at), page(random.below(bytes.len())));
+            let (a, b) = (page(at), page(random.index(bytes.len())));
             let length = a.len().min(b.len());
             bytes.copy_within(b.start..b.start + length, a.start);
         }
@@ -92,7 +81,7 @@ fn damage_to_the_key_file_gives_no_key_other_rights_and_takes_none_without_a_wor
     let (mut refused, mut named) = (0, 0);
     for seed in first..first + runs {
         let mut bytes = whole.clone();
-        let at = format!("seed {seed}: {}", corrupt(&mut bytes, &mut Random(seed)));
+        let at = format!("seed {seed}: {}", corrupt(&mut bytes, &mut Random::new(seed)));
         fs::write(&path, &bytes).unwrap();
         let found = FileStore::open(directory.path()).unwrap().load();
         assert_eq!(fs::read(&path).unwrap(), bytes, "{at}: the file was changed");

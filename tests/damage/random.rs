@@ -8,19 +8,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Key, Request, eventually, program};
-
-/// Small deterministic random numbers (splitmix), so that a failing seed can be run again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % limit.max(1) as u64).unwrap()
-    }
-}
+use crate::harness::{Daemon, Key, Random, Request, eventually, program};
 
 type Id = (u64, u64);
 
@@ -84,18 +72,18 @@ fn history(control: &Path) -> Option<(BTreeMap<Id, Value>, Vec<Id>)> {
 /// Does one kind of damage to a file, in place, and says which.
 fn corrupt(path: &Path, random: &mut Random) -> String {
     let mut bytes = fs::read(path).unwrap();
-    let (kind, size) = (random.below(6), [512, 4096][random.below(2)]);
+    let (kind, size) = (random.index(6), [512, 4096][random.index(2)]);
     if bytes.is_empty() {
         return "an empty file".into();
     }
-    let at = random.below(bytes.len());
+    let at = random.index(bytes.len());
     let page = |at: usize| at / size * size..((at / size + 1) * size).min(bytes.len());
-    let (a, b) = (page(at), page(random.below(bytes.len())));
+    let (a, b) = (page(at), page(random.index(bytes.len())));
     match kind {
-        0 => bytes[at] ^= 1 << random.below(8),
-        1 => bytes[at] = u8::try_from(random.below(256)).unwrap(),
+        0 => bytes[at] ^= 1 << random.index(8),
+        1 => bytes[at] = u8::try_from(random.index(256)).unwrap(),
         2 => bytes[a].fill(0),
-        3 => a.for_each(|at| bytes[at] = u8::try_from(random.below(256)).unwrap()),
+        3 => a.for_each(|at| bytes[at] = u8::try_from(random.index(256)).unwrap()),
         4 if a.len() == b.len() => {
             let kept = bytes[a.clone()].to_vec();
             bytes.copy_within(b.clone(), a.start);
@@ -140,11 +128,11 @@ fn run(image: &Image, seed: u64) -> bool {
     let paths = [("state_dir", "state"), ("control_socket", "control.sock"), ("publish_socket", "publish.sock")];
     let settings = paths.map(|(name, path)| format!("{name} = \"{}\"\n", at.join(path).display())).concat();
     fs::write(at.join("alertd.toml"), settings).unwrap();
-    let is_running = random.below(3) == 0;
+    let is_running = random.index(3) == 0;
     let mut all = files(&state);
     all.retain(|path| !is_running || path.extension().is_some_and(|ending| ending == "seg"));
     all.sort();
-    let victim = all[random.below(all.len())].clone();
+    let victim = all[random.index(all.len())].clone();
     let mut what = format!("seed {seed}, running {is_running}");
     if !is_running {
         what += &format!(": {}", corrupt(&victim, &mut random));

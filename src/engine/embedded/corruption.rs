@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::Durability;
 use super::disk::Disk;
-use super::disk::simulated::{Random, SimulatedDisk};
+use super::disk::simulated::SimulatedDisk;
 use super::testing::{Log, UNLIMITED, filter, publish, runs};
 use crate::alert::{Id, Level, Record};
 use crate::engine::Retention;
+use crate::random::Random;
 
 const TOPICS: u64 = 3;
 

@@ -81,10 +81,11 @@ impl Store {
 mod tests {
     use super::super::Durability;
     use super::super::disk::Disk;
-    use super::super::disk::simulated::{Random, SimulatedDisk};
+    use super::super::disk::simulated::SimulatedDisk;
     use super::super::testing::{Log, UNLIMITED, filter, publish};
     use crate::alert::{Id, Level, Record, Start};
     use crate::engine::Retention;
+    use crate::random::Random;
 
     const BOTH: [Durability; 2] = [Durability::Fsync, Durability::None];
 

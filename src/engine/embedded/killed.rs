@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::simulated::Random;
 use super::header::SUFFIX;
 use super::testing::{NOW, UNLIMITED, filter, publish, runs};
 use super::{Durability, Embedded, Settings, location};
 use crate::alert::{Id, Level, Record};
 use crate::engine::{Direction, Range, Retention};
+use crate::random::Random;
 
 /// Set in the process that is killed: the directory, the seed and the durability.
 const PLAN: &str = "ALERTD_TEST_KILLED";

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Durability;
 use super::disk::Disk;
-use super::disk::simulated::{Random, SimulatedDisk};
+use super::disk::simulated::SimulatedDisk;
 use super::header::SUFFIX;
 use super::testing::{Log, by_id, filter, publish, runs};
 use crate::alert::{Id, Level, Record};
 use crate::engine::Retention;
+use crate::random::Random;
 
 /// What was answered, and what must be true after a cut.
 #[derive(Default)]

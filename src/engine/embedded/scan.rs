@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn arbitrary_bytes_are_walked_through_to_their_end() {
-        let mut random = super::super::disk::simulated::Random::new(3);
+        let mut random = crate::random::Random::new(3);
         for length in 0..3000_u64 {
             let bytes: Vec<u8> = (0..length).map(|_| random.next().to_le_bytes()[0]).collect();
             let mut bad = 0;

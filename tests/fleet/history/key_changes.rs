@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::random::Random;
 use super::readers::follow;
 use super::traffic::{PACE, Traffic, ask};
 use super::{Event, Reader, Revoked};
-use crate::harness::{Answer, Key, Request};
+use crate::harness::{Answer, Key, Random, Request};
 
 /// How long a revoked key is tried.
 const WATCHED: Duration = Duration::from_secs(4);

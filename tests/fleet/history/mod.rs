@@ -6,7 +6,6 @@
 mod check;
 mod key_changes;
 mod publishers;
-mod random;
 mod readers;
 mod tests;
 mod traffic;
@@ -17,7 +16,6 @@ use std::time::Duration;
 use alertd::alert::Id;
 
 pub(super) use check::{Report, Violation};
-pub(super) use random::Random;
 pub(super) use traffic::Traffic;
 
 /// All that the clients of one run saw.

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::random::Random;
 use super::traffic::{END_TIMEOUT, PACE, Traffic, ask_within};
-use crate::harness::{Answer, Request};
+use crate::harness::{Answer, Random, Request};
 
 /// A node that has not answered by then is avoided for a while. alertd promises an answer within a second.
 const PUBLISH_TIMEOUT: Duration = Duration::from_millis(1500);

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use alertd::alert::Id;
 use serde_json::Value;
 
-use super::random::Random;
 use super::traffic::{CLIENT_TIMEOUT, END_TIMEOUT, PACE, Traffic, ask};
 use super::{Direction, Event, Reader, Walk};
-use crate::harness::{Request, Stream};
+use crate::harness::{Random, Request, Stream};
 
 impl Traffic<'_> {
     /// A reader that stays at its node (0), hops, breaks off, stalls, or wants one topic (4).

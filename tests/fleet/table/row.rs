@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::super::history::{Random, Report, Storage, Traffic};
+use super::super::history::{Report, Storage, Traffic};
 use super::super::network::{Network, Site};
 use super::super::nodes::Fleet;
 use super::super::servers::{Servers, Topology};
-use crate::harness::Daemon;
+use crate::harness::{Daemon, Random};
 
 const NODES: usize = 3;
 /// What `alerts.retain_count` keeps where retention is to overtake a node.

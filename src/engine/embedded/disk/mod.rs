@@ -3,8 +3,6 @@
 //! Everything that the log stores goes through [`Disk`] and [`DiskFile`], so that a test can put a simulated disk below
 //! it that loses, tears and reorders writes. [`real`] is the disk of this machine.
 
-#[cfg(test)]
-mod random;
 pub(super) mod read_only;
 pub(super) mod real;
 #[cfg(test)]

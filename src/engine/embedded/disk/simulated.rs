@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub(in super::super) use super::random::Random;
 use super::{Disk, DiskFile};
+use crate::random::Random;
 
 const PIECE: usize = 512;
 
