@@ -313,7 +313,6 @@ mod tests {
             &["tail", "-n", "0"],
             &["tail", "--json", "--exec", "x"],
             &["publish", "-m", "novalue", "x"],
-            &["publish"],
             &["key", "add", "alice", "--scope", "root"],
             &["key", "add", "alice", "--expires", "0d"],
             &["history", "-n", "x"],
