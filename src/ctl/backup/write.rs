@@ -21,6 +21,8 @@ use crate::engine::embedded::AtRest;
 use crate::engine::{Export, Unavailable, redis};
 use crate::keyring::export_at_rest;
 
+/// Bytes that are flushed to the disk at once. A flush of the whole file at the end would hold up those of the daemon.
+const UNSYNCED: usize = 256 << 10;
 /// How long the daemon may send nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -115,6 +117,8 @@ impl Lines<'_> {
 struct Target {
     /// None for standard output.
     file: Option<(File, PathBuf)>,
+    /// Bytes written since the last flush.
+    unsynced: usize,
     path: PathBuf,
     reader: Reader,
     progress: Progress,
@@ -137,7 +141,7 @@ impl Target {
             Some((opened.map_err(failed)?, temporary))
         };
         let (reader, progress) = (Reader::default(), Progress::begin(None, false));
-        Ok(Self { file, path: path.to_owned(), reader, progress, problem: None })
+        Ok(Self { file, unsynced: 0, path: path.to_owned(), reader, progress, problem: None })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -157,7 +161,14 @@ impl Target {
             return Err(Failure::Failed(format!("the backup is incomplete: {}", problem.reason)));
         }
         let written = match &mut self.file {
-            Some((file, _)) => file.write_all(bytes),
+            Some((file, _)) => file.write_all(bytes).and_then(|()| {
+                self.unsynced += bytes.len();
+                if self.unsynced < UNSYNCED {
+                    return Ok(());
+                }
+                self.unsynced = 0;
+                file.sync_data()
+            }),
             None => io::stdout().write_all(bytes),
         };
         written.map_err(|error| self.failed(&error))

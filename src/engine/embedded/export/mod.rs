@@ -30,8 +30,9 @@ use crate::alert::{Id, Topic};
 use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
 
-/// Bytes that are read at once, unless a single record is longer.
-const PIECE: u64 = 256 << 10;
+/// Bytes that are read at once, unless a single record is longer. Small, because publishers wait for the processor while
+/// a piece is encoded.
+const PIECE: u64 = 32 << 10;
 /// Keys and limits of topics that are handed out at once.
 const GROUP: usize = 1024;
 /// Damaged records that are named in the report.
