@@ -1,4 +1,4 @@
-"""A release build of alertd, and the servers beside it, for benches/attacks and benches/soak."""
+"""A release build of alertd, and the servers beside it, for the programs in Python here."""
 import http.client
 import json
 import os

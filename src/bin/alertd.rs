@@ -3,6 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// Gives the memory of many connections back when they have gone.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match alertd::run_daemon(alertd::DaemonArgs::parse()) {
