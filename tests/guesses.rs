@@ -29,6 +29,7 @@ fn derivations(daemon: &Daemon) -> f64 {
 fn without_tags(daemon: &Daemon, keys: &[Key]) {
     let file = daemon.state().join("auth.json");
     let mut content: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    content.as_object_mut().unwrap().remove("number");
     for key in content["keys"].as_array_mut().unwrap() {
         if keys.iter().any(|old| key["id"] == old.id) {
             let key = key.as_object_mut().unwrap();

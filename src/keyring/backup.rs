@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::file_store::FileStore;
-use super::stored::{Entry, StoredKeys};
+use super::stored::{Checksums, Entry, StoredKeys};
 use super::{KEYS_OUT_OF_REACH, Keyring, KeyringError};
 
 impl StoredKeys {
@@ -54,7 +54,7 @@ impl KeyRestore {
     /// [`KeyringError`] if the entries contradict each other, or the file cannot be written.
     pub(crate) fn finish(mut self, entries: Vec<(String, String)>) -> Result<Option<PathBuf>, KeyringError> {
         let path = self.0.path().to_owned();
-        let keys = StoredKeys::read(entries.into_iter().map(|(id, text)| (Some(id), text)));
+        let keys = StoredKeys::read(entries.into_iter().map(|(id, text)| (Some(id), text)), Checksums::Optional);
         let keys = keys.map_err(|reason| KeyringError::Damaged { path: path.clone(), reason })?;
         let replaced = path.with_extension("json.replaced");
         let kept = match fs::rename(&path, &replaced) {

@@ -88,7 +88,7 @@ fn damage_to_the_key_file_gives_no_key_other_rights_and_takes_none_without_a_wor
         match found {
             Ok(found) => {
                 for key in &found.usable {
-                    // If only the name of the checksum is damaged, the entry counts as one without a checksum.
+                    // If only the name of the checksum and that of the number of keys are damaged.
                     let known = KeyRecord { unknown: Map::new(), ..key.clone() };
                     assert!(by_id.get(&key.id) == Some(&known), "{at}: the key {} is another one", key.id);
                 }

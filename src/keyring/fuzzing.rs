@@ -7,14 +7,16 @@ use serde_json::value::RawValue;
 
 use super::file_store;
 use super::record::KeyRecord;
-use super::stored::{Entry, StoredKeys};
+use super::stored::{Checksums, Entry, StoredKeys};
 
 /// A key file, or its list of keys alone.
 pub(crate) fn key_file(input: &[u8]) {
     let _ = file_store::parse(input);
     let Ok(found) = serde_json::from_slice::<Vec<&RawValue>>(input) else { return };
     let id = |entry: &str| Some(serde_json::from_str::<Value>(entry).ok()?["id"].as_str()?.to_owned());
-    let Ok(keys) = StoredKeys::read(found.iter().map(|entry| (id(entry.get()), entry.get().to_owned()))) else {
+    let Ok(keys) =
+        StoredKeys::read(found.iter().map(|entry| (id(entry.get()), entry.get().to_owned())), Checksums::Optional)
+    else {
         return;
     };
     assert_eq!(keys.len(), found.len());
@@ -37,5 +39,5 @@ fn written_and_read(keys: &StoredKeys) -> StoredKeys {
     let text = |record| serde_json::to_string(&Entry::new(record).expect("JSON")).expect("JSON");
     let usable = keys.usable.iter().map(|record| (Some(record.id.clone()), text(record)));
     let unusable = keys.unusable.iter().map(|entry| (Some(entry.id.clone()), entry.text.clone()));
-    StoredKeys::read(usable.chain(unusable)).expect("the same keys")
+    StoredKeys::read(usable.chain(unusable), Checksums::Optional).expect("the same keys")
 }

@@ -8,7 +8,7 @@ use super::KeyringError;
 use super::file_store::FileStore;
 use super::last_known::LastKnown;
 use super::record::KeyRecord;
-use super::stored::{Entry, StoredKeys};
+use super::stored::{Checksums, Entry, StoredKeys};
 use crate::log::Event;
 
 /// The shared store of a fleet. All methods block; errors are messages for people, with a remedy.
@@ -149,7 +149,8 @@ fn load_shared(shared: &dyn SharedStore, known: &mut Snapshot) -> Result<StoredK
     if let Some(damage) = found.damage {
         return Err(KeyringError::Away(damage));
     }
-    let keys = StoredKeys::read(found.keys.iter().map(|(id, text)| (Some(id.clone()), text.clone())));
+    let keys =
+        StoredKeys::read(found.keys.iter().map(|(id, text)| (Some(id.clone()), text.clone())), Checksums::Optional);
     let keys = keys.map_err(|reason| KeyringError::Damaged { path: PathBuf::from(shared.name()), reason })?;
     *known = found;
     Ok(keys)

@@ -5,7 +5,8 @@
 //!
 //! The checksum covers every other member of the entry, those of newer versions included, in an order of its own. Versions
 //! before it treat it as an unknown member: they write it back, and refuse to change such an entry other than by removing it
-//! (see `rotate`). So a checksum never outlives a change of its entry, and an entry without one is from such a version.
+//! (see `rotate`). So a checksum never outlives a change of its entry, and an entry without one is from such a version, or
+//! edited by hand. Where neither can be, it is damaged ([`Checksums`]).
 
 use std::collections::HashSet;
 
@@ -17,6 +18,15 @@ use super::record::KeyRecord;
 use crate::api;
 
 const CHECKSUM: &str = "checksum";
+
+/// Whether entries may lack a checksum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksums {
+    /// An earlier version or a person may have written entries.
+    Optional,
+    /// All entries were written with one.
+    Required,
+}
 
 #[derive(Clone, Default)]
 pub(super) struct StoredKeys {
@@ -65,7 +75,7 @@ fn checksum(members: &Map<String, Value>) -> String {
 ///
 /// # Errors
 /// What is wrong, for clients and for the log.
-fn decode(entry: &str) -> Result<KeyRecord, (&'static str, String)> {
+fn decode(entry: &str, checksums: Checksums) -> Result<KeyRecord, (&'static str, String)> {
     let unreadable = |error: serde_json::Error| {
         ("this version cannot read it; restore it from a backup, or use the version that wrote it", error.to_string())
     };
@@ -77,6 +87,10 @@ fn decode(entry: &str) -> Result<KeyRecord, (&'static str, String)> {
                           member \"checksum\"";
             return Err((reason, format!("{found} was stored, {expected} is right")));
         }
+    } else if checksums == Checksums::Required {
+        let reason = "it has lost its checksum: restore it from a backup; if it was edited on purpose, remove the member \
+                      \"number\" of the file";
+        return Err((reason, "the file has as many keys as were written, each with a checksum".to_owned()));
     }
     let record: KeyRecord = serde_json::from_value(Value::Object(members)).map_err(unreadable)?;
     match record.check() {
@@ -90,10 +104,13 @@ impl StoredKeys {
     ///
     /// # Errors
     /// What is wrong with all of them together.
-    pub(super) fn read(entries: impl IntoIterator<Item = (Option<String>, String)>) -> Result<Self, String> {
+    pub(super) fn read(
+        entries: impl IntoIterator<Item = (Option<String>, String)>,
+        checksums: Checksums,
+    ) -> Result<Self, String> {
         let (mut keys, mut ids) = (Self::default(), HashSet::new());
         for (number, (id, text)) in entries.into_iter().enumerate() {
-            match decode(&text) {
+            match decode(&text, checksums) {
                 Ok(record) if !ids.insert(record.id.clone()) => {
                     return Err(format!("the key {:?} is there twice", record.id));
                 }
@@ -178,12 +195,12 @@ mod tests {
     #[test]
     fn no_flipped_bit_makes_another_key() {
         let text = encode(&record());
-        assert!(decode(&text).unwrap() == record());
+        assert!(decode(&text, Checksums::Optional).unwrap() == record());
         let mut refused = 0;
         for (at, bit) in (0..text.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut damaged = text.clone().into_bytes();
             damaged[at] ^= 1 << bit;
-            match decode(&String::from_utf8_lossy(&damaged)) {
+            match decode(&String::from_utf8_lossy(&damaged), Checksums::Optional) {
                 Err(_) => refused += 1,
                 // The name of the checksum is damaged; the entry itself is intact.
                 Ok(found) => assert!(KeyRecord { unknown: record().unknown, ..found } == record(), "{at} {bit}"),
@@ -196,8 +213,8 @@ mod tests {
     fn an_entry_of_an_earlier_version_is_read_and_gets_a_checksum() {
         let earlier = serde_json::to_string(&record()).unwrap();
         assert!(!earlier.contains(CHECKSUM));
-        assert!(decode(&earlier).unwrap() == record());
-        assert!(encode(&decode(&earlier).unwrap()).contains("crc32c:"));
+        assert!(decode(&earlier, Checksums::Optional).unwrap() == record());
+        assert!(encode(&decode(&earlier, Checksums::Optional).unwrap()).contains("crc32c:"));
     }
 
     #[test]
@@ -207,7 +224,7 @@ mod tests {
         assert!(earlier.unknown.contains_key(CHECKSUM));
         let written = serde_json::to_string(&earlier).unwrap();
         assert_ne!(written, encode(&record()));
-        assert!(decode(&written).unwrap() == record());
+        assert!(decode(&written, Checksums::Optional).unwrap() == record());
     }
 
     #[test]
@@ -220,7 +237,7 @@ mod tests {
             (Some("c".into()), serde_json::to_string(&KeyRecord { iterations: 0, ..record() }).unwrap()),
             (Some("d".into()), serde_json::to_string(&record()).unwrap().replace("pbkdf2-sha256", "scrypt")),
         ];
-        let keys = StoredKeys::read(entries).unwrap();
+        let keys = StoredKeys::read(entries, Checksums::Optional).unwrap();
         assert!(keys.usable == [other]);
         let named: Vec<_> = keys.unusable.iter().map(|entry| (&*entry.id, &entry.reason[..12])).collect();
         assert_eq!(

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::KeyringError;
 use super::plain_file::{give_to_owner, open_plain};
 use super::record::KeyRecord;
-use super::stored::{Entry, StoredKeys};
+use super::stored::{Checksums, Entry, StoredKeys};
 use crate::log::Event;
 
 /// The maximum number of keys with the longest topics takes 90 MiB, so a larger file is not a key file.
@@ -114,7 +114,7 @@ impl FileStore {
             (self.stamp, self.unknown) = (None, Map::new());
             return Ok(StoredKeys::default());
         };
-        let keys = entries(&document.keys);
+        let keys = entries(&document);
         let mut keys = keys.map_err(|reason| KeyringError::Damaged { path: self.path.clone(), reason })?;
         keys.written = document.number;
         if let Some(loss) = keys.loss() {
@@ -186,12 +186,15 @@ impl FileStore {
     }
 }
 
-fn entries(found: &[Box<RawValue>]) -> Result<StoredKeys, String> {
+fn entries(document: &KeyFile) -> Result<StoredKeys, String> {
+    // A version without checksums, or a person who follows the documents, changes only one of the two numbers.
+    let is_as_written = document.number == Some(document.keys.len());
+    let checksums = if is_as_written { Checksums::Required } else { Checksums::Optional };
     let id = |entry: &RawValue| {
         let members: Value = serde_json::from_str(entry.get()).ok()?;
         members["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
     };
-    StoredKeys::read(found.iter().map(|entry| (id(entry), entry.get().to_owned())))
+    StoredKeys::read(document.keys.iter().map(|entry| (id(entry), entry.get().to_owned())), checksums)
 }
 
 /// The keys in the content of such a file, if all can be used; `None` if it is another kind of file.
@@ -202,7 +205,7 @@ pub(super) fn parse(file: &[u8]) -> Option<Result<Vec<KeyRecord>, String>> {
     }
     let document = serde_json::from_slice::<KeyFile>(file).map_err(|error| error.to_string());
     Some(document.and_then(|document| {
-        let keys = entries(&document.keys)?;
+        let keys = entries(&document)?;
         match keys.unusable.first() {
             Some(entry) => Err(format!("the key {:?} cannot be used: {} ({})", entry.id, entry.reason, entry.detail)),
             None => Ok(keys.usable),

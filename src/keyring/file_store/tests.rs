@@ -40,6 +40,7 @@ fn fields_of_a_newer_version_are_ignored_and_kept() {
     newer["quota"] = 7.into();
     newer["keys"][0]["color"] = "red".into();
     newer["keys"][0].as_object_mut().unwrap().remove("checksum");
+    newer.as_object_mut().unwrap().remove("number");
     fs::write(&path, serde_json::to_vec(&newer).unwrap()).unwrap();
     let mut store = FileStore::open(directory.path()).unwrap();
     let mut keys = store.load().unwrap();
@@ -49,6 +50,26 @@ fn fields_of_a_newer_version_are_ignored_and_kept() {
     assert_eq!(written["quota"], 7);
     assert_eq!(written["keys"][0]["color"], "red");
     assert!(written["keys"][1].get("color").is_none());
+}
+
+#[test]
+fn a_key_that_has_lost_its_checksum_is_refused_unless_the_file_was_edited() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auth.json");
+    FileStore::open(directory.path()).unwrap().save(&usable(vec![record(1), record(2)])).unwrap();
+    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let load = |file: &Value| {
+        fs::write(&path, serde_json::to_vec(file).unwrap()).unwrap();
+        FileStore::open(directory.path()).unwrap().load().unwrap()
+    };
+    file["keys"][0]["user"] = "mallory".into();
+    file["keys"][0].as_object_mut().unwrap().remove("checksum");
+    let keys = load(&file);
+    assert!(keys.usable == [record(2)] && keys.unusable[0].id == record(1).id);
+    assert!(keys.unusable[0].reason.contains("\"number\""), "{}", keys.unusable[0].reason);
+    file.as_object_mut().unwrap().remove("number");
+    let keys = load(&file);
+    assert!(keys.usable.len() == 2 && keys.usable[0].user == "mallory" && keys.unusable.is_empty());
 }
 
 #[test]
