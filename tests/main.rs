@@ -21,6 +21,7 @@ mod details;
 mod drain;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
+mod floods;
 mod frames;
 mod guesses;
 mod half_closed;

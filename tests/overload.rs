@@ -91,27 +91,20 @@ fn the_memory_of_many_streams_that_begin_at_once_is_given_back() {
     let begin = format!("GET /alerts HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", key.secret);
     // What it needs once.
     assert_eq!(daemon.stream(&key, "/alerts").head.status, 200);
-    let before = anonymous_memory(daemon.pid());
+    let before = daemon.memory_kb();
     for storm in 1..=2 {
         let mut streams: Vec<_> = (0..STREAMS).map(|_| TcpStream::connect(daemon.address).unwrap()).collect();
         streams.iter_mut().for_each(|stream| stream.write_all(begin.as_bytes()).unwrap());
         eventually("all streams", || (daemon.status()["hub"]["streams"] == STREAMS).then_some(()));
         eventually(&format!("little memory under storm {storm}"), || {
-            (anonymous_memory(daemon.pid()) < before + ALLOWED_KB).then_some(())
+            (daemon.memory_kb() < before + ALLOWED_KB).then_some(())
         });
         drop(streams);
         eventually("no streams", || (daemon.status()["hub"]["streams"] == 0).then_some(()));
         eventually(&format!("little memory after storm {storm}"), || {
-            (anonymous_memory(daemon.pid()) < before + ALLOWED_KB).then_some(())
+            (daemon.memory_kb() < before + ALLOWED_KB).then_some(())
         });
     }
-}
-
-/// Kilobytes that a process holds in memory and that no file has.
-fn anonymous_memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

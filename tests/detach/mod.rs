@@ -25,13 +25,6 @@ fn narrow(daemon: &Daemon) -> TcpStream {
     socket.into()
 }
 
-/// Kilobytes in memory.
-fn memory(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Processor time, in hundredths of a second.
 fn work(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
@@ -129,7 +122,7 @@ fn what_a_client_sends_on_an_open_stream_costs_nothing_and_disturbs_nothing() {
     let key = daemon.key("alice");
     let mut quiet = daemon.stream(&key, "/alerts?since=none");
     quiet.until("cursor");
-    let before = memory(&daemon);
+    let before = daemon.memory_kb();
     let garbage = vec![b'\n'; 1 << 20];
     let mut noisy: Vec<_> = (0..8)
         .map(|_| {
@@ -158,7 +151,7 @@ fn what_a_client_sends_on_an_open_stream_costs_nothing_and_disturbs_nothing() {
     }
     let spent = work(&daemon) - began;
     assert!(spent < 50, "{spent} hundredths of a second spent on ignored bytes");
-    assert!(memory(&daemon) < before + (6 << 10), "{} kB after {before} kB", memory(&daemon));
+    assert!(daemon.memory_kb() < before + (6 << 10), "{} kB after {before} kB", daemon.memory_kb());
     daemon.publish(&key, "default", "for all");
     for stream in noisy.iter_mut().chain([&mut quiet]) {
         assert_eq!(stream.message(), "for all");

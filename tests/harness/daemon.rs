@@ -182,6 +182,13 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Kilobytes that it holds in memory and that no file has.
+    pub fn memory_kb(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits for a line of the log that contains the text.
     pub fn said(&self, text: &str) -> String {
         self.log.wait(text)
