@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Browser, Daemon, Look, Request, python, told};
+use crate::harness::{Browser, Daemon, Look, Request, npm, python, told};
 
 const DEV: &str = "stage = \"dev\"\n";
 
@@ -200,4 +200,92 @@ fn keys_are_managed_as_the_document_says() {
     // It ends keys too, its own among them.
     let daemon = tested("");
     conforms(&daemon, &["--max-examples", "15", "--include-path-regex", "^/keys"]);
+}
+
+#[test]
+fn a_client_that_a_generator_made_in_python_works() {
+    let daemon = Daemon::with(DEV);
+    let all = json!({"user": "tester", "scopes": ["publish", "subscribe", "metrics", "admin"]});
+    let key = daemon.key_with(&all);
+    let programs = python("tools/openapi-python-client", &["openapi-python-client==0.29.1"]);
+    let place = tempfile::tempdir().unwrap();
+    let description = place.path().join("openapi.json");
+    std::fs::write(&description, document(&daemon).to_string()).unwrap();
+    let mut generate = Command::new(programs.join("openapi-python-client"));
+    generate.args(["generate", "--output-path", "made", "--path"]).arg(&description).current_dir(&place);
+    let made = generate.output().unwrap();
+    let said = told(&made);
+    assert!(made.status.success() && !said.contains("removal") && !said.contains("Invalid"), "{said}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/generated_client.py");
+    let mut client = Command::new(programs.join("python"));
+    client.arg(script).args([&format!("http://{}", daemon.address), &key.secret]);
+    let used = client.env("PYTHONPATH", place.path().join("made")).output().unwrap();
+    assert!(used.status.success(), "{}", told(&used));
+}
+
+#[test]
+fn types_that_a_generator_made_for_typescript_are_those_of_the_api() {
+    let daemon = Daemon::with(DEV);
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("openapi.json"), document(&daemon).to_string()).unwrap();
+    std::fs::copy(npm().join("generated.ts"), place.path().join("generated.ts")).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let path = npm().join("node_modules/.bin").join(program);
+        let output = Command::new(path).args(arguments).current_dir(&place).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", told(&output));
+    };
+    run("openapi-typescript", &["openapi.json", "--output", "generated-api.d.ts"]);
+    run("tsc", &["--noEmit", "--strict", "--module", "nodenext", "generated.ts"]);
+}
+
+#[test]
+fn a_body_that_is_not_of_its_type_is_refused_by_the_field_in_words_of_json() {
+    let daemon = Daemon::start();
+    for (body, field, words) in [
+        (json!({"user": 5}), "user", "must be a string, not integer 5"),
+        (json!({"user": "a", "scopes": ["publish", "root"]}), "scopes[1]", "not \"root\""),
+        (json!({"user": "a", "topics": ["a b"]}), "topics[0]", "labels"),
+        (json!({"user": "a", "expires": 5}), "expires", "is no field here"),
+        (json!({"scopes": []}), "user", "is missing"),
+        (json!(["alice", ["admin"]]), "body", "must be a JSON object"),
+    ] {
+        let answer = Request::post("/keys").json(&body).over(&daemon.control());
+        assert_eq!((answer.status, &answer.json()["field"]), (422, &json!(field)), "{answer:?}");
+        assert!(answer.text().contains(&words.replace('"', "\\\"")), "{answer:?}");
+        assert!(!answer.text().contains('`') && !answer.text().contains("variant"), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_key_that_was_rotated_already_is_a_conflict_that_names_its_successor() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let rotate = || Request::post(&format!("/keys/{}/rotate", key.id)).over(&daemon.control());
+    let first = rotate();
+    let successor = first.json()["key"]["id"].as_str().unwrap().to_owned();
+    let second = rotate();
+    assert_eq!((first.status, second.status, second.problem().as_str()), (201, 409, "conflict"), "{second:?}");
+    assert!(second.json()["detail"].as_str().unwrap().contains(&successor), "{second:?}");
+}
+
+#[test]
+fn a_call_is_copied_as_a_command_that_does_the_same_without_the_key_in_it() {
+    let daemon = Daemon::with(DEV);
+    let key = daemon.key("alice");
+    let look = Look { permissions: &["clipboard-read", "clipboard-write"], ..Look::default() };
+    let mut browser = Browser::open(&format!("http://{}/docs", daemon.address), &look);
+    browser.says("#calls", "Bodies");
+    browser.fill("#key", &key.secret);
+    let publish = open_call(&mut browser, "post_alerts_topic");
+    browser.fill(&format!("{publish} [name=topic]"), "ops.db");
+    browser.fill(&format!("{publish} textarea"), &json!({"message": "it's $HOME; `id`"}).to_string());
+    browser.click(&format!("{publish} .actions button:last-of-type"));
+    browser.says(&format!("{publish} .state-line"), "Copied; set KEY to your key first");
+    let command = browser.evaluate("navigator.clipboard.readText()");
+    let command = command.as_str().unwrap();
+    assert!(!command.contains(&key.secret) && command.starts_with("curl -N -X POST "), "{command}");
+    let output = Command::new("sh").args(["-c", command]).env("KEY", &key.secret).output().unwrap();
+    assert!(told(&output).contains("alert stored"), "{command}: {}", told(&output));
+    let history = daemon.send(&Request::get("/alerts/ops.db?since=all").key(&key).header("Accept", "application/json"));
+    assert_eq!(history.json()["alerts"][0]["message"], "it's $HOME; `id`");
 }

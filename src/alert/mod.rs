@@ -32,7 +32,7 @@ pub mod schema;
 pub mod topic;
 
 pub use draft::{Draft, DraftError};
-pub use fault::fault;
+pub use fault::{Unreadable, fault, read};
 pub use filter::{Filter, Start};
 pub use id::Id;
 pub use level::Level;

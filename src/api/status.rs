@@ -10,6 +10,7 @@ use crate::alert::Id;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stage {
+    /// Without the documentation of the API.
     #[default]
     Prod,
     /// With the documentation of the API at `/docs`.

@@ -139,7 +139,7 @@ fn open(error: &ClientError, settings: &Settings) -> Result<Keyring, Failure> {
 fn refused(error: KeyringError) -> Failure {
     let text = error.to_string();
     match error {
-        KeyringError::Invalid { .. } => Failure::Usage(text),
+        KeyringError::Invalid { .. } | KeyringError::Rotated { .. } => Failure::Usage(text),
         KeyringError::Locked(_) => Failure::Unavailable(text),
         KeyringError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Failure::NotPermitted(format!("{text}; use sudo"))

@@ -28,7 +28,7 @@ pub(crate) mod signature;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::alert::{Draft, DraftError, Level, Metadata, Topic, fault};
+use crate::alert::{self, Draft, DraftError, Level, Metadata, Topic, Unreadable};
 use crate::text::truncate;
 
 /// The most alerts in one payload: Redis stores this many in half the time limit of a publish.
@@ -111,28 +111,10 @@ fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
 
 /// Reads a payload. An error names the field by its path.
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, DraftError> {
-    // serde would also accept an array and take the fields by their order.
-    if body.trim_ascii_start().starts_with('[') {
-        return Err(field("body", "must be a JSON object"));
-    }
-    let mut json = serde_json::Deserializer::from_str(body);
-    let malformed = |error: &serde_json::Error| DraftError::Malformed(format!("the body is not JSON: {error}"));
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        if !error.is_data() {
-            return malformed(&error);
-        }
-        let path = if path == "." { String::new() } else { path };
-        match (fault(&error), path.as_str()) {
-            ((Some(name), reason), "") => field(name, reason),
-            ((Some(name), reason), path) => field(format!("{path}.{name}"), reason),
-            ((None, reason), "") => field("body", reason),
-            ((None, reason), _) => field(path, reason),
-        }
-    })?;
-    json.end().map_err(|error| malformed(&error))?;
-    Ok(parsed)
+    alert::read(body.as_bytes()).map_err(|error| match error {
+        Unreadable::Malformed(reason) => DraftError::Malformed(reason),
+        Unreadable::Field { field: name, reason } => field(name.unwrap_or_else(|| "body".into()), reason),
+    })
 }
 
 fn draft(topic: &Topic, message: &str, level: Level, metadata: &impl Serialize) -> Result<Draft, DraftError> {

@@ -328,7 +328,10 @@ mod tests {
             (json!("text"), "body: must be an object, not string"),
             (json!({"alerts": {}}), "alerts: must be a list, not an object"),
             (json!({"alerts": [5]}), "alerts[0]: must be an object, not integer 5"),
-            (with(json!({"status": "pending"})), "alerts[1].status: unknown variant `pending`"),
+            (
+                with(json!({"status": "pending"})),
+                "alerts[1].status: must be \"firing\" or \"resolved\", not \"pending\"",
+            ),
             (with(json!({"fingerprint": ""})), "alerts[1].fingerprint: must not be empty"),
             (with(json!({"startsAt": 5})), "alerts[1].startsAt: must be a"),
             (with(json!({"labels": []})), "alerts[1].labels: must be"),

@@ -13,7 +13,7 @@ use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
 use super::request_body::RequestBody;
 use super::stopping::too_late;
-use crate::alert::fault;
+use crate::alert::{self, Unreadable};
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
@@ -61,12 +61,11 @@ fn is_coded(codings: &[u8]) -> bool {
 /// # Errors
 /// [`HttpError::Malformed`] if it is not JSON, [`HttpError::Invalid`] if a field is wrong.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
-    serde_json::from_slice(bytes).map_err(|e| match e.classify() {
-        serde_json::error::Category::Data => {
-            let (field, reason) = fault(&e);
+    alert::read(bytes).map_err(|error| match error {
+        Unreadable::Malformed(reason) => HttpError::Malformed(reason),
+        Unreadable::Field { field, reason } => {
             HttpError::Invalid { field: field.unwrap_or_else(|| "body".into()), reason }
         }
-        _ => HttpError::Malformed(format!("the body is not JSON: {e}")),
     })
 }
 

@@ -35,6 +35,9 @@ pub enum KeyringError {
     /// A field of a key is invalid.
     #[error("{field}: {reason}")]
     Invalid { field: String, reason: String },
+    /// The key has a successor already.
+    #[error("{id} was rotated already: rotate {successor}, which took its place, or make a new key")]
+    Rotated { id: String, successor: String },
     #[error("cannot get random numbers from the system: {0}")]
     Random(getrandom::Error),
 }

@@ -144,8 +144,7 @@ impl Keyring {
         }
         if let Some(successor) = &old.successor {
             // Its expiry is now the end of the overlap, which must not become the expiry of another successor.
-            let reason = format!("was rotated already: rotate {successor}, which took its place, or make a new key");
-            return Err(KeyringError::Invalid { field: "id".into(), reason });
+            return Err(KeyringError::Rotated { id: id.to_owned(), successor: successor.clone() });
         }
         let end = now_ms.saturating_add(overlap * 1000);
         let end = old.expires_ms().map_or(end, |ms| ms.min(end));

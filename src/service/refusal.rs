@@ -107,6 +107,7 @@ impl From<KeyringError> for Refusal {
         match error {
             KeyringError::NotFound(_) => Self::NotFound(error.to_string()),
             KeyringError::Invalid { field, reason } => Self::Invalid { field, reason },
+            KeyringError::Rotated { .. } => Self::Conflict(error.to_string()),
             other => {
                 let reason = "the keys cannot be read or changed now: see the journal of alertd for the reason".into();
                 Self::Unavailable { reason, detail: Some(other.to_string()) }

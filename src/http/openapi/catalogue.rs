@@ -80,7 +80,9 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         Sender::Alertmanager => ("Take what Alertmanager sends", &[415], reference("NotificationGroup")),
         Sender::Grafana => ("Take what Grafana sends", &[415], reference("NotificationGroup")),
         Sender::Json => {
-            ("Take any JSON object, list of objects or form", &[415], json!({ "type": ["object", "array"] }))
+            let object = json!({ "type": "object", "additionalProperties": true });
+            let any = json!({ "anyOf": [object, { "type": "array", "items": object }] });
+            ("Take any JSON object, list of objects or form", &[415], any)
         }
         // Each kind of event has a shape of its own, and few of its fields are read.
         Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
@@ -219,6 +221,7 @@ pub(crate) fn rotate_key() -> Operation {
         argument: Some(("A key's id.", text()["schema"].clone())),
         request: Some(body(false, "Rotate")),
         answers: vec![answer(201, "The new key, with its secret.", "CreatedKey")],
+        problems: &[409],
         ..plain("keys", "Replace a key")
     }
     .about("The old key stays valid for `overlap` seconds, by default a day.")
@@ -284,9 +287,10 @@ pub(super) fn query(name: &'static str, about: &'static str, schema: Value) -> P
     Parameter { place: "query", name, about, schema }
 }
 
-/// A parameter that is true or false, in the spellings of many libraries.
+/// A parameter that is true or false, in the spellings of many libraries; once each, because generators of clients give
+/// them names without regard to case.
 pub(super) fn flag() -> Value {
-    let words = [TRUE, FALSE].concat();
+    let words: Vec<_> = [TRUE, FALSE].concat().into_iter().filter(|word| *word == word.to_lowercase()).collect();
     json!({ "type": "string", "enum": words })
 }
 

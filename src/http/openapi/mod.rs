@@ -17,7 +17,9 @@ mod problems;
 pub(crate) mod publish;
 
 use hyper::Method;
+use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use catalogue::reference;
@@ -91,6 +93,8 @@ fn schemas() -> Map<String, Value> {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = SCHEMAS.into();
         settings.meta_schema = None;
+        settings.transforms.push(Box::new(RecursiveTransform(words_as_enum)));
+        settings.transforms.push(Box::new(RecursiveTransform(default_in_words)));
     });
     let mut written = SchemaGenerator::new(settings.clone().for_serialize());
     macro_rules! name {
@@ -111,6 +115,34 @@ fn schemas() -> Map<String, Value> {
     );
     all.insert("StreamBlock".into(), block());
     all
+}
+
+/// Makes a type of a few words an `enum`, which generators of clients know, instead of a choice between constants. What
+/// each word means moves to the description.
+fn words_as_enum(schema: &mut Schema) {
+    let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else { return };
+    let word =
+        |choice: &Value| Some((choice.get("const")?.as_str()?.to_owned(), choice["description"].as_str()?.to_owned()));
+    let Some(words) = choices.iter().map(word).collect::<Option<Vec<_>>>() else { return };
+    let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let meanings = words.iter().map(|(word, meaning)| format!("- `{word}`: {meaning}"));
+    let about = [about.to_owned(), String::new()].into_iter().chain(meanings).collect::<Vec<_>>().join("\n");
+    schema.remove("oneOf");
+    schema.insert("type".into(), "string".into());
+    schema.insert("enum".into(), words.into_iter().map(|(word, _)| word).collect::<Vec<_>>().into());
+    schema.insert("description".into(), about.trim().into());
+}
+
+/// Moves a default to the description: generators refuse one of a type that may be null, or take what has one for required.
+fn default_in_words(schema: &mut Schema) {
+    let Some(default) = schema.remove("default") else { return };
+    if default.is_null() || [json!({}), json!([]), json!("")].contains(&default) {
+        return;
+    }
+    let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let about =
+        format!("{about} If absent, it is `{}`.", default.as_str().map_or_else(|| default.to_string(), str::to_owned));
+    schema.insert("description".into(), about.trim().into());
 }
 
 /// A block of a stream of Server-Sent Events, with its fields as members.

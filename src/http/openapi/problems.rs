@@ -15,7 +15,7 @@ pub(super) const PROBLEMS: &[(u16, &str, &str)] = &[
     (405, "method-not-allowed", "The path does not take this method; `Allow` lists those that it takes."),
     (406, "not-acceptable", "`Accept` excludes every representation of this path."),
     (408, "timeout", "The body did not arrive in time."),
-    (409, "conflict", "The same `Idempotency-Key` came with another alert."),
+    (409, "conflict", "The same `Idempotency-Key` came with another alert, or the key was rotated already."),
     (413, "too-large", "The body is larger than the configuration allows."),
     (415, "unsupported-media-type", "The path does not accept a body of this type or coding."),
     (422, "invalid", "A field or parameter is not valid; `field` names it."),
@@ -45,11 +45,8 @@ fn response(status: u16, name: &str, about: &str) -> Value {
         429 | 503 => headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" }),
         _ => {}
     }
-    let schema = json!({
-        "allOf": [
-            { "$ref": "#/components/schemas/Problem" },
-            { "properties": { "type": { "const": format!("/problems/{name}") }, "status": { "const": status } } },
-        ]
-    });
+    // The plain type, or generated clients have a class for each status.
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    let about = format!("`/problems/{name}`: {about}");
     json!({ "description": about, "headers": headers, "content": { "application/problem+json": { "schema": schema } } })
 }

@@ -54,7 +54,6 @@ export function example(schema, resolve, depth = 0) {
 export function form(method, path, operation, resolve, key) {
   const parameters = (operation.parameters ?? []).map(resolve);
   const fields = element("div", { class: "fields" });
-  for (const parameter of parameters) fields.append(...field(parameter, resolve));
   let type, body;
   const bodies = resolve(operation.requestBody ?? {}).content;
   if (bodies) {
@@ -71,6 +70,7 @@ export function form(method, path, operation, resolve, key) {
     show();
     fields.append(...row, element("label", { for: id }, "Body"), body);
   }
+  for (const parameter of parameters) fields.append(...field(parameter, resolve));
   let accept;
   const good = Object.entries(operation.responses).find(([status]) => status.startsWith("2"))?.[1];
   const types = Object.keys(resolve(good ?? {}).content ?? {});
@@ -83,9 +83,10 @@ export function form(method, path, operation, resolve, key) {
   }
   const send = element("button", { class: "main", type: "submit" }, "Send");
   const stop = element("button", { class: "small", type: "button", disabled: true }, "Stop");
+  const copy = element("button", { class: "small", type: "button" }, "Copy as curl");
   const state = element("p", { class: "state-line", role: "status" });
   const output = element("pre", { class: "output", tabindex: "0", "aria-label": "Answer", hidden: true });
-  const made = element("form", { ".noValidate": true }, fields, element("p", { class: "actions" }, send, stop, state), output);
+  const made = element("form", { ".noValidate": true }, fields, element("p", { class: "actions" }, send, stop, copy, state), output);
 
   function request() {
     let target = path.slice(1);
@@ -129,7 +130,30 @@ export function form(method, path, operation, resolve, key) {
     }
   });
   stop.addEventListener("click", () => running?.abort());
+  copy.addEventListener("click", async () => {
+    try {
+      const [target, options] = request();
+      await navigator.clipboard.writeText(command(new URL(target, document.baseURI), options));
+      state.textContent = options.headers.has("Authorization") ? "Copied; set KEY to your key first" : "Copied";
+    } catch (error) {
+      state.textContent = error.message;
+    }
+  });
   return made;
+}
+
+/** The request as a command for a shell. The key is a variable, so that it gets into no history of commands. */
+function command(url, { method, headers, body }) {
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const words = ["curl", "-N"];
+  if (method === "HEAD") words.push("--head");
+  else if (method !== "GET") words.push("-X", method);
+  for (const [name, value] of headers) {
+    if (name === "authorization") words.push("-H", '"Authorization: Bearer $KEY"');
+    else words.push("-H", quoted(`${name}: ${value}`));
+  }
+  if (body !== undefined) words.push("--data-binary", quoted(body));
+  return [...words, quoted(url.href)].join(" ");
 }
 
 /** Shows an answer as it arrives. A complete JSON answer is then formatted. */
