@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use super::told;
+use super::{announce, told};
 
 /// The scripts of `tests/fixtures/clients` with the npm packages they need; kept between runs.
 pub fn npm() -> &'static Path {
@@ -18,6 +18,9 @@ pub fn npm() -> &'static Path {
         std::fs::create_dir_all(&directory).unwrap();
         for file in std::fs::read_dir(root.join("tests/fixtures/clients")).unwrap().map(Result::unwrap) {
             std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+        }
+        if !directory.join("node_modules").exists() {
+            announce(&format!("installing npm packages into {}", directory.display()));
         }
         let mut install = Command::new("npm");
         install.args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(&directory);
@@ -133,6 +136,11 @@ impl Browser {
     /// Waits until an element's text contains this.
     pub fn says(&mut self, at: &str, text: &str) {
         self.until(&format!("document.querySelector({at:?})?.checkVisibility() && document.querySelector({at:?}).innerText.includes({text:?})"));
+    }
+
+    /// Saves what is shown as a PNG of the size of the window.
+    pub fn picture(&mut self, path: &Path) {
+        self.tell(&json!({"name": "picture", "path": path}));
     }
 
     /// Violations of accessibility rules that axe-core finds.

@@ -114,6 +114,13 @@ pub fn fixed_port() -> String {
     free.expect("a free port").to_string()
 }
 
+/// Says what is about to be installed or built. Written past the capture of tests, because it takes minutes on a fresh
+/// machine.
+pub fn announce(what: &str) {
+    // Where nobody can read it, the test itself still counts.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("== {what}\n").as_bytes());
+}
+
 /// What a program printed, for people who read a failed test.
 pub fn told(output: &Output) -> String {
     format!(

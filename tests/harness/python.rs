@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::told;
+use super::{announce, told};
 
 /// The programs of a virtual environment below `target/` with these packages; kept between runs.
 pub fn python(directory: &str, packages: &[&str]) -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(directory);
     let programs = directory.join("bin");
     if !programs.join("python").exists() {
+        announce(&format!("installing Python packages into {}: {}", directory.display(), packages.join(", ")));
         run(Command::new("python3").args(["-m", "venv"]).arg(&directory));
     }
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];

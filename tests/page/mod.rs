@@ -2,6 +2,7 @@
 
 mod connection;
 mod list;
+mod picture;
 mod tabs;
 
 use serde_json::{Value, json};

@@ -72,7 +72,7 @@ fn every_relative_link_of_the_installed_documents_leads_to_a_file_that_is_instal
             }
         }
     }
-    for expected in ["operations.md", "changelog.gz", "copyright", "examples/alertd.toml"] {
+    for expected in ["operations.md", "changelog.gz", "copyright", "examples/alertd.toml", "overview.svg", "page.png"] {
         assert!(followed.contains(expected), "{expected}: {followed:?}");
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::harness::{Running, eventually, told};
+use crate::harness::{Running, announce, eventually, told};
 
 /// A machine, which ends with the test in any case, because it ends when a pipe is closed.
 pub struct Machine {
@@ -60,6 +60,7 @@ pub fn build(version: &str, directory: &str) -> PathBuf {
     if upstream != env!("CARGO_PKG_VERSION") {
         command.env("RUSTC_WORKSPACE_WRAPPER", root().join("tests/systemd/as-version")).env("AS_VERSION", upstream);
     }
+    announce(&format!("building the package {version} for machines"));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     std::fs::rename(new, &made).unwrap();
@@ -96,6 +97,7 @@ impl Machine {
     fn boot(release: &'static str) -> Self {
         static BASES: [OnceLock<()>; 2] = [OnceLock::new(), OnceLock::new()];
         BASES[usize::from(release == "trixie")].get_or_init(|| {
+            announce(&format!("making a tree of Debian {release} for machines, unless there is one"));
             let made = script().args(["base", release]).output().unwrap();
             assert!(made.status.success(), "{}", told(&made));
         });

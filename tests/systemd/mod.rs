@@ -20,6 +20,7 @@ mod journal;
 mod load;
 mod machine;
 mod package;
+mod readme;
 mod recipes;
 mod repository;
 mod streams;
