@@ -22,6 +22,7 @@ mod drain;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
 mod floods;
+mod forward;
 mod frames;
 mod guesses;
 mod half_closed;

@@ -12,6 +12,14 @@ pub(crate) fn blocks(document: &str, language: &str) -> Vec<String> {
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
+/// The block of this name in a document, whatever its language.
+pub(crate) fn block_named(document: &str, name: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+    let mut blocks = text.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap());
+    let found = blocks.find(|(head, _)| head.split_once(' ').is_some_and(|(_, own)| own == name));
+    format!("{}\n", found.unwrap_or_else(|| panic!("no block {name} in {document}")).1)
+}
+
 #[test]
 fn every_example_of_the_readme_works() {
     let blocks = blocks("README.md", "sh");

@@ -13,6 +13,7 @@ mod failed_start;
 mod failed_start_causes;
 mod failed_units;
 mod fleet;
+mod forward;
 mod hooks;
 mod installed;
 mod instances;

@@ -6,7 +6,7 @@ use super::on_each_release;
 on_each_release! {
     fn the_units_are_well_formed_and_closed_to_the_rest_of_the_machine(machine: &Machine) {
         machine.install();
-        let units = "alertd.service alertd.socket alertd-control.socket alertd-publish.socket alertd@x.service alertd@x.socket alertd-control@x.socket alertd-publish@x.socket alertd-unit-failed@x.service alertd-journal.service";
+        let units = "alertd.service alertd.socket alertd-control.socket alertd-publish.socket alertd@x.service alertd@x.socket alertd-control@x.socket alertd-publish@x.socket alertd-unit-failed@x.service alertd-forward@x.service alertd-journal.service";
         assert_eq!(machine.sh(&format!("systemd-analyze verify --man=no {units} 2>&1")), "");
         for unit in ["alertd.service", "alertd@.service"] {
             machine.sh(&format!("systemd-analyze security --offline=yes --threshold=12 --no-pager /usr/lib/systemd/system/{unit}"));
@@ -14,7 +14,7 @@ on_each_release! {
         machine.sh("install -D -m 644 /usr/share/doc/alertd/examples/limit-addresses.conf /etc/systemd/system/alertd.service.d/limit-addresses.conf && systemctl daemon-reload && systemctl restart alertd");
         machine.sh("systemd-analyze security --threshold=11 --no-pager alertd.service");
         assert_eq!(machine.sh("curl -sS http://127.0.0.1:8080/livez"), "alive");
-        for unit in ["alertd-journal.service", "alertd-unit-failed@.service"] {
+        for unit in ["alertd-journal.service", "alertd-unit-failed@.service", "alertd-forward@.service"] {
             machine.sh(&format!("systemd-analyze security --offline=yes --threshold=15 --no-pager /usr/lib/systemd/system/{unit}"));
         }
         let preset = machine.sh("systemctl preset alertd.service alertd.socket alertd-journal.service 2>&1; systemctl is-enabled alertd.service alertd.socket alertd-journal.service || true");
