@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Daemon, eventually, program, told};
 
@@ -103,7 +103,7 @@ fn tail_goes_on_over_a_kill_and_over_its_own_restart() {
     let state = daemon.directory.path().join("cursor");
     let tail = |daemon: &Daemon, count: &str| {
         let mut command = daemon.ctl_command();
-        command.args(["tail", "--since", "all", "--json", "-n", count, "--state"]).arg(&state);
+        command.args(["tail", "--since", "all", "--json", "--count", count, "--state"]).arg(&state);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         (child, lines.map(|line| serde_json::from_str::<Value>(&line).unwrap()["message"].as_str().unwrap().to_owned()))
@@ -134,7 +134,7 @@ fn tail_exec_gets_the_alert_in_its_environment_and_on_stdin_and_is_tried_until_i
         seen.display()
     );
     out(&daemon.ctl(&["publish", "-t", "ops", "-l", "error", "-m", "k=v", "it's $HOME \"quoted\""]));
-    let tail = daemon.ctl(&["tail", "--since", "all", "-n", "1", "--exec", &script]);
+    let tail = daemon.ctl(&["tail", "--since", "all", "--count", "1", "--exec", &script]);
     assert!(tail.status.success(), "{}", told(&tail));
     let lines: Vec<String> = fs::read_to_string(&seen).unwrap().lines().map(ToOwned::to_owned).collect();
     assert_eq!(lines.len(), 4, "failed once, then done: {lines:?}");
@@ -202,4 +202,77 @@ fn man_pages_and_completions_come_out_whole() {
         let text = out(&program("alertctl").args(["completions", shell]).output().unwrap());
         assert!(text.contains("rotate") && text.contains("expires"), "{shell}");
     }
+}
+
+#[test]
+fn tail_shows_the_last_alerts_of_its_topics_and_goes_on() {
+    let daemon = Daemon::start();
+    for message in ["one", "two", "three"] {
+        out(&daemon.ctl(&["publish", "-t", "ops.db", message]));
+        out(&daemon.ctl(&["publish", "-t", "other", "no"]));
+    }
+    let mut tail = daemon.ctl_command();
+    tail.args(["tail", "ops.*", "-n", "2", "--count", "3", "--exec", "echo $ALERT_MESSAGE"]);
+    let tail = tail.stdout(Stdio::piped()).spawn().unwrap();
+    daemon.has_streams(1);
+    out(&daemon.ctl(&["publish", "-t", "ops.db", "four"]));
+    assert_eq!(out(&tail.wait_with_output().unwrap()), "two\nthree\nfour\n");
+}
+
+#[test]
+fn history_takes_the_times_that_people_say() {
+    let daemon = Daemon::start();
+    let before = out(&daemon.ctl(&["publish", "first"])).trim().to_owned();
+    let id = out(&daemon.ctl(&["publish", "second"])).trim().to_owned();
+    let messages = |arguments: &[&str]| {
+        let output = daemon.ctl(&[&["history", "--json"][..], arguments].concat());
+        let alerts = out(&output).lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+        alerts.iter().map(|alert| alert["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let all = ["first", "second"];
+    assert_eq!(messages(&["--since", "yesterday"]), all);
+    assert_eq!(messages(&["--since", "yesterday", "--until", "now"]), all);
+    assert_eq!(messages(&["--since", "2026-01-01", "--until", &id]), ["first"]);
+    assert_eq!(messages(&["--since", &before]), ["second"]);
+    assert_eq!(messages(&["--until", &id]), ["first"]);
+    assert_eq!(messages(&["--until", "yesterday"]), [""; 0]);
+    assert_eq!(messages(&["--since", "2026-01-01 17:30", "--until", "1h"]), [""; 0]);
+    let refused = daemon.ctl(&["history", "--until", "tomorrow"]);
+    assert!(refused.status.code() == Some(2) && told(&refused).contains("yesterday"), "{}", told(&refused));
+}
+
+#[test]
+fn status_tells_a_key_what_it_may_know() {
+    let daemon = Daemon::start();
+    daemon.ctl(&["publish", "-t", "ops.db", "-l", "warn", "disk at 91 %"]);
+    daemon.ctl(&["publish", "-t", "other", "secret"]);
+    let status = |wish: &Value, arguments: &[&str]| {
+        let mut command = program("alertctl");
+        command.args(["--url", &format!("http://{}", daemon.address), "status"]).args(arguments);
+        command.env("ALERTCTL_KEY", daemon.key_with(wish).secret).output().unwrap()
+    };
+    let reader = json!({"user": "eve", "scopes": ["subscribe"], "topics": ["ops.*", "ci.main"]});
+    let said = told(&status(&reader, &[]));
+    for part in
+        ["state        ready", "may read     ops.*, ci.main", "1 with alerts: ops.db", "warn on ops.db", "scope admin"]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let all = told(&status(&json!({"user": "all", "scopes": ["subscribe"]}), &[]));
+    assert!(all.contains("2 with alerts: ops.db, other") && all.contains("info on other"), "{all}");
+    let sender = told(&status(&json!({"user": "bob", "scopes": ["publish"]}), &[]));
+    assert!(sender.contains("state        ready") && sender.contains("may not read any"), "{sender}");
+    for arguments in [&["--json"][..], &["--watch"]] {
+        assert_eq!(status(&reader, arguments).status.code(), Some(77), "{arguments:?}");
+    }
+    assert_eq!(status(&json!({"user": "ann", "scopes": ["admin"]}), &["--json"]).status.code(), Some(0));
+}
+
+#[test]
+fn config_show_says_that_it_reads_files() {
+    let daemon = Daemon::start();
+    let file = daemon.directory.path().join("alertd.toml");
+    let shown = program("alertctl").arg("--config").arg(&file).args(["config", "show"]).output().unwrap();
+    let notes = String::from_utf8_lossy(&shown.stderr);
+    assert!(notes.contains(file.to_str().unwrap()) && notes.contains("was not asked"), "{notes}");
 }

@@ -15,7 +15,7 @@ fn tail_shows_aligned_coloured_wrapped_rows_and_only_on_a_terminal() {
     ] {
         assert!(daemon.ctl(line).status.success());
     }
-    let read = ["tail", "--since", "all", "-n", "3"];
+    let read = ["tail", "--since", "all", "--count", "3"];
     let mut terminal = Terminal::run(daemon.ctl_command().args(read), 70, 24);
     assert!(terminal.ended().success());
     let seen = terminal.shows("ok ");
@@ -67,7 +67,7 @@ fn a_long_replay_into_a_file_shows_how_far_it_is_and_clears_it_away() {
         daemon.publish(&key, "a", &number.to_string());
     }
     let mut tail = daemon.ctl_command();
-    tail.args(["tail", "--since", "all", "-n", "60", "--exec", "sleep 0.02"]).stdout(Stdio::null());
+    tail.args(["tail", "--since", "all", "--count", "60", "--exec", "sleep 0.02"]).stdout(Stdio::null());
     let mut terminal = Terminal::of_notes(&mut tail);
     terminal.shows(" of 60 alerts, the last of ");
     assert!(terminal.ended().success());

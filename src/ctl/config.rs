@@ -33,6 +33,11 @@ pub(crate) async fn run(command: &Config, daemon: &DaemonOptions, output: &mut O
             let resolved = settings::load(daemon)?;
             remark(&resolved, &resolved.ignored().into_iter().chain(resolved.warnings.clone()).collect::<Vec<_>>());
             let file = resolved.file.as_deref().unwrap_or_else(|| settings::default_file());
+            note(&format!(
+                "this is what {} and the environment of this command say; a daemon that runs was not asked, and takes \
+                 changes at a reload (alertctl reload)",
+                resolved.file.as_ref().map_or_else(|| "the defaults".to_owned(), |file| file.display().to_string())
+            ));
             if let Some((unit, addresses)) = systemd::listening(file) {
                 note(&format!("{unit} listens on {}, which counts instead of http.listen", addresses.join(", ")));
             }

@@ -1,20 +1,17 @@
 //! `alertctl history`: prints stored alerts, page by page.
 
-use hyper::header::ACCEPT;
 use serde_json::value::RawValue;
 
 use super::alert::{Alert, Rows};
 use super::args;
-use super::client::{Client, Request, target};
+use super::client::Client;
 use super::exit::Failure;
-use super::output::{Output, note};
+use super::output::Output;
+use super::pages::{self, MAX_PAGE};
 use super::progress::Progress;
-use super::tail::gap_message;
 use crate::alert::Id;
 use crate::api::History;
 
-/// The daemon's limit for the alerts on one page.
-const MAX_PAGE: u32 = 1000;
 /// Number of alerts without `--since` and `-n`.
 const DEFAULT_COUNT: u32 = 100;
 
@@ -23,33 +20,23 @@ const DEFAULT_COUNT: u32 = 100;
 /// # Errors
 /// The daemon's refusal, or that it did not answer.
 pub(crate) async fn run(args: args::History, client: &Client, output: &mut Output) -> Result<(), Failure> {
-    let pages = Pages { client, query: args.select.query() };
+    let wanted = Wanted { client, query: args.select.query(), until: args.until };
     // `None` prints the JSON unchanged.
     let rows = (!args.json).then(Rows::default);
     match args.since {
-        Some(since) => pages.forward(since, args.count, rows, output).await,
-        None => pages.newest(args.count.unwrap_or(DEFAULT_COUNT), rows, output).await,
+        Some(since) => wanted.forward(since, args.count, rows, output).await,
+        None => wanted.newest(args.count.unwrap_or(DEFAULT_COUNT), rows, output).await,
     }
 }
 
-struct Pages<'a> {
+struct Wanted<'a> {
     client: &'a Client,
     query: Vec<(&'static str, String)>,
+    /// Only alerts before this id.
+    until: Option<Id>,
 }
 
-impl Pages<'_> {
-    async fn page(&self, from: Option<(&'static str, String)>, limit: u32) -> Result<History, Failure> {
-        let limit = ("limit", limit.min(MAX_PAGE).to_string());
-        let query: Vec<_> = self.query.iter().cloned().chain(from).chain([limit]).collect();
-        let response =
-            self.client.send(Request::get(target("/alerts", &query)).header(ACCEPT, "application/json")).await?;
-        let page: History = response.json().await?;
-        if let Some(gap) = &page.gap {
-            note(&gap_message(gap));
-        }
-        Ok(page)
-    }
-
+impl Wanted<'_> {
     /// Prints the alerts from `since` on, each page as it arrives.
     async fn forward(
         &self,
@@ -61,37 +48,34 @@ impl Pages<'_> {
         let (mut since, mut left) = (since, count);
         let mut progress = Progress::begin(count.map(u64::from), output.is_visible());
         loop {
-            let page = self.page(Some(("since", since)), left.unwrap_or(MAX_PAGE)).await?;
+            let from = Some(("since", since));
+            let page = pages::page(self.client, &self.query, from, left.unwrap_or(MAX_PAGE)).await?;
             for alert in &page.alerts {
+                if self.until.is_some_and(|until| id(alert).is_some_and(|id| id >= until)) {
+                    return Ok(());
+                }
                 print(alert, &mut rows, output).await?;
             }
             count_page(&mut progress, &page);
             left = left.map(|left| left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX)));
             match page.next {
                 // An empty page with `next` is not the end: the daemon limits how much it scans for one page.
-                Some(next) if left != Some(0) => since = next.to_string(),
+                Some(next) if left != Some(0) && self.until.is_none_or(|until| next < until) => {
+                    since = next.to_string();
+                }
                 _ => return Ok(()),
             }
             output.flush().await?;
         }
     }
 
-    /// Prints the newest alerts. Their pages come newest first, so all are collected before the first is printed.
+    /// Prints the newest alerts.
     async fn newest(&self, count: u32, mut rows: Option<Rows>, output: &mut Output) -> Result<(), Failure> {
-        let (mut pages, mut left, mut from) = (Vec::new(), count, None);
         let mut progress = Progress::begin(Some(count.into()), false);
-        loop {
-            let page = self.page(from, left).await?;
-            count_page(&mut progress, &page);
-            left = left.saturating_sub(u32::try_from(page.alerts.len()).unwrap_or(u32::MAX));
-            pages.push(page.alerts);
-            match page.next {
-                Some(next) if left > 0 => from = Some(("before", next.to_string())),
-                _ => break,
-            }
-        }
+        let count_page = |page: &History| count_page(&mut progress, page);
+        let alerts = pages::newest(self.client, &self.query, self.until, count, count_page).await?;
         progress.end();
-        for alert in pages.iter().rev().flatten() {
+        for alert in &alerts {
             print(alert, &mut rows, output).await?;
         }
         Ok(())
@@ -99,14 +83,17 @@ impl Pages<'_> {
 }
 
 fn count_page(progress: &mut Progress, page: &History) {
+    if let Some(id) = page.alerts.last().and_then(|alert| id(alert)) {
+        progress.add(page.alerts.len() as u64, id);
+    }
+}
+
+fn id(alert: &RawValue) -> Option<Id> {
     #[derive(serde::Deserialize)]
     struct WithId {
         id: Id,
     }
-    let last = page.alerts.last().and_then(|alert| serde_json::from_str::<WithId>(alert.get()).ok());
-    if let Some(WithId { id }) = last {
-        progress.add(page.alerts.len() as u64, id);
-    }
+    serde_json::from_str::<WithId>(alert.get()).ok().map(|alert| alert.id)
 }
 
 async fn print(alert: &RawValue, rows: &mut Option<Rows>, output: &mut Output) -> Result<(), Failure> {
@@ -156,6 +143,18 @@ mod tests {
         assert_eq!(history(&["-n", "4"], &server).await.unwrap(), ["6-0", "7-0", "8-0", "9-0"]);
         let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
         assert_eq!(targets, ["/alerts?topic=*&limit=4", "/alerts?topic=*&before=8-0&limit=2"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_from_the_end_on_is_printed_or_asked_for() {
+        let server = Server::start([page(&[1, 2], Some(2)), page(&[4, 5], Some(5))]).await;
+        assert_eq!(history(&["--since", "all", "--until", "5-0"], &server).await.unwrap(), ["1-0", "2-0", "4-0"]);
+        let server = Server::start([page(&[1, 2], Some(9))]).await;
+        assert_eq!(history(&["--since", "all", "--until", "5-0"], &server).await.unwrap(), ["1-0", "2-0"]);
+        let server = Server::start([page(&[3, 4], Some(3)), page(&[2], None)]).await;
+        assert_eq!(history(&["-n", "3", "--until", "5-0"], &server).await.unwrap(), ["2-0", "3-0", "4-0"]);
+        let targets: Vec<String> = server.requests().into_iter().map(|r| r.target).collect();
+        assert_eq!(targets, ["/alerts?topic=*&before=5-0&limit=3", "/alerts?topic=*&before=3-0&limit=1"]);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::args::Key;
 use super::exit::Failure;
 use super::keys::Store;
 use super::output::{Output, note};
-use super::text::{escaped, local, table};
+use super::text::{escaped, local, local_day, table};
 use crate::api::{CreatedKey, KeyInfo, Keys, NewKey, UnusableKey};
 
 /// The daemon's limit for the file to import.
@@ -102,27 +102,29 @@ async fn list(keys: &[KeyInfo], json: bool, output: &mut Output) -> Result<(), F
     }
     let heading = ["ID", "USER", "SCOPES", "TOPICS", "CREATED", "EXPIRES", "LABEL"].map(str::to_owned).to_vec();
     let row = |key: &KeyInfo| {
-        let expires = key.expires_at.as_deref().map_or_else(|| "never".to_owned(), local);
+        let expires = key.expires_at.as_deref().map_or_else(|| "never".to_owned(), local_day);
         let label = key.label.as_deref().unwrap_or(if key.imported { "(imported)" } else { "" });
         vec![
             escaped(&key.id),
             escaped(&key.user),
             joined(&key.scopes),
             joined(&key.topics),
-            local(&key.created_at),
+            local_day(&key.created_at),
             expires,
             escaped(label),
         ]
     };
     let rows: Vec<Vec<String>> = [heading].into_iter().chain(keys.iter().map(row)).collect();
-    for line in table(&rows) {
+    // A program that reads it finds each key on a line of its own.
+    let width = output.size().map_or(usize::MAX, |(columns, _)| columns);
+    for line in table(&rows, width) {
         output.line(&line).await?;
     }
     Ok(())
 }
 
 fn joined(values: &[impl ToString]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 async fn read(file: &Path, input: impl AsyncRead + Unpin) -> Result<Bytes, Failure> {
@@ -201,6 +203,31 @@ mod tests {
         assert_eq!(revoked.lines().count(), 2);
         assert_eq!(key(&["revoke", "alice"], &store, b"").await.unwrap_err().code(), 1);
         assert_eq!(key(&["add", "no name"], &store, b"").await.unwrap_err().code(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_list_fits_a_terminal_of_80_columns() {
+        use crate::ctl::output::tests::shown;
+        use crate::ctl::text::columns;
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        key(&["add", "alice"], &store, b"").await.unwrap();
+        let listed = key(&["list"], &store, b"").await.unwrap();
+        assert!(listed.lines().count() == 2 && listed.lines().all(|line| columns(line) <= 80), "{listed}");
+        let label = "the server in the cellar that builds the packages at night";
+        let line = ["add", "bob", "--topic", "ci.*,ops.*", "--expires", "90d", "--label", label];
+        key(&line, &store, b"").await.unwrap();
+        let listed = key(&["list"], &store, b"").await.unwrap();
+        assert!(listed.lines().count() == 3 && listed.contains(label), "{listed}");
+        let captured = Captured::default();
+        let mut output = shown(captured.clone(), || (80, 24), false);
+        run(Key::List { json: false }, &store, &b""[..], &mut output).await.unwrap();
+        output.flush().await.unwrap();
+        let text = captured.text();
+        assert!(text.lines().all(|line| columns(line) <= 80), "{text}");
+        for word in ["bob", "ops.*", "subscribe", "cellar", "never"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
     }
 
     #[tokio::test]

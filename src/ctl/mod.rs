@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`args`] | the command line, and with it help, man pages and completions |
 //! | [`values`] | parsers of durations, patterns and pairs on the command line |
+//! | [`moment`] | times as people say them |
 //! | [`mod@client`] | requests to the daemon over a Unix socket, TCP or TLS |
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`backup`] | backups: writing, restoring and verifying them |
 //! | [`doctor`] | what is wrong on this machine, and the remedies |
 //! | [`drain`] | streams that leave before maintenance |
+//! | [`pages`] | pages of stored alerts |
 //! | [`deliver`] | alerts, sent until the outcome is known |
 //! | [`keys`] | operations on keys, by the daemon or in the file of keys |
 //! | [`settings`] | the daemon's configuration |
@@ -40,7 +42,9 @@ pub(crate) mod instance;
 pub(crate) mod key;
 pub(crate) mod keys;
 pub(crate) mod man;
+pub(crate) mod moment;
 pub(crate) mod output;
+pub(crate) mod pages;
 pub(crate) mod progress;
 pub(crate) mod publish;
 pub(crate) mod settings;

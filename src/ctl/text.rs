@@ -33,6 +33,15 @@ pub(crate) fn local(time: &str) -> String {
     }
 }
 
+/// The local day of an RFC 3339 time. Any other text is only escaped.
+#[must_use]
+pub(crate) fn local_day(time: &str) -> String {
+    match time.parse::<jiff::Timestamp>() {
+        Ok(time) => time.to_zoned_datetime(jiff::tz::TimeZone::system()).date().to_string(),
+        Err(_) => escaped(time),
+    }
+}
+
 /// The width of the text in columns.
 #[must_use]
 pub(crate) fn columns(text: &str) -> usize {
@@ -90,17 +99,33 @@ fn wide(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// The rows as lines of aligned columns, two spaces apart.
+/// The rows as lines of aligned columns, two spaces apart. If they would be wider than this, the widest columns are narrowed,
+/// and their cells wrapped, so that a row may take several lines.
 #[must_use]
-pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+pub(crate) fn table(rows: &[Vec<String>], width: usize) -> Vec<String> {
+    /// A narrower column would be hard to read.
+    const LEAST: usize = 10;
+    const APART: usize = 2;
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max();
-    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
-        cells.join("  ").trim_end().to_owned()
+    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| columns(cell)).max();
+    let mut widths: Vec<usize> = (0..count).map(|column| widest(column).unwrap_or(0)).collect();
+    while widths.iter().sum::<usize>() + APART * count.saturating_sub(1) > width
+        && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > LEAST)
+    {
+        *widest -= 1;
+    }
+    let lines = |row: &Vec<String>| {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| wrapped(cell, (*width).max(1))).collect();
+        let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+        let line = |number: usize| {
+            let cell =
+                |(cell, width): (&Vec<String>, &usize)| padded(cell.get(number).map_or("", String::as_str), *width);
+            let line: Vec<String> = cells.iter().zip(&widths).map(cell).collect();
+            line.join(&" ".repeat(APART)).trim_end().to_owned()
+        };
+        (0..height).map(line).collect::<Vec<_>>()
     };
-    rows.iter().map(line).collect()
+    rows.iter().flat_map(lines).collect()
 }
 
 #[cfg(test)]
@@ -118,7 +143,17 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_cells() {
         let rows = [["ID", "USER"], ["äöü", "x"], ["東京🚨", "y"]].map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(table(&rows), ["ID      USER", "äöü     x", "東京🚨  y"]);
+        assert_eq!(table(&rows, usize::MAX), ["ID      USER", "äöü     x", "東京🚨  y"]);
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_narrowed_where_it_is_widest() {
+        let rows = [["ID", "TOPICS", "LABEL"], ["k7Qm2x", "ops.*, ci.*, web", "the server that builds"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows, 80)[1], "k7Qm2x  ops.*, ci.*, web  the server that builds");
+        let narrow = table(&rows, 36);
+        assert_eq!(narrow[1..], ["k7Qm2x  ops.*, ci.*,   the server", "        web            that builds"]);
+        assert!(table(&rows, 3).iter().all(|line| columns(line) <= 30), "it stays readable");
     }
 
     #[test]

@@ -257,7 +257,7 @@ fn the_control_socket_carries_streams_without_a_key() {
     let mut stream = Stream::on(socket, &Request::get("/alerts?topic=*&since=all")).unwrap();
     assert_eq!(stream.message(), "one");
     let mut tail = daemon.ctl_command();
-    tail.args(["tail", "*", "--since", "all", "-n", "2", "--json"]).stdout(std::process::Stdio::piped());
+    tail.args(["tail", "*", "--since", "all", "--count", "2", "--json"]).stdout(std::process::Stdio::piped());
     let tail = tail.spawn().unwrap();
     daemon.has_streams(2);
     daemon.publish(&key, "ops.net", "two");

@@ -116,8 +116,8 @@ pub(crate) enum Command {
     Journal(Journal),
     /// Print alerts as they arrive
     ///
-    /// Reconnects after every interruption, without limit, and continues after the last alert. Without --since, it begins
-    /// with the newest alert of each topic, unless that is too old. If alerts may have been missed, a message on standard
+    /// Reconnects after every interruption, without limit, and continues after the last alert. Without --since and -n, it
+    /// begins with the newest alert of each topic, unless that is too old. If alerts may have been missed, a message on standard
     /// error says so.
     ///
     /// With --exec, a command runs for each alert, one at a time; if it fails, it is run again until it succeeds.
@@ -127,7 +127,8 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Print stored alerts
     ///
-    /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from there on, the oldest first.
+    /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from there on, the oldest first. With --until,
+    /// only alerts before that moment count.
     History(History),
     /// Show the state of the daemon
     Status(Status),
@@ -270,7 +271,10 @@ pub(crate) struct Publish {
 pub(crate) enum Config {
     /// Check the configuration without contacting the daemon; reports all errors and exits with status 78
     Check,
-    /// Show every setting with its source
+    /// Show every setting with its source, as a start would find them
+    ///
+    /// Reads the file and the environment of this command. A running daemon is not asked: it has the values of its last start
+    /// or reload.
     Show,
 }
 
@@ -310,7 +314,9 @@ mod tests {
         for line in [
             &["tail", "a b"][..],
             &["tail", "-l", "fatal"],
-            &["tail", "-n", "0"],
+            &["tail", "--count", "0"],
+            &["tail", "-n", "1", "--since", "all"],
+            &["history", "--until", "tomorrow"],
             &["tail", "--json", "--exec", "x"],
             &["publish", "-m", "novalue", "x"],
             &["key", "add", "alice", "--scope", "root"],

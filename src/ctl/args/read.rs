@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::alert::{Level, Pattern};
-use crate::ctl::values;
+use crate::alert::{Id, Level, Pattern};
+use crate::ctl::{moment, values};
 
 /// Which alerts are read.
 #[derive(Debug, Args)]
@@ -34,7 +34,8 @@ impl Select {
 #[command(after_long_help = "\
 Examples:
   alertctl tail
-  alertctl tail 'ops.*' -l warn --since 1h
+  alertctl tail -n 20
+  alertctl tail 'ops.*' -l warn --since yesterday
   alertctl tail --json | jq .message
   alertctl tail -l error --state ~/.pager --exec 'printf \"%s\" \"$ALERT_MESSAGE\" | mail -s \"$ALERT_TOPIC\" root'
 
@@ -49,9 +50,13 @@ Environment of the command:
 pub(crate) struct Tail {
     #[command(flatten)]
     pub select: Select,
-    /// Where to begin: latest, none, all, an id, a duration such as 10m, or a time; ignored if --state holds a position
-    #[arg(long)]
+    /// Where to begin: latest, none, all, an id, a duration such as 10m, yesterday, today, a date, or a time; ignored if
+    /// --state holds a position
+    #[arg(long, value_parser = moment::since)]
     pub since: Option<String>,
+    /// Begin with the last COUNT alerts; ignored if --state holds a position
+    #[arg(short = 'n', long, value_name = "COUNT", conflicts_with = "since", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub last: Option<u32>,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -62,7 +67,7 @@ pub(crate) struct Tail {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub state: Option<PathBuf>,
     /// Exit after this many alerts
-    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }
 
@@ -72,13 +77,19 @@ pub(crate) struct Tail {
 Examples:
   alertctl history -n 20
   alertctl history 'ops.*' -l warn --since 24h
-  alertctl history --since 2026-11-23T00:00:00Z --json > yesterday.ndjson")]
+  alertctl history --since yesterday --until today --json > yesterday.ndjson
+  alertctl history --since '2026-11-23 17:30' --until '2026-11-23 18:00'
+
+Without a distance from UTC, times and days are those of this machine's time zone.")]
 pub(crate) struct History {
     #[command(flatten)]
     pub select: Select,
-    /// Where to begin: all, an id, a duration such as 10m, or a time
-    #[arg(long)]
+    /// Where to begin: all, an id, a duration such as 10m, yesterday, today, a date, or a time
+    #[arg(long, value_parser = moment::since)]
     pub since: Option<String>,
+    /// Where to end: the first moment that is left out, in the same forms
+    #[arg(long, value_parser = moment::until)]
+    pub until: Option<Id>,
     /// Number of alerts [default: 100, or all with --since]
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub count: Option<u32>,

@@ -66,6 +66,13 @@ async fn the_first_line_says_why_the_daemon_is_not_ready() {
 }
 
 #[tokio::test]
+async fn the_control_sockets_refusal_is_no_answer_for_a_key() {
+    // Without a key there is nobody whose rights could be told.
+    let reply = Reply::problem(403, "admin");
+    assert_eq!(watched(vec![reply], once(false), Output::to(tokio::io::sink())).await.unwrap_err().code(), 77);
+}
+
+#[tokio::test]
 async fn a_terminal_gets_a_dashboard_that_fits_its_width() {
     let captured = Captured::default();
     watched(vec![status(0, None)], once(false), shown(captured.clone(), || (40, 24), true)).await.unwrap();

@@ -1,7 +1,7 @@
 //! A stream of alerts that reconnects after every interruption and continues after the last event.
 //!
 //! Called by `tail` only. It yields events in order and without repeats, and keeps the cursor. It buffers at most the events
-//! of one read. It returns only errors that a retry cannot cure.
+//! of one read, and the newest alerts that it was asked to begin with. It returns only errors that a retry cannot cure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use crate::alert::Id;
 use crate::ctl::client::{Client, ClientError, Request, Response, target};
 use crate::ctl::output::note;
+use crate::ctl::pages;
 use crate::ctl::text::escaped;
 use crate::random;
 use crate::sse::{Event, Gap, Parser};
@@ -30,6 +31,16 @@ pub(crate) enum Item {
     Cursor(Id),
     /// Alerts may be missing.
     Gap(Gap),
+}
+
+/// Where a stream begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    After(Id),
+    /// With this many of the newest stored alerts.
+    Newest(u32),
+    /// At the `since` of a request, or where the daemon begins without one.
+    Since(Option<String>),
 }
 
 /// Pauses and limits, which tests shorten.
@@ -53,6 +64,8 @@ pub(crate) struct Follower<'a> {
     query: Vec<(&'static str, String)>,
     since: Option<String>,
     cursor: Option<Id>,
+    /// How many of the newest alerts come first; none once they were read.
+    newest: Option<u32>,
     open: Option<(Response, Parser)>,
     waiting: VecDeque<Item>,
     /// The error that interrupted the stream, handled after all items before it were taken.
@@ -64,21 +77,22 @@ pub(crate) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    /// Follows the alerts that `query` selects, after `cursor` if there is one, otherwise from `since` on. Connects at the
-    /// first call of [`next`](Self::next).
+    /// Follows the alerts that `query` selects. Connects at the first call of [`next`](Self::next).
     #[must_use]
-    pub(crate) const fn new(
-        client: &'a Client,
-        query: Vec<(&'static str, String)>,
-        since: Option<String>,
-        cursor: Option<Id>,
-        timing: Timing,
-    ) -> Self {
+    pub(crate) fn new(client: &'a Client, query: Vec<(&'static str, String)>, start: Start, timing: Timing) -> Self {
+        let (cursor, newest, since) = match start {
+            Start::After(id) => (Some(id), None, None),
+            Start::Newest(0) => (None, None, Some("none".to_owned())),
+            // If there are none yet, all are newer than now.
+            Start::Newest(count) => (None, Some(count), Some("all".to_owned())),
+            Start::Since(since) => (None, None, since),
+        };
         Self {
             client,
             query,
             since,
             cursor,
+            newest,
             open: None,
             waiting: VecDeque::new(),
             error: None,
@@ -121,12 +135,34 @@ impl<'a> Follower<'a> {
 
     /// Reads one piece of the stream. Opens the stream first if necessary, and closes it after an error.
     async fn read(&mut self) -> Result<(), ClientError> {
+        if let Some(count) = self.newest {
+            return self.read_newest(count).await;
+        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => (self.connect().await?, Parser::default()),
         };
         self.piece(&mut open).await?;
         self.open = Some(open);
+        Ok(())
+    }
+
+    /// Reads the newest stored alerts. The stream then begins after the last of them.
+    async fn read_newest(&mut self, count: u32) -> Result<(), ClientError> {
+        #[derive(serde::Deserialize)]
+        struct WithId {
+            id: Id,
+        }
+        let alerts = pages::newest(self.client, &self.query, None, count, |_| ()).await?;
+        for alert in alerts {
+            let WithId { id } = serde_json::from_str(alert.get()).map_err(|e| ClientError::Foreign {
+                address: self.client.address().to_string(),
+                reason: format!("it sent an alert without an id ({e})"),
+            })?;
+            self.waiting.push_back(Item::Alert(id, alert.get().to_owned()));
+            self.cursor = Some(id);
+        }
+        self.newest = None;
         Ok(())
     }
 

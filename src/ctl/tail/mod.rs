@@ -21,13 +21,13 @@ use super::args::Tail;
 use super::client::{Client, ClientError};
 use super::exit::Failure;
 use super::output::{Output, note};
+use super::pages::gap_message;
 use super::progress::Progress;
 use crate::random;
-use crate::sse::Gap;
 use backoff::Backoff;
 use cursor::Cursor;
 use exec::Outcome;
-use follow::{Follower, Item, Timing};
+use follow::{Follower, Item, Start, Timing};
 
 /// Runs until `stop`, until `--count` alerts were handled, or until the reader closes the output.
 ///
@@ -41,10 +41,14 @@ pub(crate) async fn run(
     timing: Timing,
 ) -> Result<(), Failure> {
     let mut cursor = args.state.map(Cursor::open).transpose()?;
-    let start = cursor.as_ref().and_then(Cursor::id);
+    let start = match (cursor.as_ref().and_then(Cursor::id), args.last) {
+        (Some(id), _) => Start::After(id),
+        (None, Some(count)) => Start::Newest(count),
+        (None, None) => Start::Since(args.since),
+    };
     let rows = Rows::default();
     let mut handler = Handler { exec: args.exec, is_json: args.json, rows, retries: timing.backoff.clone(), stop };
-    let mut stream = Follower::new(client, args.select.query(), args.since, start, timing);
+    let mut stream = Follower::new(client, args.select.query(), start, timing);
     let mut left = args.count;
     // Shown until the seam.
     let mut progress = Progress::begin(args.count, output.is_visible());
@@ -140,13 +144,6 @@ async fn execute(command: &str, alert: &Alert, json: &str, stop: &CancellationTo
             () = tokio::time::sleep(pause) => {}
         }
     }
-}
-
-#[must_use]
-pub(crate) fn gap_message(gap: &Gap) -> String {
-    let oldest =
-        gap.oldest.map_or_else(|| "none is retained".to_owned(), |oldest| format!("none is missing from {oldest} on"));
-    format!("alerts after {} may be missing: {oldest}, the newest was {}", gap.requested, gap.head)
 }
 
 #[cfg(test)]

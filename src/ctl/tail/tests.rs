@@ -65,7 +65,7 @@ async fn it_continues_after_the_last_alert_whatever_interrupts_it() {
         Reply::Held(block(8)),
     ])
     .await;
-    let (done, printed) = tail(&["-n", "4", "--since", "all", "ops.*", "b", "-l", "warn"], &server).await;
+    let (done, printed) = tail(&["--count", "4", "--since", "all", "ops.*", "b", "-l", "warn"], &server).await;
     assert_eq!(done, Ok(()));
     assert_eq!(messages(&printed), ["m1", "m2", "m3", "m8"]);
     let requests = server.requests();
@@ -80,7 +80,7 @@ async fn a_server_that_falls_silent_is_reconnected() {
     let server = Server::start([Reply::Held(block(1)), Reply::Held(block(2))]).await;
     let silence = Duration::from_millis(100);
     let (done, printed) =
-        tail_with(&["-n", "2"], &server, &CancellationToken::new(), Timing { silence, ..timing() }).await;
+        tail_with(&["--count", "2"], &server, &CancellationToken::new(), Timing { silence, ..timing() }).await;
     assert_eq!((done, messages(&printed)), (Ok(()), vec!["m1", "m2"]));
 }
 
@@ -96,11 +96,49 @@ async fn a_permanent_error_ends_it_with_its_exit_code() {
     assert_eq!(tail(&[], &server).await.0.unwrap_err().code(), 1);
 }
 
+fn page(ids: &[u64]) -> Reply {
+    let alerts: Vec<String> = ids
+        .iter()
+        .map(|id| block(*id).lines().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned())
+        .collect();
+    Reply::json(200, &format!(r#"{{"alerts":[{}],"next":null,"gap":null}}"#, alerts.join(",")))
+}
+
+#[tokio::test]
+async fn it_begins_with_the_last_alerts_and_goes_on_after_them_whatever_interrupts_it() {
+    let server = Server::start([
+        Reply::problem(503, "starting"),
+        page(&[4, 7]),
+        Reply::Close,
+        Reply::Ended(block(8)),
+        Reply::Held(block(9)),
+    ])
+    .await;
+    let (done, printed) = tail(&["-n", "2", "--count", "4", "ops.*"], &server).await;
+    assert_eq!((done, messages(&printed)), (Ok(()), vec!["m4", "m7", "m8", "m9"]));
+    let requests = server.requests();
+    let ids: Vec<Option<String>> = requests.iter().map(|r| r.header("last-event-id")).collect();
+    assert_eq!(ids, [None, None, Some("7-0".into()), Some("7-0".into()), Some("8-0".into())]);
+    assert_eq!(requests[1].target, "/alerts?topic=ops.*&limit=2");
+    assert_eq!(requests[2].target, "/alerts?topic=ops.*");
+}
+
+#[tokio::test]
+async fn without_stored_alerts_the_first_one_is_not_missed() {
+    let server = Server::start([page(&[]), Reply::Held(block(1))]).await;
+    let (done, printed) = tail(&["-n", "5", "--count", "1"], &server).await;
+    assert_eq!((done, messages(&printed)), (Ok(()), vec!["m1"]));
+    assert_eq!(server.requests()[1].target, "/alerts?topic=*&since=all");
+    let server = Server::always(Reply::Held(block(1))).await;
+    tail(&["-n", "0", "--count", "1"], &server).await.0.unwrap();
+    assert_eq!(server.requests()[0].target, "/alerts?topic=*&since=none");
+}
+
 #[tokio::test]
 async fn the_state_is_kept_between_runs_and_includes_the_seam() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let line = ["--json", "-n", "1", "--since", "all", "--state", state.to_str().unwrap()];
+    let line = ["--json", "--count", "1", "--since", "all", "--state", state.to_str().unwrap()];
     let server = Server::always(Reply::Held(format!("{}{}", block(1), cursor(5)))).await;
     let (done, printed) = tail(&line, &server).await;
     assert_eq!((done, printed.lines().count()), (Ok(()), 1));
@@ -119,7 +157,7 @@ async fn the_position_stays_before_an_alert_whose_command_fails() {
     let command =
         format!("echo $ALERT_ID >> {log}; [ $ALERT_ID != 2-0 ] || grep -c 2-0 {log} | grep -q 2", log = log.display());
     let server = Server::always(Reply::Held(format!("{}{}{}", block(1), block(2), block(3)))).await;
-    let line = ["-n", "3", "--exec", &command, "--state", state.to_str().unwrap()];
+    let line = ["--count", "3", "--exec", &command, "--state", state.to_str().unwrap()];
     let (done, printed) = tail(&line, &server).await;
     assert_eq!((done, printed.as_str()), (Ok(()), ""));
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "1-0\n2-0\n2-0\n3-0\n");
@@ -156,6 +194,6 @@ async fn gaps_and_unknown_events_do_not_end_it() {
     let gap = "event: gap\ndata: {\"requested\":\"1-0\",\"oldest\":\"4-0\",\"head\":\"9-0\"}\n\n";
     let odd = "event: novelty\ndata: x\n\nevent: cursor\ndata: {\"id\":null}\n\n: comment\n\n";
     let server = Server::always(Reply::Held(format!("{gap}{odd}{}", block(4)))).await;
-    let (done, printed) = tail(&["-n", "1"], &server).await;
+    let (done, printed) = tail(&["--count", "1"], &server).await;
     assert_eq!((done, messages(&printed)), (Ok(()), vec!["m4"]));
 }
