@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{Daemon, Key, Manager, Request, fixed_port, npm, python};
+use crate::readme::block_named;
 
 /// A client that prints a line for each thing that happens.
 struct Client {
@@ -20,6 +21,8 @@ struct Client {
 impl Client {
     fn start(mut command: Command, url: &str, key: &Key) -> Self {
         command.env("URL_TO_FOLLOW", url).env("KEY", &key.secret).stdout(Stdio::piped());
+        // What the programs of clients.md take.
+        command.env("ALERTS_URL", url).env("API_KEY", &key.secret);
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
@@ -120,6 +123,13 @@ fn protocol_js() -> &'static Path {
     &FILE
 }
 
+/// A program of clients.md, unchanged, beside the packages that it needs.
+fn documented(name: &str) -> PathBuf {
+    let file = npm().join(name);
+    std::fs::write(&file, block_named("packaging/doc/clients.md", name)).unwrap();
+    file
+}
+
 /// A page of this address that follows with tickets.
 fn dashboard(address: &str) -> Command {
     let mut node = Command::new("node");
@@ -182,8 +192,32 @@ fn the_npm_package_event_source_polyfill_resumes_exactly_by_its_parameter() {
 }
 
 #[test]
-fn the_npm_package_fetch_event_source_resumes_exactly() {
+fn the_npm_package_fetch_event_source_resumes_exactly_as_documented() {
+    documented("fetch-event-source.js");
     follows_in_a_browser_with("@microsoft/fetch-event-source");
+}
+
+#[test]
+fn the_npm_package_launchdarkly_eventsource_resumes_exactly_as_documented() {
+    documented("launchdarkly.mjs");
+    follows_over_breaks(|| script("launchdarkly.mjs"));
+}
+
+#[test]
+fn the_npm_package_eventsource_client_resumes_exactly_as_documented() {
+    documented("eventsource-client.mjs");
+    follows_over_breaks(|| script("eventsource-client.mjs"));
+}
+
+#[test]
+fn pythons_sseclient_py_resumes_exactly_as_documented() {
+    let python = python("clients/sseclient", &["sseclient-py==1.9.0", "requests==2.34.2"]).join("python");
+    let file = documented("sseclient_follow.py");
+    follows_over_breaks(|| {
+        let mut follow = Command::new(&python);
+        follow.arg(&file);
+        follow
+    });
 }
 
 #[test]
