@@ -13,7 +13,7 @@ const TAIL_BYTES: usize = 2;
 pub(crate) const MAX_CONTENT_BYTES: usize = 0xff_ffff;
 
 /// The empty chunk, which ends a body.
-pub(crate) const END: &[u8] = b"0\r\n\r\n";
+const END: &[u8] = b"0\r\n\r\n";
 
 /// Appends one chunk. `write` appends its content, at most [`MAX_CONTENT_BYTES`] and at least one byte, because an empty
 /// chunk would end the body.
@@ -36,6 +36,17 @@ pub(crate) fn write(out: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
 pub(crate) fn chunk(content: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(HEAD_BYTES + content.len() + TAIL_BYTES);
     write(&mut out, |out| out.put_slice(content));
+    out.freeze()
+}
+
+/// The end of a body, after a chunk with `content` unless that is empty.
+#[must_use]
+pub(crate) fn last(content: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    if !content.is_empty() {
+        write(&mut out, |out| out.put_slice(content));
+    }
+    out.put_slice(END);
     out.freeze()
 }
 

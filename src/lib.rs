@@ -16,6 +16,7 @@
 //! | | [`keyring`] | keys at rest, verification, revocation |
 //! | configuration | [`config`] | file, environment and arguments become one checked configuration |
 //! | values | [`hooks`] | payloads of other tools, turned into alerts |
+//! | | [`ntfy`] | ntfy's protocol: names of topics, alerts as messages, messages as alerts |
 //! | | [`sse`] | the stream's wire formats, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding |
 //! | | [`api`] | the bodies that server and client share |
@@ -61,6 +62,7 @@ mod keyring;
 mod log;
 mod metrics;
 mod net;
+mod ntfy;
 mod process;
 mod random;
 mod record_file;

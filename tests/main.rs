@@ -33,6 +33,7 @@ mod limits;
 mod malformed;
 mod metrics;
 mod notify;
+mod ntfy;
 mod openapi;
 mod overload;
 mod page;

@@ -123,7 +123,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (Request::get("/health?x=1"), 422, i),
         // Paths and methods.
         (Request::get("/page/nothing.js"), 404, "not-found"),
-        (Request::post("/"), 405, "method-not-allowed"),
+        (Request::new("DELETE", "/"), 405, "method-not-allowed"),
         (Request::get("/alert"), 404, "not-found"),
         (Request::get("/alerts/"), 404, "not-found"),
         (Request::get("/docs"), 404, "not-found"),

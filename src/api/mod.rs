@@ -169,6 +169,17 @@ pub(crate) struct Problem {
     pub about: About,
 }
 
+/// An error as ntfy's clients read it, below `/ntfy` and for what is published at `/`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct NtfyError {
+    /// The status and two digits more, as ntfy numbers its errors.
+    pub code: u32,
+    /// The HTTP status.
+    pub http: u16,
+    /// What is wrong with this request, and what to do about it.
+    pub error: String,
+}
+
 /// The members of a problem that name the subject of the error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct About {

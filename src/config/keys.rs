@@ -177,11 +177,13 @@ pub(super) static KEYS: &[Key] = &[
         "File with the secret of GitHub's webhook, or the name of a systemd credential; it turns /hooks/github on."),
     key!(Live hooks.github_topics = "[\"*\"]", patterns(),
         "Topics to which the GitHub hook may publish, such as \"github.*\"."),
+    key!(Live ntfy.below = "false", flag(),
+        "Whether a topic that an app of ntfy's follows (/ntfy/...) includes the topics below it, as ?below=1 asks for."),
     key!(Live hub.memory = "\"64MiB\"", size(MIB, TIB),
         "Bytes of all rings in memory. A stream that falls behind its ring is not ended: it continues from the log, which is \
          slower for the stream and for the disk."),
     key!(Live hub.max_subscriptions = "1024", number(1, 1_000_000),
-        "Maximum number of rings, one for each distinct combination of topics, level and format (SSE or NDJSON); streams of \
+        "Maximum number of rings, one for each distinct combination of topics, level and format; streams of \
          further combinations are served from the log."),
     key!(Live hub.max_subscriptions_per_key = "64", number(1, 1_000_000),
         "Maximum number of these rings that are created for one key."),

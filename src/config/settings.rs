@@ -68,6 +68,7 @@ pub(crate) struct Config {
     pub alerts: Alerts,
     pub engine: Engine,
     pub hooks: Hooks,
+    pub ntfy: Ntfy,
     pub hub: Hub,
     pub limits: Limits,
     pub log: Log,
@@ -139,6 +140,12 @@ pub(crate) struct Redis {
     pub tls: bool,
     pub tls_ca: Option<PathBuf>,
     pub key_prefix: String,
+}
+
+/// `[ntfy]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ntfy {
+    pub below: bool,
 }
 
 /// `[hooks]`

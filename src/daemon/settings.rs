@@ -30,6 +30,7 @@ pub(super) fn service(
     service::Settings {
         stage: config.stage,
         latest_ttl: config.alerts.latest_ttl,
+        retain_age: config.alerts.retain_age,
         heartbeat: config.http.heartbeat,
         retry: config.http.retry,
         stream_lifetime: config.http.stream_lifetime,
@@ -54,6 +55,7 @@ pub(super) fn http(config: &Config) -> http::Settings {
         max_hook_body: config.hooks.max_body,
         trusted_proxies: config.http.trusted_proxies.clone(),
         query_token: config.auth.query_token,
+        ntfy_below: config.ntfy.below,
         cors_origins: config.http.cors_origins.clone(),
         hsts: config.http.hsts,
         documentation: config.stage == Stage::Dev,

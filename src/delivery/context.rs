@@ -30,7 +30,7 @@ pub(super) struct StreamContext {
 
 impl StreamContext {
     pub(super) fn subscribe(&self) -> Subscription {
-        self.hub.subscribe(&self.filter, self.format, &self.owner)
+        self.hub.subscribe(&self.filter, &self.format, &self.owner)
     }
 
     /// What another process has to know to continue a stream of this context.
@@ -44,7 +44,7 @@ impl StreamContext {
     ) -> StreamRecord {
         let key = self.endings.key.is_some().then(|| self.owner.clone());
         StreamRecord {
-            subscription: SubscriptionRecord { key, filter: Arc::clone(&self.filter), format: self.format },
+            subscription: SubscriptionRecord { key, filter: Arc::clone(&self.filter), format: self.format.clone() },
             start,
             latest_after_ms: 0,
             has_passed_seam: true,
@@ -53,6 +53,10 @@ impl StreamContext {
             patience,
             unsent,
         }
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.endings.clock)()
     }
 
     /// Waits for a reason to end all streams of this context.

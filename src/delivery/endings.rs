@@ -16,13 +16,16 @@ use crate::sse::Bye;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
     Gone,
+    /// A poll has got everything.
+    Complete,
     /// The server ends the stream and says why.
     Bye(Bye),
 }
 
 impl StreamEnd {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Gone,
+        Self::Complete,
         Self::Bye(Bye::Restart),
         Self::Bye(Bye::Stop),
         Self::Bye(Bye::Revoked),
@@ -37,6 +40,7 @@ impl StreamEnd {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Complete => "complete",
             Self::Bye(bye) => bye.as_str(),
         }
     }

@@ -69,7 +69,7 @@ impl Delivery {
         }
         // The stream was admitted once, and a lower limit ends no stream.
         let unlimited = StreamLimits { per_key: 0, total: 0 };
-        let Ok(slot) = self.slots.take(owner, subscription.format, unlimited) else {
+        let Ok(slot) = self.slots.take(owner, subscription.format.kind(), unlimited) else {
             return Some((stream, Bye::Restart));
         };
         let context = self.context(subscription.filter, subscription.format, owner, heartbeat, endings);
@@ -79,7 +79,8 @@ impl Delivery {
             backlog: VecDeque::new(),
             latest_after_ms: record.latest_after_ms,
             seam: if record.has_passed_seam { Seam::Sent } else { Seam::Due },
-            retry: None,
+            ends_at_seam: false,
+            opening: None,
             retry_ms: record.retry_ms,
             expires_at: record.lifetime.map(|lifetime| Instant::now() + lifetime),
             slot,

@@ -113,6 +113,8 @@ pub(crate) struct StreamRequest<'a> {
     /// The maximum age of the stream.
     pub lifetime: Option<Duration>,
     pub limits: StreamLimits,
+    /// For a poll: the stream is complete once it has sent what the log has.
+    pub ends_at_seam: bool,
 }
 
 impl Delivery {
@@ -156,21 +158,23 @@ impl Delivery {
     /// # Errors
     /// The limit that is reached.
     pub(crate) fn open(&self, request: StreamRequest<'_>) -> Result<Box<Stream>, LimitReached> {
-        let StreamRequest { owner, key, filter, format, start, latest_after_ms, heartbeat, retry, lifetime, limits } =
-            request;
-        let slot = self.slots.take(owner, format, limits)?;
+        let StreamRequest { owner, key, filter, format, start, latest_after_ms, ends_at_seam, .. } = request;
+        let StreamRequest { heartbeat, retry, lifetime, limits, .. } = request;
+        let slot = self.slots.take(owner, format.kind(), limits)?;
         let filter = Arc::new(filter);
         let clock = Arc::clone(&self.clock);
         let endings = Endings { drain: self.drain.subscribe(), key, filter: Arc::clone(&filter), clock };
-        let context = self.context(filter, format, owner, heartbeat, endings);
         let retry_ms = u32::try_from(retry.as_millis()).unwrap_or(u32::MAX);
+        let opening = (!ends_at_seam).then(|| format.opening(retry_ms.into(), (self.clock)()));
+        let context = self.context(filter, format, owner, heartbeat, endings);
         Ok(Box::new(Stream {
             subscription: context.subscribe(),
             start,
             backlog: VecDeque::new(),
             latest_after_ms,
             seam: Seam::Due,
-            retry: Some(format.retry(retry_ms.into())),
+            ends_at_seam,
+            opening,
             retry_ms,
             expires_at: lifetime.map(|lifetime| Instant::now() + lifetime),
             slot,
@@ -190,9 +194,9 @@ impl Delivery {
             engine: self.engine.clone(),
             hub: self.hub.clone(),
             filter,
+            heartbeat: format.heartbeat(heartbeat),
             format,
             owner: owner.to_owned(),
-            heartbeat,
             endings,
             counters: Arc::clone(&self.counters),
             suspension: Arc::clone(&self.suspension),

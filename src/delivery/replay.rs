@@ -43,7 +43,7 @@ impl Stream {
         let Some((until, seek)) = self.seek(writer).await? else { return Ok(self.subscription.joined()) };
         let mut blocks = BytesMut::new();
         if let Some(gap) = seek.gap {
-            blocks.extend_from_slice(&self.gap(gap));
+            blocks.extend_from_slice(&self.gap(gap, seek.after.max(seek.trimmed)));
         }
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
         // The log has nothing between the two, and another process must not report this gap again.
@@ -62,7 +62,7 @@ impl Stream {
             };
             let mut blocks = BytesMut::new();
             if let Some(gap) = page.gap(cursor, trimmed, until) {
-                blocks.extend_from_slice(&self.gap(gap));
+                blocks.extend_from_slice(&self.gap(gap, cursor.max(page.trimmed)));
             }
             trimmed = trimmed.max(page.trimmed);
             cursor = page.next.unwrap_or(until);
@@ -91,10 +91,12 @@ impl Stream {
     }
 
     /// Alerts that the log no longer has may still come through the ring, so a gap ends at most where the ring begins.
-    fn gap(&self, gap: Gap) -> Bytes {
+    /// `resume` is a cursor from which on nothing is missing.
+    fn gap(&self, gap: Gap, resume: Id) -> Bytes {
         self.context.counters.gap();
         let ring = self.subscription.joined().successor();
-        self.context.format.gap(&Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap })
+        let gap = Gap { oldest: gap.oldest.map(|oldest| oldest.min(ring)), ..gap };
+        self.context.format.gap(&gap, resume, self.context.now_ms())
     }
 
     /// Sends `blocks` and the backlog; with the replay's last page also the seam.
@@ -104,9 +106,9 @@ impl Stream {
         page: Page,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
-        let alerts = self.backlog.len() as u64;
+        let mut alerts = 0;
         while let Some(record) = self.backlog.pop_front() {
-            self.context.format.alert(&mut blocks, &record);
+            alerts += u64::from(self.context.format.alert(&mut blocks, &record));
             if blocks.len() >= REPLAY_PAGE_BYTES {
                 self.send(blocks.split(), writer).await?;
             }
@@ -128,8 +130,9 @@ impl Stream {
         page: Page,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
+        let mut alerts = 0;
         for record in records {
-            self.context.format.alert(&mut blocks, record);
+            alerts += u64::from(self.context.format.alert(&mut blocks, record));
             if blocks.len() >= REPLAY_PAGE_BYTES {
                 self.start = Start::After(record.id);
                 self.send(blocks.split(), writer).await?;
@@ -140,7 +143,7 @@ impl Stream {
             self.push_seam(&mut blocks);
         }
         self.send(blocks, writer).await?;
-        self.context.counters.replayed(records.len() as u64);
+        self.context.counters.replayed(alerts);
         Ok(())
     }
 }

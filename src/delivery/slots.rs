@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::sse::Format;
+use crate::sse::FormatKind;
 
 /// How a stream reaches its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,16 @@ impl Transport {
 }
 
 /// All kinds of open streams. Elsewhere in this file a kind is its index here.
-pub(crate) const KINDS: [(Format, Transport); 4] = [
-    (Format::Sse, Transport::Loop),
-    (Format::Sse, Transport::Task),
-    (Format::Ndjson, Transport::Loop),
-    (Format::Ndjson, Transport::Task),
+pub(crate) const KINDS: [(FormatKind, Transport); 6] = [
+    (FormatKind::Sse, Transport::Loop),
+    (FormatKind::Sse, Transport::Task),
+    (FormatKind::Ndjson, Transport::Loop),
+    (FormatKind::Ndjson, Transport::Task),
+    (FormatKind::Ntfy, Transport::Loop),
+    (FormatKind::Ntfy, Transport::Task),
 ];
 
-const fn kind(format: Format, transport: Transport) -> usize {
+const fn kind(format: FormatKind, transport: Transport) -> usize {
     2 * (format as usize) + transport as usize
 }
 
@@ -85,7 +87,7 @@ impl StreamSlots {
     pub(super) fn take(
         self: &Arc<Self>,
         key: &str,
-        format: Format,
+        format: FormatKind,
         limits: StreamLimits,
     ) -> Result<StreamSlot, LimitReached> {
         let mut keys = self.keys();
@@ -170,13 +172,13 @@ mod tests {
     fn a_slot_is_free_again_when_dropped() {
         let slots = Arc::new(StreamSlots::default());
         let take = |key, format| slots.take(key, format, StreamLimits { per_key: 1, total: 2 });
-        let first = take("k", Format::Sse).ok().unwrap();
-        assert_eq!(take("k", Format::Ndjson).err(), Some(LimitReached::PerKey));
-        let other = take("l", Format::Sse).ok().unwrap();
+        let first = take("k", FormatKind::Sse).ok().unwrap();
+        assert_eq!(take("k", FormatKind::Ndjson).err(), Some(LimitReached::PerKey));
+        let other = take("l", FormatKind::Sse).ok().unwrap();
         assert_ne!(first.owner(), other.owner());
-        assert_eq!(take("m", Format::Sse).err(), Some(LimitReached::Total));
+        assert_eq!(take("m", FormatKind::Sse).err(), Some(LimitReached::Total));
         drop(first);
-        let again = take("k", Format::Ndjson).ok().unwrap();
+        let again = take("k", FormatKind::Ndjson).ok().unwrap();
         drop((again, other));
         assert!(slots.open() == 0 && slots.keys.lock().is_empty());
     }
@@ -185,22 +187,22 @@ mod tests {
     fn a_stream_counts_once_whatever_carries_it() {
         let slots = Arc::new(StreamSlots::default());
         let take = |format| slots.take("k", format, StreamLimits { per_key: 3, total: 3 }).ok().unwrap();
-        let (mut one, mut two, mut lines) = (take(Format::Sse), take(Format::Sse), take(Format::Ndjson));
-        assert_eq!(slots.by_kind(), [0, 2, 0, 1]);
+        let (mut one, mut two, mut lines) = (take(FormatKind::Sse), take(FormatKind::Sse), take(FormatKind::Ndjson));
+        assert_eq!(slots.by_kind(), [0, 2, 0, 1, 0, 0]);
         one.set_transport(Transport::Loop);
         two.set_transport(Transport::Loop);
         lines.set_transport(Transport::Loop);
         lines.set_transport(Transport::Loop);
-        assert_eq!(slots.by_kind(), [2, 0, 1, 0]);
+        assert_eq!(slots.by_kind(), [2, 0, 1, 0, 0, 0]);
         assert!(one.owner() == two.owner() && one.owner() != lines.owner());
         two.set_transport(Transport::Task);
-        assert_eq!((slots.by_kind(), slots.open()), ([1, 1, 1, 0], 3));
-        let more = slots.take("k", Format::Sse, StreamLimits { per_key: 3, total: 0 });
+        assert_eq!((slots.by_kind(), slots.open()), ([1, 1, 1, 0, 0, 0], 3));
+        let more = slots.take("k", FormatKind::Sse, StreamLimits { per_key: 3, total: 0 });
         assert_eq!(more.err(), Some(LimitReached::PerKey));
         for (index, (format, transport)) in KINDS.into_iter().enumerate() {
             assert_eq!(kind(format, transport), index);
         }
         drop((one, two, lines));
-        assert!(slots.by_kind() == [0; 4] && slots.keys.lock().is_empty());
+        assert!(slots.by_kind() == [0; 6] && slots.keys.lock().is_empty());
     }
 }

@@ -171,8 +171,7 @@ impl StreamSink for SocketSink {
     }
 
     async fn finish(&mut self, last: Bytes) {
-        self.put(last);
-        self.pending.put_slice(chunked::END);
+        self.pending.put(chunked::last(&last));
         let _ = timeout(BYE_TIMEOUT, self.flush()).await;
     }
 

@@ -38,9 +38,11 @@ pub(crate) struct Stream {
     /// With [`Start::Latest`]: older alerts are not sent.
     pub(super) latest_after_ms: u64,
     pub(super) seam: Seam,
-    /// The client's reconnect delay, encoded; sent with the first block.
-    pub(super) retry: Option<Bytes>,
-    /// The same delay, for the final `bye`.
+    /// For a poll: the stream is complete at the seam.
+    pub(super) ends_at_seam: bool,
+    /// What comes before or with the first block.
+    pub(super) opening: Option<Bytes>,
+    /// The client's reconnect delay, for the final `bye`.
     pub(super) retry_ms: u32,
     /// When the stream reaches its maximum age.
     pub(super) expires_at: Option<Instant>,
@@ -105,7 +107,8 @@ impl Stream {
             backlog: VecDeque::new(),
             latest_after_ms: 0,
             seam: Seam::Sent,
-            retry: None,
+            ends_at_seam: false,
+            opening: None,
             retry_ms,
             expires_at,
             slot,
@@ -116,18 +119,20 @@ impl Stream {
     /// Carries the stream to its end.
     pub(crate) async fn run(mut self: Box<Self>, mut sink: impl StreamSink) {
         let leaving = self.context.suspension.leaving();
-        // A stream that no other process can continue resumes by a new connection.
-        if let Delivered::Suspended = self.deliver(&mut sink, Until::End, leaving).await {
-            self.context.counters.stream_ended(StreamEnd::Bye(Bye::Restart));
-            sink.finish(self.context.format.bye(Bye::Restart, self.retry_ms.into())).await;
+        let until = if self.ends_at_seam { Until::CaughtUp } else { Until::End };
+        match self.deliver(&mut sink, until, leaving).await {
+            Delivered::CaughtUp(_) => self.complete(&mut sink).await,
+            // A stream that no other process can continue resumes by a new connection.
+            Delivered::Suspended => self.end(StreamEnd::Bye(Bye::Restart), &mut sink).await,
+            Delivered::Ended => {}
         }
     }
 
     /// Carries the stream until its client has everything up to a position in a ring; one without a ring until its end.
     pub(super) async fn catch_up(mut self: Box<Self>, mut sink: SocketSink) -> Outcome {
         let until = match self.subscription.ring_position() {
-            Some(_) => Until::CaughtUp,
-            None => Until::End,
+            None if !self.ends_at_seam => Until::End,
+            _ => Until::CaughtUp,
         };
         self.slot.set_transport(match until {
             Until::CaughtUp => Transport::Loop,
@@ -135,6 +140,10 @@ impl Stream {
         });
         let suspended = self.context.suspension.requested();
         match self.deliver(&mut sink, until, suspended).await {
+            Delivered::CaughtUp(_) if self.ends_at_seam => {
+                self.complete(&mut sink).await;
+                Outcome::Ended
+            }
             Delivered::CaughtUp(cursor) => {
                 let Some((socket, connection)) = sink.into_parts() else { return Outcome::Ended };
                 let Self { context, subscription, retry_ms, expires_at, slot, .. } = *self;
@@ -169,17 +178,32 @@ impl Stream {
             () = or_never(disconnected) => StreamEnd::Gone,
             () = suspended => return Delivered::Suspended,
         };
+        self.end(end, sink).await;
+        Delivered::Ended
+    }
+
+    async fn complete(&self, sink: &mut impl StreamSink) {
+        self.context.counters.stream_ended(StreamEnd::Complete);
+        sink.finish(Bytes::new()).await;
+    }
+
+    async fn end(&self, end: StreamEnd, sink: &mut impl StreamSink) {
         self.context.counters.stream_ended(end);
-        if let StreamEnd::Bye(bye) = end {
+        // A poll that ends early must not look complete, so its connection is closed without the end of the body.
+        if let (StreamEnd::Bye(bye), false) = (end, self.ends_at_seam) {
             sink.finish(self.context.format.bye(bye, self.retry_ms.into())).await;
         }
-        Delivered::Ended
     }
 
     /// Replay, the seam, and live. Returns the cursor at the seam with [`Until::CaughtUp`]; otherwise it never succeeds.
     async fn advance(&mut self, sink: &mut impl StreamSink, until: Until) -> Result<Id, StreamEnd> {
         let heartbeat = self.context.heartbeat;
         let mut writer = Writer { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        if self.context.format.opens_at_once()
+            && let Some(opening) = self.opening.take()
+        {
+            writer.send(opening).await?;
+        }
         let engine = self.context.engine.clone();
         let is_synced = engine.head().is_some();
         if !is_synced || self.seam == Seam::Sent || !self.needs_no_replay(self.subscription.joined()) {
@@ -250,7 +274,7 @@ impl Stream {
                     tokio::select! {
                         () = self.subscription.changed() => {}
                         () = sleep_until(writer.next_heartbeat) => {
-                            writer.send(self.context.format.cursor(Some(cursor))).await?;
+                            writer.send(self.context.format.cursor(Some(cursor), self.context.now_ms())).await?;
                         }
                     }
                 }
@@ -262,11 +286,12 @@ impl Stream {
     /// Appends the cursor between replay and live, unless it was sent.
     pub(super) fn push_seam(&mut self, blocks: &mut BytesMut) {
         if std::mem::replace(&mut self.seam, Seam::Sent) == Seam::Due {
-            blocks.extend_from_slice(&self.context.format.cursor(Some(self.subscription.joined())));
+            let (joined, now_ms) = (self.subscription.joined(), self.context.now_ms());
+            blocks.extend_from_slice(&self.context.format.seam(joined, now_ms));
         }
     }
 
-    /// Sends blocks, if there are any; before the very first ones the reconnect delay.
+    /// Sends blocks, if there are any; before the very first ones what opens the stream.
     pub(super) async fn send<S: StreamSink>(
         &mut self,
         blocks: BytesMut,
@@ -275,8 +300,8 @@ impl Stream {
         if blocks.is_empty() {
             return Ok(());
         }
-        let blocks = match self.retry.take() {
-            Some(retry) => [&retry[..], &blocks].concat().into(),
+        let blocks = match self.opening.take() {
+            Some(opening) => [&opening[..], &blocks].concat().into(),
             None => blocks.freeze(),
         };
         writer.send(blocks).await
@@ -300,8 +325,8 @@ impl Stream {
         &mut self,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
-        if Instant::now() >= writer.next_heartbeat {
-            let heartbeat = BytesMut::from(&self.context.format.cursor(None)[..]);
+        if Instant::now() >= writer.next_heartbeat && !self.ends_at_seam {
+            let heartbeat = BytesMut::from(&self.context.format.cursor(None, self.context.now_ms())[..]);
             self.send(heartbeat, writer).await?;
         }
         Ok(())

@@ -2,25 +2,35 @@
 
 use bytes::BytesMut;
 
+use super::endings::StreamEnd;
 use super::replay::REPLAY_PAGE_BYTES;
 use super::socket_sink::SocketSink;
 use super::stream::{CaughtUp, Seam, Stream};
 use super::takeover::{CarriedStream, StreamRecord};
 use crate::alert::Start;
+use crate::sse::Bye;
 
 impl Stream {
-    /// None if the socket is closed.
+    /// None if the socket is closed, and for a poll, which ends.
     pub(super) fn suspend(mut self, mut sink: SocketSink) -> Option<CarriedStream> {
+        if self.ends_at_seam {
+            // Its client asks again.
+            self.context.counters.stream_ended(StreamEnd::Bye(Bye::Restart));
+            return None;
+        }
         // What a cursor cannot express is passed on as bytes.
-        if let Some(retry) = self.retry.take().filter(|retry| !retry.is_empty()) {
-            sink.put(retry);
+        if let Some(opening) = self.opening.take().filter(|opening| !opening.is_empty()) {
+            sink.put(opening);
         }
         let mut blocks = BytesMut::new();
         while let Some(alert) = self.backlog.pop_front() {
             self.context.format.alert(&mut blocks, &alert);
-            if blocks.len() >= REPLAY_PAGE_BYTES || self.backlog.is_empty() {
+            if blocks.len() >= REPLAY_PAGE_BYTES {
                 sink.put(blocks.split().freeze());
             }
+        }
+        if !blocks.is_empty() {
+            sink.put(blocks.freeze());
         }
         let start = match self.start {
             // The client was promised everything from now on, not from the start of the next process.

@@ -1,10 +1,13 @@
 //! What holds for every alert that was accepted, whoever sent it and in whatever form.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use serde_json::Value;
 
 use crate::alert::frame::MAX_FRAME;
-use crate::alert::{Draft, Id, Metadata};
+use crate::alert::{Draft, Id, Metadata, Record};
+use crate::ntfy::{Names, Selection, Shape, View};
 use crate::sse::{Event, Format, Parser};
 
 /// Characters that end a line for some reader.
@@ -26,6 +29,7 @@ pub(super) fn is_sound(draft: &Draft) {
         let metadata: Value = serde_json::from_str(draft.metadata().as_str()).expect("metadata is JSON");
         assert_eq!(alert["metadata"], metadata);
         assert_eq!(sent(&record), json);
+        as_message(&record, draft.message());
     }
 }
 
@@ -41,8 +45,30 @@ fn reads_back(draft: &Draft) {
     assert_eq!(Metadata::new(metadata).as_ref(), Ok(draft.metadata()));
 }
 
+/// A client of ntfy gets one line, whatever an alert holds.
+fn as_message(record: &Record, message: &str) {
+    let names = Names::parse(record.topic.as_str(), false).expect("a topic is a name");
+    let message_of = |shape| {
+        let view = View { shape, names: names.clone(), selection: Selection::default(), retained_s: Some(1) };
+        let mut line = BytesMut::new();
+        assert!(Format::Ntfy(Arc::new(view)).alert(&mut line, record));
+        assert!(line.len() <= MAX_FRAME, "a message of {} bytes", line.len());
+        String::from_utf8(line.to_vec()).expect("a message is UTF-8")
+    };
+    let [line, text] = [Shape::Json, Shape::Raw].map(|shape| {
+        let line = message_of(shape);
+        let line = line.strip_suffix('\n').expect("a line ends");
+        assert!(!line.contains(LINE_ENDS), "an end of a line in {line}");
+        line.to_owned()
+    });
+    assert_eq!(text.chars().count(), message.chars().count());
+    let line: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["message"], message);
+    assert_eq!(line["id"], record.id.to_string());
+}
+
 /// The JSON that a reader of a stream gets of an alert, after checking that it is one event and one line.
-pub(super) fn sent(record: &crate::alert::Record) -> String {
+pub(super) fn sent(record: &Record) -> String {
     let mut line = BytesMut::new();
     Format::Ndjson.alert(&mut line, record);
     let line = String::from_utf8(line.to_vec()).expect("a line is UTF-8");

@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 use super::draft::is_sound;
 use super::first_line;
 use super::request::Request;
-use crate::alert::{Draft, Metadata};
+use crate::alert::{Draft, Metadata, Topic};
 use crate::hooks::form::Form;
 use crate::hooks::multipart::{Part, parts};
 use crate::hooks::{MAX_ALERTS, encoded_word, ntfy};
 use crate::http::publish_body::{self, Options};
 use crate::http::{publish_lines, request};
+use crate::ntfy::publish as message;
 
 /// A request that publishes one alert.
 pub(super) fn body(input: &[u8]) {
@@ -104,6 +105,10 @@ pub(super) fn ntfy(input: &[u8]) {
         assert!(decoded.len() <= 3 * text.len(), "{} bytes of {}", decoded.len(), text.len());
         assert!(text.contains("=?") || decoded == text);
     }
+    let parameter = |names: &[&str]| names.iter().find_map(|name| Some(request.header(name)?.into_owned()));
+    let body = crate::text::decoded(request.body, None);
+    let messages = [message::text(Topic::fallback(), &body, parameter), message::json(&body, parameter)];
+    messages.iter().flatten().for_each(is_sound);
     let (level, metadata) = ntfy::read(|name| request.header(name)).expect("no header costs an alert");
     let members: Map<String, Value> = serde_json::from_str(metadata.as_str()).expect("metadata is an object");
     let texts = members.iter().flat_map(|(name, value)| {

@@ -54,11 +54,13 @@ fn check_query(query: Query, purpose: Purpose) {
 /// A gap is one event in either format, and alertctl reads it as it was.
 pub(super) fn for_gap(gap: &Gap) {
     let mut events = Vec::new();
-    Parser::default().feed(&Format::Sse.gap(gap), |event| events.push(event)).expect("a line is short");
+    Parser::default()
+        .feed(&Format::Sse.gap(gap, Id::ZERO, NOW_MS), |event| events.push(event))
+        .expect("a line is short");
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!(event.event, "gap");
     assert_eq!(serde_json::from_str::<Gap>(&event.data).as_ref().ok(), Some(gap));
-    let line = Format::Ndjson.gap(gap);
+    let line = Format::Ndjson.gap(gap, Id::ZERO, NOW_MS);
     assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
     assert_eq!(serde_json::from_slice::<Gap>(&line).as_ref().ok(), Some(gap));
 }

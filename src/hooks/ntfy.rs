@@ -44,7 +44,7 @@ pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<
 
 /// Whether this is HTTP's own header `Priority` (RFC 9218), which browsers and proxies send: a dictionary with the
 /// members `u` and `i`, such as `u=1, i`.
-fn is_http_priority(text: &str) -> bool {
+pub(crate) fn is_http_priority(text: &str) -> bool {
     let mut members = text.split(',').map(|member| member.split(['=', ';']).next().unwrap_or_default().trim());
     text.contains('=') || members.any(|name| name == "u" || name == "i")
 }

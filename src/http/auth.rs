@@ -4,7 +4,8 @@
 //! body is read. Always true: what the OpenAPI document says about access is what is checked here, because both read the row.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64_URL};
+use hyper::Method;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
@@ -30,6 +31,30 @@ pub(crate) enum Access {
     ControlSocket,
 }
 
+/// Whose protocol a request speaks. It decides how errors are written, and how a key may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Own,
+    Ntfy,
+}
+
+impl Dialect {
+    #[must_use]
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        let is_publish = path == "/" && [Method::POST, Method::PUT].contains(method);
+        let is_ntfy =
+            is_publish || path.strip_prefix("/ntfy").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if is_ntfy { Self::Ntfy } else { Self::Own }
+    }
+}
+
+/// Where a request may have its key.
+pub(crate) struct Presented<'r> {
+    pub headers: &'r HeaderMap,
+    pub parameters: &'r mut Parameters,
+    pub dialect: Dialect,
+}
+
 impl Access {
     fn check(self, caller: &Caller) -> Result<(), Refusal> {
         match self {
@@ -52,8 +77,7 @@ pub(crate) async fn authorize(
     service: &Service,
     settings: &Settings,
     peer: Peer,
-    headers: &HeaderMap,
-    parameters: &mut Parameters,
+    Presented { headers, parameters, dialect }: Presented<'_>,
     access: Access,
 ) -> Result<Caller, HttpError> {
     let caller = match (peer.listener, access) {
@@ -67,10 +91,16 @@ pub(crate) async fn authorize(
             if let Some(ticket) = ticket {
                 service.redeem_ticket(&ticket, client).await?
             } else {
-                let in_query = if settings.query_token { parameters.one("token")? } else { None };
+                let in_query = match dialect {
+                    _ if !settings.query_token => None,
+                    Dialect::Own => parameters.one("token")?.map(Zeroizing::new),
+                    Dialect::Ntfy => parameters.first(&["auth", "authorization"])?.as_deref().and_then(header_in_query),
+                };
                 // Last, because a browser sends the password of a proxy in front of alertd in this way too.
                 let password = basic_password(headers);
-                let key = bearer(headers).or(in_query.as_deref()).or(password.as_ref().map(|key| key.as_str()));
+                let key = bearer(headers)
+                    .or(in_query.as_ref().map(|key| key.as_str()))
+                    .or(password.as_ref().map(|key| key.as_str()));
                 service.authenticate(key.ok_or_else(|| service.refuse_keyless(client))?, client).await?
             }
         }
@@ -80,26 +110,42 @@ pub(crate) async fn authorize(
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    credentials(headers, "bearer")
+    credentials(authorization(headers)?, "bearer")
+}
+
+/// The key in a header `Authorization` that ntfy's clients send in the query, in base64.
+fn header_in_query(text: &str) -> Option<Zeroizing<String>> {
+    let header = Zeroizing::new(BASE64_URL.decode(text.trim_end_matches('=')).ok()?);
+    let header = std::str::from_utf8(&header).ok()?;
+    let bearer = credentials(header, "bearer").map(|key| Zeroizing::new(key.to_owned()));
+    bearer.or_else(|| password(header))
 }
 
 /// The password of the scheme `Basic`, which tools send that take a user and a password or have them in a URL. The user does not
 /// matter; without a password it is the key.
 fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<String>> {
-    let decoded = Zeroizing::new(BASE64.decode(credentials(headers, "basic")?).ok()?);
+    password(authorization(headers)?)
+}
+
+fn password(header: &str) -> Option<Zeroizing<String>> {
+    let decoded = Zeroizing::new(BASE64.decode(credentials(header, "basic")?).ok()?);
     let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     let key = if password.is_empty() { user } else { password };
     Some(key.trim()).filter(|key| !key.is_empty()).map(|key| Zeroizing::new(key.to_owned()))
 }
 
-fn credentials<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
+fn authorization(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     // With two headers neither counts: proxies disagree on which one does.
     if values.next().is_some() {
         return None;
     }
-    let (scheme, key) = value.split_once(' ')?;
+    Some(value)
+}
+
+fn credentials<'h>(header: &'h str, wanted: &str) -> Option<&'h str> {
+    let (scheme, key) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case(wanted).then(|| key.trim()).filter(|key| !key.is_empty())
 }
 
@@ -138,6 +184,26 @@ mod tests {
         let twice = ["Basic OmFiYw==", "Basic OmFiYw=="];
         for bad in [&["Basic YWJj"][..], &["Basic Og=="], &["Basic abc:def"], &["Bearer OmFiYw=="], &twice, &[]] {
             assert_eq!(key(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_in_the_query_is_read_as_one() {
+        let key = |header: &str| header_in_query(&BASE64_URL.encode(header)).map(|key| key.to_string());
+        assert_eq!(key("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(key("Basic YWxpY2U6YWJj").as_deref(), Some("abc"));
+        assert_eq!(header_in_query(&format!("{}==", BASE64_URL.encode("Bearer abcd"))).unwrap().as_str(), "abcd");
+        assert_eq!((key("abc"), header_in_query("*"), header_in_query("")), (None, None, None));
+    }
+
+    #[test]
+    fn ntfys_paths_are_known() {
+        for path in ["/ntfy", "/ntfy/", "/ntfy/a/json"] {
+            assert_eq!(Dialect::of(&Method::GET, path), Dialect::Ntfy, "{path}");
+        }
+        assert_eq!(Dialect::of(&Method::POST, "/"), Dialect::Ntfy);
+        for path in ["/", "/ntfyx", "/alerts/ntfy"] {
+            assert_eq!(Dialect::of(&Method::GET, path), Dialect::Own, "{path}");
         }
     }
 }

@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::http::response::Parts;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,6 +31,7 @@ use super::rewind::Rewind;
 use super::serve::Server;
 use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
+use super::websocket::WebSocketSink;
 use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, Stream};
 use crate::service::Service;
@@ -113,9 +114,15 @@ impl Server {
             Http1End::TooLate => Ok(()),
             // Bytes after the request are dropped: the connection answers nothing else once its stream is open.
             Http1End::Detached(head, detached) => {
-                let head = response::stream_head(&head, self.service.now_ms());
                 let guard = ConnectionGuard::new(Some(permit), &self.streams);
-                stream.into_inner().carry(detached, head, guard, self.service.delivery());
+                let (stream, now_ms) = (stream.into_inner(), self.service.now_ms());
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    let sink = WebSocketSink::new(stream, response::upgrade_head(&head, now_ms), guard);
+                    tokio::spawn(detached.run(sink));
+                } else {
+                    let head = response::stream_head(&head, now_ms);
+                    stream.carry(detached, head, guard, self.service.delivery());
+                }
                 Ok(())
             }
             Http1End::Done(Err(error)) if error.is_parse_version_h2() => {

@@ -9,7 +9,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::auth::{self, Access};
+use super::auth::{self, Access, Dialect};
 use super::error::{Audience, HttpError};
 use super::handlers::Context;
 use super::query::{self, Parameters};
@@ -35,6 +35,7 @@ pub(crate) async fn answer(
     let logged =
         tracing::enabled!(tracing::Level::DEBUG).then(|| (request.method().clone(), request.uri().path().to_owned()));
     let audience = if peer.listener == ListenerKind::Control { Audience::Operator } else { Audience::Client };
+    let dialect = Dialect::of(request.method(), request.uri().path());
     let own_settings = Arc::clone(&settings);
     let mut response = match dispatch(service, settings, peer, request).await {
         Ok(response) => response,
@@ -42,7 +43,10 @@ pub(crate) async fn answer(
             if let Some(detail) = error.detail() {
                 tracing::debug!(request_id, "{error}: {detail}");
             }
-            error.response(&request_id, audience)
+            match dialect {
+                Dialect::Own => error.response(&request_id, audience),
+                Dialect::Ntfy => error.ntfy_response(&request_id, audience),
+            }
         }
     };
     if let Some((method, path)) = logged {
@@ -100,7 +104,9 @@ async fn dispatch(
     if [Method::GET, Method::HEAD].contains(request.method()) {
         parameters.ignore_cache_busters();
     }
-    let caller = auth::authorize(&service, &settings, peer, request.headers(), &mut parameters, route.access).await?;
+    let dialect = Dialect::of(request.method(), request.uri().path());
+    let presented = auth::Presented { headers: request.headers(), parameters: &mut parameters, dialect };
+    let caller = auth::authorize(&service, &settings, peer, presented, route.access).await?;
     (route.handler)(Context { service, settings, peer, caller, request, parameters, argument }).await
 }
 

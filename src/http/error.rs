@@ -7,7 +7,7 @@ use hyper::{Response, StatusCode};
 
 use super::response::Body;
 use crate::alert::DraftError;
-use crate::api::{About, Problem};
+use crate::api::{About, NtfyError, Problem};
 use crate::random;
 use crate::service::Refusal;
 
@@ -65,6 +65,9 @@ pub(crate) enum HttpError {
     /// The limit of connections is reached, and the path is not one of those that are served all the same.
     #[error("{0}")]
     Overloaded(String),
+    /// A WebSocket is asked for in a way that cannot lead to one.
+    #[error("this path is for WebSockets of version 13 over HTTP/1.1; /json at its end is the same as lines of JSON")]
+    NoWebSocket,
     #[error("the body did not arrive within {} seconds: send it at once", .0.as_secs())]
     Timeout(Duration),
 }
@@ -98,7 +101,9 @@ impl HttpError {
     /// Status, the stable name at the end of the type, and title.
     const fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed", "The request cannot be parsed"),
+            Self::Malformed(_) | Self::NoWebSocket => {
+                (StatusCode::BAD_REQUEST, "malformed", "The request cannot be parsed")
+            }
             Self::Refused(Refusal::Unauthorized | Refusal::Ticket | Refusal::Signature) => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "No valid key")
             }
@@ -154,6 +159,47 @@ impl HttpError {
         match self {
             Self::Refused(refusal) => refusal.detail(),
             _ => None,
+        }
+    }
+
+    /// The error as ntfy's clients read it: with these three members, as some fail on any other.
+    #[must_use]
+    pub(crate) fn ntfy_response(&self, request_id: &str, audience: Audience) -> Response<Body> {
+        let own = self.response(request_id, audience);
+        // ntfy answers 400 to everything that is wrong with a request, and its libraries know no other.
+        let status = match own.status() {
+            StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE => StatusCode::BAD_REQUEST,
+            status => status,
+        };
+        let text = match self.detail().filter(|_| audience == Audience::Operator) {
+            Some(detail) => format!("{self}: {detail}"),
+            None => self.to_string(),
+        };
+        let error = NtfyError { code: self.ntfy_code(status), http: status.as_u16(), error: text };
+        let mut response = super::response::json(status, &error);
+        for name in [WWW_AUTHENTICATE, ALLOW, ACCEPT_ENCODING, RETRY_AFTER] {
+            response.headers_mut().extend(own.headers().get(&name).map(|value| (name, value.clone())));
+        }
+        response
+    }
+
+    /// ntfy's number for an error: its status and two digits more.
+    fn ntfy_code(&self, status: StatusCode) -> u32 {
+        let field = match self {
+            Self::Invalid { field, .. } | Self::Refused(Refusal::Invalid { field, .. }) => field.as_str(),
+            Self::NoWebSocket => return 40016,
+            _ => return u32::from(status.as_u16()) * 100 + u32::from(status != StatusCode::BAD_REQUEST),
+        };
+        match field {
+            "email" | "e-mail" | "mail" => 40001,
+            "delay" | "at" | "in" => 40004,
+            "call" => 40032,
+            "priority" => 40007,
+            "since" => 40008,
+            "topic" => 40009,
+            "filename" => 40014,
+            "body" => 40017,
+            _ => 40000,
         }
     }
 

@@ -7,6 +7,8 @@
 //! | [`connection`] | one connection, driven through hyper |
 //! | [`stopping`] | the time that clients have left once the server stops |
 //! | [`tls`] | certificates that a reload can replace |
+//! | [`block_writer`] | the sending half of a connection that has left hyper |
+//! | [`websocket`] | streams over WebSocket |
 //! | [`detach`] | how a stream leaves hyper for delivery |
 //! | [`progress`] | ends connections whose peer reads nothing |
 //! | [`rewind`] | a connection whose first bytes were read already |
@@ -31,6 +33,7 @@
 //! service; `auth` only asks it before a body is read.
 
 pub(crate) mod auth;
+mod block_writer;
 pub(crate) mod connection;
 pub(crate) mod cors;
 pub(crate) mod detach;
@@ -56,6 +59,7 @@ pub(crate) mod serve;
 pub(crate) mod stopping;
 pub(crate) mod tls;
 mod tls_sink;
+mod websocket;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -75,6 +79,8 @@ pub(crate) struct Settings {
     pub trusted_proxies: Networks,
     /// Whether a key may be sent as `?token=`.
     pub query_token: bool,
+    /// Whether a name of ntfy's stands for the topics below it too.
+    pub ntfy_below: bool,
     /// Origins whose pages may read answers; `*` stands for all.
     pub cors_origins: Vec<String>,
     /// How long browsers are to use TLS only; zero for not asking them.

@@ -8,15 +8,29 @@ use crate::sse::Format;
 /// What `GET /alerts` answers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Representation {
-    /// An endless stream.
-    Stream(Format),
+    /// An endless stream of events.
+    Sse,
+    /// An endless stream of lines.
+    Ndjson,
     /// One page as JSON.
     History,
 }
 
+impl Representation {
+    /// That of a stream; none for a page.
+    #[must_use]
+    pub(crate) fn format(self) -> Option<Format> {
+        match self {
+            Self::Sse => Some(Format::Sse),
+            Self::Ndjson => Some(Format::Ndjson),
+            Self::History => None,
+        }
+    }
+}
+
 const ALERTS: [(&str, Representation); 3] = [
-    ("text/event-stream", Representation::Stream(Format::Sse)),
-    ("application/x-ndjson", Representation::Stream(Format::Ndjson)),
+    ("text/event-stream", Representation::Sse),
+    ("application/x-ndjson", Representation::Ndjson),
     ("application/json", Representation::History),
 ];
 
@@ -97,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_best_representation_that_is_acceptable_is_chosen() {
-        let (sse, lines) = (Representation::Stream(Format::Sse), Representation::Stream(Format::Ndjson));
+        let (sse, lines) = (Representation::Sse, Representation::Ndjson);
         for (text, wanted) in [
             ("", Some(sse)),
             ("*/*", Some(sse)),

@@ -71,6 +71,27 @@ impl Parameters {
         if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
     }
 
+    /// Takes the value of the first of these parameters that is given.
+    ///
+    /// # Errors
+    /// [`HttpError::Malformed`] for a wrong percent-encoding.
+    pub(crate) fn first(&mut self, names: &[&str]) -> Result<Option<String>, HttpError> {
+        for name in names {
+            if let Some(value) = self.all(name)?.into_iter().next() {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All parameters, with names in any order.
+    ///
+    /// # Errors
+    /// [`HttpError::Malformed`] for a wrong percent-encoding.
+    pub(crate) fn pairs(self) -> Result<Vec<(String, String)>, HttpError> {
+        self.0.into_iter().map(|Parameter { name, encoded }| Ok((name, decode(&encoded, Plus::Space)?))).collect()
+    }
+
     /// Takes a parameter that is true or false; without it, false.
     ///
     /// # Errors

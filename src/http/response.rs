@@ -77,7 +77,9 @@ impl StreamSink for HyperSink {
     }
 
     async fn finish(&mut self, last: Bytes) {
-        let _ = timeout(BYE_TIMEOUT, self.0.send(last)).await;
+        if !last.is_empty() {
+            let _ = timeout(BYE_TIMEOUT, self.0.send(last)).await;
+        }
     }
 
     fn disconnected(&mut self) -> impl Future<Output = ()> + Send + 'static {
@@ -113,7 +115,13 @@ impl hyper::body::Body for Outgoing {
 /// The head of an answer whose body is a stream, as HTTP/1.1 writes it; `date` is that of the answer.
 #[must_use]
 pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
-    head_bytes(head, "transfer-encoding: chunked", now_ms).freeze()
+    head_bytes(head, "transfer-encoding: chunked\r\n", now_ms).freeze()
+}
+
+/// The head of an answer after which the connection speaks another protocol.
+#[must_use]
+pub(crate) fn upgrade_head(head: &hyper::http::response::Parts, now_ms: u64) -> Bytes {
+    head_bytes(head, "", now_ms).freeze()
 }
 
 /// A whole answer as HTTP/1.1 writes it; the connection is closed after it.
@@ -121,7 +129,7 @@ pub(crate) fn stream_head(head: &hyper::http::response::Parts, now_ms: u64) -> B
 pub(crate) fn written(response: Response<Body>, now_ms: u64) -> Bytes {
     let (head, body) = response.into_parts();
     let Body::Whole(Some(body)) = body else { return Bytes::new() };
-    let mut out = head_bytes(&head, &format!("content-length: {}\r\nconnection: close", body.len()), now_ms);
+    let mut out = head_bytes(&head, &format!("content-length: {}\r\nconnection: close\r\n", body.len()), now_ms);
     out.put(body);
     out.freeze()
 }
@@ -136,7 +144,7 @@ fn head_bytes(head: &hyper::http::response::Parts, framing: &str, now_ms: u64) -
         out.put_slice(b"\r\n");
     }
     out.put_slice(framing.as_bytes());
-    out.put_slice(b"\r\ndate: ");
+    out.put_slice(b"date: ");
     out.put_slice(http_date(now_ms).as_bytes());
     out.put_slice(b"\r\n\r\n");
     out
@@ -220,7 +228,7 @@ pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes
 
 /// The head of a stream; its headers tell proxies not to store, compress or buffer it.
 #[must_use]
-pub(crate) fn stream(format: Format, body: Body) -> Response<Body> {
+pub(crate) fn stream(format: &Format, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));

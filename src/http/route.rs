@@ -14,7 +14,7 @@ use matchit::Router;
 
 use super::auth::Access::{self, AnyKey, ControlSocket, Key, KeyOrTicket, Open, Signature};
 use super::error::HttpError;
-use super::handlers::{Answer, Context, alerts, hooks, keys, pages, state};
+use super::handlers::{Answer, Context, alerts, hooks, keys, ntfy, pages, state};
 use super::openapi::{self, Operation, catalogue};
 use super::response::{self, Body};
 use crate::hooks::Sender;
@@ -73,6 +73,17 @@ static ROUTES: &[Route] = &[
     route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
     route!(Normally, PUT_POST, ["/hooks/json", "/hooks/json/{topic}"], Key(Publish), hooks::json, || catalogue::hook(Sender::Json)),
     route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
+    route!(Normally, PUT_POST, ["/ntfy", "/ntfy/", "/"], Key(Publish), ntfy::publish_json, openapi::ntfy::publish_json),
+    route!(Normally, PUT_POST, ["/ntfy/{topic}"], Key(Publish), ntfy::publish, openapi::ntfy::publish),
+    route!(Normally, GET, ["/ntfy/{topic}/publish", "/ntfy/{topic}/send", "/ntfy/{topic}/trigger"], Key(Publish), ntfy::publish, openapi::ntfy::publish_by_get),
+    route!(Normally, GET, ["/ntfy/{topic}/json"], Key(Subscribe), ntfy::json, || openapi::ntfy::stream("application/x-ndjson")),
+    route!(Normally, GET, ["/ntfy/{topic}/sse"], Key(Subscribe), ntfy::sse, || openapi::ntfy::stream("text/event-stream")),
+    route!(Normally, GET, ["/ntfy/{topic}/raw"], Key(Subscribe), ntfy::raw, || openapi::ntfy::stream("text/plain")),
+    route!(Normally, GET, ["/ntfy/{topic}/ws"], Key(Subscribe), ntfy::ws, openapi::ntfy::websocket),
+    route!(Normally, GET, ["/ntfy/{topic}/auth"], Key(Subscribe), ntfy::auth, openapi::ntfy::auth),
+    route!(Normally, GET, ["/ntfy/v1/health"], Open, ntfy::health, openapi::ntfy::health),
+    route!(Normally, GET, ["/ntfy/v1/version"], AnyKey, ntfy::version, openapi::ntfy::version),
+    route!(Normally, GET, ["/ntfy/v1/config"], Open, ntfy::config, openapi::ntfy::config),
     route!(Normally, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
     route!(Normally, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),
     route!(Always, GET, ["/health"], AnyKey, state::health, catalogue::health),

@@ -3,23 +3,18 @@
 //! Owned by the task that carries the stream from its first byte to its last: a broadcast loop writes to bare sockets only.
 //! Without hyper and its buffers an idle stream costs a third. Always: bytes leave in the order in which they were sent.
 
-use std::io;
-
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use bytes::{BufMut, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf};
 use tokio::time::timeout;
 
+use super::block_writer::BlockWriter;
 use crate::chunked;
-use crate::delivery::{BYE_TIMEOUT, ConnectionGuard, SLOW_READER_TIMEOUT, StreamEnd, StreamSink};
-use crate::sse::Bye;
+use crate::delivery::{BYE_TIMEOUT, ConnectionGuard, StreamEnd, StreamSink};
 
 pub(super) struct TlsSink<S> {
     /// Until the disconnect is waited for.
     reader: Option<ReadHalf<S>>,
-    writer: WriteHalf<S>,
-    /// Encoded chunks that the connection has not taken; the first one may be partly sent. Bounded: blocks are added only
-    /// when it is empty, except for the final ones.
-    pending: BytesMut,
+    writer: BlockWriter<S>,
     _connection: ConnectionGuard,
 }
 
@@ -27,46 +22,23 @@ impl<S: AsyncRead + AsyncWrite> TlsSink<S> {
     /// A sink that sends `head` before anything else.
     pub(super) fn new(connection: S, head: Bytes, guard: ConnectionGuard) -> Self {
         let (reader, writer) = tokio::io::split(connection);
-        Self { reader: Some(reader), writer, pending: head.into(), _connection: guard }
-    }
-
-    /// Writes everything that is pending. Fails if the client takes nothing for [`SLOW_READER_TIMEOUT`]. Safe to cancel.
-    async fn flush(&mut self) -> Result<(), StreamEnd> {
-        while !self.pending.is_empty() {
-            let sent = in_time(self.writer.write(&self.pending)).await?;
-            self.pending.advance(sent);
-        }
-        // An idle stream keeps no buffer.
-        self.pending = BytesMut::new();
-        in_time(self.writer.flush()).await
-    }
-}
-
-async fn in_time<T>(written: impl Future<Output = io::Result<T>>) -> Result<T, StreamEnd> {
-    match timeout(SLOW_READER_TIMEOUT, written).await {
-        Ok(written) => written.map_err(|_| StreamEnd::Gone),
-        Err(_) => Err(StreamEnd::Bye(Bye::Slow)),
+        Self { reader: Some(reader), writer: BlockWriter::new(writer, head), _connection: guard }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> StreamSink for TlsSink<S> {
     async fn start(&mut self) -> Result<(), StreamEnd> {
-        self.flush().await
+        self.writer.flush().await
     }
 
     async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
-        chunked::write(&mut self.pending, |out| out.put(blocks));
-        self.flush().await
+        chunked::write(self.writer.pending(), |out| out.put(blocks));
+        self.writer.flush().await
     }
 
     async fn finish(&mut self, last: Bytes) {
-        chunked::write(&mut self.pending, |out| out.put(last));
-        self.pending.put_slice(chunked::END);
-        let end = async {
-            self.flush().await?;
-            self.writer.shutdown().await.map_err(|_| StreamEnd::Gone)
-        };
-        let _ = timeout(BYE_TIMEOUT, end).await;
+        self.writer.pending().put(chunked::last(&last));
+        let _ = timeout(BYE_TIMEOUT, self.writer.shutdown()).await;
     }
 
     fn disconnected(&mut self) -> impl Future<Output = ()> + Send + 'static {
@@ -84,6 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> StreamSink for TlsSink<S> {
 mod tests {
     use std::time::Duration;
 
+    use tokio::io::AsyncWriteExt;
     use tokio_util::task::TaskTracker;
 
     use super::*;

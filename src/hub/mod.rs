@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::alert::{Filter, Id, Record};
 use crate::chunked;
+use crate::ntfy::Content;
 use crate::sse::Format;
 
 use ring::Ring;
@@ -89,7 +90,9 @@ impl Hub {
         for record in alerts {
             let mut encoded = Encoded::default();
             for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter().level()) {
-                if ring.push(encoded.of(ring.format(), record), record) {
+                if let Some(chunk) = encoded.of(ring.format(), record)
+                    && ring.push(chunk, record)
+                {
                     touched.push(Arc::clone(ring));
                 }
             }
@@ -137,7 +140,7 @@ impl Hub {
 
     /// Subscribes from now on. A new ring counts against the share of the key `owner`.
     #[must_use]
-    pub(crate) fn subscribe(&self, filter: &Filter, format: Format, owner: &str) -> Subscription {
+    pub(crate) fn subscribe(&self, filter: &Filter, format: &Format, owner: &str) -> Subscription {
         let source = self.0.state().join(filter, format, owner);
         Subscription::new(Arc::clone(&self.0), source)
     }
@@ -180,8 +183,8 @@ impl State {
         self.settings.memory / self.rings.len().max(4)
     }
 
-    fn join(&mut self, filter: &Filter, format: Format, owner: &str) -> Source {
-        let key = (filter.clone(), format);
+    fn join(&mut self, filter: &Filter, format: &Format, owner: &str) -> Source {
+        let key = (filter.clone(), format.clone());
         if let Some(entry) = self.rings.get_mut(&key) {
             entry.subscribers += 1;
             return Source::ring(Arc::clone(&entry.ring));
@@ -228,24 +231,33 @@ impl State {
     }
 }
 
-/// The chunk of one alert, encoded when the first ring of a format asks for it.
+/// One alert for all rings: encoded when the first ring of a format asks for it, and read once for those of ntfy.
 #[derive(Default)]
 struct Encoded {
     sse: Option<Bytes>,
     ndjson: Option<Bytes>,
+    content: Option<Content>,
 }
 
 impl Encoded {
-    fn of(&mut self, format: Format, record: &Record) -> Bytes {
+    /// The alert as a chunk; none if the format leaves it out.
+    fn of(&mut self, format: &Format, record: &Record) -> Option<Bytes> {
         let slot = match format {
             Format::Sse => &mut self.sse,
             Format::Ndjson => &mut self.ndjson,
+            Format::Ntfy(view) => {
+                let content = self.content.get_or_insert_with(|| Content::of(record));
+                let mut message = BytesMut::new();
+                return view.alert(&mut message, record, content).then(|| chunked::chunk(&message));
+            }
         };
-        slot.get_or_insert_with(|| {
+        let encode = || {
             let mut wire = BytesMut::with_capacity(record.json.len() + 96);
-            chunked::write(&mut wire, |out| format.alert(out, record));
+            chunked::write(&mut wire, |out| {
+                format.alert(out, record);
+            });
             wire.freeze()
-        })
-        .clone()
+        };
+        Some(slot.get_or_insert_with(encode).clone())
     }
 }

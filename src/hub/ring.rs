@@ -97,8 +97,8 @@ impl Ring {
         Self { key, owner, log: Mutex::default(), wake, listeners }
     }
 
-    pub(super) const fn format(&self) -> Format {
-        self.key.1
+    pub(super) const fn format(&self) -> &Format {
+        &self.key.1
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

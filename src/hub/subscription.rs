@@ -160,7 +160,7 @@ impl Drop for Subscription {
 
 impl RingReader {
     #[must_use]
-    pub(crate) fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> &Format {
         self.ring.format()
     }
 

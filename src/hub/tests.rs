@@ -30,8 +30,8 @@ fn is_woken(subscription: &mut Subscription) -> bool {
 #[test]
 fn each_ring_gets_what_its_filter_passes_and_once() {
     let hub = Hub::new(ROOMY, Id::ZERO);
-    let mut all = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
-    let mut ops = hub.subscribe(&filter(&["ops.*", "ops"], Level::Warn), Format::Ndjson, "k");
+    let mut all = hub.subscribe(&filter(&["*"], Level::Info), &Format::Sse, "k");
+    let mut ops = hub.subscribe(&filter(&["ops.*", "ops"], Level::Warn), &Format::Ndjson, "k");
     hub.deliver(&[
         record(1, "ops", Level::Warn),
         record(2, "ops.db", Level::Info),
@@ -46,7 +46,7 @@ fn each_ring_gets_what_its_filter_passes_and_once() {
 #[test]
 fn a_reader_that_is_overtaken_is_told_and_can_join_again() {
     let hub = Hub::new(Settings { memory: 4 * 600, ..ROOMY }, Id::ZERO);
-    let mut slow = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+    let mut slow = hub.subscribe(&filter(&["*"], Level::Info), &Format::Sse, "k");
     for ms in 1..=20 {
         hub.deliver(&[record(ms, "t", Level::Info)]);
     }
@@ -60,9 +60,9 @@ fn a_reader_that_is_overtaken_is_told_and_can_join_again() {
 #[test]
 fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_its_own_news() {
     let hub = Hub::new(Settings { max_subscriptions_per_key: 1, ..ROOMY }, Id::ZERO);
-    let _first = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
-    let mut second = hub.subscribe(&filter(&["b"], Level::Info), Format::Sse, "k");
-    let _other_key = hub.subscribe(&filter(&["c"], Level::Info), Format::Sse, "l");
+    let _first = hub.subscribe(&filter(&["a"], Level::Info), &Format::Sse, "k");
+    let mut second = hub.subscribe(&filter(&["b"], Level::Info), &Format::Sse, "k");
+    let _other_key = hub.subscribe(&filter(&["c"], Level::Info), &Format::Sse, "l");
     assert_eq!(hub.usage().0, 2);
     assert!(matches!(second.next(), Next::Idle(Id::ZERO)));
     hub.deliver(&[record(1, "c", Level::Info), record(2, "b.c", Level::Info)]);
@@ -82,7 +82,7 @@ fn beyond_the_cap_a_subscription_has_no_ring_but_hears_of_its_own_news() {
 #[test]
 fn after_a_break_of_the_feed_every_reader_has_lost_its_place() {
     let hub = Hub::new(ROOMY, Id::ZERO);
-    let mut ring = hub.subscribe(&filter(&["*"], Level::Info), Format::Sse, "k");
+    let mut ring = hub.subscribe(&filter(&["*"], Level::Info), &Format::Sse, "k");
     hub.deliver(&[record(1, "t", Level::Info)]);
     assert_eq!(drain(&mut ring), (1, Some(Id::at(1))));
     hub.reset(Id::at(9));
@@ -97,8 +97,8 @@ fn after_a_break_of_the_feed_every_reader_has_lost_its_place() {
 fn a_ring_goes_with_its_last_subscriber_and_leaves_no_route() {
     let hub = Hub::new(ROOMY, Id::ZERO);
     let wide = filter(&["a", "b.*", "c.d"], Level::Info);
-    let one = hub.subscribe(&wide, Format::Sse, "k");
-    let two = hub.subscribe(&wide, Format::Sse, "l");
+    let one = hub.subscribe(&wide, &Format::Sse, "k");
+    let two = hub.subscribe(&wide, &Format::Sse, "l");
     assert_eq!(hub.usage(), (1, 0));
     drop(one);
     assert_eq!(hub.usage().0, 1);
@@ -111,7 +111,7 @@ fn a_ring_goes_with_its_last_subscriber_and_leaves_no_route() {
 #[tokio::test]
 async fn a_waiting_reader_wakes_for_an_alert_that_passes() {
     let hub = Hub::new(ROOMY, Id::ZERO);
-    let mut subscription = hub.subscribe(&filter(&["a"], Level::Info), Format::Sse, "k");
+    let mut subscription = hub.subscribe(&filter(&["a"], Level::Info), &Format::Sse, "k");
     let waiting = tokio::spawn(async move {
         subscription.changed().await;
         drain(&mut subscription)

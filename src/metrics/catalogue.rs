@@ -106,7 +106,7 @@ impl Catalogue {
             [([], it.gaps)],
         )?;
         let ended = it.ended.iter().map(|(reason, count)| ([("reason", *reason)], *count));
-        let help = "Streams that ended, by reason; gone means that the client disconnected";
+        let help = "Streams that ended, by reason; gone means that the client disconnected, complete that a poll has its answer";
         writer.counter("streams_ended", help, ended)?;
         let Takeover { taken, key, damaged, late, pause } = it.takeover.unwrap_or_default();
         let results = [("taken", taken), ("key", key), ("damaged", damaged), ("late", late)];

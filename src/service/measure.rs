@@ -15,7 +15,7 @@ use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
 use crate::process::{Disk, Process};
-use crate::sse::Format;
+use crate::sse::FormatKind;
 
 /// How long to wait for the log.
 const STATS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(crate) struct Measurements {
     pub accepted: Vec<(String, [u64; Level::ALL.len()])>,
     pub repeated: Vec<(String, [u64; Level::ALL.len()])>,
     pub publish_failures: u64,
-    pub streams: [(Format, Transport, u32); KINDS.len()],
+    pub streams: [(FormatKind, Transport, u32); KINDS.len()],
     pub max_streams: u32,
     pub is_draining: bool,
     /// The end of the certificate, in milliseconds since 1970.

@@ -61,6 +61,8 @@ pub(crate) struct Settings {
     pub stage: Stage,
     /// The maximum age of an alert that a new stream gets with `since=latest`.
     pub latest_ttl: Duration,
+    /// `alerts.retain_age`; zero means no limit.
+    pub retain_age: Duration,
     /// Silence on a stream after which it gets a heartbeat.
     pub heartbeat: Duration,
     /// Range of the random reconnect delay of streams.
@@ -252,6 +254,12 @@ impl Service {
             accept_failures: self.connections.accept_failures(),
             certificate: self.certificate_status(),
         })
+    }
+
+    /// After how many seconds an alert is removed; none without such a limit.
+    #[must_use]
+    pub(crate) fn retained_s(&self) -> Option<u64> {
+        Some(self.settings.load().retain_age.as_secs()).filter(|seconds| *seconds > 0)
     }
 
     #[must_use]

@@ -7,6 +7,7 @@ use crate::delivery::{LimitReached, Stream, StreamLimits, StreamRequest};
 use crate::engine::topics::Listing;
 use crate::engine::{Direction, Page, Range, complete_from};
 use crate::key::Scope;
+use crate::ntfy::Names;
 use crate::random::between;
 use crate::sse::{Format, Gap};
 
@@ -51,6 +52,14 @@ fn both(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
     }
 }
 
+/// The topics of a caller who may read.
+fn readable(caller: &Caller) -> &[Pattern] {
+    match caller {
+        Caller::Key(grant, _) => &grant.topics,
+        _ => &[Pattern::All],
+    }
+}
+
 impl Service {
     /// Opens a stream, which the HTTP layer then connects to a sink. If the engine is unavailable, the stream waits for it.
     ///
@@ -58,6 +67,32 @@ impl Service {
     /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover the query, [`Refusal::TooMany`] at a limit on
     /// streams, [`Refusal::Draining`] while streams leave.
     pub(crate) fn open_stream(&self, caller: &Caller, query: Query, format: Format) -> Result<Box<Stream>, Refusal> {
+        self.open(caller, query, format, false)
+    }
+
+    /// Opens a stream that is complete once it has sent what the log has.
+    ///
+    /// # Errors
+    /// As [`open_stream`](Self::open_stream), and [`Refusal::Unavailable`] if the engine is: whoever polls does not wait.
+    pub(crate) fn poll(&self, caller: &Caller, query: Query, format: Format) -> Result<Box<Stream>, Refusal> {
+        if self.engine.head().is_none() {
+            let away = || Refusal::unavailable("the log of alerts was not reached yet");
+            return Err(self.engine.status().health.err().map_or_else(away, Refusal::from));
+        }
+        self.open(caller, query, format, true)
+    }
+
+    /// What a stream has to follow for these names of ntfy's, as far as the caller may read it.
+    ///
+    /// # Errors
+    /// [`Refusal::Scope`], or [`Refusal::Topic`] for a name of which the caller may read nothing.
+    pub(crate) fn patterns_of(&self, caller: &Caller, names: &Names) -> Result<Vec<Pattern>, Refusal> {
+        caller.require(Scope::Subscribe)?;
+        let granted = readable(caller);
+        names.patterns(granted).map_err(|name| Refusal::Topic(Pattern::Exact(name), granted.to_vec()))
+    }
+
+    fn open(&self, caller: &Caller, query: Query, format: Format, ends_at_seam: bool) -> Result<Box<Stream>, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&query.patterns)?;
         let settings = self.settings.load();
@@ -81,6 +116,7 @@ impl Service {
             retry: between(min_retry, max_retry),
             lifetime: (!lifetime.is_zero()).then(|| between(lifetime.mul_f64(0.8), lifetime)),
             limits,
+            ends_at_seam,
         };
         self.delivery.open(request).map_err(|limit| Refusal::TooMany {
             what: match limit {
@@ -130,11 +166,7 @@ impl Service {
     /// [`Refusal::Scope`] without the scope `subscribe`, [`Refusal::Unavailable`] if the engine is.
     pub(crate) async fn topics(&self, caller: &Caller, prefix: &str) -> Result<Topics, Refusal> {
         caller.require(Scope::Subscribe)?;
-        let patterns = match caller {
-            Caller::Key(grant, _) => &grant.topics[..],
-            _ => &[Pattern::All],
-        };
-        let Listing { topics, more } = self.engine.topics(patterns, prefix, usize::MAX).await?;
+        let Listing { topics, more } = self.engine.topics(readable(caller), prefix, usize::MAX).await?;
         Ok(Topics { topics, more })
     }
 

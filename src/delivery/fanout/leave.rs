@@ -40,7 +40,8 @@ impl Fanout {
     pub(super) fn finish(&mut self, id: SubscriberId, bye: Bye) {
         let subscriber = present!(self.subscribers.get(id), "a subscriber to end");
         let (group, retry_ms) = (subscriber.group, subscriber.retry_ms);
-        let format = present!(self.ring_queues.key_group(group), "the key group of a subscriber").context.format;
+        let group = present!(self.ring_queues.key_group(group), "the key group of a subscriber");
+        let last = chunked::last(&group.context.format.bye(bye, retry_ms.into()));
         self.leave_lists(id);
         self.shared.counters.stream_ended(StreamEnd::Bye(bye));
         let unsent = self.subscribers.unsent(id).cloned();
@@ -48,8 +49,7 @@ impl Fanout {
             // The socket took part of a chunk, so the client would read a bye as the rest of that chunk.
             return self.close(id);
         }
-        let last = chunked::chunk(&format.bye(bye, retry_ms.into()));
-        let last = [&unsent.unwrap_or_default()[..], &last, chunked::END].concat();
+        let last = [&unsent.unwrap_or_default()[..], &last].concat();
         self.subscribers.set_unsent(id, last.into());
         let subscriber = present!(self.subscribers.get(id), "a subscriber to end");
         (subscriber.state, subscriber.last_write_ms) = (State::Ending, self.now_ms as u32);

@@ -97,8 +97,8 @@ pub(super) struct Fanout {
     ending_groups: VecDeque<(KeyGroupId, u64, Bye)>,
     batch: Batch,
     sweep: Sweep,
-    /// The encoded heartbeat for subscribers of this ring queue that have everything up to this id.
-    heartbeat: Option<(RingQueueId, Id, Bytes)>,
+    /// The encoded heartbeat for subscribers of this ring queue that have everything up to this id, in this second.
+    heartbeat: Option<((RingQueueId, Id, u64), Bytes)>,
     started: Instant,
     /// Milliseconds since `started`, as of this turn.
     now_ms: u64,

@@ -85,11 +85,13 @@ impl Fanout {
         if subscriber.position < end || subscriber.cursor > head {
             return Visit::Quiet;
         }
+        let now_ms = (self.shared.clock)();
+        let of = (queue_id, head, now_ms / 1000);
         let heartbeat = match &self.heartbeat {
-            Some((of, id, heartbeat)) if (*of, *id) == (queue_id, head) => heartbeat,
+            Some((known, heartbeat)) if *known == of => heartbeat,
             _ => {
-                let heartbeat = chunked::chunk(&queue.reader.format().cursor(Some(head)));
-                &self.heartbeat.insert((queue_id, head, heartbeat)).2
+                let heartbeat = chunked::chunk(&queue.reader.format().cursor(Some(head), now_ms));
+                &self.heartbeat.insert((of, heartbeat)).1
             }
         };
         match write(&subscriber.socket, heartbeat) {

@@ -21,8 +21,7 @@ impl CarriedStream {
     /// What is left to send if the stream ends with this reason.
     fn final_bytes(&self, bye: Bye) -> Vec<u8> {
         let StreamRecord { unsent, subscription, retry_ms, .. } = &self.record;
-        let bye = chunked::chunk(&subscription.format.bye(bye, (*retry_ms).into()));
-        [&unsent[..], &bye, chunked::END].concat()
+        [&unsent[..], &chunked::last(&subscription.format.bye(bye, (*retry_ms).into()))].concat()
     }
 }
 

@@ -6,7 +6,7 @@ use super::Context;
 use crate::alert::Topic;
 use crate::http::error::HttpError;
 use crate::http::media_type::{Kind, MediaType};
-use crate::http::negotiate::{self, Representation};
+use crate::http::negotiate;
 use crate::http::query::{self, Purpose};
 use crate::http::request;
 use crate::http::response::{self, Body};
@@ -62,19 +62,17 @@ pub(in crate::http) async fn read(context: Context) -> Result<Response<Body>, Ht
     let Context { service, caller, request, parameters, argument, .. } = context;
     let representation =
         negotiate::alerts(request.headers()).ok_or(HttpError::NotAcceptable(negotiate::ALERTS_OFFERED))?;
-    let purpose = match representation {
-        Representation::History => Purpose::History,
-        Representation::Stream(_) => Purpose::Stream,
-    };
+    let format = representation.format();
+    let purpose = if format.is_some() { Purpose::Stream } else { Purpose::History };
     let now_ms = service.now_ms();
     let query = query::read(argument.as_deref(), parameters, request.headers(), purpose, now_ms)?;
-    match representation {
-        Representation::History => Ok(response::history(&service.history(&caller, query).await?)),
-        Representation::Stream(format) => {
-            let stream = service.open_stream(&caller, query, format)?;
+    match format {
+        None => Ok(response::history(&service.history(&caller, query).await?)),
+        Some(format) => {
+            let stream = service.open_stream(&caller, query, format.clone())?;
             let is_head = request.method() == Method::HEAD;
             let body = if is_head { Body::empty() } else { Body::Stream(stream) };
-            Ok(response::stream(format, body))
+            Ok(response::stream(&format, body))
         }
     }
 }

@@ -6,6 +6,7 @@
 pub(super) mod alerts;
 pub(super) mod hooks;
 pub(super) mod keys;
+pub(super) mod ntfy;
 pub(super) mod pages;
 pub(super) mod state;
 

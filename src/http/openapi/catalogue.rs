@@ -11,6 +11,7 @@ use crate::http::query::{FALSE, TRUE};
 pub(crate) const TAGS: &[(&str, &str)] = &[
     ("alerts", "Publish alerts, follow and read them."),
     ("hooks", "Payloads of other tools, stored whole or not at all; `hooks.md` says what becomes of each field."),
+    ("ntfy", "ntfy's protocol, for its apps and libraries. Errors have its form."),
     ("state", "Health, status and metrics."),
     ("keys", "Manage keys and what they permit."),
     ("pages", "Pages for a browser."),

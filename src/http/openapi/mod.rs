@@ -5,6 +5,7 @@
 //! | [`operation`] | how a route is described, and how that becomes JSON |
 //! | [`catalogue`] | the description of each route |
 //! | [`mod@publish`] | that of a publish |
+//! | [`ntfy`] | that of ntfy's protocol |
 //! | [`problems`] | the errors, by status |
 //!
 //! Called by [`route`](super::route) with the rows of the table, so each path and method is in the document, with the access
@@ -12,6 +13,7 @@
 //! running alertd answers.
 
 pub(crate) mod catalogue;
+pub(crate) mod ntfy;
 mod operation;
 mod problems;
 pub(crate) mod publish;
@@ -100,7 +102,7 @@ fn schemas() -> Map<String, Value> {
     macro_rules! name {
         ($generator:ident: $($kind:ty),*) => {$( $generator.subschema_for::<$kind>(); )*};
     }
-    name!(written: api::Published, api::AllStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo);
+    name!(written: api::Published, api::AllStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo, api::NtfyError);
     name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Reloaded, api::Status, api::StreamEvent);
     let mut read = SchemaGenerator::new(settings.for_deserialize());
     name!(read: api::NewAlert, api::NewAlertLine, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use super::problems;
 use crate::http::auth::Access;
 
+/// The group of the routes of ntfy's protocol, whose errors have its form.
+pub(super) const NTFY: &str = "ntfy";
+
 /// A value of the query or a header.
 pub(super) struct Parameter {
     pub(super) place: &'static str,
@@ -71,7 +74,12 @@ impl Operation {
     fn responses(&self, access: Access, has_variable: bool) -> Map<String, Value> {
         let mut responses = Map::new();
         for status in self.statuses(access, has_variable) {
-            responses.insert(status.to_string(), problems::reference(status));
+            let problem = match (self.tag, status) {
+                (NTFY, 422) => continue,
+                (NTFY, _) => problems::ntfy_reference(),
+                _ => problems::reference(status),
+            };
+            responses.insert(status.to_string(), problem);
         }
         for answer in &self.answers {
             let mut response = json!({
@@ -141,5 +149,7 @@ fn content(types: &[(&str, Value)]) -> Value {
 /// `get_alerts_topic` for `GET /alerts/{topic}`.
 fn name(method: &Method, path: &str) -> String {
     let words = path.split(['/', '{', '}', '.']).filter(|word| !word.is_empty());
+    // Two paths that differ in a slash at the end have names of their own.
+    let words = words.chain((path.len() > 1 && path.ends_with('/')).then_some("root"));
     words.fold(method.as_str().to_ascii_lowercase(), |name, word| format!("{name}_{word}"))
 }

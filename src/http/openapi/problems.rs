@@ -32,9 +32,20 @@ pub(super) fn reference(status: u16) -> Value {
     json!({ "$ref": format!("#/components/responses/Problem{status}") })
 }
 
-/// The responses that [`reference()`] names.
+/// How operations of ntfy's protocol refer to an error.
+pub(super) fn ntfy_reference() -> Value {
+    json!({ "$ref": "#/components/responses/NtfyError" })
+}
+
+/// The responses that [`reference()`] and [`ntfy_reference()`] name.
 pub(super) fn responses() -> Map<String, Value> {
-    PROBLEMS.iter().map(|(status, name, about)| (format!("Problem{status}"), response(*status, name, about))).collect()
+    let own = PROBLEMS.iter().map(|(status, name, about)| (format!("Problem{status}"), response(*status, name, about)));
+    let ntfy = json!({
+        "description": "An error in ntfy's form.",
+        "headers": { "X-Request-Id": { "$ref": "#/components/headers/RequestId" } },
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/NtfyError" } } },
+    });
+    own.chain([("NtfyError".to_owned(), ntfy)]).collect()
 }
 
 fn response(status: u16, name: &str, about: &str) -> Value {

@@ -80,9 +80,9 @@ fn alerts_are_described_as_they_are_written_and_read() {
 fn what_a_stream_says_is_described_as_it_is_written() {
     let gap = Gap { requested: "x".into(), oldest: None, head: Id::at(7) };
     for line in [
-        Format::Ndjson.cursor(Some(Id::at(7))),
-        Format::Ndjson.cursor(None),
-        Format::Ndjson.gap(&gap),
+        Format::Ndjson.cursor(Some(Id::at(7)), 0),
+        Format::Ndjson.cursor(None, 0),
+        Format::Ndjson.gap(&gap, Id::ZERO, 0),
         Format::Ndjson.bye(Bye::Slow, 1500),
     ] {
         let written: Value = serde_json::from_slice(&line).unwrap();

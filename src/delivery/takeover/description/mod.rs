@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{StreamRecord, SubscriptionRecord};
 use crate::alert::{Filter, Level, Pattern, Start};
+use crate::ntfy::View;
 use crate::sse::Format;
 
 /// The first line, up to the version.
@@ -79,6 +80,9 @@ struct Subscription {
     format: String,
     level: Level,
     topics: Vec<Pattern>,
+    /// With the format `ntfy`: what its client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ntfy: Option<View>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,15 +183,21 @@ impl Subscription {
         Self {
             number,
             key: record.key.clone(),
-            format: record.format.as_str().to_owned(),
+            format: record.format.kind().as_str().to_owned(),
             level: record.filter.level(),
             topics: record.filter.patterns().to_vec(),
+            ntfy: match &record.format {
+                Format::Ntfy(view) => Some(View::clone(view)),
+                _ => None,
+            },
         }
     }
 
     /// None for a format that this version does not know.
     fn record(&self) -> Option<SubscriptionRecord> {
-        let format = [Format::Sse, Format::Ndjson].into_iter().find(|format| format.as_str() == self.format)?;
+        let view = self.ntfy.clone().map(|view| Format::Ntfy(Arc::new(view)));
+        let mut formats = [Format::Sse, Format::Ndjson].into_iter().chain(view);
+        let format = formats.find(|format| format.kind().as_str() == self.format)?;
         let filter = Arc::new(Filter::new(self.topics.clone(), self.level));
         Some(SubscriptionRecord { key: self.key.clone(), filter, format })
     }
