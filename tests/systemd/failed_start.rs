@@ -42,14 +42,33 @@ on_each_release! {
         assert!(publish.0.wait().unwrap().success(), "a publish waits for a daemon that starts");
     }
 
-    /// F2: the address need not exist when the socket is opened.
-    fn a_port_on_an_address_that_comes_later_is_served(machine: &Machine) {
+    /// F2: the address need not exist when the socket is opened, which is long before the network is up.
+    fn a_port_on_an_address_that_comes_later_is_served_after_a_reboot(machine: &Machine) {
         machine.install();
-        machine.write("/etc/systemd/system/alertd.socket.d/address.conf", "[Socket]\nListenStream=\nListenStream=192.0.2.5:8080\n");
-        machine.sh("systemctl daemon-reload && systemctl restart alertd.socket && systemctl restart alertd");
-        assert_eq!(machine.sh("systemctl is-active alertd.socket alertd.service"), "active\nactive");
-        machine.sh("ip address add 192.0.2.5/32 dev lo");
-        assert_eq!(machine.sh("curl -sS http://192.0.2.5:8080/livez"), "alive");
+        let address = |socket: &str| {
+            machine.write("/etc/systemd/system/alertd.socket.d/address.conf", &format!("[Socket]\nListenStream=\nListenStream=192.0.2.5:8080\n{socket}"));
+        };
+        // As DHCP does, after everything that opens sockets has been started; and a local producer that starts alertd.
+        machine.write("/etc/systemd/system/late-address.service", "[Unit]\nAfter=sockets.target alertd.socket alertd.service local-producer.service
+            \n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'ip -brief address >/run/before; ip address add 192.0.2.5/32 dev lo'\n[Install]\nWantedBy=multi-user.target\n");
+        machine.write("/etc/systemd/system/local-producer.service", "[Unit]\nAfter=sockets.target\n[Service]\nType=oneshot\nExecStart=-/usr/bin/alertctl publish booted\n[Install]\nWantedBy=multi-user.target\n");
+        machine.sh("systemctl enable late-address.service local-producer.service");
+        let reboot = || {
+            let before = machine.sh("cut -d ' ' -f 22 /proc/1/stat; alertctl publish kept");
+            machine.reboot();
+            assert!(!machine.sh("cat /run/before").contains("192.0.2.5") && before != machine.sh("cut -d ' ' -f 22 /proc/1/stat"));
+        };
+        address("");
+        reboot();
+        assert_eq!(machine.sh("curl -sS --max-time 30 http://192.0.2.5:8080/livez"), "alive");
+        assert_eq!(machine.sh("systemctl is-active alertd.socket alertd-control.socket alertd-publish.socket alertd.service"), ["active"; 4].join("\n"));
+        assert_eq!(machine.sh("systemctl show -P NRestarts alertd.service"), "0");
+        assert_eq!(machine.alerts("*").len(), 2);
+        // Without it the same reboot is what it was.
+        address("FreeBind=no\n");
+        reboot();
+        assert_eq!(machine.try_sh("curl -sS --max-time 30 http://192.0.2.5:8080/livez").status.code(), Some(7));
+        assert_eq!(machine.show("alertd.socket", "ActiveState"), "failed");
     }
 
     /// F11: the one command that operations.md names for a changed address, under load.
@@ -170,5 +189,23 @@ on_each_release! {
         machine.write("/etc/alertd.toml", "[hooks]\ngithub_secret_file = \"alertd.github-secret\"\n");
         assert_eq!(machine.try_sh("alertctl config check").status.code(), Some(78), "there is no such credential");
         machine.sh("mkdir -p /etc/credstore && (umask 077; echo s3cret >/etc/credstore/alertd.github-secret) && alertctl config check && systemctl restart alertd");
+    }
+
+    fn keys_are_changed_without_a_wait_whatever_is_stopped(machine: &Machine) {
+        machine.install();
+        machine.sh("systemctl stop alertd.service");
+        let through_the_socket = machine.within_two_seconds("alertctl key add alice");
+        assert!(through_the_socket.status.success() && !told(&through_the_socket).contains("directly"), "{}", told(&through_the_socket));
+        assert_eq!(machine.show("alertd.service", "ActiveState"), "active");
+        machine.sh(&format!("systemctl stop {UNITS}"));
+        let in_the_file = machine.within_two_seconds("alertctl key add bob");
+        assert!(in_the_file.status.success() && told(&in_the_file).contains("working on the keys in /var/lib/alertd directly"), "{}", told(&in_the_file));
+        machine.write("/run/systemd/system/alertd.service.d/crash.conf", "[Service]\nExecStart=\nExecStart=/usr/bin/false\n");
+        machine.sh("systemctl daemon-reload; systemctl start alertd.socket alertd-control.socket");
+        let refused = machine.within_two_seconds("alertctl key add carol");
+        assert!(refused.status.code() == Some(69) && told(&refused).contains("alertd.service fails at each start"), "{}", told(&refused));
+        machine.sh("rm /run/systemd/system/alertd.service.d/crash.conf && systemctl daemon-reload && systemctl restart alertd.service");
+        let listed = machine.sh("alertctl key list");
+        assert!(listed.contains("alice") && listed.contains("bob") && !listed.contains("carol"), "{listed}");
     }
 }

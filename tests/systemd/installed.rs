@@ -37,6 +37,9 @@ on_each_release! {
         assert_eq!(started[1]["ALERTD_HTTP"], "127.0.0.1:8080");
         assert!(machine.sh("journalctl -q -x -u alertd --no-pager").contains("has opened its keys, its log of alerts and its sockets"));
         assert!(machine.show("alertd.service", "StatusText").contains("127.0.0.1:8080"));
+        // F20: systemd 257 named each credential that is not there, at every start.
+        let credentials = machine.journal("-u alertd.service --grep=credential");
+        assert!(credentials.is_empty(), "{credentials:?}");
 
         // No line for a request that went well, one with address and reason for a key that did not.
         let before = machine.journal("_SYSTEMD_UNIT=alertd.service").len();

@@ -1,7 +1,9 @@
 //! A booted machine, and the commands of an operator on it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -47,7 +49,7 @@ pub fn newer() -> &'static Path {
 pub fn build(version: &str, directory: &str) -> PathBuf {
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     // One at a time, also of test runs side by side.
-    let turn = std::fs::File::create(temporary.join("build.lock")).unwrap();
+    let turn = File::create(temporary.join("build.lock")).unwrap();
     turn.lock().unwrap();
     let directory = temporary.join(directory);
     std::fs::create_dir_all(&directory).unwrap();
@@ -103,13 +105,25 @@ impl Machine {
         });
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let mut life =
+        let life =
             script().args(["boot", &name, release]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let machine = Self { name, release, life };
+        machine.wait_for_boot();
+        machine
+    }
+
+    fn wait_for_boot(&self) {
+        let stdout = self.life.stdout.as_ref().unwrap().as_fd().try_clone_to_owned().unwrap();
         let mut word = [0; 8];
-        let read = life.stdout.as_mut().unwrap().read_exact(&mut word);
-        read.unwrap_or_else(|e| panic!("{release} does not boot: {e}"));
+        let read = File::from(stdout).read_exact(&mut word);
+        read.unwrap_or_else(|e| panic!("{} does not boot: {e}", self.release));
         assert_eq!(&word, b"running\n");
-        Self { name, release, life }
+    }
+
+    /// Reboots: everything but the files is made anew, and all units start in their order.
+    pub fn reboot(&self) {
+        self.life.stdin.as_ref().unwrap().write_all(b"reboot\n").unwrap();
+        self.wait_for_boot();
     }
 
     /// A command inside, not yet run.
