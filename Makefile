@@ -14,8 +14,9 @@ advisories:
 deb:
 	@packaging/build-deb
 # make apt-repository DIRECTORY=/srv/apt KEY=releases@example.org
+built = $(or $(CARGO_TARGET_DIR),target)
 apt-repository:
-	@packaging/apt-repository $(DIRECTORY) $(KEY) $(wildcard target/debian/alertd_*.deb target/*/debian/alertd_*.deb)
+	@packaging/apt-repository $(DIRECTORY) $(KEY) $(wildcard $(built)/debian/alertd_*.deb $(built)/*/debian/alertd_*.deb)
 bench:
 	@benches/run
 bench-million:

@@ -85,6 +85,24 @@ fn the_synopsis_is_one_whole_line() {
     assert!(env!("CARGO_PKG_DESCRIPTION").len() <= 80);
 }
 
+/// cargo-deb leaves out the one of `libgcc_s.so.1`.
+#[test]
+fn it_depends_on_the_package_of_each_library_that_its_programs_load() {
+    let tree = unpacked();
+    std::fs::create_dir(tree.path().join("debian")).unwrap();
+    std::fs::write(tree.path().join("debian/control"), "").unwrap();
+    let found =
+        Command::new("dpkg-shlibdeps").args(["-O", "usr/bin/alertd", "usr/bin/alertctl"]).current_dir(&tree).output();
+    let found = String::from_utf8(found.unwrap().stdout).unwrap();
+    let needed =
+        found.trim().strip_prefix("shlibs:Depends=").unwrap().split(", ").map(|one| one.split(' ').next().unwrap());
+    let depends = output("dpkg-deb", &["-f", package().to_str().unwrap(), "Depends"]);
+    let packages: BTreeSet<_> = depends.split(", ").map(|one| one.trim().split(' ').next().unwrap()).collect();
+    for package in needed.chain(["libc6", "libgcc-s1"]) {
+        assert!(packages.contains(package), "{package}: {depends}");
+    }
+}
+
 #[test]
 fn the_notes_for_upgrades_are_those_of_a_version_in_the_changelog() {
     let tree = unpacked();

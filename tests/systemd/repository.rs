@@ -1,4 +1,4 @@
-//! The apt repository of `packaging/apt-repository`, as a machine uses it that trusts its key and no other.
+//! The apt repository of `make apt-repository`, as a machine uses it that trusts its key and no other.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -47,9 +47,19 @@ impl Repository {
         Command::new("gpg").arg("--batch").env("GNUPGHOME", self.keys()).args(arguments).output().unwrap()
     }
 
+    /// Runs `make apt-repository` where this package is the only one that was built.
     fn try_add(&self, key: &str, package: &Path) -> Output {
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/apt-repository"));
-        command.env("GNUPGHOME", self.keys()).arg(self.path()).arg(key).arg(package).output().unwrap()
+        let target = tempfile::tempdir().unwrap();
+        let built = target.path().join("debian");
+        std::fs::create_dir(&built).unwrap();
+        std::fs::copy(package, built.join(package.file_name().unwrap())).unwrap();
+        self.make(target.path(), &[&format!("DIRECTORY={}", self.path().display()), &format!("KEY={key}")])
+    }
+
+    fn make(&self, target: &Path, arguments: &[&str]) -> Output {
+        let mut command = Command::new("make");
+        command.args(["--silent", "-C", env!("CARGO_MANIFEST_DIR"), "apt-repository"]).args(arguments);
+        command.env("CARGO_TARGET_DIR", target).env("GNUPGHOME", self.keys()).env_remove("MAKEFLAGS").output().unwrap()
     }
 
     fn add(&self, key: &str, package: &Path) {
@@ -120,12 +130,20 @@ fn a_version_in_a_repository_never_gets_other_bytes_and_a_key_has_to_be_there() 
     );
     repository.add("releases@alertd.test", package());
     repository.add("releases@alertd.test", package());
-    let changed = repository.directory.path().join("changed.deb");
+    let changed = repository.directory.path().join("alertd_changed.deb");
     let mut bytes = std::fs::read(package()).unwrap();
     bytes.push(b'\n');
     std::fs::write(&changed, bytes).unwrap();
     let refused = repository.try_add("releases@alertd.test", &changed);
     assert!(!refused.status.success() && told(&refused).contains("higher version"), "{}", told(&refused));
+    // Without a directory, a key or a package it says what it takes.
+    let nothing_is_built = repository.keys();
+    let directory = format!("DIRECTORY={}", repository.path().display());
+    for arguments in [&[][..], &[&*directory], &[&*directory, "KEY=releases@alertd.test"]] {
+        let usage = repository.make(&nothing_is_built, arguments);
+        let said = told(&usage);
+        assert!(!usage.status.success() && said.contains("apt-repository DIRECTORY KEY PACKAGE..."), "{said}");
+    }
     // What is there is as it was.
     let packages = std::fs::read_to_string(repository.path().join("dists/stable/main/binary-amd64/Packages")).unwrap();
     assert_eq!(packages.matches("Package: alertd").count(), 1);
