@@ -1,11 +1,14 @@
 //! Keys: scopes, topics, expiry, rotation, revocation, import, and what reaches the disk and the log.
 
 use std::fs;
+use std::io::Write;
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Transport, eventually, former_key, import, over_both_transports};
+use crate::harness::{Answer, Daemon, Key, Request, Transport, eventually, former_key, import, over_both_transports};
 
 over_both_transports! {
     a_revoked_key_ends_its_streams_and_no_others,
@@ -168,4 +171,21 @@ fn a_token_in_the_query_works_only_where_it_is_allowed() {
     let key = daemon.key("alice");
     let answer = daemon.send(&Request::get(&format!("/health?token={}", key.secret)));
     assert_eq!(answer.status, 401, "{answer:?}");
+}
+
+#[test]
+fn a_change_whose_sender_has_gone_before_it_was_accepted_is_not_made() {
+    let daemon = Daemon::start();
+    daemon.signal("STOP");
+    let mut gone = UnixStream::connect(daemon.control()).unwrap();
+    gone.write_all(&Request::post("/keys").json(&json!({"user": "carol"})).bytes(false)).unwrap();
+    drop(gone);
+    // One that only says that it sends no more is served.
+    let mut waiting = UnixStream::connect(daemon.control()).unwrap();
+    waiting.write_all(&Request::post("/keys").json(&json!({"user": "dave"})).bytes(false)).unwrap();
+    waiting.shutdown(Shutdown::Write).unwrap();
+    daemon.signal("CONT");
+    assert_eq!(Answer::read(&mut waiting).status, 201);
+    let listed = Request::get("/keys").over(&daemon.control()).text();
+    assert!(listed.contains("dave") && !listed.contains("carol"), "{listed}");
 }

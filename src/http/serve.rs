@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::{TcpListener, UnixListener};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -103,6 +104,10 @@ impl Server {
         self.tasks.spawn(supervisor::supervise(name, async move {
             while let Some(Accepted { stream, permit, admission, .. }) = server.accept(kind, || listener.accept()).await
             {
+                // alertctl has told its user that it failed, for instance while the service could not start.
+                if kind == ListenerKind::Control && has_gone(&stream) {
+                    continue;
+                }
                 let own = Arc::clone(&server);
                 // Of the process that connected, whatever it passes the connection on to.
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
@@ -168,4 +173,10 @@ impl Server {
             connection = next => connection,
         }
     }
+}
+
+/// Whether the peer of a Unix socket has closed it, rather than only its sending half.
+fn has_gone(stream: &UnixStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec::default())).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
