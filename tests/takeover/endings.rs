@@ -28,6 +28,8 @@ fn edit_key(manager: &Manager, key: &Key, change: impl Fn(&mut Value)) {
     let record = keys.iter_mut().find(|stored| stored["id"] == key.id.as_str()).unwrap();
     record.as_object_mut().unwrap().remove("checksum");
     change(record);
+    // Or a key without a checksum would count as damaged.
+    stored.as_object_mut().unwrap().remove("number");
     std::fs::write(path, stored.to_string()).unwrap();
 }
 
