@@ -227,9 +227,10 @@ fn f20_remedies_name_the_instance_the_plain_port_the_authority_and_the_file() {
     assert!(daemon.ctl(&["key", "import", &own]).status.success());
 
     // Times have their zone, whether the machine has one or not.
-    let listed = daemon.ctl_command().args(["key", "list"]).env("TZ", "CET-1").output().unwrap();
+    assert!(daemon.ctl(&["publish", "now"]).status.success());
+    let listed = daemon.ctl_command().arg("history").env("TZ", "CET-1").output().unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("+01:00"), "{}", told(&listed));
-    let listed = daemon.ctl_command().args(["key", "list"]).env("TZ", "UTC").output().unwrap();
+    let listed = daemon.ctl_command().arg("history").env("TZ", "UTC").output().unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("+00:00"), "{}", told(&listed));
     daemon.stop();
 }
