@@ -90,3 +90,10 @@ fn texts(messages: &[Value]) -> Vec<&str> {
 fn key_for(daemon: &Daemon, topics: &[&str]) -> Key {
     daemon.key_with(&json!({"user": "phone", "topics": topics}))
 }
+
+/// Publishes many alerts to the topic `ops` in one request.
+fn publish_lines(daemon: &Daemon, key: &Key, alerts: impl Iterator<Item = Value>) {
+    let lines: String = alerts.map(|alert| format!("{alert}\n")).collect();
+    let request = Request::post("/alerts/ops").key(key).header("Content-Type", "application/x-ndjson").body(lines);
+    assert_eq!(daemon.send(&request).status, 200);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Messages, app, basic, key_for, polled, texts};
+use super::{Messages, app, basic, key_for, polled, publish_lines, texts};
 use crate::harness::{Daemon, Manager, Request};
 
 #[test]
@@ -46,12 +46,11 @@ fn the_app_is_let_in_by_a_password_and_resumes_by_the_id_of_its_last_message() {
 fn a_poll_has_what_is_asked_for_and_an_end() {
     let daemon = Daemon::start();
     let key = daemon.key("alice");
-    for n in 1..=1200 {
+    let line = |n| {
         let level = if n % 100 == 0 { "error" } else { "info" };
-        let body =
-            json!({"message": format!("m{n}"), "level": level, "metadata": {"tags": ["disk", "db"], "title": "T"}});
-        assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).json(&body)).status, 200);
-    }
+        json!({"message": format!("m{n}"), "level": level, "metadata": {"tags": ["disk", "db"], "title": "T"}})
+    };
+    publish_lines(&daemon, &key, (1..=1200).map(line));
     let poll = |query: &str| polled(&daemon, &app(&key, &format!("/ntfy/ops/json?poll=1{query}")));
     let all = poll("");
     assert_eq!((all.len(), &all[0]["message"], &all[1199]["message"]), (1200, &json!("m1"), &json!("m1200")));
