@@ -49,6 +49,8 @@ mod socket_sink;
 mod stream;
 mod suspend;
 pub(crate) mod takeover;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

@@ -199,11 +199,6 @@ impl Stream {
     async fn advance(&mut self, sink: &mut impl StreamSink, until: Until) -> Result<Id, StreamEnd> {
         let heartbeat = self.context.heartbeat;
         let mut writer = Writer { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
-        if self.context.format.opens_at_once()
-            && let Some(opening) = self.opening.take()
-        {
-            writer.send(opening).await?;
-        }
         let engine = self.context.engine.clone();
         let is_synced = engine.head().is_some();
         if !is_synced || self.seam == Seam::Sent || !self.needs_no_replay(self.subscription.joined()) {
@@ -220,6 +215,12 @@ impl Stream {
             // The hub may lag behind alerts that were already acknowledged. Without waiting, a client that resumes at
             // such an id would get that alert twice, and `latest` would be the alert before it.
             self.subscription.reach(head).await;
+        }
+        // Not before: a client may publish as soon as it has it, and what was passed over by then does not come.
+        if self.context.format.opens_at_once()
+            && let Some(opening) = self.opening.take()
+        {
+            writer.send(opening).await?;
         }
         loop {
             let cursor = self.replay(&mut writer).await?;
