@@ -97,9 +97,9 @@ fn a_refusal_says_which_key_and_what_to_do() {
     let key: Key =
         daemon.key_with(&serde_json::json!({ "user": "bob", "scopes": ["publish", "subscribe"], "topics": ["web"] }));
     std::fs::write(&file, &key.secret).unwrap();
-    said(&["status"], 77, &[&own, &url, "alertctl key add USER --scope admin"]);
+    said(&["status", "--json"], 77, &[&own, &url, "alertctl key add USER --scope admin"]);
     said(&["tail", "ops.*"], 77, &[&own, "ops.*", "only web"]);
-    said(&["history", "web", "--since", "yesterday"], 2, &[&url, "--since"]);
+    said(&["history", "web", "--since", "someday"], 2, &[&url, "--since"]);
     std::fs::write(&file, "wrong").unwrap();
     said(&["history"], 77, &[&own, &url, "revoked"]);
     let nowhere = format!("http://{}", fixed_port());
