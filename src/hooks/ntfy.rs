@@ -28,10 +28,10 @@ pub(crate) fn read<'h>(header: impl Fn(&str) -> Option<Cow<'h, str>>) -> Result<
     let ntfys = header("priority").is_none_or(|text| !is_http_priority(&text));
     let names = ["priority", "x-priority", "prio", "p"];
     let (level, priority) = match first(if ntfys { &names } else { &names[1..] }).as_deref() {
-        Some(text) => match severity::ntfy_priority(text) {
-            Some(number) => (Some(severity::of_ntfy_priority(number)), Some(number.into())),
-            None => (Some(severity::level_or_warn(text)), Some(short(text).into())),
-        },
+        Some(text) => {
+            let (level, number) = severity::of_ntfy_text(text);
+            (Some(level), Some(number.map_or_else(|| short(text).into(), Value::from)))
+        }
         None => (None, None),
     };
     let tags = first(&["tags", "x-tags", "tag", "ta"]).unwrap_or_default();

@@ -66,6 +66,14 @@ pub(crate) fn ntfy_priority(text: &str) -> Option<u8> {
     number.or_else(|| ["1", "2", "3", "4", "5"].contains(&text).then(|| text.parse().ok())?)
 }
 
+/// The level that a publisher of ntfy means by a priority, and ntfy's number for it. What ntfy does not know counts as the
+/// word that it is, so that it costs nobody an alert.
+#[must_use]
+pub(crate) fn of_ntfy_text(text: &str) -> (Level, Option<u8>) {
+    let number = ntfy_priority(text);
+    (number.map_or_else(|| level_or_warn(text), of_ntfy_priority), number)
+}
+
 /// The level of a priority of ntfy, whose 4 is `high` but not yet urgent.
 #[must_use]
 pub(crate) const fn of_ntfy_priority(number: u8) -> Level {

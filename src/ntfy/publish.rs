@@ -190,10 +190,10 @@ impl Said {
         let message = self.message.unwrap_or_else(|| "triggered".to_owned());
         let (level, priority) = match &self.priority {
             None => (Level::Info, None),
-            Some(text) => match severity::ntfy_priority(text) {
-                Some(number) => (severity::of_ntfy_priority(number), Some(number.into())),
-                None => (severity::level_or_warn(text), Some(text.as_str().into())),
-            },
+            Some(text) => {
+                let (level, number) = severity::of_ntfy_text(text);
+                (level, Some(number.map_or_else(|| text.as_str().into(), Value::from)))
+            }
         };
         let attachment = self
             .attach
