@@ -29,8 +29,8 @@ pub(super) struct Outcome {
     pub(super) lost: usize,
     /// Alerts that some reader got twice, or out of order.
     pub(super) repeated: usize,
-    /// Alerts that were finally answered with 503, but that a reader got.
-    pub(super) surfaced: usize,
+    /// Ids of alerts that were finally answered with 503, but that a reader got.
+    pub(super) surfaced: BTreeSet<Id>,
     /// Readers that got a gap.
     pub(super) told: usize,
     /// Readers that missed something without a gap.
@@ -216,8 +216,10 @@ impl<'a> Load<'a> {
             outcome.lost = outcome.lost.max(lost);
             outcome.told += usize::from(was_told);
             outcome.untold += usize::from(lost > 0 && !was_told);
-            let surfaced = got.iter().filter(|message| refused.contains(**message)).count();
-            outcome.surfaced = outcome.surfaced.max(surfaced);
+            outcome.surfaced.extend(reader.iter().filter_map(|event| match event {
+                Seen::Alert(id, message) if refused.contains(message) => Some(*id),
+                _ => None,
+            }));
         }
         outcome
     }
