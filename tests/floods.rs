@@ -71,6 +71,31 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 
 #[test]
+fn streams_that_are_reset_at_once_cost_others_nothing_and_few_log_lines() {
+    // GET /readyz, with path and host as literals.
+    let head = b"\x82\x86\0\x05:path\x07/readyz\0\x0a:authority\x09localhost";
+    let stream = |number: u32| {
+        let number = number.to_be_bytes();
+        let length = u32::try_from(head.len()).unwrap().to_be_bytes();
+        // HEADERS that end both the head and the stream, then RST_STREAM.
+        [&length[1..], &[1, 5], &number[..], head, &[0, 0, 4, 3, 0], &number, &[0, 0, 0, 8]].concat()
+    };
+    let begin: Vec<u8> =
+        [preface(), (0..5000).flat_map(|stream_number| stream(2 * stream_number + 1)).collect()].concat();
+    let daemon = Daemon::start();
+    let before = daemon.log().lines().count();
+    for _ in 0..50 {
+        let mut socket = TcpStream::connect(daemon.address).unwrap();
+        // alertd ends the connection before the last of them.
+        let _ = socket.write_all(&begin);
+        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+    }
+    assert_eq!(daemon.send(&Request::get("/readyz")).status, 200);
+    let log = daemon.log();
+    assert!(log.lines().count() <= before + 5, "{log}");
+}
+
+#[test]
 fn pings_whose_answers_are_never_read_cost_others_nothing() {
     others_notice_nothing_of(&preface(), &frame(PING, b"12345678").repeat(500));
 }

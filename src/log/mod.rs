@@ -3,12 +3,13 @@
 //! Owns the subscriber of the process and the thread that writes. The daemon calls [`start`] once; all other code uses
 //! `tracing::info!` and the like. An event never waits for a sink: it goes into a bounded queue. Events that do not fit are
 //! counted, and the count is logged when there is space again. Events of libraries are logged at `info` and above only,
-//! whatever the level, because their debug events may quote headers and so secrets.
+//! whatever the level, because their debug events may quote headers and so secrets, and each kind of them once a minute.
 //!
-//! Events get no time, because all sinks add one. Spans are ignored, and the only filter is the level.
+//! Events get no time, because all sinks add one. Spans are ignored.
 
 mod event;
 mod journald;
+mod libraries;
 mod line;
 mod queue;
 mod record;
@@ -20,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
@@ -29,6 +30,7 @@ use tracing_subscriber::{Registry, reload};
 
 pub(crate) use event::Event;
 use journald::Journald;
+use libraries::{Libraries, OWN};
 use queue::Queue;
 use record::Record;
 pub(crate) use repeated::Repeated;
@@ -167,7 +169,7 @@ fn subscriber(
     level: Level,
 ) -> (impl Subscriber + Send + Sync + 'static, reload::Handle<Targets, Registry>) {
     let (filter, handle) = reload::Layer::new(filter(level));
-    (tracing_subscriber::registry().with(filter).with(Forward { queue }), handle)
+    (tracing_subscriber::registry().with(filter).with(Forward { queue, libraries: Libraries::default() }), handle)
 }
 
 /// Events of alertd at `level`, of libraries at most at `info`, and mirrored alerts at any level. A greater level has more
@@ -175,18 +177,23 @@ fn subscriber(
 fn filter(level: Level) -> Targets {
     Targets::new()
         .with_default(level.min(Level::INFO))
-        .with_target("alertd", level)
+        .with_target(OWN, level)
         .with_target(ALERTS, level.max(Level::INFO))
 }
 
 /// Passes events to the queue.
 struct Forward {
     queue: Arc<Queue>,
+    libraries: Libraries,
 }
 
 impl<S: Subscriber> Layer<S> for Forward {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        self.queue.push(Record::of(event));
+        let now = Instant::now();
+        self.libraries.settle(now).into_iter().for_each(|record| self.queue.push(record));
+        if self.libraries.admit(event.metadata(), now) {
+            self.queue.push(Record::of(event));
+        }
     }
 }
 
