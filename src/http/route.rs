@@ -83,6 +83,7 @@ static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/ntfy/{topic}/auth"], Key(Subscribe), ntfy::auth, openapi::ntfy::auth),
     route!(Normally, GET, ["/ntfy/v1/health"], Open, ntfy::health, openapi::ntfy::health),
     route!(Normally, GET, ["/ntfy/v1/version"], AnyKey, ntfy::version, openapi::ntfy::version),
+    route!(Normally, GET, ["/ntfy/v1/account"], AnyKey, ntfy::account, openapi::ntfy::account),
     route!(Normally, GET, ["/ntfy/v1/config"], Open, ntfy::config, openapi::ntfy::config),
     route!(Normally, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
     route!(Normally, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),

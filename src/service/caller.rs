@@ -46,7 +46,7 @@ impl Caller {
     }
 
     /// The user to whom idempotency keys belong.
-    pub(super) fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         match self {
             Self::Key(grant, _) => &grant.user,
             other => other.name(),

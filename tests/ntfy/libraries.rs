@@ -25,6 +25,7 @@ fn aiontfy_publishes_and_follows_over_websocket() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || lines.next().expect("the client goes on").unwrap();
     assert_eq!(next(), format!("version {}", env!("CARGO_PKG_VERSION")));
+    assert_eq!(next(), "account alice");
     assert_eq!(next(), "event open");
     assert_eq!(next(), r"message web T 4 ['tada'] 'hello\nworld'");
     assert_eq!(next(), "ready");

@@ -219,6 +219,8 @@ fn clients_are_told_what_there_is() {
     assert_eq!(daemon.send(&Request::get("/ntfy/v1/version")).status, 401);
     let version = daemon.send(&Request::get("/ntfy/v1/version").key(&key)).json();
     assert!(["version", "commit", "date"].iter().all(|name| version[*name].is_string()), "{version}");
+    assert_eq!(daemon.send(&Request::get("/ntfy/v1/account")).status, 401);
+    assert_eq!(daemon.send(&Request::get("/ntfy/v1/account").key(&key)).json()["username"], "alice");
     for path in ["/ntfy/ops", "/ntfy/ops/nothing", "/ntfy/v1/nothing"] {
         let answer = daemon.send(&app(&key, path));
         assert_eq!(answer.json()["http"], answer.status, "{path}");

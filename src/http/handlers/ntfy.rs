@@ -120,6 +120,17 @@ pub(in crate::http) async fn version(_: Context) -> Result<Response<Body>, HttpE
     Ok(response::json(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION"), "commit": "", "date": date })))
 }
 
+/// The user of the key. Nothing is counted for a user, and a quota of what alertd does not offer is none.
+pub(in crate::http) async fn account(context: Context) -> Result<Response<Body>, HttpError> {
+    let counted = ["messages", "emails", "calls", "reservations", "attachment_total_size"];
+    let mut answer = json!({ "username": context.caller.user(), "role": "user", "stats": {} });
+    for name in counted {
+        answer["stats"][name] = 0.into();
+        answer["stats"][format!("{name}_remaining")] = 0.into();
+    }
+    Ok(response::json(StatusCode::OK, &answer))
+}
+
 /// What a client may offer its user: nothing but a login.
 pub(in crate::http) async fn config(_: Context) -> Result<Response<Body>, HttpError> {
     let off = ["signup", "payments", "calls", "emails", "reservations", "web_push"];

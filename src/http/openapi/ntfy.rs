@@ -139,6 +139,19 @@ pub(crate) fn version() -> Operation {
     }
 }
 
+pub(crate) fn account() -> Operation {
+    let account = json!({
+        "type": "object",
+        "required": ["username", "role", "stats"],
+        "properties": {
+            "username": text(), "role": { "const": "user" },
+            "stats": { "type": "object", "additionalProperties": { "const": 0 } },
+        },
+    });
+    let about = "The user of the key. alertd counts nothing for a user, so all numbers are 0.";
+    Operation { answers: vec![object(200, about, account)], ..plain(NTFY, "Get the user of the key") }
+}
+
 pub(crate) fn config() -> Operation {
     Operation {
         answers: vec![object(200, "Which features there are.", json!({ "type": "object" }))],
