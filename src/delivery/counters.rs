@@ -1,13 +1,13 @@
 //! What delivery counts. Written by tasks and broadcast loops without a lock, read by the status and the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::endings::StreamEnd;
 use crate::histogram::{Distribution, Histogram};
-use crate::log::Event;
+use crate::log::{Event, Repeated};
 use crate::sse::Bye;
 
 /// Counters since the start of the process.
@@ -19,6 +19,7 @@ pub(crate) struct Counters {
     overtaken: AtomicU64,
     /// Indexed like [`StreamEnd::ALL`].
     ended: [AtomicU64; StreamEnd::ALL.len()],
+    slow_line: Repeated,
     takeover: Mutex<Option<Takeover>>,
 }
 
@@ -75,11 +76,28 @@ impl Counters {
     }
 
     pub(super) fn stream_ended(&self, end: StreamEnd) {
-        if end == StreamEnd::Bye(Bye::Slow) {
-            tracing::info!(message_id = %Event::SlowStreamEnded, "a stream was ended because its client reads nothing");
+        if end == StreamEnd::Bye(Bye::Slow)
+            && let Some(left_out) = self.slow_line.note(Instant::now())
+        {
+            tracing::info!(
+                message_id = %Event::SlowStreamEnded,
+                left_out,
+                "a stream was ended because its client reads nothing"
+            );
         }
         if let Some(index) = StreamEnd::ALL.iter().position(|other| *other == end) {
             self.ended[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Logs what was left out in a minute that has ended.
+    pub(crate) fn settle(&self, now: Instant) {
+        if let Some(count) = self.slow_line.settle(now) {
+            tracing::info!(
+                message_id = %Event::SlowStreamEnded,
+                count,
+                "{count} more streams were ended within a minute because their clients read nothing"
+            );
         }
     }
 

@@ -202,6 +202,7 @@ impl Service {
         self.counters.sample(now, self.delivery.counters().delivered());
         self.auth_log.settle(now, Settle::Ended);
         self.connections.settle(now);
+        self.delivery.counters().settle(now);
         self.note_drained();
         self.note_certificate();
     }
