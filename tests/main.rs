@@ -41,6 +41,7 @@ mod proxies;
 mod publish;
 mod readme;
 mod recipes;
+mod replay;
 mod seam;
 mod senders;
 mod stream;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::endings::Endings;
+use super::shared_pages::SharedPages;
 use super::takeover::{StreamRecord, SubscriptionRecord, Suspension};
 use crate::alert::{Filter, Start};
 use crate::engine::Engine;
@@ -25,6 +26,7 @@ pub(super) struct StreamContext {
     pub(super) heartbeat: Duration,
     pub(super) endings: Endings,
     pub(super) counters: Arc<Counters>,
+    pub(super) pages: Arc<SharedPages>,
     pub(super) suspension: Arc<Suspension>,
 }
 

@@ -16,11 +16,34 @@ pub(crate) struct Counters {
     delivered: AtomicU64,
     latency: Histogram,
     gaps: AtomicU64,
+    /// Indexed by [`PageSource`].
+    replay_pages: [AtomicU64; PageSource::ALL.len()],
     overtaken: AtomicU64,
     /// Indexed like [`StreamEnd::ALL`].
     ended: [AtomicU64; StreamEnd::ALL.len()],
     slow_line: Repeated,
     takeover: Mutex<Option<Takeover>>,
+}
+
+/// Where a replaying stream has a page of alerts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageSource {
+    /// It read the log.
+    Log,
+    /// Another stream had read and encoded it.
+    Stream,
+}
+
+impl PageSource {
+    pub(crate) const ALL: [Self; 2] = [Self::Log, Self::Stream];
+
+    /// The name in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Stream => "stream",
+        }
+    }
 }
 
 /// What became of the streams of the previous process.
@@ -42,6 +65,11 @@ impl Counters {
     /// Counts alerts that were read from the log and sent.
     pub(super) fn replayed(&self, alerts: u64) {
         self.delivered.fetch_add(alerts, Ordering::Relaxed);
+    }
+
+    /// Counts a page of the log that a stream replays.
+    pub(super) fn replayed_page(&self, source: PageSource) {
+        self.replay_pages[source as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts alerts that were accepted together and have just been sent live.
@@ -113,6 +141,11 @@ impl Counters {
 
     pub(crate) fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
+    }
+
+    /// Pages of the log that streams replayed.
+    pub(crate) fn replay_pages(&self) -> impl Iterator<Item = (PageSource, u64)> {
+        PageSource::ALL.into_iter().map(|source| (source, self.replay_pages[source as usize].load(Ordering::Relaxed)))
     }
 
     pub(crate) fn overtaken(&self) -> u64 {

@@ -19,6 +19,7 @@
 //! |---|---|
 //! | [`stream`] | a stream while a task carries it, and what is handed over when it has caught up |
 //! | [`replay`] | its replay from the log |
+//! | [`shared_pages`] | encoded pages of the log, for streams that replay the same part |
 //! | [`context`] | what the streams of one key and filter share |
 //! | [`sink`] | where a stream writes to |
 //! | [`socket_sink`] | a plain socket as a sink |
@@ -43,6 +44,7 @@ mod endings;
 mod fanout;
 mod hand_over;
 mod replay;
+mod shared_pages;
 mod sink;
 mod slots;
 mod socket_sink;
@@ -71,12 +73,13 @@ use crate::sse::{Bye, Format};
 use crate::supervisor;
 pub(crate) use backpressure::Backpressure;
 use context::StreamContext;
-pub(crate) use counters::{Counters, Takeover};
+pub(crate) use counters::{Counters, PageSource, Takeover};
 pub(crate) use drain::{Drain, MAX_DRAIN};
 use endings::Endings;
 pub(crate) use endings::StreamEnd;
 use fanout::{Fanout, Loops, Shared};
 pub(crate) use hand_over::Continuation;
+use shared_pages::SharedPages;
 pub(crate) use sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, StreamSink};
 pub(crate) use slots::{KINDS, LimitReached, StreamLimits, StreamSlots, Transport};
 pub(crate) use socket_sink::{ConnectionGuard, SocketSink};
@@ -92,6 +95,7 @@ pub(crate) struct Delivery {
     drain: watch::Sender<Drain>,
     slots: Arc<StreamSlots>,
     counters: Arc<Counters>,
+    pages: Arc<SharedPages>,
     backpressure: Arc<Backpressure>,
     loops: Arc<Loops>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -127,6 +131,7 @@ impl Delivery {
     pub(crate) fn start(engine: Engine, hub: Hub, clock: Clock, loops: usize) -> io::Result<Self> {
         let suspension = Arc::<Suspension>::default();
         let delivery = Self {
+            pages: SharedPages::new(engine.clone()),
             engine,
             hub,
             clock: Arc::clone(&clock),
@@ -201,6 +206,7 @@ impl Delivery {
             owner: owner.to_owned(),
             endings,
             counters: Arc::clone(&self.counters),
+            pages: Arc::clone(&self.pages),
             suspension: Arc::clone(&self.suspension),
         })
     }

@@ -1,18 +1,17 @@
 //! The replay of a stream: what the log has, up to where the subscription joins the hub.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
 use super::endings::StreamEnd;
+use super::shared_pages::{EncodedPage, PAGE_BYTES, PageKey};
 use super::sink::{StreamSink, Writer};
 use super::stream::{ENGINE_RETRY, Stream};
-use crate::alert::{Filter, Id, Record, Start};
-use crate::engine::{Direction, Range, Seek};
+use crate::alert::{Id, Start};
+use crate::engine::Seek;
 use crate::sse::Gap;
-
-/// One page: the most that a replaying stream holds in memory while its client reads.
-const REPLAY_PAGE_ALERTS: usize = 500;
-pub(super) const REPLAY_PAGE_BYTES: usize = 64 << 10;
 
 /// Whether a page ends at the seam.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,22 +50,25 @@ impl Stream {
         self.backlog = seek.latest.into();
         self.send_backlog(blocks, Page::ending_at(cursor, until), writer).await?;
         while cursor < until {
-            let filter = Filter::clone(&self.context.filter);
-            let range = Range { filter, after: cursor, until, limit: REPLAY_PAGE_ALERTS, bytes: REPLAY_PAGE_BYTES };
-            let page = match self.context.engine.read(range, Direction::Forward).await {
-                Ok(page) => page,
+            let (filter, format) = (Arc::clone(&self.context.filter), self.context.format.clone());
+            let key = PageKey { filter, format, after: cursor };
+            let page = match self.context.pages.read(&key, until).await {
+                Ok((page, source)) => {
+                    self.context.counters.replayed_page(source);
+                    page
+                }
                 Err(error) => {
                     self.wait_for_engine(&error.to_string(), writer).await?;
                     continue;
                 }
             };
             let mut blocks = BytesMut::new();
-            if let Some(gap) = page.gap(cursor, trimmed, until) {
-                blocks.extend_from_slice(&self.gap(gap, cursor.max(page.trimmed)));
+            if let Some(gap) = page.log.gap(cursor, trimmed, until) {
+                blocks.extend_from_slice(&self.gap(gap, cursor.max(page.log.trimmed)));
             }
-            trimmed = trimmed.max(page.trimmed);
-            cursor = page.next.unwrap_or(until);
-            self.send_records(blocks, &page.records, cursor, Page::ending_at(cursor, until), writer).await?;
+            trimmed = trimmed.max(page.log.trimmed);
+            cursor = page.cursor;
+            self.send_page(blocks, &page, Page::ending_at(cursor, until), writer).await?;
         }
         Ok(cursor.max(until))
     }
@@ -109,7 +111,7 @@ impl Stream {
         let mut alerts = 0;
         while let Some(record) = self.backlog.pop_front() {
             alerts += u64::from(self.context.format.alert(&mut blocks, &record));
-            if blocks.len() >= REPLAY_PAGE_BYTES {
+            if blocks.len() >= PAGE_BYTES {
                 self.send(blocks.split(), writer).await?;
             }
         }
@@ -121,29 +123,28 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends `blocks` and a page of the log that ends at `cursor`; after the alerts of the last page also the seam.
-    async fn send_records<S: StreamSink>(
+    /// Sends `blocks` and a page of the log; after the alerts of the last page also the seam.
+    async fn send_page<S: StreamSink>(
         &mut self,
         mut blocks: BytesMut,
-        records: &[Record],
-        cursor: Id,
+        encoded: &EncodedPage,
         page: Page,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
-        let mut alerts = 0;
-        for record in records {
-            alerts += u64::from(self.context.format.alert(&mut blocks, record));
-            if blocks.len() >= REPLAY_PAGE_BYTES {
-                self.start = Start::After(record.id);
+        for (piece, last) in &encoded.pieces {
+            // A gap goes with the first piece.
+            if blocks.len() >= PAGE_BYTES {
                 self.send(blocks.split(), writer).await?;
             }
+            self.start = Start::After(*last);
+            blocks.extend_from_slice(piece);
         }
-        self.start = Start::After(cursor);
+        self.start = Start::After(encoded.cursor);
         if page == Page::Last {
             self.push_seam(&mut blocks);
         }
         self.send(blocks, writer).await?;
-        self.context.counters.replayed(alerts);
+        self.context.counters.replayed(encoded.alerts);
         Ok(())
     }
 }

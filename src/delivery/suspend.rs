@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::endings::StreamEnd;
-use super::replay::REPLAY_PAGE_BYTES;
+use super::shared_pages::PAGE_BYTES;
 use super::socket_sink::SocketSink;
 use super::stream::{CaughtUp, Seam, Stream};
 use super::takeover::{CarriedStream, StreamRecord};
@@ -25,7 +25,7 @@ impl Stream {
         let mut blocks = BytesMut::new();
         while let Some(alert) = self.backlog.pop_front() {
             self.context.format.alert(&mut blocks, &alert);
-            if blocks.len() >= REPLAY_PAGE_BYTES {
+            if blocks.len() >= PAGE_BYTES {
                 sink.put(blocks.split().freeze());
             }
         }

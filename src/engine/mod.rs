@@ -109,6 +109,17 @@ impl Engine {
         }
     }
 
+    /// A number that changes when a page of what follows `after` may have become untrue: no alert after that id that passes the
+    /// filter was removed, and no damage was found, as long as it stays the same. None if one was removed, or if only the
+    /// store knows.
+    pub(crate) fn page_version(&self, filter: &Filter, after: Id) -> Option<u64> {
+        match self {
+            Self::Embedded(embedded) => embedded.page_version(filter, after),
+            // Other nodes remove alerts too.
+            Self::Redis(_) => None,
+        }
+    }
+
     /// The newest id that the log ever gave, as far as this node knows; none before it first reached the log.
     #[must_use]
     pub(crate) fn head(&self) -> Option<Id> {

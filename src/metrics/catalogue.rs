@@ -100,6 +100,9 @@ impl Catalogue {
         writer.lone("loops_behind", help, None, it.loops_behind)?;
         let help = "Times that a stream fell behind its ring and continued from the log";
         writer.counter("overtaken", help, [([], it.overtaken)])?;
+        let pages = it.replay_pages.iter().map(|(source, pages)| ([("source", source.as_str())], *pages));
+        let help = "Pages of alerts replayed to streams: from the log, or encoded already for another stream";
+        writer.counter("replay_pages", help, pages)?;
         writer.counter(
             "gaps",
             "Gap events sent, which tell a subscriber that alerts may be missing",

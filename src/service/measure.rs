@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Caller, Refusal, Service};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::{ConnectionStatus, EngineStatus};
-use crate::delivery::{KINDS, Takeover, Transport};
+use crate::delivery::{KINDS, PageSource, Takeover, Transport};
 use crate::engine::{Direction, Range};
 use crate::histogram::Distribution;
 use crate::key::Scope;
@@ -44,6 +44,7 @@ pub(crate) struct Measurements {
     pub lag: Option<Duration>,
     pub loops_behind: usize,
     pub overtaken: u64,
+    pub replay_pages: Vec<(PageSource, u64)>,
     pub gaps: u64,
     pub ended: Vec<(&'static str, u64)>,
     pub takeover: Option<Takeover>,
@@ -99,6 +100,7 @@ impl Service {
             lag: lag.flatten(),
             loops_behind: self.delivery.backpressure().loops_behind(),
             overtaken: delivered.overtaken(),
+            replay_pages: delivered.replay_pages().collect(),
             gaps: delivered.gaps(),
             ended: delivered.ended().map(|(end, count)| (end.as_str(), count)).collect(),
             takeover: delivered.takeover(),

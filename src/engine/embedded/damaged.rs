@@ -51,6 +51,12 @@ impl DamagedPlaces {
         places.len() < NAMED && places.insert((segment.number(), ordinal))
     }
 
+    /// Changes with each new place; none if there are so many that a new one is not noticed.
+    pub(super) fn version(&self) -> Option<u64> {
+        let found = self.0.lock().len();
+        (found < NAMED).then_some(found as u64)
+    }
+
     /// How many of them are in segments that retention has left.
     pub(super) fn count(&self, catalog: &Catalog) -> usize {
         self.0.lock().iter().filter(|(number, _)| catalog.segment(*number).is_some()).count()

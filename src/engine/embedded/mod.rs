@@ -257,6 +257,11 @@ impl Embedded {
         self.view(move |view| view.read(&range, direction == Direction::Backward)).await
     }
 
+    pub(super) fn page_version(&self, filter: &Filter, after: Id) -> Option<u64> {
+        let is_whole = self.0.view.catalog.read().trimmed(filter) <= after;
+        if is_whole { self.0.view.damaged.version() } else { None }
+    }
+
     pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, Unavailable> {
         self.view(move |view| Ok(view.topics(&runs, most))).await
     }
