@@ -32,7 +32,8 @@ impl Raw {
     pub(super) fn show(&self) -> String {
         match self {
             Self::Text(text) => quoted(text),
-            Self::Number(number) => number.clone(),
+            // One that cannot be parsed may be any characters.
+            Self::Number(number) => number.escape_debug().to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::List(items) => format!("[{}]", items.iter().map(Self::show).collect::<Vec<_>>().join(", ")),
             Self::Other(kind) => (*kind).to_owned(),

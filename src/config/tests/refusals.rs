@@ -60,6 +60,7 @@ const REFUSALS: &[(&str, &str)] = &[
     (r#"auth.store_dir = "data/auth""#, r#"18: auth.store_dir: "data/auth" is not an absolute path; begin it with /"#),
     (r#"auth.iterations = 9999"#, r#"19: auth.iterations: 9999 is too small; the range is 10000 to 10000000"#),
     (r#"auth.iterations = 100000000"#, r#"19: auth.iterations: 100000000 is too large; the range is 10000 to 10000000"#),
+    ("auth.iterations = 1_0d\u{0}0", r"19: auth.iterations: 10d\00 is not a whole number; the range is 10000 to 10000000"),
     (r#"auth.iterations = 1e5"#, r#"19: auth.iterations: 1e5 is not a whole number; the range is 10000 to 10000000"#),
     (r#"auth.query_token = "yes""#, r#"20: auth.query_token: "yes" is neither true nor false; write one of them, without quotes"#),
     (r#"auth.query_token = 1"#, r#"20: auth.query_token: 1 is neither true nor false; write one of them, without quotes"#),
