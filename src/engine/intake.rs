@@ -1,8 +1,7 @@
 //! The intake of publishes, shared by both engines: deadlines, refusals by the queue, and the batches of the writer.
 //!
 //! Both engines use it. The engine's handle submits a group and waits for its outcome; the engine's writer gathers the
-//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own: a channel
-//! of `std` for a thread, of tokio for a task. Always: a group is stored whole or not at all, and a publisher that waits
+//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own. Always: a group is stored whole or not at all, and a publisher that waits
 //! gets an outcome within [`Intake::answer_within`].
 
 use std::time::Duration;
@@ -49,15 +48,6 @@ pub(super) enum Refused {
     Closed,
 }
 
-impl<T> From<std::sync::mpsc::TrySendError<T>> for Refused {
-    fn from(error: std::sync::mpsc::TrySendError<T>) -> Self {
-        match error {
-            std::sync::mpsc::TrySendError::Full(_) => Self::Full,
-            std::sync::mpsc::TrySendError::Disconnected(_) => Self::Closed,
-        }
-    }
-}
-
 impl<T> From<tokio::sync::mpsc::error::TrySendError<T>> for Refused {
     fn from(error: tokio::sync::mpsc::error::TrySendError<T>) -> Self {
         match error {
@@ -84,12 +74,12 @@ impl Intake {
         Self { store, take_within, answer_within, logged: Mutex::new(None) }
     }
 
-    /// Puts a group into the queue with `send`, which must not wait, and waits for its outcome. A failure is logged with its
+    /// Puts a group into the queue with `send`, which must not wait for the writer, and waits for its outcome. A failure is logged with its
     /// detail, which the publisher does not get.
     pub(super) async fn submit<E: Into<Refused>>(
         &self,
         alerts: Vec<Publish>,
-        send: impl FnOnce(Job) -> Result<(), E>,
+        send: impl AsyncFnOnce(Job) -> Result<(), E>,
     ) -> Outcome {
         let outcome = self.wait(alerts, send).await;
         if let Err(error) = &outcome
@@ -111,11 +101,15 @@ impl Intake {
         is_due
     }
 
-    async fn wait<E: Into<Refused>>(&self, alerts: Vec<Publish>, send: impl FnOnce(Job) -> Result<(), E>) -> Outcome {
+    async fn wait<E: Into<Refused>>(
+        &self,
+        alerts: Vec<Publish>,
+        send: impl AsyncFnOnce(Job) -> Result<(), E>,
+    ) -> Outcome {
         let begun = Instant::now();
         let (answer, answered) = oneshot::channel();
         let group = Group { alerts, deadline: begun + self.take_within, answer };
-        send(Job::Append(group)).map_err(|refused| {
+        send(Job::Append(group)).await.map_err(|refused| {
             AppendError::NotStored(match refused.into() {
                 Refused::Full => {
                     let detail = format!("more publishes are waiting for {} than the queue holds", self.store);
@@ -182,6 +176,8 @@ impl Gathered {
 mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::alert::{Draft, Level};
 
@@ -196,22 +192,22 @@ mod tests {
 
     #[tokio::test]
     async fn each_refusal_says_whether_something_may_be_stored() {
-        let (send, queue) = sync_channel(1);
-        let late = intake(Duration::ZERO).submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        let (send, mut queue) = mpsc::channel(1);
+        let late = intake(Duration::ZERO).submit(vec![publish()], async |job| send.try_send(job)).await.unwrap_err();
         assert!(matches!(&late, AppendError::Unknown(reason) if reason.cause == Cause::TimedOut), "{late}");
         assert!(late.unavailable().unwrap().detail.contains("/secret") && !late.to_string().contains("/secret"));
         let intake = intake(Duration::from_secs(60));
-        let full = intake.submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        let full = intake.submit(vec![publish()], async |job| send.try_send(job)).await.unwrap_err();
         assert!(matches!(&full, AppendError::NotStored(reason) if reason.cause == Cause::QueueFull), "{full}");
-        let group = queue.recv().unwrap();
-        let waiting = intake.submit(vec![publish()], |job| send.try_send(job));
+        let group = queue.recv().await.unwrap();
+        let waiting = intake.submit(vec![publish()], async |job| send.try_send(job));
         let (outcome, ()) = tokio::join!(waiting, async {
             drop(group);
             drop(queue);
         });
         let ended = outcome.unwrap_err();
         assert!(matches!(&ended, AppendError::Unknown(reason) if reason.cause == Cause::Stopping), "{ended}");
-        let closed = intake.submit(vec![publish()], |job| send.try_send(job)).await.unwrap_err();
+        let closed = intake.submit(vec![publish()], async |job| send.try_send(job)).await.unwrap_err();
         assert!(matches!(&closed, AppendError::NotStored(reason) if reason.cause == Cause::Stopping), "{closed}");
     }
 

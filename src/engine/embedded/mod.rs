@@ -34,6 +34,7 @@ mod header;
 mod import;
 mod index;
 mod inventory;
+mod job_queue;
 mod keeper;
 mod keys;
 #[cfg(test)]
@@ -78,7 +79,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::intake::{Intake, Job, Outcome};
+use super::intake::{Intake, Outcome};
 use super::topics::Run;
 use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
 use crate::alert::{Filter, Id, Start, Topic};
@@ -88,6 +89,7 @@ use crate::supervisor;
 pub(crate) use at_rest::{AtRest, Restore};
 use disk::real::RealDisk;
 pub(crate) use export::Export;
+use job_queue::{JobSender, job_queue};
 use keeper::Keeper;
 pub(crate) use open_error::OpenError;
 use read::View;
@@ -144,7 +146,7 @@ pub(crate) struct Embedded(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     view: View,
-    jobs: queue::SyncSender<Job>,
+    jobs: JobSender,
     intake: Intake,
     readers: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -184,10 +186,9 @@ impl Embedded {
         }
         let shared = Arc::new(Shared::new(settings.directory.clone(), settings.retention));
         let view = View::new(Arc::clone(&store.catalog));
-        let (jobs, queued) = queue::sync_channel(QUEUE);
+        let (jobs, queued) = job_queue(QUEUE);
         let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
-        let durability = settings.durability;
         let (keeper, export) = (store.keeper(), store.keeper());
         let scrub = Scrub::new(view.clone(), Arc::clone(&shared), Arc::clone(&settings.clock));
         let writer = Writer::new(Arc::clone(&shared), &settings, store, feed, chores);
@@ -206,7 +207,7 @@ impl Embedded {
         ];
         let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
-        let (readers, threads) = (Semaphore::new(READERS), Mutex::new(threads));
+        let (readers, threads, durability) = (Semaphore::new(READERS), Mutex::new(threads), settings.durability);
         Ok((Self(Arc::new(Inner { shared, view, jobs, intake, readers, threads, durability, export })), fed))
     }
 
@@ -216,7 +217,7 @@ impl Embedded {
     }
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
-        let outcome = self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await;
+        let outcome = self.0.intake.submit(alerts, async |job| self.0.jobs.send(job).await).await;
         self.0.shared.note_deadline(&outcome);
         outcome
     }
@@ -307,14 +308,13 @@ impl Embedded {
 
     pub(super) fn probe(&self, marker: u64) {
         self.0.shared.marker.store(marker, Ordering::Release);
-        // A full queue wakes the writer as well.
-        let _ = self.0.jobs.try_send(Job::Wake);
+        self.0.jobs.wake();
     }
 
     pub(super) async fn close(&self) {
         let inner = Arc::clone(&self.0);
         let closed = tokio::task::spawn_blocking(move || {
-            let _ = inner.jobs.send(Job::Close);
+            inner.jobs.close();
             let threads = std::mem::take(&mut *inner.threads.lock());
             for thread in threads {
                 let _ = thread.join();

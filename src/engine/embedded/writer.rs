@@ -5,18 +5,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Settings;
 use super::disk;
+use super::job_queue::JobReceiver;
 use super::keeper::Chore;
 use super::reserve::Reserve;
 use super::shared::Shared;
 use super::store::Store;
-use crate::engine::intake::{Gathered, Group, Job, WriteLimits};
+use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
@@ -37,6 +39,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     store: Store,
     clock: Clock,
+    /// Where the publishers wait; none if the store was opened outside of a runtime.
+    runtime: Option<Handle>,
     feed: mpsc::Sender<Feed>,
     chores: SyncSender<Chore>,
     reserve: Reserve,
@@ -59,6 +63,7 @@ impl Writer {
             shared,
             store,
             clock: Arc::clone(&settings.clock),
+            runtime: Handle::try_current().ok(),
             feed,
             chores,
             reserve: Reserve::new(&settings.directory),
@@ -73,14 +78,10 @@ impl Writer {
         writer
     }
 
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+    pub(super) fn run(mut self, jobs: &JobReceiver) {
         loop {
-            let first = match jobs.recv_timeout(self.patience()) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) => Job::Wake,
-                Err(RecvTimeoutError::Disconnected) => Job::Close,
-            };
-            let gathered = Gathered::gather(first, BATCH, || jobs.try_recv().ok());
+            let first = jobs.recv_timeout(self.patience()).unwrap_or(Job::Wake);
+            let gathered = Gathered::gather(first, BATCH, || jobs.try_recv());
             if !gathered.groups.is_empty() {
                 self.append(gathered.groups, gathered.alerts);
             }
@@ -110,10 +111,8 @@ impl Writer {
 
     fn append(&mut self, groups: Vec<Group>, alerts: usize) {
         if let Some(trouble) = self.shared.trouble() {
-            for group in groups {
-                group.answer(Err(AppendError::NotStored(trouble.clone())));
-            }
-            return;
+            let refused = |group| (group, Err(AppendError::NotStored(trouble.clone())));
+            return self.answer(groups.into_iter().map(refused).collect());
         }
         let (now_ms, limit, retention) = ((self.clock)(), STEP.max(2 * alerts), *self.shared.retention.lock());
         let began = Instant::now();
@@ -122,9 +121,7 @@ impl Writer {
                 self.shared.commits.observe(began.elapsed(), 1);
                 let fresh = outcomes.iter().flatten().flatten().filter(|stored| !stored.repeated);
                 let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
-                for (group, outcome) in groups.into_iter().zip(outcomes) {
-                    group.answer(outcome);
-                }
+                self.answer(groups.into_iter().zip(outcomes).collect());
                 if !records.is_empty() {
                     let _ = self.feed.blocking_send(Feed::Alerts(records));
                 }
@@ -136,11 +133,21 @@ impl Writer {
             Err(error) => {
                 self.fail(&error);
                 let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
-                for group in groups {
-                    // The group is not in the log, unless the process ends before it can write again.
-                    group.answer(Err(AppendError::Unknown(trouble.clone())));
-                }
+                // The groups are not in the log, unless the process ends before it can write again.
+                let unknown = |group| (group, Err(AppendError::Unknown(trouble.clone())));
+                self.answer(groups.into_iter().map(unknown).collect());
             }
+        }
+    }
+
+    /// Answers the publishers. Several are answered within the runtime, which is woken once for all of them.
+    fn answer(&self, outcomes: Vec<(Group, Outcome)>) {
+        let answer_all = |outcomes: Vec<(Group, Outcome)>| {
+            outcomes.into_iter().for_each(|(group, outcome)| group.answer(outcome));
+        };
+        match &self.runtime {
+            Some(runtime) if outcomes.len() > 1 => drop(runtime.spawn(async move { answer_all(outcomes) })),
+            _ => answer_all(outcomes),
         }
     }
 

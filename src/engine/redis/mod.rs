@@ -194,7 +194,7 @@ impl Redis {
     }
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
-        self.0.intake.submit(alerts, |job| self.0.jobs.try_send(job)).await
+        self.0.intake.submit(alerts, async |job| self.0.jobs.try_send(job)).await
     }
 
     pub(super) fn head(&self) -> Option<Id> {
