@@ -11,7 +11,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/doc/opera
 /// The block of this language in the section about proxies.
 fn documented(language: &str) -> String {
     let text = fs::read_to_string(DOCUMENT).unwrap();
-    let section = text.split("**Behind a proxy.**").nth(1).unwrap();
+    let section = text.split("## Behind a proxy").nth(1).unwrap();
     let block = section.split(&format!("```{language}\n")).nth(1).unwrap_or_else(|| panic!("no block of {language}"));
     block.split("```").next().unwrap().to_owned()
 }

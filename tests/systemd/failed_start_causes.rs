@@ -282,7 +282,7 @@ on_each_release! {
 /// The table of operations.md has exactly these causes, with their exit codes and checks.
 #[test]
 fn the_operators_table_is_what_was_tried() {
-    let (_, section) = OPERATIONS.split_once("**When alertd does not start.**").unwrap();
+    let (_, section) = OPERATIONS.split_once("## When alertd does not start").unwrap();
     let (_, table) = section.split_once("| cause |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let rows = table.lines().skip(2);
