@@ -22,15 +22,15 @@ pub struct DaemonArgs {
     pub config: Option<PathBuf>,
     /// Check the configuration and the files it refers to, report all errors, and exit with 0 or 78
     ///
-    /// Run by root, it also checks whether the user of the service may read and write them.
+    /// Run as root, it also checks whether the user of the service may read and write these files.
     #[arg(long)]
     pub check: bool,
 }
 
 // Each paragraph is a single line, which the help wraps at the width of the terminal.
 const MORE: &str = "\
-Exit codes: 0 after a clean stop, 1 on failure, 2 for an invalid command line, 65 for a store or key file that is \
-damaged or not alertd's, 78 for an invalid configuration, and for files that alertd may not read or write.
+Exit codes: 0 after a clean stop, 1 after a failure, 2 for an invalid command line, 65 for a store or key file that is \
+damaged or not alertd's, 78 for an invalid configuration or for files that alertd may not read or write.
 
 Stopping:
 `systemctl stop alertd` stops only the service. Its sockets remain open, and the next client starts it again. \
@@ -39,13 +39,13 @@ To stop it permanently, stop the sockets too.
   systemctl stop alertd.socket alertd-control.socket alertd-publish.socket alertd.service
 
 A start that fails:
-After the codes 65 and 78, which need a person, the service is not restarted and its sockets are closed, so that clients \
-are refused instead of waiting in vain. `systemctl status alertd` and `journalctl -p err -u alertd` say why. Correct the cause, then \
-run
+A person has to correct the cause of the exit codes 65 and 78. After these, systemd does not restart the service and closes \
+its sockets, so that clients are refused instead of waiting in vain. `systemctl status alertd` and `journalctl -p err -u alertd` \
+say why. Correct the cause, then run
 
   systemctl start alertd
 
-After any other failure systemd tries again each second, without a limit, and the sockets stay open.
+After any other failure, systemd tries again every second, without a limit, and the sockets stay open.
 
 Several instances on one machine:
 alertd@NAME.service reads /etc/alertd/NAME.toml, keeps its state in /var/lib/alertd/NAME and listens on \
@@ -56,12 +56,12 @@ Open the address of http.listen in a browser to see new and stored alerts; the p
 With stage = \"dev\", /docs describes the API and lets you try each call, and /openapi.json has the OpenAPI document.
 
 Signals:
-On SIGTERM or SIGINT, alertd ends all streams with the event bye, finishes open requests and stops; on a second one it stops \
-immediately. On SIGHUP it reloads configuration, keys and certificates without interrupting streams; if the new \
+On SIGTERM or SIGINT, alertd ends all streams with the event bye, finishes open requests and stops. On a second one it stops \
+immediately. At a restart by systemd, plain HTTP/1.1 streams are passed to the next process instead. On SIGHUP it reloads configuration, keys and certificates without interrupting streams; if the new \
 configuration is invalid, the current one remains in use.
 
 Environment:
-ALERTD_CONFIG names the configuration file, unless --config does. ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
+ALERTD_CONFIG names the configuration file if --config is not given. ALERTD_<SECTION>_<KEY> sets any key of alertd.toml(5). STATE_DIRECTORY, RUNTIME_DIRECTORY, XDG_STATE_HOME, \
 XDG_RUNTIME_DIR and HOME determine the default directories.
 
 Files:
@@ -69,7 +69,7 @@ Files:
   /var/lib/alertd           alerts, and auth.json with the keys
   /run/alertd/control.sock  for alertctl: permission to connect is permission to do everything
   /run/alertd/publish.sock  for local publishers: permission to connect is permission to publish
-  /usr/share/doc/alertd     operations.md for the daily work, security.md, fleet.md, protocol.md and more";
+  /usr/share/doc/alertd     operations.md for daily work, security.md, fleet.md, protocol.md and more";
 
 #[cfg(test)]
 mod tests {

@@ -115,8 +115,8 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live http.stream_lifetime = "\"0s\"", duration_or_zero(SECOND, YEARS),
         "Age at which a stream is ended, so that load balancers can move it; 0 means never."),
     key!(Live http.hsts = "\"0s\"", duration_or_zero(SECOND, YEARS),
-        "How long browsers that reached alertd over TLS keep from using plain HTTP with this host name, on any port \
-         (Strict-Transport-Security); 0 does not ask them to."),
+        "How long browsers that have reached alertd over TLS refuse plain HTTP to this host name, on any port \
+         (Strict-Transport-Security); 0 means not at all."),
     key!(Live http.cors_origins = "[]", origins(),
         "Origins whose web pages may use the API, such as \"https://dash.example.org\", or \"*\" for all."),
     key!(Restart auth.store = "", one_of(STORES),
@@ -146,7 +146,7 @@ pub(super) static KEYS: &[Key] = &[
          Valkey server that any number of alertd can share."),
     key!(Restart engine.durability = "", durability(),
         "When a publish is answered. Embedded: \"fsync\" (default) means when it is on disk; \"none\" means immediately, and a \
-         power failure may lose the last 100 ms. Redis: \"primary\" (default) means when the primary has it; \"replicas:N\" \
+         power failure may lose the last 100 ms or 4 MiB. Redis: \"primary\" (default) means when the primary has it; \"replicas:N\" \
          means when N replicas have it too."),
     key!(Restart engine.redis.host = "\"\"", host(),
         "For the redis engine: host of a single server. One of host, sentinels and cluster is required."),
@@ -171,14 +171,14 @@ pub(super) static KEYS: &[Key] = &[
     key!(Restart engine.redis.key_prefix = "\"alertd\"", key_prefix(),
         "For the redis engine: prefix of all its keys; the same on each node of a fleet."),
     key!(Live hooks.max_body = "\"1MiB\"", size(KIB, 16 * MIB),
-        "Maximum size of a hook's payload (/hooks/...), and of several alerts as lines; a larger one is answered with 413, and \
-         most senders then drop it."),
+        "Maximum size of a hook's payload (/hooks/...), and of a body with several alerts as lines; a larger one is answered \
+         with 413, and most senders then drop it."),
     key!(Live hooks.github_secret_file = "\"\"", credential(),
         "File with the secret of GitHub's webhook, or the name of a systemd credential; it turns /hooks/github on."),
     key!(Live hooks.github_topics = "[\"*\"]", patterns(),
         "Topics to which the GitHub hook may publish, such as \"github.*\"."),
     key!(Live ntfy.below = "false", flag(),
-        "Whether a topic that an app of ntfy's follows (/ntfy/...) includes the topics below it, as ?below=1 asks for."),
+        "Whether a topic that a client of ntfy's protocol follows (/ntfy/...) includes the topics below it, as with ?below=1."),
     key!(Live hub.memory = "\"64MiB\"", size(MIB, TIB),
         "Bytes of all rings in memory. A stream that falls behind its ring is not ended: it continues from the log, which is \
          slower for the stream and for the disk."),
@@ -192,7 +192,8 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live limits.streams_per_key = "0", number(0, 1_000_000),
         "Maximum number of open streams for each key; 0 means no limit."),
     key!(Live limits.failed_auth_rate = "30", number(0, 1_000_000_000),
-        "Maximum wrong secrets per minute that cost a derivation, from one address for one user or key; 0 means no limit."),
+        "Maximum number of wrong secrets per minute from one address for one user or key, counting those that cost a PBKDF2 \
+         derivation, and of wrong signatures of GitHub's hook; 0 means no limit."),
     key!(Restart log.target = "\"auto\"", one_of(TARGETS),
         "\"auto\" (the journal under systemd, otherwise standard error), \"journald\", \"syslog\" or \"stderr\"."),
     key!(Live log.level = "\"info\"", one_of(LEVELS),

@@ -57,7 +57,7 @@ events! {
         "File, keys and certificates were read again; no stream was interrupted. The message says who asked for it, and \
          names settings that take effect only after a restart.";
     ReloadRefused("reload-refused", "04", "alertd.toml(5)"): "alertd refuses the new configuration",
-        "The configuration that was in force stays in force. `alertctl config check` shows every error with its place; \
+        "alertd continues with the current configuration. `alertctl config check` shows every error with its place; \
          correct them and reload again.";
     StoreUnavailable("store-unavailable", "05", "alertd(8)"): "The log of alerts cannot be written",
         "Publishing is answered with 503 until it works again; no alert that was answered with success is lost. Check \
@@ -65,8 +65,8 @@ events! {
     StoreRecovered("store-recovered", "06", "alertd(8)"): "The log of alerts can be written again",
         "Publishing is accepted again. Nothing is left to do.";
     ClockHeldBack("clock-held-back", "07", "alertd(8)"): "The clock jumped forward, and retention follows it slowly",
-        "By this clock many alerts are suddenly too old. Since the clock may be wrong, they are removed slowly. Check it \
-         with `timedatectl`.";
+        "According to this clock, many alerts are suddenly too old. Since the clock may be wrong, alertd removes them slowly. \
+         Check the clock with `timedatectl`.";
     Stuck("stuck", "09", "alertd(8)"): "A part of alertd no longer makes progress",
         "The watchdog's marker did not pass through the engine, the feed, the hub and the broadcast loops in time. If \
          that lasts, systemd restarts the service; subscribers resume where they were.";
@@ -98,25 +98,25 @@ events! {
          stay valid until auth.stale_max has passed.";
     KeysAway("keys-away", "12", "alertd.toml(5)"): "The keys of the fleet cannot be reached",
         "Keys that this node verified before stay valid, and requests with any other key are answered with 503. After \
-         auth.stale_max all streams with keys are ended, since a revocation could not be heard.";
-    KeysStale("keys-stale", "13", "alertd.toml(5)"): "The keys of the fleet were out of reach for too long",
+         auth.stale_max all streams with keys are ended, because this node does not learn of revoked keys.";
+    KeysStale("keys-stale", "13", "alertd.toml(5)"): "The keys of the fleet could not be reached for too long",
         "For longer than auth.stale_max this node could not learn of revoked keys. All streams with keys were ended, and \
          requests with keys are answered with 503 until Redis is back.";
-    KeysRestored("keys-restored", "14", "alertd(8)"): "This node gave Redis its keys back",
+    KeysRestored("keys-restored", "14", "alertd(8)"): "This node wrote its keys back to Redis",
         "Redis had older keys than this node, or fewer, as after a restart without persistence or a failover to a \
          replica that was behind. Check the persistence of Redis, and `alertctl key list`.";
     KeysBack("keys-back", "15", "alertd(8)"): "The keys of the fleet can be reached",
         "This node has the keys of the fleet and verifies requests. Nothing is left to do.";
     WorkerFailed("worker-failed", "16", "alertd(8)"): "An essential part of alertd failed",
-        "alertd ended itself, so that the service manager starts it again; subscribers resume where they were. This is a \
+        "alertd ended itself, so that systemd starts it again; subscribers resume where they were. This is a \
          defect of alertd: please report it together with the entries before this one, which hold the panic message.";
     StopIncomplete("stop-incomplete", "17", "alertd(8)"): "Something did not end in time while alertd stopped",
         "The message names it; alertd ends without it. Alerts that were answered with success are stored, and clients \
          whose connections were cut reconnect. If a worker is named that writes, check the disk or Redis.";
     StoreDamaged("store-damaged", "18", "alertd(8)"): "The log of alerts is damaged",
         "The message names the file and the place. Alerts there are lost; everything else is served, and subscribers who \
-         would have got them are told by an event \"gap\". Nothing is deleted. Check the disk, and bring the log back \
-         from a backup if it matters.";
+         would have got them are told by an event \"gap\". Nothing is deleted. Check the disk, and restore a backup if \
+         you need these alerts.";
     DescriptorUnknown("descriptor-unknown", "19", "alertd(8)"): "systemd passed a descriptor that alertd does not know",
         "It was closed. After a downgrade this is harmless: a newer version stored it. Otherwise correct \
          FileDescriptorName= in the .socket unit: alertd knows http, control and publish.";
@@ -144,14 +144,14 @@ events! {
     Restored("restored", "26", "alertctl(1)"): "A backup was restored",
         "The log and the keys of a stopped alertd were replaced by those of a backup, with `alertctl restore`. The message \
          says which one and who did it.";
-    Draining("draining", "27", "alertctl(1)"): "Streams leave on behalf of an operator",
+    Draining("draining", "27", "alertctl(1)"): "An operator is draining this alertd",
         "Until `alertctl undrain` or a restart, /readyz says no and new streams are answered with 503, so that load \
-         balancers use other nodes. Open streams end evenly over the time that the message says. Publishing goes on.";
+         balancers use other nodes. Open streams end evenly over the time that the message says. Publishing still works.";
     Drained("drained", "28", "alertctl(1)"): "No streams are left",
-        "The drain that an operator began has ended the last stream. Publishing goes on, and new streams are refused until \
+        "The drain that an operator began has ended the last stream. Publishing still works, and new streams are refused until \
          `alertctl undrain` or a restart.";
     Undrained("undrained", "29", "alertctl(1)"): "The drain has ended",
-        "Streams are opened again, and /readyz says yes. The message says who ended the drain.";
+        "New streams are accepted again, and /readyz says yes. The message says who ended the drain.";
     ConnectionLimit("connection-limit", "2c", "alertd.toml(5)"): "The maximum number of connections is open",
         "Clients beyond http.max_connections, or beyond the limit of a local socket, are answered with 503; only health, \
          status and metrics are served to them. Open streams go on. `alertctl status` shows the numbers. Raise the limit, \
@@ -163,8 +163,8 @@ events! {
         "This is logged 30 days, 7 days and 1 day before. Put the new certificate and its key in place of the old ones, and \
          reload; no stream is interrupted. /usr/share/alertd/install-certificate does both.";
     CertificateNotValid("certificate-not-valid", "2b", "alertd.toml(5)"): "The TLS certificate is not valid now",
-        "alertd goes on with it, but clients refuse it: it has expired, or it is not valid yet, which may be the fault of the \
-         clock. Put another one in its place and reload.";
+        "alertd still uses it, but clients refuse it: it has expired, or it is not valid yet, which may be because the clock is \
+         wrong. Put another one in its place and reload.";
     LogChecked("log-checked", "2e", "alertd(8)"): "The whole log of alerts was checked after a failure",
         "The alertd before this one ended with a panic while it used the log; the entries before say where. Nothing in the \
          log is damaged, so it is served. Please report the panic: it is a defect of alertd.";
@@ -173,9 +173,9 @@ events! {
          reload, or remove it with `alertctl key revoke` and make a new key. If nobody edited the keys, check the disk.";
     TakenOver("taken-over", "1b", "alertd(8)"): "alertd continues the streams of the process before it",
         "Clients have noticed a pause of the length that the message says. Streams that ended had a key that is no longer \
-         good, or could not be passed on; their clients resume where they were.";
-    StreamsNotStored("streams-not-stored", "1c", "alertd(8)"): "Streams end with a restart instead of going on",
-        "systemd did not keep them for the next process; the message says why. Their clients reconnect and resume where \
+         valid, or could not be passed on; their clients resume where they were.";
+    StreamsNotStored("streams-not-stored", "1c", "alertd(8)"): "A restart ends streams instead of keeping them",
+        "systemd did not keep the streams for the next process; the message says why. Their clients reconnect and resume where \
          they were. Check FileDescriptorStoreMax= and LimitNOFILE= of the unit.";
     StartFailed("start-failed", "1d", "alertd(8)"): "alertd cannot start",
         "The message says why, and what to do about it. After an exit status of 65 (a store or key file that is damaged \

@@ -30,7 +30,7 @@ pub(crate) struct Restore {
     /// Leave the keys as they are
     #[arg(long)]
     pub no_keys: bool,
-    /// Replace the alerts and keys that the Redis of a fleet has; of a state directory they are kept beside the new ones
+    /// Replace the alerts and keys in the Redis of a fleet; in a state directory, the former ones are always kept
     #[arg(long)]
     pub replace: bool,
     /// Backup to restore

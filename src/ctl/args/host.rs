@@ -34,7 +34,7 @@ Examples:
   alertctl journal -p warning -u nginx -u postgresql --state ~/.journal-alerts
   systemctl enable --now alertd-journal.service")]
 pub(crate) struct Journal {
-    /// Report this priority and more urgent ones: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
+    /// Lowest priority to report: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7
     #[arg(short, long, default_value = "err", env = "ALERTCTL_JOURNAL_PRIORITY", value_parser = values::priorities(), hide_possible_values = true)]
     pub priority: u8,
     /// Only entries that this unit wrote or that are about it

@@ -25,7 +25,7 @@ pub(crate) enum Key {
         /// What the key permits [default: publish,subscribe]
         #[arg(long = "scope", value_name = "SCOPE", value_parser = values::scope(), value_delimiter = ',')]
         scopes: Vec<Scope>,
-        /// Topics that the key is for: a topic, ops.* or * [default: *]
+        /// Topics that the key may use: a topic, ops.* or * [default: *]
         #[arg(long = "topic", value_name = "PATTERN", value_parser = values::pattern, value_delimiter = ',')]
         topics: Vec<Pattern>,
         /// Time until the key expires, such as 90d [default: never]

@@ -19,7 +19,7 @@ pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
 pub(crate) use read::{Doctor, Drain, History, Status, Tail};
 
-/// Publishes and reads alerts, and manages keys of alertd
+/// Publishes and reads alerts, and manages the keys of alertd
 ///
 /// By default, alertctl talks to the daemon on this machine through its control socket, and file permissions decide who
 /// may use it. To use a remote daemon, give --url or ALERTCTL_URL, and a key in ALERTCTL_KEY or --key-file.
@@ -94,14 +94,14 @@ pub(crate) enum Command {
     Key(Key),
     /// Publish an alert and wait until it is stored
     ///
-    /// Prints the id of the alert. While the daemon is unavailable, slow or overloaded, the alert is sent again with the same
-    /// idempotency key, so it is stored only once.
+    /// Prints the id of the alert. While the daemon is unavailable, slow or overloaded, alertctl sends the alert again with
+    /// the same idempotency key, so it is stored only once.
     Publish(Publish),
     /// Publish an alert about a failed unit; for OnFailure=alertd-unit-failed@%n.service
     ///
-    /// The alert has level error and says which unit failed, how, and with which last journal lines. The command then keeps
-    /// watching the unit for a while and reports further failures together in one alert. The time it watches doubles with
-    /// each such alert, up to an hour, so a unit that crashes again and again is reported without flooding subscribers.
+    /// The alert has level error and says which unit failed and how, with the last journal lines of the unit. The command
+    /// then watches the unit for a while and reports further failures together in one alert. The time for which it watches
+    /// doubles with each such alert, up to an hour, so a unit that crashes again and again does not flood subscribers.
     ///
     /// Needs no key: it uses the publish socket.
     UnitFailed(UnitFailed),
@@ -127,8 +127,8 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Print stored alerts
     ///
-    /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from there on, the oldest first. With --until,
-    /// only alerts before that moment count.
+    /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from that point on. The oldest alert comes
+    /// first. With --until, only alerts before that moment count.
     History(History),
     /// Show the state of the daemon
     Status(Status),
@@ -138,53 +138,54 @@ pub(crate) enum Command {
     /// Make the daemon reload its configuration, keys and certificates
     ///
     /// Waits for the result. If the new configuration is invalid, the daemon keeps the current one, and alertctl prints the
-    /// reasons and exits with status 78. Works on the control socket only.
+    /// reasons and exits with status 78. Works only on the control socket.
     Reload,
     /// Say what is wrong with the daemon of this machine, and what to do about it
     ///
-    /// Looks at the units and their sockets, the last failed start, drop-ins that contradict the configuration, the
-    /// configuration itself, the certificate, owners and modes of files, the disk, the port, descriptors, the clock, and
-    /// keys that expire within 14 days. It changes nothing and starts nothing. Run it as root: it says what it could not
-    /// look at.
+    /// Checks the units and their sockets, the last failed start, drop-ins that contradict the configuration, the
+    /// configuration itself, the certificate, owners and modes of files, the disk, the port, file descriptors, the clock,
+    /// and keys that expire within 14 days. It changes nothing and starts nothing. Run it as root; otherwise it skips
+    /// what it may not read, and says so.
     ///
     /// Exits with 0 if nothing is wrong, with 10 if there are only warnings, and with 20 if there are faults.
     Doctor(Doctor),
-    /// Have the streams leave before maintenance, and wait until they have
+    /// End all streams in an orderly way before maintenance, and wait until none are left
     ///
-    /// The daemon goes on, and publishing too. From now on /readyz says no, so that load balancers use other nodes, and new
-    /// streams are answered with 503 and Retry-After. Open streams end evenly over the given time, each with the event bye
-    /// and the reason drain; clients reconnect elsewhere and continue after their last alert. Repeated, the time begins anew
-    /// for the streams that are left. `alertctl undrain` ends the drain, and so does a restart of the daemon.
+    /// The daemon keeps running, and publishing still works. From now on /readyz says no, so that load balancers use other
+    /// nodes, and new streams are answered with 503 and Retry-After. Open streams end evenly over the given time, each with
+    /// the event bye and the reason drain; clients reconnect elsewhere and continue after their last alert. If the command
+    /// is repeated, the time begins anew for the streams that are left. `alertctl undrain` ends the drain, and so does a
+    /// restart of the daemon.
     ///
-    /// Exits with 1 if streams are left ten seconds after that time. Works on the control socket only.
+    /// Exits with 1 if streams are left ten seconds after that time. Works only on the control socket.
     Drain(Drain),
-    /// End the drain: streams are opened again, and /readyz says yes
+    /// End the drain: new streams are accepted again, and /readyz says yes
     ///
-    /// Streams that have left come back only if their clients or a load balancer send them. Works on the control socket
-    /// only.
+    /// Clients that have reconnected elsewhere stay there until they or a load balancer change that. Works only on the
+    /// control socket.
     Undrain,
     /// Write a backup of the log and the keys to a file
     ///
     /// The daemon keeps running. The backup has everything that was stored when it began, exactly up to the id that is
-    /// printed at the end, and all keys (their hashes, not the secrets): keep the file as safe as the store. It
-    /// replaces FILE once it is complete. If no daemon runs here, the store is read directly; damaged alerts are left
-    /// out, and readers of a log that is restored from such a backup get a gap. A backup of a fleet comes from its
-    /// Redis; each backup fits both engines.
+    /// printed at the end, and all keys (their hashes, not the secrets). Keep the file as safe as the store. The backup
+    /// replaces FILE only when it is complete. If no daemon runs on this machine, alertctl reads the store directly. Damaged
+    /// alerts are left out, and readers of a log that is restored from such a backup get a gap. A backup of a fleet is read
+    /// from its Redis. Each backup can be restored into either engine.
     ///
-    /// Works on the control socket only.
+    /// Works only on the control socket.
     Backup(Backup),
     /// Replace the log and the keys of a stopped daemon by a backup
     ///
-    /// The service and its sockets must be stopped; the command says how. The former log and keys are kept beside the
-    /// restored ones, as log.replaced and auth.json.replaced. Ids, cursors and idempotency keys stay valid. A
+    /// The service and its sockets must be stopped; otherwise the command refuses and says how to stop them. The former log
+    /// and keys are kept beside the restored ones, as log.replaced and auth.json.replaced. Ids, cursors and idempotency keys stay valid. A
     /// subscriber that had newer alerts than the backup gets a gap.
     ///
-    /// For a fleet, every node must be stopped, and what its Redis has is replaced only with --replace.
+    /// For a fleet, every node must be stopped. Alerts and keys in its Redis are replaced only with --replace.
     Restore(Restore),
     /// Verify a backup, or the store of a stopped daemon
     ///
-    /// Reads all of it, changes nothing, prints each damaged place, and exits with 65 if there is one. Without FILE it
-    /// verifies the log and the keys of this machine, whose service and sockets must be stopped.
+    /// Reads the whole backup or store, changes nothing, prints each damaged place, and exits with 65 if there is one.
+    /// Without FILE, it verifies the log and the keys of this machine; the service and its sockets must be stopped.
     Check(Check),
     /// Tell the daemon whether it is being restarted; for ExecStop= of its unit
     #[command(hide = true)]
@@ -247,7 +248,7 @@ pub(crate) struct Publish {
     /// Severity of the alert
     #[arg(short, long, default_value = "info", value_parser = values::level())]
     pub level: Level,
-    /// Metadata member, always of type text; may be repeated
+    /// Member of the metadata; its value is always text. May be repeated
     #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::lossy_pair())]
     pub metadata: Vec<(String, String)>,
     /// Idempotency key [default: random]
@@ -259,7 +260,7 @@ pub(crate) struct Publish {
     /// Print the stored alert as a JSON object instead of its id
     #[arg(long)]
     pub json: bool,
-    /// Message; without one, or with -, it is read from standard input, without the final line break
+    /// Message; if it is missing or -, it is read from standard input, without the final line break
     ///
     /// A message of more than 4096 bytes is cut and ends in "…". Bytes that are not UTF-8 are replaced by "�".
     #[arg(value_name = "MESSAGE|-", value_parser = values::lossy())]
@@ -271,9 +272,9 @@ pub(crate) struct Publish {
 pub(crate) enum Config {
     /// Check the configuration without contacting the daemon; reports all errors and exits with status 78
     Check,
-    /// Show every setting with its source, as a start would find them
+    /// Show every setting and its source, as alertd would find them at a start
     ///
-    /// Reads the file and the environment of this command. A running daemon is not asked: it has the values of its last start
+    /// Reads the file and the environment of this command, not the running daemon, which uses the values of its last start
     /// or reload.
     Show,
 }

@@ -43,10 +43,10 @@ Environment of the command:
   ALERT_ID           the id
   ALERT_TOPIC        the topic
   ALERT_LEVEL        info, warn or error
-  ALERT_MESSAGE      the message; NUL, which a variable cannot hold, is replaced by U+FFFD
+  ALERT_MESSAGE      the message; NUL, which a variable cannot contain, is replaced by U+FFFD
   ALERT_RECEIVED_AT  when alertd received it, such as 2026-11-23T17:33:10.123Z
   ALERT_METADATA     the metadata as JSON; empty if it is larger than 64 KiB
-  Standard input is the whole alert as one JSON object, unchanged. The output of the command is passed through.")]
+  Standard input has the whole alert as one JSON object, unchanged. The output of the command is not changed.")]
 pub(crate) struct Tail {
     #[command(flatten)]
     pub select: Select,
@@ -80,14 +80,14 @@ Examples:
   alertctl history --since yesterday --until today --json > yesterday.ndjson
   alertctl history --since '2026-11-23 17:30' --until '2026-11-23 18:00'
 
-Without a distance from UTC, times and days are those of this machine's time zone.")]
+Times and days without an offset from UTC are in the time zone of this machine.")]
 pub(crate) struct History {
     #[command(flatten)]
     pub select: Select,
     /// Where to begin: all, an id, a duration such as 10m, yesterday, today, a date, or a time
     #[arg(long, value_parser = moment::since)]
     pub since: Option<String>,
-    /// Where to end: the first moment that is left out, in the same forms
+    /// Where to end, in the same forms; alerts of that moment and later ones are left out
     #[arg(long, value_parser = moment::until)]
     pub until: Option<Id>,
     /// Number of alerts [default: 100, or all with --since]
