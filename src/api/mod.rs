@@ -75,7 +75,7 @@ pub(crate) struct NewAlertLine {
     /// Any JSON object.
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// As the header `Idempotency-Key`, for this line.
+    /// What the header `Idempotency-Key` is, for this line.
     #[serde(default)]
     #[schemars(length(min = 1, max = 255))]
     pub idempotency_key: Option<String>,
@@ -91,7 +91,7 @@ pub(crate) struct Published {
     pub alert: Box<RawValue>,
 }
 
-/// The answer to a hook, and to alerts as lines.
+/// The answer to a hook, and to several alerts as lines.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AllStored {
     /// Always `alerts stored`.
@@ -164,7 +164,7 @@ pub(crate) struct Problem {
     pub detail: String,
     /// The id that is also in the header `X-Request-Id` and in the journal.
     pub request_id: String,
-    /// The subject of the error, for programs that word the remedy themselves.
+    /// The subject of the error, for programs that show a remedy in their own words.
     #[serde(flatten)]
     pub about: About,
 }
@@ -172,7 +172,7 @@ pub(crate) struct Problem {
 /// An error as ntfy's clients read it, below `/ntfy` and for what is published at `/`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct NtfyError {
-    /// The status and two digits more, as ntfy numbers its errors.
+    /// The status followed by two more digits, as ntfy numbers its errors.
     pub code: u32,
     /// The HTTP status.
     pub http: u16,
@@ -230,7 +230,7 @@ pub(crate) struct KeyInfo {
     pub user: String,
     /// What the key permits.
     pub scopes: Vec<Scope>,
-    /// Topics that the key is for.
+    /// Topics that the key may use.
     pub topics: Vec<Pattern>,
     /// Description given when the key was created.
     pub label: Option<String>,
@@ -270,7 +270,7 @@ pub(crate) struct CreatedKey {
 /// The answer to `POST /tickets`: a ticket that opens one stream with the rights of the key that requested it.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Ticket {
-    /// To be sent once, as `GET /alerts?ticket=…`.
+    /// The ticket, to be sent once, as `GET /alerts?ticket=…`.
     pub ticket: String,
     /// Seconds until the ticket expires.
     pub expires_in: u64,
@@ -290,7 +290,7 @@ pub(crate) struct Rotate {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Drain {
-    /// Seconds over which the streams leave; 30 by default.
+    /// Seconds over which the streams end; 30 by default.
     #[serde(default)]
     #[schemars(range(max = 86_400))]
     pub over: Option<u64>,

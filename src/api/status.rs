@@ -34,9 +34,9 @@ pub(crate) struct Status {
     pub version: String,
     /// Seconds since the start.
     pub uptime: u64,
-    /// Whether requests should come here: publishing works, and no drain is under way.
+    /// Whether requests should come to this node: publishing works, and the node is not draining.
     pub ready: bool,
-    /// Why they should not; null if they should.
+    /// Why requests should not come to this node; null if they should.
     pub not_ready: Option<String>,
     pub stage: Stage,
     /// The log of alerts.
@@ -61,7 +61,7 @@ pub(crate) struct Status {
     /// The connections of clients, for each kind of listener.
     #[serde(default)]
     pub connections: Vec<ConnectionStatus>,
-    /// Attempts to accept a connection that failed since the start, for want of descriptors or memory.
+    /// Failed attempts to accept a connection since the start, because file descriptors or memory were exhausted.
     #[serde(default)]
     pub accept_failures: u64,
     /// The TLS certificate; null without TLS.
@@ -76,11 +76,11 @@ pub(crate) struct ConnectionStatus {
     pub listener: String,
     /// Number of open connections.
     pub open: u64,
-    /// How many there may be: `http.max_connections`, or the fixed limit of a local socket.
+    /// The maximum number of connections: `http.max_connections`, or the fixed limit of a local socket.
     pub limit: u64,
     /// Requests refused since the start because the limit was reached.
     pub refused: u64,
-    /// What to do about it, while the limit is reached.
+    /// While the limit is reached: what to do about it.
     pub warning: Option<String>,
 }
 
@@ -91,18 +91,18 @@ pub(crate) struct CertificateStatus {
     pub file: String,
     /// Time of expiry.
     pub expires_at: String,
-    /// What to do about it: from 30 days before it expires on.
+    /// From 30 days before the expiry on: what to do about it.
     pub warning: Option<String>,
 }
 
-/// Whether the streams leave, on behalf of an operator. The answer to `POST /drain` and `DELETE /drain` too.
+/// The state of a drain. Also the answer to `POST /drain` and `DELETE /drain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct DrainStatus {
-    /// Whether streams leave, and new ones are refused.
+    /// Whether alertd is draining: it ends open streams and refuses new ones.
     pub draining: bool,
-    /// Since when; null if they do not.
+    /// When the drain began; null if there is none.
     pub since: Option<String>,
-    /// Seconds over which they leave; null if they do not.
+    /// Seconds over which the streams end; null if there is no drain.
     pub over: Option<u64>,
     /// Number of open streams.
     pub streams: u64,
@@ -139,13 +139,13 @@ pub(crate) struct EngineStatus {
     pub topics: u64,
     /// Size of the store: bytes on disk, or in the memory of Redis.
     pub store_bytes: u64,
-    /// Bytes of removed alerts whose space is given back when the running backup has read them.
+    /// Bytes of removed alerts whose space becomes free when the running backup has read them.
     #[serde(default)]
     pub held_bytes: u64,
     /// Number of places where the log is damaged, as far as they are known. Streams get a gap there.
     #[serde(default)]
     pub damaged: u64,
-    /// When alertd had last read and checked the whole log on disk in the background; null if it has not yet, or for Redis.
+    /// When the last scrub of the whole log on disk ended; null before the first one has ended, and for Redis.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub scrubbed_at: Option<Timestamp>,

@@ -2,16 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::operation::{Answer, Operation, Parameter, Request};
+use super::operation::{Answer, Link, Operation, Parameter, Request};
 use crate::alert::Filter;
 use crate::hooks::Sender;
 use crate::http::query::{FALSE, TRUE};
 
 /// The groups of routes, in the order of the document.
 pub(crate) const TAGS: &[(&str, &str)] = &[
-    ("alerts", "Publish alerts, follow and read them."),
-    ("hooks", "Payloads of other tools, stored whole or not at all; `hooks.md` says what becomes of each field."),
-    ("ntfy", "ntfy's protocol, for its apps and libraries. Errors have its form."),
+    ("alerts", "Publish alerts, follow streams of them, and read stored ones."),
+    (
+        "hooks",
+        "Take payloads of other tools. All alerts of a payload are stored, or none; `hooks.md` says what becomes of each field.",
+    ),
+    ("ntfy", "ntfy's protocol, for its apps and libraries. Errors have ntfy's form."),
     ("state", "Health, status and metrics."),
     ("keys", "Manage keys and what they permit."),
     ("pages", "Pages for a browser."),
@@ -25,10 +28,10 @@ pub(crate) fn read() -> Operation {
         parameters: vec![
             query(
                 "topic",
-                "Topics and patterns; without any it is `default`.",
+                "Topics and patterns to read. If absent, it is `default`.",
                 json!({ "type": "array", "items": reference("Pattern"), "maxItems": Filter::MAX_PATTERNS }),
             ),
-            query("level", "This level and above.", reference("Level")),
+            query("level", "Only this level and above.", reference("Level")),
             query(
                 "since",
                 "`latest` (default of a stream), `none`, `all`, an id, a duration such as `10m`, or an RFC 3339 time.",
@@ -39,14 +42,14 @@ pub(crate) fn read() -> Operation {
                     { "type": "string", "format": "date-time" },
                 ] }),
             ),
-            query("last_event_id", "Like the header, which wins.", json!({ "type": "string" })),
-            query("before", "History: the page before this id.", reference("Id")),
+            query("last_event_id", "The same as the header, which takes precedence.", json!({ "type": "string" })),
+            query("before", "For history: read the page before this id.", reference("Id")),
             query(
                 "limit",
-                "History: alerts in a page.",
+                "For history: the number of alerts in a page.",
                 json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }),
             ),
-            header("Last-Event-ID", "The last id received; the stream goes on after it. Wins over `since`.", json!({ "type": "string" })),
+            header("Last-Event-ID", "The last id that the client received; the stream continues after it. Takes precedence over `since`.", json!({ "type": "string" })),
         ],
         answers: vec![Answer {
             status: 200,
@@ -62,16 +65,17 @@ pub(crate) fn read() -> Operation {
         ..plain("alerts", "Follow alerts, or read history")
     }
     .about(
-        "A stream, as Server-Sent Events (the default) or lines of JSON, has each alert as it is stored, and the events \
-         of `StreamEvent`. As JSON a page of history, oldest first: page forward with `since=<next>`, back with `before=<next>`.",
+        "`Accept` chooses the form. A stream, as Server-Sent Events (the default) or lines of JSON, has each alert as it is stored, \
+         and the events of `StreamEvent`. `application/json` is a page of history, oldest first: page forward with `since=<next>`, \
+         back with `before=<next>`.",
     )
 }
 
 pub(crate) fn topics() -> Operation {
     let schema = json!({ "type": "string" });
     Operation {
-        parameters: vec![query("prefix", "How the names begin.", schema)],
-        answers: vec![answer(200, "The topics in order, at most 1,000.", "Topics")],
+        parameters: vec![query("prefix", "Only topics that begin with this.", schema)],
+        answers: vec![answer(200, "The topics in alphabetical order, at most 1,000.", "Topics")],
         ..plain("alerts", "List the topics that have alerts")
     }
 }
@@ -88,13 +92,14 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         // Each kind of event has a shape of its own, and few of its fields are read.
         Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
     };
-    let mut parameters = vec![query("topic", "The topic of the alerts, by default `default`.", reference("Topic"))];
+    let mut parameters =
+        vec![query("topic", "The topic of the alerts. If absent, it is `default`.", reference("Topic"))];
     if sender == Sender::GitHub {
         parameters.extend([
-            header("X-GitHub-Event", "The kind of event.", json!({ "type": "string" })),
+            header("X-GitHub-Event", "The kind of the event.", json!({ "type": "string" })),
             header(
                 "X-GitHub-Delivery",
-                "Identifies the delivery, so that one that is sent again is stored once.",
+                "Identifies the delivery. A delivery that is sent again is stored once.",
                 json!({ "type": "string" }),
             ),
         ]);
@@ -105,7 +110,7 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         content.push(("application/x-www-form-urlencoded", json!({ "schema": form })));
     }
     Operation {
-        argument: Some(("Where they go.", reference("Topic"))),
+        argument: Some(("The topic of the alerts.", reference("Topic"))),
         parameters,
         request: Some(Request { required: true, content }),
         answers: vec![answer(200, "All alerts are stored.", "AllStored")],
@@ -120,7 +125,7 @@ pub(crate) fn ticket() -> Operation {
         problems: &[408, 413],
         ..plain("alerts", "Get a ticket for a stream")
     }
-    .about("For browsers, whose EventSource cannot send a key. The stream ends when the key does. No body.")
+    .about("For browsers, whose EventSource cannot send a key. A ticket opens one stream, which ends when the key does. Send no body.")
 }
 
 pub(crate) fn health() -> Operation {
@@ -128,11 +133,14 @@ pub(crate) fn health() -> Operation {
 }
 
 pub(crate) fn live() -> Operation {
-    probe("Whether alertd is alive", "`alive`; `stuck` with 503 only when a restart would help.")
+    probe(
+        "Whether alertd is alive",
+        "200 with `alive`, or 503 with `stuck` if alertd does not work any more and a restart would help.",
+    )
 }
 
 pub(crate) fn ready() -> Operation {
-    probe("Whether alertd is ready", "`ready`; `not ready` with 503 when publishing would fail.")
+    probe("Whether alertd is ready", "200 with `ready`, or 503 with `not ready` if publishing would fail.")
 }
 
 pub(crate) fn status() -> Operation {
@@ -162,12 +170,12 @@ pub(crate) fn backup() -> Operation {
         }],
         ..plain("state", "Get a backup")
     }
-    .about("The log up to an id and all keys, as `alertctl backup` writes them; one at a time.")
+    .about("The log up to an id, and all keys, as `alertctl backup` writes them. Only one backup runs at a time.")
 }
 
 pub(crate) fn reload() -> Operation {
     Operation {
-        answers: vec![answer(200, "The configuration is in force.", "Reloaded")],
+        answers: vec![answer(200, "The new configuration is in use.", "Reloaded")],
         ..plain("state", "Read configuration, keys and certificates again")
     }
 }
@@ -175,18 +183,34 @@ pub(crate) fn reload() -> Operation {
 pub(crate) fn drain() -> Operation {
     Operation {
         request: Some(body(false, "Drain")),
-        answers: vec![answer(200, "Streams leave, and new ones are answered with 503.", "DrainStatus")],
-        ..plain("state", "Have the streams leave")
+        answers: vec![answer(200, "Open streams are being ended, and new ones are answered with 503.", "DrainStatus")],
+        ..plain("state", "Drain: end all streams before maintenance")
     }
-    .about("As `alertctl drain` does. Streams end evenly over the time with `bye` `drain`; everything else goes on. `/readyz` says no.")
+    .about("What `alertctl drain` does. Streams end evenly over the given time with `bye` `drain`; everything else continues. `/readyz` says no.")
 }
 
 pub(crate) fn undrain() -> Operation {
     Operation {
-        answers: vec![answer(200, "Streams are opened again.", "DrainStatus")],
+        answers: vec![answer(200, "New streams are accepted again.", "DrainStatus")],
         ..plain("state", "End the drain")
     }
 }
+
+/// What can be done with a new key.
+const NEW_KEY: &[Link] = &[
+    Link {
+        name: "RotateKey",
+        about: "Replace the new key.",
+        operation: "post_keys_id_rotate",
+        parameters: &[("id", "$response.body#/key/id")],
+    },
+    Link {
+        name: "RevokeKey",
+        about: "Revoke the new key.",
+        operation: "delete_keys_id",
+        parameters: &[("id", "$response.body#/key/id")],
+    },
+];
 
 pub(crate) fn list_keys() -> Operation {
     Operation { answers: vec![answer(200, "All keys, never their secrets.", "Keys")], ..plain("keys", "List the keys") }
@@ -195,8 +219,9 @@ pub(crate) fn list_keys() -> Operation {
 pub(crate) fn add_key() -> Operation {
     Operation {
         request: Some(body(true, "NewKey")),
-        answers: vec![answer(201, "The key with its secret, which is shown only this once.", "CreatedKey")],
-        ..plain("keys", "Make a key")
+        answers: vec![answer(201, "The key with its secret, which is shown only once.", "CreatedKey")],
+        links: NEW_KEY,
+        ..plain("keys", "Create a key")
     }
 }
 
@@ -206,12 +231,12 @@ pub(crate) fn import_keys() -> Operation {
         answers: vec![answer(200, "The imported keys, which work at once.", "ImportedKeys")],
         ..plain("keys", "Import keys")
     }
-    .about("The key file of the former alert server: TinyDB's JSON, at most 16 MiB.")
+    .about("The body is the key file of the former alert server: JSON of TinyDB, at most 16 MiB.")
 }
 
 pub(crate) fn revoke_key() -> Operation {
     Operation {
-        argument: Some(("A key's id, or a user, whose keys all are revoked.", text()["schema"].clone())),
+        argument: Some(("The id of a key, or a user, all of whose keys are revoked.", text()["schema"].clone())),
         answers: vec![answer(200, "The revoked keys; their streams end within a second.", "Keys")],
         ..plain("keys", "Revoke keys")
     }
@@ -219,10 +244,11 @@ pub(crate) fn revoke_key() -> Operation {
 
 pub(crate) fn rotate_key() -> Operation {
     Operation {
-        argument: Some(("A key's id.", text()["schema"].clone())),
+        argument: Some(("The id of a key.", text()["schema"].clone())),
         request: Some(body(false, "Rotate")),
         answers: vec![answer(201, "The new key, with its secret.", "CreatedKey")],
         problems: &[409],
+        links: NEW_KEY,
         ..plain("keys", "Replace a key")
     }
     .about("The old key stays valid for `overlap` seconds, by default a day.")
@@ -232,7 +258,7 @@ pub(crate) fn document() -> Operation {
     Operation {
         answers: vec![Answer {
             status: 200,
-            about: "OpenAPI 3.1.",
+            about: "A document of OpenAPI 3.1.",
             content: vec![(JSON, json!({ "schema": { "type": "object" } }))],
         }],
         ..plain("pages", "Get this description")
@@ -267,6 +293,7 @@ pub(super) fn plain(tag: &'static str, summary: &'static str) -> Operation {
         request: None,
         answers: Vec::new(),
         problems: &[],
+        links: &[],
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn document(entries: impl Iterator<Item = Entry>) -> Value {
             "responses": problems::responses(),
             "headers": {
                 "RequestId": { "description": "Identifies the request; the journal has the same id.", "schema": { "type": "string" } },
-                "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer", "minimum": 0 } },
+                "RetryAfter": { "description": "How many seconds to wait before the request is sent again.", "schema": { "type": "integer", "minimum": 0 } },
             },
             "securitySchemes": security_schemes(),
         },
@@ -76,7 +76,7 @@ pub(crate) fn document(entries: impl Iterator<Item = Entry>) -> Value {
 fn security_schemes() -> Value {
     json!({
         "key": { "type": "http", "scheme": "bearer", "description": "A key, from `alertctl key add USER`." },
-        "ticket": { "type": "apiKey", "in": "query", "name": "ticket", "description": "From `POST /tickets`; works once." },
+        "ticket": { "type": "apiKey", "in": "query", "name": "ticket", "description": "A ticket from `POST /tickets`; it works once." },
         "signature": {
             "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
             "description": "GitHub's HMAC of the body, with the secret in `hooks.github_secret_file`.",
@@ -84,10 +84,10 @@ fn security_schemes() -> Value {
     })
 }
 
-const ABOUT: &str = "Errors are `application/problem+json` (RFC 9457) with a stable `type`, and say what to do. Every answer \
-    has `X-Request-Id`. `HEAD` works wherever `GET` does; `OPTIONS` names the methods of a path; any other method is 405 with `Allow`. \
-    An unknown parameter or field is refused by name (422). On local Unix sockets file permissions are the credential, and \
-    no key is needed.";
+const ABOUT: &str = "Errors are `application/problem+json` (RFC 9457) with a stable `type` and a `detail` that says what to do. Every answer \
+    has `X-Request-Id`. `HEAD` works wherever `GET` does; `OPTIONS` names the methods of a path; any other method is answered with 405 \
+    and `Allow`. An unknown parameter or field is refused by name (422). On local Unix sockets, file permissions are the \
+    credential and no key is needed.";
 
 /// The types of bodies. Types that are written and types that are read differ in which members are required, so each
 /// group has its own generator.
@@ -152,7 +152,7 @@ fn block() -> Value {
     let data =
         |schema: Value| json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": schema });
     json!({
-        "description": "A block of a stream: an alert where there is no `event`. The first one has `retry` too.",
+        "description": "A block of a stream. It is an alert if it has no `event`. The first block also has `retry`.",
         "type": "object",
         "required": ["data"],
         "properties": {
@@ -165,7 +165,7 @@ fn block() -> Value {
                 "required": ["event"],
                 "properties": {
                     "event": { "enum": ["cursor", "gap", "bye"] },
-                    "data": data(json!({ "description": "As `StreamEvent`, without `event` and `retry`.", "type": "object" })),
+                    "data": data(json!({ "description": "The same as `StreamEvent`, without `event` and `retry`.", "type": "object" })),
                 },
             },
         ],

@@ -29,7 +29,7 @@ pub(crate) fn stream(kind: &'static str) -> Operation {
         }],
         ..plain(NTFY, "Follow messages, or poll them")
     }
-    .about("The key may also be the password of `Basic`, and `auth` in the query where `auth.query_token` allows that.")
+    .about("The key may also be the password of `Basic`, or the parameter `auth` if the setting `auth.query_token` permits that.")
 }
 
 pub(crate) fn websocket() -> Operation {
@@ -38,7 +38,7 @@ pub(crate) fn websocket() -> Operation {
         parameters: reading(),
         answers: vec![Answer {
             status: 101,
-            about: "A WebSocket with a message or event in each text.",
+            about: "A WebSocket with one message or event in each text frame.",
             content: Vec::new(),
         }],
         problems: &[400],
@@ -51,11 +51,11 @@ fn reading() -> Vec<Parameter> {
         query("poll", "If true, the answer ends with the newest message.", text()),
         query("since", "An id, a duration, seconds since 1970, `all`, `latest` or `none`.", text()),
         query("below", "If true, a name also stands for the topics below it.", text()),
-        query("priority", "One of these, separated by commas.", text()),
-        query("tags", "All of these, separated by commas.", text()),
-        query("title", "This title alone.", text()),
-        query("message", "This message alone.", text()),
-        query("id", "This message alone, by its id.", text()),
+        query("priority", "Only messages with one of these priorities, separated by commas.", text()),
+        query("tags", "Only messages with all of these tags, separated by commas.", text()),
+        query("title", "Only messages with this title.", text()),
+        query("message", "Only messages with this text.", text()),
+        query("id", "Only the message with this id.", text()),
     ]
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn auth() -> Operation {
 
 pub(crate) fn publish() -> Operation {
     Operation {
-        argument: Some(("Where it goes.", reference("Topic"))),
+        argument: Some(("The topic of the message.", reference("Topic"))),
         parameters: writing(),
         request: Some(Request { required: false, content: vec![("text/plain", json!({ "schema": text() }))] }),
         answers: vec![message()],
@@ -97,14 +97,14 @@ pub(crate) fn publish_json() -> Operation {
         problems: &[409],
         ..plain(NTFY, "Publish JSON that names its topic")
     }
-    .about("The parameters may also be members; null is absent.")
+    .about("The parameters may also be members of the object; null counts as absent.")
 }
 
 fn writing() -> Vec<Parameter> {
     vec![
         query("message", "The message, if there is no body.", text()),
         query("title", "Becomes metadata.", text()),
-        query("priority", "1 to 5, or their names; 4 is a warning, 5 an error.", text()),
+        query("priority", "1 to 5, or the name of one; 4 becomes `warn`, 5 becomes `error`.", text()),
         query("tags", "Names separated by commas; become metadata.", text()),
         query("click", "A URL; becomes metadata.", text()),
         query("icon", "A URL; becomes metadata.", text()),
@@ -123,13 +123,16 @@ fn message() -> Answer {
             "tags": { "type": "array", "items": text() },
         },
     });
-    object(200, "The message as its subscribers get it.", message)
+    object(200, "The message as subscribers get it.", message)
 }
 
 pub(crate) fn health() -> Operation {
     let healthy =
         json!({ "type": "object", "required": ["healthy"], "properties": { "healthy": { "type": "boolean" } } });
-    Operation { answers: vec![object(200, "Whether publishing works.", healthy)], ..plain(NTFY, "Get the health") }
+    Operation {
+        answers: vec![object(200, "Whether alerts can be published.", healthy)],
+        ..plain(NTFY, "Get the health")
+    }
 }
 
 pub(crate) fn version() -> Operation {
@@ -154,8 +157,8 @@ pub(crate) fn account() -> Operation {
 
 pub(crate) fn config() -> Operation {
     Operation {
-        answers: vec![object(200, "Which features there are.", json!({ "type": "object" }))],
-        ..plain(NTFY, "Get what clients may offer")
+        answers: vec![object(200, "The features that clients may offer.", json!({ "type": "object" }))],
+        ..plain(NTFY, "Get the features")
     }
 }
 

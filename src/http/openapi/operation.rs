@@ -30,6 +30,15 @@ pub(super) struct Answer {
     pub(super) content: Vec<(&'static str, Value)>,
 }
 
+/// What a client may do next with a value of a successful answer: a parameter of another operation.
+pub(super) struct Link {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// The `operationId`, and its parameters with expressions for their values.
+    pub(super) operation: &'static str,
+    pub(super) parameters: &'static [(&'static str, &'static str)],
+}
+
 pub(crate) struct Operation {
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
@@ -41,6 +50,8 @@ pub(crate) struct Operation {
     pub(super) answers: Vec<Answer>,
     /// Statuses of errors, in addition to those that follow from access, body and path.
     pub(super) problems: &'static [u16],
+    /// Of each successful answer.
+    pub(super) links: &'static [Link],
 }
 
 impl Operation {
@@ -88,6 +99,10 @@ impl Operation {
             if !answer.content.is_empty() {
                 response["content"] = content(&answer.content);
             }
+            if !self.links.is_empty() {
+                response["links"] =
+                    self.links.iter().map(|link| (link.name.to_owned(), link.json())).collect::<Map<_, _>>().into();
+            }
             responses.insert(answer.status.to_string(), response);
         }
         responses
@@ -121,7 +136,9 @@ fn describe(about: &str, access: Access) -> String {
         Access::Key(scope) => format!("Needs a key with the scope `{scope}`."),
         Access::KeyOrTicket => "Needs a key with the scope `subscribe`, or a ticket.".to_owned(),
         Access::Signature => "Needs GitHub's signature.".to_owned(),
-        Access::ControlSocket => "Works on the control socket only; elsewhere it is 403 with any key.".to_owned(),
+        Access::ControlSocket => {
+            "Works only on the control socket; anywhere else the answer is 403, with any key.".to_owned()
+        }
     };
     format!("{about} {access}").trim_start().to_owned()
 }
@@ -132,6 +149,14 @@ fn security(access: Access) -> Value {
         Access::AnyKey | Access::Key(_) | Access::ControlSocket => json!([{ "key": [] }]),
         Access::KeyOrTicket => json!([{ "key": [] }, { "ticket": [] }]),
         Access::Signature => json!([{ "signature": [] }]),
+    }
+}
+
+impl Link {
+    fn json(&self) -> Value {
+        let Self { about, operation, parameters, .. } = self;
+        let parameters: Map<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        json!({ "operationId": operation, "parameters": parameters, "description": about })
     }
 }
 

@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 /// Status, the name at the end of its `type`, and when it is sent.
 pub(super) const PROBLEMS: &[(u16, &str, &str)] = &[
     (400, "malformed", "The body, the query or a header cannot be parsed."),
-    (401, "unauthorized", "No key, or not a valid one."),
+    (401, "unauthorized", "There is no key, or it is not valid."),
     (
         403,
         "not-permitted",
-        "The key lacks the scope or topic that `detail` names, or the route works on the control socket only.",
+        "The key lacks the scope or topic that `detail` names, or the request works only on the control socket.",
     ),
-    (404, "not-found", "There is no such thing."),
-    (405, "method-not-allowed", "The path does not take this method; `Allow` lists those that it takes."),
+    (404, "not-found", "The path, or the thing that it names, does not exist."),
+    (405, "method-not-allowed", "The path does not accept this method; `Allow` lists those that it accepts."),
     (406, "not-acceptable", "`Accept` excludes every representation of this path."),
     (408, "timeout", "The body did not arrive in time."),
     (409, "conflict", "The same `Idempotency-Key` came with another alert, or the key was rotated already."),

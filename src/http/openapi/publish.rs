@@ -3,11 +3,19 @@
 use serde_json::json;
 
 use super::catalogue::{flag, header, plain, query, reference};
-use super::operation::{Answer, Operation, Request};
+use super::operation::{Answer, Link, Operation, Request};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const LINES: &str = "application/x-ndjson";
+
+/// What a reader may ask for next.
+const READ_ON: &[Link] = &[Link {
+    name: "ReadOn",
+    about: "Read what was published on the topic after this alert.",
+    operation: "get_alerts_topic",
+    parameters: &[("topic", "$response.body#/alert/topic"), ("since", "$response.body#/alert/id")],
+}];
 
 pub(crate) fn publish() -> Operation {
     let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
@@ -28,26 +36,26 @@ pub(crate) fn publish() -> Operation {
         json!({ "schema": line, "example": "{\"message\":\"One\"}\n{\"message\":\"Two\",\"level\":\"warn\"}\n" });
     let answers = json!({ "schema": { "anyOf": [reference("Published"), reference("AllStored")] } });
     Operation {
-        argument: Some(("Where it goes.", reference("Topic"))),
+        argument: Some(("The topic of the alert.", reference("Topic"))),
         parameters: vec![
-            query("level", "With a text or form: the level.", reference("Level")),
+            query("level", "The level, for a text or form.", reference("Level")),
             query(
                 "cut",
-                "If true, JSON is cut to what is allowed instead of being refused; texts and forms always are.",
+                "If true, JSON that is too long is cut instead of being refused. Texts and forms are always cut.",
                 flag(),
             ),
             header(
                 "Idempotency-Key",
-                "Any name of your choice: an alert that is sent again with the same one within 24 hours is stored once.",
+                "Any value of your choice. An alert that is sent again with the same value within 24 hours is stored once.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
             ),
-            header("Title", "With a text or form: becomes metadata.", json!({ "type": "string" })),
+            header("Title", "The title, for a text or form; becomes metadata.", json!({ "type": "string" })),
             header(
                 "Priority",
-                "With a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
+                "The priority, for a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
                 json!({ "type": "string" }),
             ),
-            header("Tags", "With a text or form: names separated by commas; become metadata.", json!({ "type": "string" })),
+            header("Tags", "Names separated by commas, for a text or form; they become metadata.", json!({ "type": "string" })),
         ],
         request: Some(Request {
             required: true,
@@ -55,16 +63,17 @@ pub(crate) fn publish() -> Operation {
         }),
         answers: vec![Answer {
             status: 200,
-            about: "Stored, with the durability that `engine.durability` sets; `AllStored` answers lines.",
+            about: "The alert is stored, with the durability that `engine.durability` sets. The answer to several lines is `AllStored`.",
             content: vec![(JSON, answers)],
         }],
         problems: &[409, 415],
+        links: READ_ON,
         ..plain("alerts", "Publish an alert")
     }
     .about(
-        "Every `+json` is JSON, and every `text/*` a text. Without a content type, with one that is not listed, or with a form's and \
-         no field `message`, a body that begins with `{` is JSON, and any other is text. A form may also be `multipart/form-data`. \
-         A text or form over 4,096 bytes is cut and ends in `…`. Lines (`application/x-ndjson`), at most 2,048, are stored in this \
-         order, together or not at all; each may have an `idempotency_key`.",
+        "Every type that ends in `+json` is JSON, and every `text/*` is a text. If a body has no content type, one that is not \
+         listed, or that of a form but no field `message`, it is JSON if it begins with `{`, and otherwise text. A form may also be \
+         `multipart/form-data`. A text or form over 4,096 bytes is cut and ends in `…`. Lines (`application/x-ndjson`), at most \
+         2,048, are stored in their order, all or none; each may have an `idempotency_key`.",
     )
 }

@@ -147,6 +147,24 @@ fn all_references_lead_somewhere_and_names_are_given_once() {
 }
 
 #[test]
+fn each_link_gives_parameters_that_its_operation_has() {
+    let document = openapi::document(described());
+    let operations =
+        || document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let answers = operations().flat_map(|one| one["responses"].as_object().unwrap().values());
+    let links: Vec<_> = answers.filter_map(|answer| answer["links"].as_object()).flat_map(|all| all.values()).collect();
+    assert!(!links.is_empty());
+    for link in links {
+        let target = operations().find(|one| one["operationId"] == link["operationId"]).expect("an operation");
+        let known: Vec<_> = target["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+        assert!(
+            link["parameters"].as_object().unwrap().keys().all(|name| known.iter().any(|one| *one == name)),
+            "{link}"
+        );
+    }
+}
+
+#[test]
 fn the_document_names_nothing_of_the_source() {
     let text = openapi::document(described()).to_string();
     for inside in ["crate::", "[`", "Self::", "self::"] {
