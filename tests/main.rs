@@ -13,6 +13,7 @@ mod clients;
 mod command_line;
 mod completions;
 mod compress;
+mod conformance;
 mod crash;
 mod ctl;
 mod damage;

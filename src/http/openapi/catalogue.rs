@@ -22,6 +22,9 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
 
 const JSON: &str = "application/json";
 
+/// What a client sends that has no cursor, as the query is read.
+const NO_CURSOR: &str = r#"^[\s"'()<>]*(undefined|null|nil|nan|false)?[\s"'()<>]*$"#;
+
 pub(crate) fn read() -> Operation {
     Operation {
         argument: Some(("A topic or pattern.", reference("Pattern"))),
@@ -34,12 +37,14 @@ pub(crate) fn read() -> Operation {
             query("level", "Only this level and above.", reference("Level")),
             query(
                 "since",
-                "`latest` (default of a stream), `none`, `all`, an id, a duration such as `10m`, or an RFC 3339 time.",
+                "`latest` (default of a stream), `none`, `all`, an id, a duration such as `10m`, or an RFC 3339 time. An empty \
+                 value, or what a language prints for a missing one, counts as absent.",
                 json!({ "anyOf": [
                     { "enum": ["latest", "none", "all"] },
                     reference("Id"),
                     { "type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$" },
                     { "type": "string", "format": "date-time" },
+                    { "type": "string", "pattern": NO_CURSOR },
                 ] }),
             ),
             query("last_event_id", "The same as the header, which takes precedence.", json!({ "type": "string" })),
