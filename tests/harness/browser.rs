@@ -95,6 +95,37 @@ impl Browser {
         self.tell(&json!({"name": "reload"}));
     }
 
+    /// Another size of the window, as after a rotation or with another zoom.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        self.tell(&json!({"name": "resize", "width": width, "height": height}));
+    }
+
+    /// Takes the network from the tab, or gives it back.
+    pub fn offline(&mut self, is_offline: bool) {
+        self.tell(&json!({"name": "offline", "isOffline": is_offline}));
+    }
+
+    /// `screen` or `print`, and whether the system dictates colours.
+    pub fn media(&mut self, media: &str, forced_colors: bool) {
+        let forced = if forced_colors { "active" } else { "none" };
+        self.tell(&json!({"name": "media", "media": media, "forcedColors": forced}));
+    }
+
+    /// Begins to record what the page spends its time with.
+    pub fn record(&mut self) {
+        self.tell(&json!({"name": "record"}));
+    }
+
+    /// The processor time of the longest task since [`Browser::record`], in milliseconds.
+    pub fn longest_task(&mut self) -> f64 {
+        self.tell(&json!({"name": "longestTask"})).as_f64().expect("the page had a task")
+    }
+
+    /// What keeps the page from being installed as an app, and its manifest.
+    pub fn installability(&mut self) -> Value {
+        self.tell(&json!({"name": "installability"}))
+    }
+
     /// Opens another tab of the same user.
     pub fn tab(&mut self, url: &str) {
         self.tell(&json!({"name": "tab", "url": url}));

@@ -10,16 +10,20 @@ fn what_an_alert_holds_stays_text() {
     let daemon = Daemon::start();
     let key = daemon.key("mallory");
     let hostile = "<img src=x onerror=\"window.hit=1\"><script>window.hit=1</script><b>bold</b>";
-    let alert = json!({"message": hostile, "metadata": {hostile: hostile, "nested": {"a": [hostile]}}});
-    assert_eq!(daemon.send(&Request::post("/alerts/x").key(&key).json(&alert)).status, 200);
+    let alert = json!({"message": hostile, "metadata": {hostile: hostile, "nested": {"a": [{"b": hostile}]}}});
     let mut browser = watching(&daemon, &key);
-    assert_eq!(daemon.send(&Request::post("/alerts/x").key(&key).json(&alert)).status, 200);
+    for topic in ["x", "y"] {
+        assert_eq!(daemon.send(&Request::post(&format!("/alerts/{topic}")).key(&key).json(&alert)).status, 200);
+    }
     shows(&mut browser, &[hostile, hostile]);
+    // The name is too long for a row.
+    browser.click(".alert:last-child .more summary");
+    browser.until("document.querySelector('.alert:last-child .more dd') !== null");
     let pair = browser.evaluate(
-        "[...document.querySelectorAll('.alert:last-child .metadata div')].map((one) => [...one.children].map((c) => c.textContent))",
+        "[...document.querySelectorAll('.alert:last-child .more div')].map((one) => [...one.children].map((c) => c.textContent))",
     );
-    let nested = json!({"a": [hostile]}).to_string();
-    assert_eq!(pair, json!([[hostile, hostile], ["nested", nested]]));
+    let nested = json!([{"b": hostile}]).to_string();
+    assert_eq!(pair, json!([[hostile, hostile], ["nested.a", nested]]));
     assert_eq!(browser.evaluate("document.querySelectorAll('#rows :is(img, script, b)').length"), 0);
     assert_eq!(browser.evaluate("window.hit ?? 0"), 0);
     // Should the page ever try, its policy does not let it.
@@ -90,10 +94,12 @@ fn a_pause_holds_back_and_counts() {
         send(&daemon, &key, "a", "info", message);
     }
     browser.says("#pause", "Resume (3)");
-    browser.says("#state-text", "Live");
+    browser.says("#state-text", "Paused");
+    browser.until("document.title === 'alertd: paused'");
     assert_eq!(messages(&mut browser), json!(["before"]));
     browser.click("#pause");
     shows(&mut browser, &["before", "one", "two", "three"]);
+    browser.says("#state-text", "Live");
     is_clean(&mut browser, &daemon, false);
 }
 
@@ -133,17 +139,22 @@ fn the_list_is_bounded_and_the_parser_takes_any_cut() {
             const [log, rows] = [document.createElement('div'), document.createElement('ol')];
             document.body.append(log);
             log.append(rows);
-            const list = new List(log, rows, Date.now, () => {});
+            const list = new List(log, rows, Date.now, (id) => `#${id}`, () => {});
             const add = (from, to) => {
                 for (let n = from; n < to; n++) {
                     list.add({ id: `${n}-0`, topic: 'a', level: 'info', message: String(n), received_at: '2026-01-01T00:00:00Z' });
                 }
             };
+            const settled = async () => {
+                while (!list.isSettled) await new Promise((done) => setTimeout(done, 10));
+            };
             add(0, 3000);
+            await settled();
             list.pause(true);
             add(3000, 6000);
             const held = list.held;
             list.pause(false);
+            await settled();
             return [MAX_ROWS, list.size, rows.childElementCount, held, list.oldest, rows.lastChild.dataset.id];
         })()",
     );

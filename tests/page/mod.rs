@@ -1,9 +1,16 @@
 //! The live page, in a real browser against a real daemon.
 
+mod address;
+mod attention;
 mod connection;
 mod list;
+mod load;
+mod overview;
 mod picture;
+mod row;
 mod tabs;
+mod viewport;
+mod wall;
 
 use serde_json::{Value, json};
 
@@ -52,41 +59,20 @@ fn is_clean(browser: &mut Browser, daemon: &Daemon, failed_requests: bool) {
     assert_eq!(hosts, [daemon.address.to_string()]);
 }
 
-#[test]
-fn errors_draw_attention_only_where_it_was_asked_for() {
-    const RECORDED: &str = "window.shown = []; const Real = window.Notification;
-        window.Notification = class extends Real {
-            constructor(title, options) { super(title, options); window.shown.push([title, options.body]); }
-        };";
-    let daemon = Daemon::start();
-    let key = daemon.key("alice");
-    let url = format!("http://{}/", daemon.address);
-    let look = Look { permissions: &["notifications"], before: RECORDED, ..Look::default() };
-    let mut browser = Browser::open(&url, &look);
-    enter(&mut browser, &key);
-    browser.says("#state-text", "Live");
-    send(&daemon, &key, "a", "error", "not asked for");
-    shows(&mut browser, &["not asked for"]);
-    browser.click("#notify");
-    browser.says("#toast", "Notifications on error are on");
-    browser.click("#sound");
-    browser.until("document.getElementById('sound').ariaPressed === 'true'");
-    send(&daemon, &key, "a", "warn", "only a warning");
-    send(&daemon, &key, "ops.disk", "error", "<b>disk full</b>");
-    browser.until("window.shown.length > 0");
-    assert_eq!(browser.evaluate("window.shown"), json!([["Error: ops.disk", "<b>disk full</b>"]]));
-    browser.click("#notify");
-    browser.says("#toast", "off");
-    is_clean(&mut browser, &daemon, false);
-    // A browser that was told to block them.
-    let blocked = "Notification.requestPermission = async () => 'denied';";
-    let mut browser = Browser::open(&url, &Look { before: blocked, ..Look::default() });
-    enter(&mut browser, &key);
-    browser.says("#state-text", "Live");
-    browser.click("#notify");
-    browser.says("#toast", "allow them in its settings");
-    assert_eq!(browser.evaluate("document.getElementById('notify').ariaPressed"), "false");
-    is_clean(&mut browser, &daemon, false);
+/// Publishes many alerts with one request: `alert` makes the one of each number.
+fn send_many(daemon: &Daemon, key: &Key, numbers: std::ops::Range<usize>, alert: impl Fn(usize) -> Value) {
+    let lines: String = numbers.map(|number| format!("{}\n", alert(number))).collect();
+    let request = Request::post("/alerts").key(key).header("Content-Type", "application/x-ndjson").body(lines);
+    let answer = daemon.send(&request);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Tells the page that its tab is hidden, or shown again: without a screen, the browser never does.
+fn hide(browser: &mut Browser, is_hidden: bool) {
+    browser.evaluate(&format!(
+        "Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => {is_hidden} }});
+         document.dispatchEvent(new Event('visibilitychange'))"
+    ));
 }
 
 #[test]
@@ -122,7 +108,7 @@ fn the_page_is_for_everybody() {
         let alert = json!({"message": format!("a {level}"), "level": level, "metadata": {"host": "db1"}});
         assert_eq!(daemon.send(&Request::post("/alerts/ops.db").key(&key).json(&alert)).status, 200);
     }
-    for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390)] {
+    for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)] {
         let look = Look { scheme, width, ..Look::default() };
         let mut browser = Browser::open(&format!("http://{}/", daemon.address), &look);
         let good = |browser: &mut Browser, what: &str| {

@@ -1,12 +1,16 @@
 // Requests to alertd with one key, and their errors. Used by the stream, the history and the test alert.
 
-/** Why a request failed; `status` is 0 if there was no answer. `hint` is shown to the user during the next pause. */
+/**
+ * Why a request failed; `status` is 0 if there was no answer. `hint` is shown to the user during the next pause. `topics` are
+ * those of a key that does not cover the wanted ones.
+ */
 export class Problem extends Error {
-  constructor(status, detail, retryAfter, hint) {
+  constructor(status, detail, retryAfter, hint, topics = []) {
     super(detail);
     this.status = status;
     this.retryAfter = retryAfter;
     this.hint = hint;
+    this.topics = topics;
   }
 
   /** Whether the same request may succeed later. */
@@ -57,21 +61,33 @@ export class Api {
     // The header has whole seconds, so a small difference is not skew.
     if (Number.isFinite(date)) this.skew = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
     if (answer.ok) return answer;
-    let detail = `the server answered ${answer.status}`;
+    let [detail, topics] = [`the server answered ${answer.status}`, []];
     try {
       const problem = await answer.json();
       if (typeof problem.detail === "string") detail = problem.detail;
+      if (Array.isArray(problem.topics)) topics = problem.topics.map(String);
     } catch {
       // The answer of a proxy has no problem document.
     }
-    throw new Problem(answer.status, detail, Number(answer.headers.get("Retry-After")) || 0);
+    throw new Problem(answer.status, detail, Number(answer.headers.get("Retry-After")) || 0, undefined, topics);
   }
 
-  /** A page of history, oldest first: the newest alerts, or those right before an id. */
-  async history(filter, before, signal) {
-    const parameters = query(filter, before ? { limit: 100, before } : { limit: 100 });
-    const answer = await this.send(`alerts?${parameters}`, { headers: { Accept: "application/json" }, signal });
+  /** A page of history, oldest first, with the query's other parameters in `more`. */
+  async page(filter, more, signal) {
+    const answer = await this.send(`alerts?${query(filter, more)}`, { headers: { Accept: "application/json" }, signal });
     return answer.json();
+  }
+
+  /** The newest alerts, or those right before an id. */
+  history(filter, before, signal) {
+    return this.page(filter, before ? { limit: 100, before } : { limit: 100 }, signal);
+  }
+
+  /** The alert with an id, or null. */
+  async one({ topics }, id, signal) {
+    const [ms, sequence] = id.split("-");
+    const page = await this.page({ topics, level: "info" }, { limit: 1, before: `${ms}-${BigInt(sequence) + 1n}` }, signal);
+    return page.alerts.find((alert) => alert.id === id) ?? null;
   }
 
   /** Publishes an alert. With the same idempotency key it is stored only once. */

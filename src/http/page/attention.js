@@ -1,12 +1,47 @@
-// Notifications and a sound for alerts of level error, each only after the user turned it on.
+// What draws attention to errors: a sound and notifications, each only after the user turned it on, and the number of errors
+// that nobody has seen in title and icon of the tab. Used by main.js.
 
-/** Minimum time between two sounds or notifications, in milliseconds. */
-const MIN_INTERVAL = 2000;
+import { store, stored } from "./storage.js";
+import { clock } from "./time.js";
+
+const STORED_NOTIFY = "alertd.notify";
+/** Time between two signals of one storm of errors: doubled after each, up to the maximum; in milliseconds. */
+const MIN_INTERVAL_MS = 2000;
+const MAX_INTERVAL_MS = 300_000;
+/** Without an error for so long, a storm is over, in milliseconds. */
+const QUIET_MS = 60_000;
+/** The largest number for which there is an icon. */
+const MAX_ICON = 9;
+
+/** When an error may be told: the first one of a storm at once, the others together and ever more rarely. */
+export class Pace {
+  #interval = MIN_INTERVAL_MS;
+  #told = -Infinity;
+  #error = -Infinity;
+  /** Whether the last error was the first of a storm. */
+  isFirst = true;
+
+  /** Takes an error, and returns the time until it may be told, in milliseconds. */
+  error(now) {
+    this.isFirst = now - this.#error > QUIET_MS;
+    this.#error = now;
+    if (this.isFirst) {
+      this.#interval = MIN_INTERVAL_MS;
+      this.#told = -Infinity;
+    }
+    return Math.max(0, this.#told + this.#interval - now);
+  }
+
+  told(now) {
+    if (this.#told > -Infinity) this.#interval = Math.min(MAX_INTERVAL_MS, 2 * this.#interval);
+    this.#told = now;
+  }
+}
 
 /** Two short tones, generated here instead of loaded from a file. */
 export class Sound {
   #context = null;
-  #last = -Infinity;
+  #pace = new Pace();
   on = false;
 
   /** Must be called on a click, because browsers forbid sound before one. */
@@ -25,8 +60,8 @@ export class Sound {
   }
 
   error() {
-    if (!this.on || performance.now() - this.#last < MIN_INTERVAL) return;
-    this.#last = performance.now();
+    if (!this.on || this.#pace.error(performance.now()) > 0) return;
+    this.#pace.told(performance.now());
     this.#play();
   }
 
@@ -46,14 +81,27 @@ export class Sound {
   }
 }
 
-/** Notifications of the browser; several errors in a short time become one notification with their number. */
+/** Notifications of the browser. A storm of errors is one notification, whose number grows without a further signal. */
 export class Notifications {
-  #held = [];
+  #pace = new Pace();
+  #errors = 0;
+  #since = null;
+  #newest = null;
+  #isFirst = true;
   #timer = null;
-  #last = -Infinity;
   on = false;
 
+  constructor() {
+    this.on = stored("localStorage", STORED_NOTIFY) === "on" && "Notification" in window && Notification.permission === "granted";
+  }
+
   async toggle() {
+    const words = await this.#toggle();
+    store("localStorage", STORED_NOTIFY, this.on ? "on" : "");
+    return words;
+  }
+
+  async #toggle() {
     if (this.on) {
       this.on = false;
       return "Notifications are off.";
@@ -69,20 +117,28 @@ export class Notifications {
 
   error(alert) {
     if (!this.on) return;
-    this.#held = [...this.#held.slice(-99), alert];
-    const wait = this.#last + MIN_INTERVAL - performance.now();
-    if (this.#timer === null) this.#timer = setTimeout(() => this.#show(), Math.max(0, wait));
+    const wait = this.#pace.error(performance.now());
+    if (this.#pace.isFirst) {
+      this.#errors = 0;
+      this.#since = new Date();
+      this.#isFirst = true;
+    }
+    this.#errors += 1;
+    this.#newest = alert;
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#show(), wait);
   }
 
   #show() {
-    const alerts = this.#held.splice(0);
     this.#timer = null;
-    this.#last = performance.now();
-    const newest = alerts.at(-1);
-    const title = alerts.length > 1 ? `${alerts.length} errors` : `Error: ${newest.topic}`;
-    const body = alerts.length > 1 ? `${newest.topic}: ${newest.message}` : newest.message;
+    this.#pace.told(performance.now());
+    const [{ topic, message }, errors] = [this.#newest, this.#errors];
+    const title = errors > 1 ? `${errors} errors since ${clock(this.#since)}` : `Error: ${topic}`;
+    const body = errors > 1 ? `${topic}: ${message}` : message;
+    // With one tag, the browser shows the notification in the place of the one before.
+    const options = { body: body.slice(0, 300), tag: "alertd", renotify: this.#isFirst, icon: "page/icon.svg" };
+    this.#isFirst = false;
     try {
-      const shown = new Notification(title, { body: body.slice(0, 300), tag: newest.id, icon: "page/icon.svg" });
+      const shown = new Notification(title, options);
       shown.onclick = () => {
         window.focus();
         shown.close();
@@ -91,5 +147,28 @@ export class Notifications {
       // Some browsers on phones permit notifications only from service workers.
       this.on = false;
     }
+  }
+}
+
+/** Errors that arrived while the tab was hidden: their number is in the title and in the icon of the tab. */
+export class Unseen {
+  #icon = document.querySelector("link[rel=icon]");
+  errors = 0;
+
+  error() {
+    this.errors += 1;
+    this.#show();
+  }
+
+  look() {
+    if (this.errors === 0) return;
+    this.errors = 0;
+    this.#show();
+  }
+
+  #show() {
+    const number = this.errors > MAX_ICON ? "more" : this.errors;
+    const href = this.errors === 0 ? "page/icon.svg" : `page/icon-${number}.svg`;
+    if (this.#icon.getAttribute("href") !== href) this.#icon.setAttribute("href", href);
   }
 }

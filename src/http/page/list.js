@@ -1,103 +1,115 @@
-// The list of alerts: rows in order, the oldest at the top, with a limit, a search and a pause. The content of alerts is
-// inserted as text and never parsed as HTML. Used by main.js only.
+// The list of alerts: rows in order, with a limit, a search, a pause, and equal alerts folded. Used by main.js.
 
 import { element } from "./element.js";
+import { isNewer } from "./filter.js";
+import { Folds } from "./folds.js";
+import { Row } from "./row.js";
+import { absolute, timeOf } from "./time.js";
+import { Viewport } from "./viewport.js";
 
-/** Maximum number of rows in the list, and of rows held during a pause; beyond it the oldest are dropped. */
+/** Maximum number of rows in the list, and of alerts that wait for it; beyond it the oldest are dropped. */
 export const MAX_ROWS = 2000;
-/** Distance from the end, in pixels, within which the list counts as scrolled to its end. */
-const NEAR_END_PX = 48;
-
-const LEVELS = ["info", "warn", "error"];
-
-const two = (number) => String(number).padStart(2, "0");
-
-/** Local time, with the date unless it is today's. */
-function absolute(time, now) {
-  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
-  if (time.toDateString() === new Date(now).toDateString()) return clock;
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
-}
-
-function relative(ms) {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 5) return "just now";
-  if (seconds < 60) return `${seconds - (seconds % 5)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86_400)} d ago`;
-}
-
-function shown(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
+/** Time for new rows in one step, in milliseconds, and for a page that nobody looks at; and how many come at least. */
+const BUDGET_MS = 8;
+const HIDDEN_BUDGET_MS = 100;
+const MIN_STEP = 50;
+/** Time between two batches of new rows, in milliseconds. */
+const PAUSE_MS = 24;
+/** In larger batches, rows neither fade in nor are they read out one by one. */
+const LARGE_BATCH = 10;
 
 export class List {
   #log;
   #rows;
   #now;
+  #href;
   #changed;
-  #held = [];
-  #heldCount = 0;
+  #viewport;
+  /** The row of each element. */
+  #of = new Map();
+  #folds = new Folds();
+  #epoch = 0;
   #search = "";
-  #texts = new WeakMap();
-  #times = new Map();
   #queue = [];
+  #held = [];
   #timer = null;
   #hushed = null;
+  #divider = element("li", { class: "row divider" }, "New since you looked");
+  #seen = "";
+  #isAway = false;
+  /** Alerts that are held by the pause. */
+  held = 0;
   paused = false;
-  /** Number of alerts added below the visible part while the list is scrolled up. */
+  /** Number of alerts added out of sight while the list is scrolled away from the newest. */
   unseen = 0;
-  /** Whether no older alerts than that of the first row are stored. */
+  /** Whether no older alerts than that of the oldest row are stored. */
   complete = false;
+  /** The oldest and newest id in the list: history continues before the one, and the other was seen last. */
+  oldest = "";
+  newest = "";
 
-  /** `log` scrolls, `rows` contains the rows, `now` is the server's clock, `changed` is called after each change. */
-  constructor(log, rows, now, changed) {
+  /**
+   * `log` scrolls, `rows` contains the rows, `now` is the server's clock, `href` gives the address of an alert, and
+   * `changed` is called after each change.
+   */
+  constructor(log, rows, now, href, changed) {
     this.#log = log;
     this.#rows = rows;
     this.#now = now;
+    this.#href = href;
     this.#changed = changed;
-    log.addEventListener("scroll", () => {
-      if (this.unseen && this.#atEnd()) {
-        this.unseen = 0;
-        changed();
-      }
+    this.#viewport = new Viewport(log, rows, () => {
+      this.unseen = 0;
+      changed();
     });
     setInterval(() => this.#age(), 5000);
+    log.addEventListener("focusin", ({ target }) => this.#select(target.closest(".row")));
   }
 
+  /** Alerts in the list, and those of them that match the search. */
   get size() {
-    return this.#times.size;
+    return this.#count(() => true);
   }
 
   get visible() {
+    return this.#count((row) => !row.element.hidden);
+  }
+
+  get isFull() {
+    return this.#of.size >= MAX_ROWS;
+  }
+
+  get isSettled() {
+    return this.#queue.length === 0;
+  }
+
+  #count(counts) {
     let number = 0;
-    for (const row of this.#times.keys()) if (!row.hidden) number += 1;
+    for (const row of this.#of.values()) if (counts(row)) number += row.count;
     return number;
   }
 
-  get held() {
-    return this.#heldCount;
-  }
-
-  /** The id of the oldest alert in the list, before which history continues. */
-  get oldest() {
-    return this.#rows.querySelector(".alert")?.dataset.id;
-  }
-
   clear() {
-    this.#rows.replaceChildren();
-    this.#times.clear();
+    this.#empty();
     this.#queue = [];
     this.#held = [];
-    this.#heldCount = 0;
+    this.held = 0;
     this.unseen = 0;
-    this.complete = false;
+    this.#seen = this.newest = "";
+    this.#viewport.isFollowing = true;
     this.#changed();
   }
 
+  #empty() {
+    this.#rows.replaceChildren();
+    this.#of.clear();
+    this.#folds.clear();
+    this.oldest = "";
+    this.complete = false;
+  }
+
   add(alert) {
-    this.#take({ alert });
+    this.#take({ alert, isAway: this.#isAway });
   }
 
   gap(gap) {
@@ -105,50 +117,126 @@ export class List {
   }
 
   #take(item) {
-    if (this.paused) {
-      this.#held.push(item);
-      this.#heldCount += item.alert ? 1 : 0;
-      if (this.#held.length > MAX_ROWS) this.#held.shift();
-      this.#changed();
-      return;
+    const line = this.paused ? this.#held : this.#queue;
+    line.push(item);
+    if (this.paused) this.held += item.alert ? 1 : 0;
+    if (line.length > MAX_ROWS) {
+      line.shift();
+      // What the list has is older than what was dropped: both go, so that there is no hole.
+      line.isCut = true;
     }
-    this.#queue.push(item);
-    if (this.#queue.length > MAX_ROWS) this.#queue.shift();
-    // Several at a time, so that a replay does not lay out the page for each alert.
-    this.#timer ??= setTimeout(() => this.#flush(), 30);
+    if (this.paused) this.#changed();
+    else this.#timer ??= setTimeout(() => this.#flush(), PAUSE_MS);
   }
 
   pause(paused) {
     this.paused = paused;
     if (!paused) {
-      this.#queue.push(...this.#held.splice(0));
-      this.#heldCount = 0;
+      const [before, isCut] = [this.#held.isCut ? [] : this.#queue, this.#held.isCut || this.#queue.isCut];
+      this.#queue = Object.assign([...before, ...this.#held], { isCut });
+      this.#held = [];
+      this.held = 0;
       this.#flush();
     }
     this.#changed();
   }
 
+  /** Takes what came, as much as fits into a frame, and the rest later. */
   #flush() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    const items = this.#queue.splice(0);
-    if (items.length === 0) return;
-    if (items.length > 10) this.#hush();
-    const follow = this.#atEnd();
-    this.#rows.append(...items.map((item) => (item.alert ? this.#row(item.alert, true) : this.#gap(item.gap))));
-    this.#trim();
-    if (follow) this.toEnd();
-    else this.unseen += items.filter((item) => item.alert).length;
+    if (this.#queue.length === 0) return;
+    if (this.#queue.isCut) this.#empty();
+    this.#queue.isCut = false;
+    const isLarge = this.#queue.length > LARGE_BATCH;
+    if (isLarge) this.#hush();
+    const end = performance.now() + (document.hidden ? HIDDEN_BUDGET_MS : BUDGET_MS);
+    this.#viewport.change(() => {
+      let done = 0;
+      while (done < this.#queue.length && (done < MIN_STEP || performance.now() < end)) {
+        this.#arrive(this.#queue[done++], isLarge);
+      }
+      this.#queue.splice(0, done);
+      this.#trim();
+    });
+    if (this.#queue.length > 0) this.#timer = setTimeout(() => this.#flush(), PAUSE_MS);
     this.#changed();
   }
 
-  /** Inserts a page of history at the top, without moving the visible rows. */
+  #arrive({ alert, gap, isAway }, isLarge) {
+    if (gap) {
+      this.#epoch += 1;
+      this.#put(this.#gap(gap));
+      return;
+    }
+    if (isAway && !this.#divider.isConnected && this.#of.size > 0) this.#put(this.#divider);
+    this.newest = alert.id;
+    this.oldest ||= alert.id;
+    if (!this.#viewport.isFollowing) this.unseen += 1;
+    const same = this.#folds.takeNewer(alert, this.#epoch, this.#now());
+    if (same) {
+      if (same.element !== this.#newestElement) this.#move(same.element);
+      return;
+    }
+    const row = this.#row(alert, this.#epoch, true);
+    if (!isLarge) row.element.classList.add("fresh");
+    this.#put(row.element);
+  }
+
+  get #newestElement() {
+    return this.newestFirst ? this.#rows.firstElementChild : this.#rows.lastElementChild;
+  }
+
+  get #oldestElement() {
+    return this.newestFirst ? this.#rows.lastElementChild : this.#rows.firstElementChild;
+  }
+
+  get #oldestRow() {
+    let at = this.#oldestElement;
+    while (at && !this.#of.has(at)) at = this.newestFirst ? at.previousElementSibling : at.nextElementSibling;
+    return this.#of.get(at);
+  }
+
+  #put(made) {
+    if (this.newestFirst) this.#rows.prepend(made);
+    else this.#rows.append(made);
+  }
+
+  #putOldest(made) {
+    if (this.newestFirst) this.#rows.append(made);
+    else this.#rows.prepend(made);
+  }
+
+  /** To the newest end; the selection stays in the row. */
+  #move(moved) {
+    const selected = moved.contains(document.activeElement) ? document.activeElement : null;
+    this.#put(moved);
+    selected?.focus({ preventScroll: true });
+  }
+
+  #row(alert, epoch, isNew) {
+    const row = new Row(alert, epoch, this.#now(), this.#href);
+    row.element.hidden = !this.#matches(row);
+    this.#of.set(row.element, row);
+    this.#folds.enter(row, isNew);
+    return row;
+  }
+
+  /** Inserts a page of history, oldest first, at the old end, without moving the visible rows. */
   prepend(alerts) {
-    const [first, before] = [this.#rows.firstElementChild, this.#log.scrollHeight];
     this.#hush();
-    this.#rows.prepend(...alerts.map((alert) => this.#row(alert, false)));
-    if (first) this.#log.scrollTop += this.#log.scrollHeight - before;
-    else this.toEnd();
+    this.newest ||= alerts.at(-1)?.id ?? "";
+    this.#viewport.change(() => {
+      for (const alert of alerts.toReversed()) {
+        const last = this.#oldestRow;
+        const isBoundary = this.#seen && last && isNewer(last.id, this.#seen) && !isNewer(alert.id, this.#seen);
+        if (isBoundary && !this.#divider.isConnected) this.#putOldest(this.#divider);
+        const epoch = last?.epoch ?? this.#epoch;
+        if (this.#folds.takeOlder(alert, epoch, this.#now())) continue;
+        this.#putOldest(this.#row(alert, epoch, false).element);
+      }
+    });
+    this.oldest = alerts[0]?.id ?? this.oldest;
     this.#changed();
   }
 
@@ -160,105 +248,100 @@ export class List {
   }
 
   #trim() {
-    const before = this.#log.scrollHeight;
     while (this.#rows.childElementCount > MAX_ROWS) {
-      this.#times.delete(this.#rows.firstElementChild);
-      this.#rows.firstElementChild.remove();
+      const gone = this.#oldestElement;
+      const row = this.#of.get(gone);
+      if (row) this.#folds.leave(row);
+      this.#of.delete(gone);
+      gone.remove();
       this.complete = false;
+      this.oldest = this.#oldestRow?.id ?? "";
     }
-    const gone = before - this.#log.scrollHeight;
-    if (gone > 0) this.#log.scrollTop -= gone;
   }
 
-  #row(alert, fresh) {
-    const level = LEVELS.includes(alert.level) ? alert.level : "info";
-    const row = element("li", { class: `row alert ${level}${fresh ? " fresh" : ""}` });
-    row.dataset.id = alert.id;
-    row.tabIndex = -1;
-    const badge = element("span", { class: "level" });
-    badge.append(element("span", { class: "shape" }), element("span", {}, level));
-    badge.firstElementChild.setAttribute("aria-hidden", "true");
-    const received = new Date(alert.received_at);
-    const time = element("time", { class: "time" });
-    time.dateTime = alert.received_at;
-    time.title = `${received.toString()}\n${alert.received_at}`;
-    time.append(element("span", { class: "absolute" }), element("span", { class: "relative" }));
-    const content = element("div", { class: "content" });
-    const message = element("p", { class: "message" }, alert.message);
-    message.dir = "auto";
-    content.append(message);
-    const entries = Object.entries(alert.metadata ?? {});
-    if (entries.length) {
-      const list = element("dl", { class: "metadata" });
-      for (const [name, value] of entries) {
-        const pair = element("div");
-        pair.append(element("dt", {}, name), element("dd", {}, shown(value)));
-        list.append(pair);
-      }
-      content.append(list);
-    }
-    row.append(badge, time, element("span", { class: "topic" }, alert.topic), content);
-    const words = [alert.topic, level, alert.message, ...entries.flatMap(([name, value]) => [name, shown(value)])];
-    this.#texts.set(row, words.join("\n").toLowerCase());
-    this.#times.set(row, received);
-    this.#tell(row, received, this.#now());
-    row.hidden = !this.#matches(row);
-    return row;
-  }
-
-  #gap(gap) {
-    const oldest = gap.oldest ? ` The oldest stored alert is ${gap.oldest}.` : "";
-    const text = `Gap: alerts after ${gap.requested} may be missing here, because they are no longer stored.${oldest}`;
-    return this.notice(text, "gap");
+  #gap({ requested, oldest }) {
+    const told = (time) => absolute(time, this.#now());
+    const [from, to] = [timeOf(requested), timeOf(oldest)];
+    let where = "Alerts";
+    if (from && to && from < to) where = `Alerts from ${told(from)} to ${told(to)}`;
+    else if (from) where = `Alerts since ${told(from)}`;
+    else if (to) where = `Alerts before ${told(to)}`;
+    return this.#notice(`Gap: ${where} may be missing here, because they are no longer stored.`, "gap");
   }
 
   /** A row that is not an alert. */
-  notice(text, className) {
-    const row = element("li", { class: `row notice ${className}` });
-    row.tabIndex = -1;
-    row.append(element("span", { class: "shape" }), element("p", {}, text));
-    row.firstElementChild.setAttribute("aria-hidden", "true");
-    return row;
-  }
-
-  #tell(row, received, now) {
-    const [first, second] = row.querySelector("time").children;
-    const texts = [absolute(received, now), relative(now - received)];
-    if (first.textContent !== texts[0]) first.textContent = texts[0];
-    if (second.textContent !== texts[1]) second.textContent = texts[1];
+  #notice(text, className) {
+    const shape = element("span", { class: "shape", "aria-hidden": "true" });
+    return element("li", { class: `row notice ${className}`, ".tabIndex": -1 }, shape, element("p", {}, text));
   }
 
   #age() {
     const now = this.#now();
-    for (const [row, received] of this.#times) this.#tell(row, received, now);
+    for (const row of this.#of.values()) row.tell(now);
   }
 
   #matches(row) {
-    return this.#search === "" || (this.#texts.get(row) ?? "").includes(this.#search);
+    return this.#search === "" || row.matches(this.#search);
   }
 
   search(text) {
     this.#search = text.trim().toLowerCase();
-    for (const row of this.#times.keys()) row.hidden = !this.#matches(row);
-    this.toEnd();
+    this.#viewport.change(() => {
+      for (const row of this.#of.values()) row.element.hidden = !this.#matches(row);
+    });
+    this.toNewest();
     this.#changed();
   }
 
-  #atEnd() {
-    return this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END_PX;
+  /** What comes from now on is new to the user, who has seen all up to this id. */
+  leave(seen = this.newest) {
+    this.#seen = seen;
+    this.#isAway = true;
+    this.#viewport.change(() => this.#divider.remove());
   }
 
-  toEnd() {
-    this.#log.scrollTop = this.#log.scrollHeight;
+  /** The user looks again. */
+  look(seen = this.#seen) {
+    this.#seen = seen;
+    this.#isAway = false;
+  }
+
+  get newestFirst() {
+    return this.#viewport.newestFirst;
+  }
+
+  set newestFirst(newestFirst) {
+    if (newestFirst === this.newestFirst) return;
+    this.#viewport.newestFirst = newestFirst;
+    this.#rows.replaceChildren(...[...this.#rows.children].reverse());
+    this.toNewest();
+    this.#changed();
+  }
+
+  toNewest() {
+    this.#viewport.toNewest();
     this.unseen = 0;
   }
 
-  /** Moves the selection by `step` rows. Without a selection it begins at the end. */
+  /** Moves the selection by `step` rows. Without a selection it begins at the newest. */
   select(step) {
-    const rows = [...this.#rows.children].filter((row) => !row.hidden);
-    const at = rows.indexOf(document.activeElement);
-    const next = at < 0 ? rows.length - 1 : Math.min(rows.length - 1, Math.max(0, at + step));
-    rows[next]?.focus({ preventScroll: true });
-    rows[next]?.scrollIntoView({ block: "nearest" });
+    const rows = [...this.#rows.children].filter((row) => !row.hidden && row !== this.#divider);
+    const at = rows.indexOf(document.activeElement?.closest("#rows > .row"));
+    const newest = this.newestFirst ? 0 : rows.length - 1;
+    const next = rows[at < 0 ? newest : Math.min(rows.length - 1, Math.max(0, at + step))];
+    next?.focus({ preventScroll: true });
+    next?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Only the controls of the selected row are reached by the Tab key. */
+  #select(selected) {
+    for (const control of this.#rows.querySelectorAll("[data-reached]")) {
+      control.tabIndex = -1;
+      delete control.dataset.reached;
+    }
+    for (const control of selected?.querySelectorAll("[tabindex]") ?? []) {
+      control.tabIndex = 0;
+      control.dataset.reached = "";
+    }
   }
 }

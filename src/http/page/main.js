@@ -1,138 +1,134 @@
-// The live page: connects the forms, the stream, the list, sounds and notifications. The key is kept in a variable, and in
-// the session storage of the tab only if the user asks for that.
+// The live page: connects the forms, the address, the stream, the list and what draws attention. The key is in a variable;
+// signin.js says where else it is kept if the user asks for that.
 
 import { Api } from "./api.js";
-import { Notifications, Sound } from "./attention.js";
-import { List, MAX_ROWS } from "./list.js";
+import { isSame, read, topicsOf, write } from "./address.js";
+import { Notifications, Sound, Unseen } from "./attention.js";
+import { Detail } from "./detail.js";
+import { listen } from "./keyboard.js";
+import { List } from "./list.js";
+import { tellHour, tellList, tellOrder } from "./overview.js";
+import { Past } from "./past.js";
+import { TestAlert } from "./publish.js";
+import { see, seen } from "./seen.js";
 import { Subscription } from "./share.js";
-import { TOPIC_PATTERN } from "./topic.js";
+import { SignIn, complain, forgetKey, keptKey } from "./signin.js";
+import { State } from "./state.js";
+import { store, stored } from "./storage.js";
+import { Summary } from "./summary.js";
+import { theme } from "./theme.js";
+import { toast } from "./toast.js";
+import { Wall } from "./wall.js";
 
 const $ = (id) => document.getElementById(id);
-const STORED_KEY = "alertd.key";
-const STORED_THEME = "alertd.theme";
-const STATE_TEXTS = {
-  off: () => "Not connected",
-  connecting: () => "Connecting",
-  behind: ({ seconds }) => (seconds ? `Behind by ${seconds} s` : "Catching up"),
-  silent: ({ seconds }) => `No data for ${seconds} s`,
-  live: () => "Live",
-  waiting: ({ seconds }) => `Reconnecting in ${seconds} s`,
-  refused: () => "Key refused",
-  denied: () => "No permission",
-  failed: () => "Stopped",
-};
+const STORED_ORDER = "alertd.order";
+const MAX_TOPICS = 64;
 
 let api = null;
 let key = "";
-let filter = { topics: ["*"], level: "info" };
+let { filter, search } = read(location);
 let subscription = null;
-let state = { name: "off" };
-let news = 0;
-/** Where earlier history continues: the oldest row, and the cursor of the page before it. */
-let past = null;
-let loading = false;
+let summary = null;
+let showing = null;
+/** Counts changes of the filter, so that a slow answer does not undo a later one. */
+let changes = 0;
 
+const now = () => api?.now() ?? Date.now();
+const list = new List($("log"), $("rows"), now, (alert) => write({ filter, alert }), show);
+const past = new Past(list);
+const state = new State();
 const sound = new Sound();
 const notifications = new Notifications();
-const list = new List($("log"), $("rows"), () => api?.now() ?? Date.now(), show);
+const unseen = new Unseen();
+const wall = new Wall(now);
+const detail = new Detail(() => read(location).alert && go({}, "replaceState"));
+const testAlert = new TestAlert(() => api);
+const signIn = new SignIn((typed, wanted) => {
+  key = typed;
+  filter = wanted;
+  watch();
+  $("log").focus({ preventScroll: true });
+});
 
-/** Reads or writes a stored value. If the browser forbids storage, nothing is stored. */
-function stored(storage, name, value) {
-  try {
-    if (value === undefined) return window[storage].getItem(name) ?? "";
-    if (value) window[storage].setItem(name, value);
-    else window[storage].removeItem(name);
-  } catch {
-    // Storage is forbidden.
-  }
-  return "";
-}
-
-/** Parses topics separated by commas or spaces. Throws an error with a text for the user. */
-function topicsOf(text) {
-  const topics = [...new Set(text.split(/[\s,]+/).filter(Boolean))];
-  if (topics.length === 0) throw new Error("Enter at least one topic, or * for all.");
-  if (topics.length > 64) throw new Error("At most 64 topics: use a pattern such as ops.*");
-  const wrong = topics.find((topic) => !TOPIC_PATTERN.test(topic) || topic.replace(/\.\*$/, "").length > 128);
-  if (wrong) throw new Error(`"${wrong}" is not a topic: a topic is like ops.db, a pattern like ops.* or *`);
-  return topics;
-}
-
-function complain(id, text) {
-  $(id).textContent = text;
-  $(id).hidden = !text;
-}
-
+/** Shows all numbers, a little later, so that a storm of changes is shown once. */
 function show() {
-  $("pause").classList.toggle("active", list.paused);
-  $("pause").lastElementChild.textContent = list.paused ? `Resume (${list.held})` : "Pause";
-  const visible = list.visible;
-  const all = list.size === 1 ? "1 alert" : `${list.size} alerts`;
-  $("count").textContent = visible === list.size ? all : `${visible} of ${all}`;
-  $("unseen").hidden = list.unseen === 0;
-  $("unseen").textContent = list.unseen === 1 ? "1 new alert ↓" : `${list.unseen} new alerts ↓`;
-  $("empty").hidden = visible > 0 || !past;
-  const none = list.complete ? "No alerts yet. New alerts appear here." : "No matching alerts among the newest ones.";
-  $("empty").textContent = list.size > 0 ? "No alert in the list matches the search." : none;
-  const full = list.size >= MAX_ROWS;
-  $("earlier").hidden = list.complete || full || !past;
-  $("past-text").textContent = list.complete && list.size ? "These are the oldest stored alerts." : "";
-  if (full) $("past-text").textContent = `The list is limited to ${MAX_ROWS} alerts: narrow topics or level to see earlier ones.`;
-  document.title = `${news && document.hidden ? `(${news}) ` : ""}alertd: ${STATE_TEXTS[state.name](state).toLowerCase()}`;
+  showing ??= setTimeout(() => {
+    showing = null;
+    tellList(list, past.isLoaded);
+    tellHour(summary, filter);
+    document.title = `${unseen.errors > 0 ? `(${unseen.errors}) ` : ""}alertd: ${state.text.toLowerCase()}`;
+  }, 20);
 }
 
 function setState(next) {
-  const words = STATE_TEXTS[next.name](next);
-  // Screen readers announce a countdown once, not each second.
-  if (next.name !== state.name) $("said").textContent = words.replace(/ in \d+ s$/, "");
-  state = next;
-  $("state").dataset.state = next.name;
-  // The reason of a temporary refusal by the server.
-  $("why").textContent = next.why ?? "";
-  $("state-text").textContent = words;
-  $("hurry").hidden = next.name !== "waiting";
+  state.set(next);
   show();
+}
+
+/** Changes the address; with `pushState`, the browser's button leads back. */
+function go(more, how = "pushState") {
+  const hash = write({ filter, search, isWall: wall.isOn, ...more });
+  if (hash !== location.hash) history[how](null, "", hash);
 }
 
 function watch() {
   subscription?.stop();
+  summary?.stop();
   api = new Api(key);
-  past = null;
+  past.begin(api, filter);
   list.clear();
+  if (document.hidden) list.leave(seen(filter));
+  else list.look(seen(filter));
   $("banner").hidden = true;
   complain("filter-error", "");
-  $("topics").value = filter.topics.join(", ");
-  $("level").value = filter.level;
-  history.replaceState(null, "", `#${new URLSearchParams({ topics: filter.topics.join(","), level: filter.level })}`);
+  const { alert } = read(location);
+  tellFilter();
+  go({ alert }, "replaceState");
   open(true);
+  const counted = (summary = new Summary(api, filter, show));
   subscription = new Subscription(api, key, filter, {
     state: setState,
-    page: prepend,
-    alert(alert) {
-      list.add(alert);
-      if (document.hidden) news += 1;
-      if (alert.level !== "error") return;
-      sound.error();
-      notifications.error(alert);
+    page(page) {
+      past.take(page);
+      counted.count();
     },
-    gap: (gap) => list.gap(gap),
+    alert: arrive,
+    gap(gap) {
+      list.gap(gap);
+      counted.count();
+    },
     refused,
   });
+  detail.show(api, filter, alert);
+  show();
 }
 
-function prepend({ alerts, next }) {
-  past = { oldest: alerts[0]?.id ?? list.oldest, next };
-  list.complete = next === null;
-  list.prepend(alerts);
+function tellFilter() {
+  $("topics").value = filter.topics.join(", ");
+  $("level").value = filter.level;
+}
+
+function arrive(alert) {
+  list.add(alert);
+  summary.add(alert);
+  if (alert.level !== "error") return;
+  if (document.hidden) unseen.error();
+  sound.error();
+  notifications.error(alert);
 }
 
 /** Shows why the server refused the request for good. Alerts in the list remain visible. */
-function refused({ status, message }) {
-  const name = { 401: "refused", 403: "denied" }[status] ?? "failed";
-  setState({ name });
+function refused({ status, message, topics = [] }) {
+  if (status === 403 && topics.length > 0 && list.size === 0 && isSame(filter.topics, ["*"])) {
+    filter = { ...filter, topics: topics.slice(0, MAX_TOPICS) };
+    toast(`This key may read ${topics.join(", ")}.`);
+    watch();
+    return;
+  }
+  setState({ name: { 401: "refused", 403: "denied" }[status] ?? "failed" });
   const ended = list.size > 0 ? "It was revoked or has expired." : "It was mistyped, or it was revoked or has expired.";
-  const text = `${STATE_TEXTS[name]()}. ${status === 401 ? ended : `${message[0].toUpperCase()}${message.slice(1)}.`}`;
-  if (status === 401) stored("sessionStorage", STORED_KEY, "");
+  const text = `${state.text}. ${status === 401 ? ended : `${message[0].toUpperCase()}${message.slice(1)}.`}`;
+  if (status === 401) forgetKey(key);
   if (list.size > 0) {
     $("banner-text").textContent = text;
     $("banner").hidden = false;
@@ -146,105 +142,150 @@ function open(board) {
   $("sign-in").hidden = board;
 }
 
-/** Shows the form for a key. */
 function enter(text) {
   open(false);
-  complain("sign-in-error", text);
-  $("sign-in-topics").value = filter.topics.join(", ");
-  $("sign-in-level").value = filter.level;
-  $("plain").hidden = window.isSecureContext;
-  $("key").focus();
-  $("key").select();
+  signIn.open({ filter, isWall: wall.isOn }, text);
 }
 
 function leave() {
   subscription?.stop();
-  subscription = null;
-  api = null;
+  summary?.stop();
+  subscription = summary = api = null;
+  past.begin(null, null);
   key = "";
-  stored("sessionStorage", STORED_KEY, "");
-  $("key").value = "";
-  $("keep").checked = false;
-  if (list.paused) list.pause(false);
+  signIn.clear();
+  pause(false);
   list.clear();
   setState({ name: "off" });
   enter("");
 }
 
-$("sign-in").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const typed = $("key").value.trim();
+/** Watches with another filter, if the key covers it; otherwise says so at the filter, and everything stays. */
+async function change(wanted, { hasTopics = true, how = "pushState" } = {}) {
+  const number = ++changes;
+  complain("filter-error", "");
+  // After a refusal, the same filter may be tried again.
+  if (isSame(wanted, filter) && $("banner").hidden) return;
+  let { topics } = wanted;
   try {
-    if (!typed) throw new Error("Enter a key.");
-    if (!/^[\x21-\x7e]+$/.test(typed)) throw new Error("A key has no spaces and no special characters.");
-    filter = { topics: topicsOf($("sign-in-topics").value), level: $("sign-in-level").value };
-  } catch (error) {
-    complain("sign-in-error", error.message);
+    await api.page(wanted, { limit: 1 });
+  } catch (problem) {
+    if (number !== changes) return;
+    const own = hasTopics ? [] : problem.topics.slice(0, MAX_TOPICS);
+    if (own.length > 0) topics = own;
+    else if (!problem.isTransient && problem.status !== 401) {
+      complain("filter-error", `${problem.message[0].toUpperCase()}${problem.message.slice(1)}.`);
+      return;
+    }
+  }
+  if (number !== changes || !subscription) return;
+  if (isSame({ ...wanted, topics }, filter) && $("banner").hidden) {
+    go({}, how);
     return;
   }
-  complain("sign-in-error", "");
-  key = typed;
-  stored("sessionStorage", STORED_KEY, $("keep").checked ? key : "");
-  watch();
-  $("log").focus();
-});
-
-function refine(event) {
-  event.preventDefault();
-  try {
-    const wanted = { topics: topicsOf($("topics").value), level: $("level").value };
-    complain("filter-error", "");
-    // After a refusal, the same filter may be tried again.
-    if (JSON.stringify(wanted) === JSON.stringify(filter) && $("banner").hidden) return;
-    filter = wanted;
-  } catch (error) {
-    complain("filter-error", error.message);
-    return;
-  }
+  see(filter, list.newest);
+  filter = { ...wanted, topics };
+  go({ alert: read(location).alert }, how);
   watch();
 }
+
+function refine(event) {
+  event?.preventDefault();
+  try {
+    change({ topics: topicsOf($("topics").value), level: $("level").value });
+  } catch (error) {
+    complain("filter-error", error.message);
+  }
+}
+
+function find(text, how) {
+  search = text;
+  if ($("search").value !== text) $("search").value = text;
+  list.search(text);
+  go({}, how);
+}
+
+/** Does what the address says. */
+function follow() {
+  const wanted = read(location);
+  wall.set(wanted.isWall);
+  order();
+  if (!subscription) {
+    ({ filter, search } = wanted);
+    $("search").value = search;
+    list.search(search);
+    signIn.fill(wanted);
+    complain("sign-in-error", wanted.problem);
+    return;
+  }
+  if (wanted.search !== search) {
+    search = $("search").value = wanted.search;
+    list.search(search);
+  }
+  detail.show(api, wanted.filter, wanted.alert);
+  if (wanted.problem) complain("filter-error", wanted.problem);
+  else change(wanted.filter, { hasTopics: wanted.hasTopics, how: "replaceState" });
+}
+
+function order() {
+  list.newestFirst = wall.isOn || stored("localStorage", STORED_ORDER) === "newest first";
+  tellOrder(list.newestFirst);
+}
+
+function pause(paused) {
+  list.pause(paused);
+  state.pause(paused);
+  show();
+}
+
+function toNewest() {
+  list.toNewest();
+  $("log").focus({ preventScroll: true });
+  show();
+}
+
 $("filter").addEventListener("submit", refine);
 $("topics").addEventListener("change", refine);
 $("level").addEventListener("change", refine);
-$("search").addEventListener("input", () => list.search($("search").value));
-
-async function earlier() {
-  const asked = api;
-  // A page may be empty although there is one before it; and the list may have dropped its oldest rows.
-  const before = past?.oldest === list.oldest ? past?.next : list.oldest;
-  if (!asked || loading || list.complete || list.size >= MAX_ROWS || !before) return;
-  loading = true;
-  $("past-text").textContent = "Loading…";
-  try {
-    const page = await asked.history(filter, before);
-    if (asked === api) prepend(page);
-  } catch (problem) {
-    if (asked === api) $("past-text").textContent = `Cannot load: ${problem.message}`;
-  } finally {
-    loading = false;
-  }
+$("search").addEventListener("input", () => find($("search").value, "replaceState"));
+for (const [id, level] of [["errors", "error"], ["warnings", "warn"]]) {
+  $(id).addEventListener("click", () => change({ ...filter, level: filter.level === level ? "info" : level }));
 }
-$("earlier").addEventListener("click", earlier);
-$("log").addEventListener("scroll", () => {
-  if ($("log").scrollTop < 80 && $("log").scrollHeight > $("log").clientHeight) earlier();
+$("rows").addEventListener("click", (event) => {
+  const { target } = event;
+  if (target.closest("a.time") && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    go({ alert: target.closest(".row").dataset.id });
+    follow();
+    return;
+  }
+  const { topic, level, search: text } = target.closest("[data-topic], [data-level], [data-search]")?.dataset ?? {};
+  if (topic) change({ ...filter, topics: [topic] });
+  else if (level) change({ ...filter, level });
+  else if (text) find(text, "pushState");
 });
-
-$("pause").addEventListener("click", () => list.pause(!list.paused));
+$("order").addEventListener("click", () => {
+  store("localStorage", STORED_ORDER, list.newestFirst ? "" : "newest first");
+  order();
+});
+$("pause").addEventListener("click", () => pause(!list.paused));
 $("hurry").addEventListener("click", () => subscription?.hurry());
-window.addEventListener("online", () => subscription?.hurry());
 $("leave").addEventListener("click", leave);
 $("banner-key").addEventListener("click", () => enter(""));
-$("unseen").addEventListener("click", () => {
-  list.toEnd();
-  show();
-  $("log").focus();
-});
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) news = 0;
-  show();
-});
-
+$("unseen").addEventListener("click", toNewest);
+$("help-open").addEventListener("click", () => $("help").showModal());
+$("test-open").addEventListener("click", () => testAlert.open(filter));
+for (const id of ["wall-open", "wall-leave"]) {
+  $(id).addEventListener("click", () => {
+    go({ isWall: id === "wall-open" });
+    follow();
+  });
+}
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
 for (const [id, what] of [["sound", sound], ["notify", notifications]]) {
+  $(id).setAttribute("aria-pressed", what.on);
   $(id).addEventListener("click", async () => {
     const words = await what.toggle();
     $(id).setAttribute("aria-pressed", what.on);
@@ -252,109 +293,48 @@ for (const [id, what] of [["sound", sound], ["notify", notifications]]) {
     toast(words);
   });
 }
-
-let toasting = null;
-function toast(words) {
-  $("toast").textContent = words;
-  $("toast").hidden = false;
-  clearTimeout(toasting);
-  toasting = setTimeout(() => ($("toast").hidden = true), 5000);
-}
-
-function dark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-function theme(name) {
-  if (name) document.documentElement.dataset.theme = name;
-  $("theme").setAttribute("aria-label", dark() ? "Theme: change to light" : "Theme: change to dark");
-}
-$("theme").addEventListener("click", () => {
-  const name = dark() ? "light" : "dark";
-  stored("localStorage", STORED_THEME, name);
-  theme(name);
-});
-
-$("help-open").addEventListener("click", () => $("help").showModal());
-$("test-open").addEventListener("click", () => {
-  const exact = filter.topics.find((topic) => !topic.includes("*"));
-  const below = filter.topics.find((topic) => topic.endsWith(".*"));
-  $("test-topic").value = exact ?? below?.replace(/\*$/, "test") ?? "default";
-  $("test-done").textContent = "";
-  complain("test-error", "");
-  $("test").showModal();
-});
-for (const button of document.querySelectorAll("[data-close]")) {
-  button.addEventListener("click", () => button.closest("dialog").close());
-}
-
-let idempotencyKey = "";
-for (const id of ["test-topic", "test-level", "test-message"]) {
-  $(id).addEventListener("input", () => (idempotencyKey = ""));
-}
-$("test-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const topic = $("test-topic").value.trim();
-  $("test-done").textContent = "";
-  complain("test-error", "");
-  if (!TOPIC_PATTERN.test(topic) || topic.includes("*")) {
-    complain("test-error", `"${topic}" is not a topic: a topic is like ops.db`);
-    return;
+let isHidden = document.hidden;
+document.addEventListener("visibilitychange", () => {
+  if (isHidden === document.hidden) return;
+  isHidden = document.hidden;
+  if (isHidden) {
+    if (subscription) see(filter, list.newest);
+    list.leave();
+  } else {
+    unseen.look();
+    list.look();
   }
-  // Kept until the alert is stored, so that a retry does not store it twice.
-  idempotencyKey ||= [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16)).join("-");
-  try {
-    const alert = { message: $("test-message").value, level: $("test-level").value };
-    const { id } = await api.publish(topic, alert, idempotencyKey);
-    idempotencyKey = "";
-    $("test-done").textContent = `Stored as ${id}.`;
-  } catch (problem) {
-    const word = problem.status === 403 ? "Not permitted" : "Not stored";
-    const unknown = "The alert may or may not be stored; publish again, and it is stored only once";
-    complain("test-error", `${problem.isTransient && problem.status !== 429 ? unknown : word}: ${problem.message}`);
-  }
+  show();
 });
+addEventListener("pagehide", () => subscription && !document.hidden && see(filter, list.newest));
+addEventListener("hashchange", follow);
+// The numbers are those of the last hour also where nothing comes.
+setInterval(show, 10_000);
 
-document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, select, textarea");
-  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-  if (event.key === "Escape" && !$("board").hidden) {
-    if (event.target === $("search")) {
-      $("search").value = "";
-      list.search("");
-    }
-    list.toEnd();
-    $("log").focus();
-    show();
-    return;
-  }
-  if (typing) return;
-  const inList = event.target.closest("#log");
-  const actions = { "?": () => $("help").showModal() };
-  if (!$("board").hidden) {
-    actions["/"] = () => $("search").focus();
-    actions.p = () => list.pause(!list.paused);
-    actions.j = () => list.select(1);
-    actions.k = () => list.select(-1);
-    if (inList) [actions.ArrowDown, actions.ArrowUp] = [actions.j, actions.k];
-  }
-  if (!actions[event.key]) return;
-  event.preventDefault();
-  actions[event.key]();
-});
+listen(
+  {
+    "?": () => $("help").showModal(),
+    "/": () => $("search").focus(),
+    p: () => pause(!list.paused),
+    j: () => list.select(1),
+    k: () => list.select(-1),
+    Enter: (row) => row.querySelector("a.time")?.click(),
+  },
+  (target) => {
+    if (target === $("search")) find("", "replaceState");
+    if (wall.isOn) $("wall-leave").click();
+    toNewest();
+  },
+);
+theme($("theme"));
 
-theme(stored("localStorage", STORED_THEME));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme());
-const address = new URLSearchParams(location.hash.slice(1));
-try {
-  if (address.has("topics")) filter.topics = topicsOf(address.get("topics"));
-  if (["info", "warn", "error"].includes(address.get("level"))) filter.level = address.get("level");
-} catch {
-  // The address is invalid: use all topics.
-}
-key = stored("sessionStorage", STORED_KEY);
-if (key) {
-  $("keep").checked = true;
-  $("key").value = key;
+const { problem, isWall } = read(location);
+wall.set(isWall);
+order();
+$("search").value = search;
+list.search(search);
+key = keptKey(isWall);
+if (key && !problem) {
+  signIn.take(key);
   watch();
-} else enter("");
+} else enter(problem);

@@ -34,6 +34,7 @@ export class Subscription {
   #key;
   #filter;
   #tell;
+  #tellState;
   #cursor = "";
   /** The number of the current join: messages for earlier ones may still arrive. */
   #join = 0;
@@ -42,14 +43,20 @@ export class Subscription {
   #timer = null;
   #alone = null;
   #ended = new AbortController();
+  /** The last state of the stream, which the user is not told of while the browser is offline. */
+  #state = null;
+  #isOffline = false;
 
   constructor(api, key, filter, tell) {
     this.#api = api;
     this.#key = key;
     this.#filter = filter;
-    this.#tell = tell;
+    this.#tell = { ...tell, state: (state) => this.#setState(state) };
+    this.#tellState = tell.state;
     this.#enter();
     const { signal } = this.#ended;
+    addEventListener("offline", () => this.#check(), { signal });
+    addEventListener("online", () => this.#online(), { signal });
     addEventListener("pagehide", () => this.#leave(), { signal });
     // The page comes back from the browser's cache.
     addEventListener("pageshow", ({ persisted }) => persisted && this.#enter(), { signal });
@@ -62,8 +69,37 @@ export class Subscription {
 
   /** Ends the wait before the next attempt. */
   hurry() {
-    if (this.#alone) this.#alone.hurry();
-    else worker?.port.postMessage({ type: "hurry" });
+    this.#ask("hurry");
+  }
+
+  /** `hurry` or `check` of the follower. */
+  #ask(what) {
+    if (this.#alone) this.#alone[what]();
+    else worker?.port.postMessage({ type: what });
+  }
+
+  /** The browser has no network. A server on the same machine can be reached all the same. */
+  async #check() {
+    this.#ask("check");
+    try {
+      await this.#api.send("livez", { signal: AbortSignal.timeout(PING_MS) });
+    } catch {
+      if (navigator.onLine || this.#ended.signal.aborted) return;
+      this.#isOffline = true;
+      this.#tellState({ name: "offline", why: "The browser has no network. The page continues where it stopped." });
+    }
+  }
+
+  #online() {
+    if (this.#isOffline && this.#state) this.#tellState(this.#state);
+    this.#isOffline = false;
+    this.#ask("check");
+    this.hurry();
+  }
+
+  #setState(state) {
+    this.#state = state;
+    if (!this.#isOffline) this.#tellState(state);
   }
 
   #enter() {

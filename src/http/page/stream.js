@@ -12,6 +12,9 @@ const MAX_RETRY_MS = 30_000;
 const HEAD_TIMEOUT_MS = 20_000;
 /** The server's default heartbeat, in milliseconds. If longer silences occur, they are taken as its heartbeat. */
 const DEFAULT_HEARTBEAT_MS = 8000;
+/** What a heartbeat may be late before the page says so, and how long the server may take to show that it is there. */
+const LATE_MS = 2000;
+const CHECK_TIMEOUT_MS = 5000;
 /** An alert that is older than this on arrival shows that the stream is behind, in milliseconds. */
 const MAX_DELAY_MS = 5000;
 /** Time between two connections of a stream that has none of its own, in milliseconds. */
@@ -99,6 +102,7 @@ export class Follower {
   #stopped = false;
   #abort = null;
   #wake = null;
+  #isChecking = false;
 
   /** Applies from the next connection on. */
   filter;
@@ -125,6 +129,20 @@ export class Follower {
   /** Ends the wait before the next attempt. */
   hurry() {
     this.#wake?.();
+  }
+
+  /** Asks whether the server can be reached, and connects again if not: a lost network does not end a connection. */
+  async check() {
+    const asked = this.#abort;
+    if (this.#isChecking || !asked || asked.signal.aborted) return;
+    this.#isChecking = true;
+    try {
+      await this.#api.send("livez", { signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) });
+    } catch (problem) {
+      if (problem.status === 0) asked.abort(new Problem(0, problem.message, 0, "The server cannot be reached."));
+    } finally {
+      this.#isChecking = false;
+    }
   }
 
   /** Connects again at once, with another filter and from this cursor. */
@@ -207,7 +225,10 @@ export class Follower {
     const watch = setInterval(() => {
       const silent = Date.now() - heard;
       if (silent > (open ? 6 * this.#heartbeat : HEAD_TIMEOUT_MS)) abort.abort(open ? undefined : noAnswer());
-      else if (open && silent > 2.5 * this.#heartbeat) this.#to("silent", { seconds: Math.round(silent / 1000) });
+      else if (open && silent > 1.25 * this.#heartbeat + LATE_MS) {
+        this.#to("silent", { seconds: Math.round(silent / 1000) });
+        this.check();
+      }
     }, 1000);
     try {
       const answer = await this.#api.send(`alerts?${parameters}`, { headers, signal: abort.signal });

@@ -63,6 +63,7 @@ class Member {
     if (type === "join") this.#enter(more);
     else if (type === "leave") this.#leave();
     else if (type === "hurry") this.#stream?.hurry();
+    else if (type === "check") this.#stream?.check();
   }
 
   #enter({ join, key, filter, cursor }) {
@@ -121,6 +122,10 @@ class Stream {
 
   hurry() {
     this.#follower.hurry();
+  }
+
+  check() {
+    this.#follower.check();
   }
 
   remove(member) {
@@ -206,13 +211,13 @@ class Stream {
     }
   }
 
-  refused({ status, message }) {
+  refused({ status, message, topics }) {
     shared.delete(this);
     const isForAll = status === 401 || this.#members.size === 1;
     for (const member of this.#members) {
       // A key that was narrowed may still do what some of them ask for.
       member.follow(isForAll ? null : new Stream(member));
-      if (isForAll) member.tell("refused", { status, message });
+      if (isForAll) member.tell("refused", { status, message, topics });
     }
   }
 }

@@ -1,0 +1,74 @@
+// The dialog with one alert, whole: what the link of an alert leads to, also long after the list has dropped it. Used by main.js.
+
+import { element } from "./element.js";
+import { link, address } from "./links.js";
+import { pairsOf } from "./metadata.js";
+import { words, badge } from "./row.js";
+
+const $ = (id) => document.getElementById(id);
+
+/** All metadata, as a list of names and texts. */
+function everything(alert) {
+  const { pairs, left } = pairsOf(alert);
+  const made = element("dl", { class: "metadata whole" });
+  for (const [name, text] of pairs) {
+    const href = address(text);
+    made.append(element("div", {}, element("dt", {}, name), element("dd", {}, href ? link(href, text) : text)));
+  }
+  if (pairs.length === 0) return [];
+  return left > 0 ? [made, element("p", { class: "hint" }, `${left} further values are not shown.`)] : [made];
+}
+
+export class Detail {
+  #shown = "";
+  #abort = null;
+
+  /** `closed` is called when the user closes the dialog. */
+  constructor(closed) {
+    $("detail").addEventListener("close", () => {
+      this.#abort?.abort();
+      this.#shown = "";
+      closed();
+    });
+    $("detail-copy").addEventListener("click", () => this.#copy());
+  }
+
+  /** Shows the alert with this id, or closes the dialog if there is none. */
+  async show(api, filter, id) {
+    if (id === this.#shown) return;
+    this.#abort?.abort();
+    if (!id) {
+      $("detail").close();
+      return;
+    }
+    this.#shown = id;
+    const { signal } = (this.#abort = new AbortController());
+    $("detail-body").replaceChildren(element("p", { class: "hint" }, "Loading…"));
+    $("detail-done").textContent = "";
+    if (!$("detail").open) $("detail").showModal();
+    let parts;
+    try {
+      const alert = await api.one(filter, id, signal);
+      parts = alert ? this.#parts(alert) : [element("p", {}, `No alert ${id} is stored on ${filter.topics.join(", ")}.`)];
+    } catch (problem) {
+      parts = [element("p", { class: "error" }, `Cannot load the alert: ${problem.message}.`)];
+    }
+    if (!signal.aborted) $("detail-body").replaceChildren(...parts);
+  }
+
+  #parts(alert) {
+    const level = element("p", { class: alert.level }, badge(alert.level, { disabled: true }), " ", element("code", {}, alert.topic));
+    const time = element("time", { datetime: alert.received_at }, new Date(alert.received_at).toString());
+    const id = element("p", { class: "hint" }, time, element("br"), `id ${alert.id}`);
+    return [level, ...words(alert), ...everything(alert), id];
+  }
+
+  async #copy() {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      $("detail-done").textContent = "Copied.";
+    } catch {
+      $("detail-done").textContent = "Not copied: copy the address of this page.";
+    }
+  }
+}

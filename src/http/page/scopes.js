@@ -1,0 +1,27 @@
+// What a key may do apart from reading, asked of the server without changing anything: a key that stays on a device must not
+// be able to do more than show alerts. Used by signin.js.
+
+/**
+ * A request for each scope that a key without it is refused. The first one is never stored, because no parameter of that
+ * name exists, and there is no alert in it.
+ */
+const QUESTIONS = {
+  publish: ["alerts/default?no_such_parameter=1", { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" }],
+  metrics: ["metrics", { method: "HEAD" }],
+  admin: ["keys", { method: "HEAD" }],
+};
+
+/** The scopes of a key apart from `subscribe`. Throws if the server does not say. */
+export async function otherScopes(api) {
+  const found = [];
+  for (const [scope, [path, options]] of Object.entries(QUESTIONS)) {
+    try {
+      await api.send(path, options);
+      found.push(scope);
+    } catch (problem) {
+      if (problem.isTransient || problem.status === 401) throw problem;
+      if (problem.status !== 403) found.push(scope);
+    }
+  }
+  return found;
+}
