@@ -15,7 +15,8 @@
 //! | | [`hub`] | a ring of encoded frames for each distinct subscription |
 //! | | [`keyring`] | keys at rest, verification, revocation |
 //! | configuration | [`config`] | file, environment and arguments become one checked configuration |
-//! | values | [`hooks`] | payloads of other tools, turned into alerts |
+//! | values | [`expectation`] | what is expected on topics, what is missed and what is met |
+//! | | [`hooks`] | payloads of other tools, turned into alerts |
 //! | | [`ntfy`] | ntfy's protocol: names of topics, alerts as messages, messages as alerts |
 //! | | [`sse`] | the stream's wire formats, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding |
@@ -49,6 +50,7 @@ mod daemon;
 mod delivery;
 mod disk;
 mod engine;
+mod expectation;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;

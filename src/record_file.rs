@@ -45,6 +45,14 @@ impl RecordFile {
         })
     }
 
+    /// The value, if there is one.
+    ///
+    /// # Errors
+    /// Why the file cannot be used, with its path, for a value that must not be replaced without a person.
+    pub(crate) fn load<T: DeserializeOwned>(&self) -> Result<Option<T>, String> {
+        read(&self.path).map_err(|error| format!("{} cannot be used: {error}", self.path.display()))
+    }
+
     /// Replaces the value, and returns whether that was possible. The first of several failures is logged.
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> bool {
         let written = write(&self.path, value);

@@ -20,6 +20,7 @@ mod damage;
 mod detach;
 mod details;
 mod drain;
+mod expectations;
 #[expect(clippy::print_stdout, reason = "what became of a fault is worth a line")]
 mod fleet;
 mod floods;

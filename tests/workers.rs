@@ -37,6 +37,7 @@ fn the_failure_of_an_essential_worker_ends_the_process_and_names_it() {
         "alertd-log",
         "alertd-writer",
         "feed",
+        "expectations",
         "watchdog",
         "alertd-fan-0",
         "accept-http",

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::{Id, Level, Metadata, Record, Topic, escape_line_ends};
+use super::{Every, Id, Level, Metadata, Record, Topic, escape_line_ends};
 use crate::text;
 
 /// A valid alert that has no id yet.
@@ -17,6 +17,8 @@ pub struct Draft {
     message: String,
     level: Level,
     metadata: Metadata,
+    /// Makes or renews the expectation of further alerts on the topic. It is no part of the alert.
+    expect_within: Option<Every>,
 }
 
 /// Why a body was rejected.
@@ -48,7 +50,7 @@ impl Draft {
     pub fn new(topic: Topic, message: String, level: Level, metadata: Metadata) -> Result<Self, DraftError> {
         match message.len() {
             0 => Err(DraftError::field("message", "must not be empty")),
-            1..=Self::MAX_MESSAGE => Ok(Self { topic, message, level, metadata }),
+            1..=Self::MAX_MESSAGE => Ok(Self { topic, message, level, metadata, expect_within: None }),
             n => Err(DraftError::field("message", format_args!("has {n} bytes, {} are allowed", Self::MAX_MESSAGE))),
         }
     }
@@ -72,6 +74,17 @@ impl Draft {
     #[must_use]
     pub(super) fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata, ..self }
+    }
+
+    /// The alert with what it expects to follow; without one it stays as it is.
+    #[must_use]
+    pub fn expecting(self, within: Option<Every>) -> Self {
+        Self { expect_within: within.or(self.expect_within), ..self }
+    }
+
+    #[must_use]
+    pub const fn expect_within(&self) -> Option<Every> {
+        self.expect_within
     }
 
     #[must_use]
@@ -118,7 +131,9 @@ impl Draft {
     pub fn publish_body(&self) -> String {
         let message = serde_json::Value::from(self.message.as_str());
         let Self { topic, level, metadata, .. } = self;
-        format!(r#"{{"topic":"{topic}","message":{message},"level":"{level}","metadata":{}}}"#, metadata.as_str())
+        let expected = self.expect_within.map_or_else(String::new, |every| format!(r#","expect_within":"{every}""#));
+        let metadata = metadata.as_str();
+        format!(r#"{{"topic":"{topic}","message":{message},"level":"{level}","metadata":{metadata}{expected}}}"#)
     }
 
     /// The part of the alert's JSON between the id and the time of receipt, which Redis assigns on its own.

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Draft, DraftError, Level, Metadata, Topic, fault};
+use super::{Draft, DraftError, Every, Level, Metadata, Topic, fault};
 use crate::text;
 
 #[derive(Deserialize)]
@@ -19,6 +19,8 @@ struct Body<'a> {
     level: Option<&'a RawValue>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expect_within: Option<&'a RawValue>,
 }
 
 /// One of several alerts in a body. It has its own key, because a body of other lines may repeat it.
@@ -34,29 +36,32 @@ struct Line<'a> {
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
+    expect_within: Option<&'a RawValue>,
+    #[serde(borrow)]
     idempotency_key: Option<&'a RawValue>,
 }
 
 impl Draft {
     /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
     pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata } = Parts::read(topic, parse(utf8(body)?)?)?;
-        Self::new(topic, message, level, metadata)?.within_frame()
+        let Parts { topic, message, level, metadata, expected } = Parts::read(topic, parse(utf8(body)?)?)?;
+        Ok(Self::new(topic, message, level, metadata)?.within_frame()?.expecting(expected))
     }
 
     /// The same, with what is too long cut, and U+FFFD for bytes that are not UTF-8.
     pub fn from_json_cut(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata } = Parts::read(topic, parse(&text::decoded(body, None))?)?;
-        Self::cut(topic, &message, level, metadata)
+        let Parts { topic, message, level, metadata, expected } =
+            Parts::read(topic, parse(&text::decoded(body, None))?)?;
+        Ok(Self::cut(topic, &message, level, metadata)?.expecting(expected))
     }
 
     /// Reads one of several alerts in a body, and the key that identifies its repeats, as it was sent.
     pub fn from_json_line(topic: Option<Topic>, line: &[u8]) -> Result<(Self, Option<String>), DraftError> {
-        let Line { topic: in_line, message, level, metadata, idempotency_key } = parse(utf8(line)?)?;
+        let Line { topic: in_line, message, level, metadata, expect_within, idempotency_key } = parse(utf8(line)?)?;
         let key = idempotency_key.map(|raw| text_value("idempotency_key", raw)).transpose()?;
-        let body = Body { topic: in_line, message, level, metadata };
-        let Parts { topic, message, level, metadata } = Parts::read(topic, body)?;
-        Ok((Self::new(topic, message, level, metadata)?.within_frame()?, key))
+        let body = Body { topic: in_line, message, level, metadata, expect_within };
+        let Parts { topic, message, level, metadata, expected } = Parts::read(topic, body)?;
+        Ok((Self::new(topic, message, level, metadata)?.within_frame()?.expecting(expected), key))
     }
 
     /// The line that publishes this alert among others.
@@ -74,6 +79,7 @@ struct Parts {
     message: String,
     level: Level,
     metadata: Metadata,
+    expected: Option<Every>,
 }
 
 impl Parts {
@@ -87,6 +93,7 @@ impl Parts {
             message: text_value("message", message)?,
             level: level.unwrap_or_default(),
             metadata: metadata.transpose()?.unwrap_or_default(),
+            expected: body.expect_within.map(|raw| value::<Every>("expect_within", raw)).transpose()?,
         })
     }
 }

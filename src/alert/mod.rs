@@ -10,6 +10,7 @@
 //! | [`topic`] | topics and patterns |
 //! | [`filter`] | which alerts a reader wants, and from where on |
 //! | [`duration`] | durations as people write them |
+//! | [`every`] | how often something is expected on a topic |
 //! | [`level`] | info, warn, error |
 //! | [`line_ends`] | characters that end a line, escaped |
 //! | [`metadata`] | the sender's own JSON object |
@@ -19,6 +20,7 @@
 
 pub mod draft;
 pub mod duration;
+pub mod every;
 pub mod excerpt;
 pub mod fault;
 pub mod filter;
@@ -32,6 +34,7 @@ pub mod schema;
 pub mod topic;
 
 pub use draft::{Draft, DraftError};
+pub use every::{Every, NotAnEvery};
 pub use fault::{Unreadable, fault, read};
 pub use filter::{Filter, Start};
 pub use id::Id;

@@ -2,6 +2,7 @@
 //!
 //! Pure values. Times are RFC 3339 text. The doc comments of fields are their descriptions in the OpenAPI document.
 
+mod expectation;
 mod status;
 
 use std::fmt;
@@ -10,10 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::alert::{Id, Level, Pattern, Topic};
+use crate::alert::{Every, Id, Level, Pattern, Topic};
 use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
+pub(crate) use expectation::{Expectation, Expectations, NewExpectation};
 pub(crate) use status::{
     CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status,
     TrafficStatus,
@@ -56,6 +58,9 @@ pub(crate) struct NewAlert {
     /// Any JSON object.
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// How long the topic may then be silent before alertd publishes an alert about it.
+    #[serde(default)]
+    pub expect_within: Option<Every>,
 }
 
 // `Draft::from_json_line` reads it; this type only describes it in the OpenAPI document.
@@ -75,6 +80,9 @@ pub(crate) struct NewAlertLine {
     /// Any JSON object.
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// How long the topic may then be silent before alertd publishes an alert about it.
+    #[serde(default)]
+    pub expect_within: Option<Every>,
     /// What the header `Idempotency-Key` is, for this line.
     #[serde(default)]
     #[schemars(length(min = 1, max = 255))]

@@ -9,6 +9,7 @@
 //! | [`key`], [`publish`], [`tail`], [`history`], [`status`], [`config`] | the commands |
 //! | [`backup`] | backups: writing, restoring and verifying them |
 //! | [`doctor`] | what is wrong on this machine, and the remedies |
+//! | [`expect`] | what is expected on topics |
 //! | [`drain`] | streams that leave before maintenance |
 //! | [`pages`] | pages of stored alerts |
 //! | [`deliver`] | alerts, sent until the outcome is known |
@@ -36,6 +37,7 @@ pub(crate) mod deliver;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod exit;
+pub(crate) mod expect;
 pub(crate) mod history;
 pub(crate) mod host;
 pub(crate) mod instance;
@@ -163,6 +165,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
             output.flush().await?;
             return done;
         }
+        Command::Expect(args) => expect::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Drain(args) => drain::drain(&args, &client(&ctl.daemon)?.0).await?,
         Command::Undrain => drain::undrain(&client(&ctl.daemon)?.0).await?,
         Command::Reload => config::reload(&client(&ctl.daemon)?.0).await?,

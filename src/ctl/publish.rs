@@ -80,7 +80,8 @@ fn draft(args: &Publish, message: &str) -> Result<Draft, Failure> {
     }
     let metadata = Metadata::from_members(&members).map_err(|reason| Failure::Usage(format!("--metadata {reason}")))?;
     let draft = Draft::cut(args.topic.clone(), message, args.level, metadata);
-    draft.map_err(|e| Failure::Usage(format!("{e}; see alertctl publish --help")))
+    let draft = draft.map_err(|e| Failure::Usage(format!("{e}; see alertctl publish --help")))?;
+    Ok(draft.expecting(args.expect_within))
 }
 
 pub(super) fn random_key() -> Result<String, Failure> {

@@ -103,7 +103,6 @@ impl Running {
         };
         let Stores { engine, feed, keyring, clock, location } = stores;
         let hub = Hub::new(settings::hub(config), engine.head().unwrap_or_default());
-        supervisor::essential("feed", feed_hub(feed, hub.clone()));
 
         let http = Arc::new(ArcSwap::from_pointee(settings::http(config)));
         let (reload, reloads) = mpsc::channel(8);
@@ -119,6 +118,8 @@ impl Running {
             reload,
         );
         let service = Arc::new(service);
+        supervisor::essential("feed", feed_hub(feed, hub.clone(), Arc::clone(&service)));
+        supervisor::essential("expectations", Arc::clone(&service).watch_topics());
         service.note_certificate();
         let server = Server::new(Arc::clone(&service), Arc::clone(&http), tls.clone());
         // Before new clients, and before the service manager is told that it is ready.
@@ -236,7 +237,8 @@ impl Running {
     }
 
     async fn close_engine(&self) {
-        self.notifier.extend_timeout(CLOSE_TIMEOUT + 3 * STAGE_TIMEOUT);
+        self.notifier.extend_timeout(CLOSE_TIMEOUT + 4 * STAGE_TIMEOUT);
+        let _ = tokio::time::timeout(STAGE_TIMEOUT, self.service.settle_expectations()).await;
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.engine.close()).await;
     }
 
@@ -270,12 +272,18 @@ fn start_delivery(engine: &Engine, hub: &Hub, clock: &Clock) -> std::io::Result<
     Delivery::start(engine.clone(), hub.clone(), Arc::clone(clock), loops)
 }
 
-/// Moves alerts from the engine to the hub. No other code writes to the hub.
-async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub) {
+/// Moves alerts from the engine to the hub, and tells the service of them. No other code writes to the hub.
+async fn feed_hub(mut feed: mpsc::Receiver<Feed>, hub: Hub, service: Arc<Service>) {
     while let Some(fed) = feed.recv().await {
         match fed {
-            Feed::Alerts(alerts) => hub.deliver(&alerts),
-            Feed::Reset(head) => hub.reset(head),
+            Feed::Alerts(alerts) => {
+                hub.deliver(&alerts);
+                service.heard(&alerts);
+            }
+            Feed::Reset(head) => {
+                hub.reset(head);
+                service.heard_gap();
+            }
             Feed::Marker(marker) => hub.mark(marker),
         }
     }

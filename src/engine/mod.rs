@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod embedded;
+mod expectations;
 mod export;
 mod intake;
 mod limits;
@@ -22,6 +23,7 @@ use crate::alert::{Filter, Id, Record, Start};
 use crate::api::EngineStatus;
 
 use embedded::Embedded;
+pub(crate) use expectations::{StoredTexts, TextChange};
 pub(crate) use export::Export;
 pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
 use read::Known;

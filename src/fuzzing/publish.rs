@@ -16,7 +16,9 @@ use crate::ntfy::publish as message;
 /// A request that publishes one alert.
 pub(super) fn body(input: &[u8]) {
     let Some(request) = Request::read(input) else { return };
-    let (Some(topic), Ok(options)) = (request.topic(), Options::read(request.parameters())) else { return };
+    let (Some(topic), Ok(options)) = (request.topic(), Options::read(request.parameters(), &request.headers)) else {
+        return;
+    };
     match publish_body::draft(&request.headers, topic.clone(), options, request.body) {
         Ok(draft) => {
             assert!(topic.is_none_or(|topic| topic == *draft.topic()));
@@ -33,7 +35,7 @@ pub(super) fn body(input: &[u8]) {
 pub(super) fn lines(input: &[u8]) {
     let (first, body) = first_line(input);
     let topic = std::str::from_utf8(first).ok().and_then(|text| text.parse().ok());
-    let Ok(lines) = publish_lines::read(topic.as_ref(), body) else { return };
+    let Ok(lines) = publish_lines::read(topic.as_ref(), None, body) else { return };
     assert!((1..=MAX_ALERTS).contains(&lines.len()));
     let mut again = String::new();
     for line in &lines {
@@ -42,7 +44,8 @@ pub(super) fn lines(input: &[u8]) {
         again.push_str(&text);
         again.push('\n');
     }
-    let again = publish_lines::read(topic.as_ref(), again.as_bytes()).expect("what was accepted is accepted again");
+    let again =
+        publish_lines::read(topic.as_ref(), None, again.as_bytes()).expect("what was accepted is accepted again");
     assert_eq!(again.len(), lines.len());
     for (again, line) in again.iter().zip(&lines) {
         assert_eq!((&again.draft, &again.key), (&line.draft, &line.key));

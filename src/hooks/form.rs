@@ -1,6 +1,6 @@
 //! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
 //!
-//! `message` is required. `level`, `topic` and `title` have their meanings, in whatever case they are written; every other
+//! `message` is required. `level`, `topic`, `title` and `expect_within` have their meanings, in whatever case they are written; every other
 //! field is kept in the metadata. Without a `level`, what senders have in its place counts: `severity`, a `priority`, or a
 //! `type` such as Apprise's `failure`.
 
@@ -89,6 +89,8 @@ impl Form {
         (header_level, header_metadata): (Option<Level>, Metadata),
     ) -> Result<Draft, DraftError> {
         let message = self.take("message").ok_or_else(|| field("message", "is missing"))?;
+        let within = self.take("expect_within").filter(|text| !text.is_empty());
+        let within = within.map(|text| text.parse().map_err(|e| field("expect_within", e))).transpose()?;
         let in_form = self.take("topic").map(|text| text.parse().map_err(|e| field("topic", e))).transpose()?;
         let mut metadata: Map<String, Value> =
             serde_json::from_str(header_metadata.as_str()).map_err(|error| field("metadata", error))?;
@@ -103,7 +105,7 @@ impl Form {
         metadata.extend(self.0.into_iter().map(|(name, text)| (short(&name), short(&text).into())));
         let topic = Draft::one_topic(topic, in_form)?;
         let level = level.or(meant).or(header_level).unwrap_or_default();
-        Draft::cut(topic, &message, level, metadata_of(&metadata)?)
+        Ok(Draft::cut(topic, &message, level, metadata_of(&metadata)?)?.expecting(within))
     }
 
     /// The level by other names. A `priority` or `type` may be about something else, so that only a known word counts.

@@ -8,7 +8,8 @@ use hyper::header::HeaderMap;
 use super::error::HttpError;
 use super::media_type::{Kind, MediaType};
 use super::query::Parameters;
-use crate::alert::{Draft, Level, Topic};
+use super::request;
+use crate::alert::{Draft, Every, Level, Topic};
 use crate::hooks::form::Form;
 use crate::hooks::ntfy;
 use crate::text;
@@ -19,19 +20,22 @@ pub(crate) struct Options {
     level: Option<Level>,
     /// Whether JSON is cut to what is allowed instead of being refused.
     cut: bool,
+    /// How long the topic may then be silent, if the query or a header says so.
+    expect_within: Option<Every>,
 }
 
 impl Options {
-    /// Reads the whole query.
+    /// Reads the whole query, and the header that it may replace.
     ///
     /// # Errors
     /// [`HttpError::Invalid`] with the parameter's name.
-    pub(crate) fn read(mut parameters: Parameters) -> Result<Self, HttpError> {
+    pub(crate) fn read(mut parameters: Parameters, headers: &HeaderMap) -> Result<Self, HttpError> {
         let level = parameters.level()?;
         let cut = parameters.flag("cut")?;
+        let expect_within = request::expect_within(headers, &mut parameters)?;
         parameters.no_topic()?;
-        parameters.finish("level, cut")?;
-        Ok(Self { level, cut })
+        parameters.finish("level, cut, expect_within")?;
+        Ok(Self { level, cut, expect_within })
     }
 }
 
@@ -47,6 +51,13 @@ pub(crate) fn draft(
     options: Options,
     body: &[u8],
 ) -> Result<Draft, HttpError> {
+    let draft = of_any_type(headers, topic, options, body)?;
+    // What the body says wins.
+    let within = draft.expect_within().or(options.expect_within);
+    Ok(draft.expecting(within))
+}
+
+fn of_any_type(headers: &HeaderMap, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
     let media = MediaType::of(headers);
     let looks_like_json = || media.decoded(body).trim_ascii_start().starts_with('{');
     let kind = match media.kind() {
@@ -111,8 +122,9 @@ mod tests {
         let pairs = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()));
-        let options = Options::read(Parameters::parse(Some(query))).map_err(|e| e.to_string())?;
-        draft(&pairs.collect(), None, options, body).map(|d| d.canonical()).map_err(|e| e.to_string())
+        let headers = pairs.collect();
+        let options = Options::read(Parameters::parse(Some(query)), &headers).map_err(|e| e.to_string())?;
+        draft(&headers, None, options, body).map(|d| d.canonical()).map_err(|e| e.to_string())
     }
 
     fn typed(kind: Option<&'static str>, body: &[u8]) -> Result<String, String> {

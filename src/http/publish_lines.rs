@@ -5,7 +5,7 @@
 use super::error::HttpError;
 use super::query::Parameters;
 use super::request::checked_key;
-use crate::alert::{Draft, DraftError, Topic};
+use crate::alert::{Draft, DraftError, Every, Topic};
 use crate::hooks::MAX_ALERTS;
 use crate::service::Line;
 
@@ -18,14 +18,14 @@ pub(crate) fn refuse_options(mut parameters: Parameters, has_key: bool) -> Resul
         return Err(HttpError::invalid("Idempotency-Key", "is for one alert: give each line its idempotency_key"));
     }
     parameters.no_topic()?;
-    parameters.finish("none, since each line says its own")
+    parameters.finish("expect_within, since each line says the rest")
 }
 
-/// Reads the alerts. Empty lines are passed over.
+/// Reads the alerts. Empty lines are passed over. `within` is for those that do not say themselves what they expect.
 ///
 /// # Errors
 /// As [`Draft::from_json_line`], with the number of the line, and [`HttpError::Invalid`] for no line or too many.
-pub(crate) fn read(topic: Option<&Topic>, body: &[u8]) -> Result<Vec<Line>, HttpError> {
+pub(crate) fn read(topic: Option<&Topic>, within: Option<Every>, body: &[u8]) -> Result<Vec<Line>, HttpError> {
     let mut lines = Vec::new();
     for (at, text) in body.split(|byte| *byte == b'\n').enumerate() {
         if text.trim_ascii().is_empty() {
@@ -37,7 +37,9 @@ pub(crate) fn read(topic: Option<&Topic>, body: &[u8]) -> Result<Vec<Line>, Http
                 format_args!("has more than {MAX_ALERTS} lines: send several bodies"),
             ));
         }
-        lines.push(line(topic, text).map_err(|error| numbered(error, at + 1))?);
+        let line = line(topic, text).map_err(|error| numbered(error, at + 1))?;
+        let within = line.draft.expect_within().or(within);
+        lines.push(Line { draft: line.draft.expecting(within), ..line });
     }
     if lines.is_empty() {
         Err(HttpError::invalid("body", "has no line: each is a JSON object with a message"))
@@ -65,14 +67,14 @@ mod tests {
     use super::*;
 
     fn refused(body: &[u8]) -> String {
-        read(None, body).unwrap_err().to_string()
+        read(None, None, body).unwrap_err().to_string()
     }
 
     #[test]
     fn each_line_is_an_alert_and_a_refusal_names_the_line() {
         let topic: Topic = "ops".parse().unwrap();
-        let lines =
-            read(Some(&topic), b"{\"message\":\"a\"}\r\n\n{\"message\":\"b\",\"idempotency_key\":\"k\"}").unwrap();
+        let lines = read(Some(&topic), None, b"{\"message\":\"a\"}\r\n\n{\"message\":\"b\",\"idempotency_key\":\"k\"}")
+            .unwrap();
         let read: Vec<_> = lines.iter().map(|line| (line.draft.message(), line.key.as_deref())).collect();
         assert_eq!(read, [("a", None), ("b", Some("k"))]);
         assert_eq!(lines[1].draft.topic(), &topic);
@@ -87,7 +89,7 @@ mod tests {
         }
         assert!(refused(b" \n\r\n").starts_with("body: has no line"));
         let many = "{\"message\":\"a\"}\n".repeat(MAX_ALERTS);
-        assert_eq!(super::read(None, many.as_bytes()).unwrap().len(), MAX_ALERTS);
+        assert_eq!(super::read(None, None, many.as_bytes()).unwrap().len(), MAX_ALERTS);
         assert!(refused(format!("{many}{{}}").as_bytes()).contains("more than 2048 lines"));
     }
 }

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
+use super::query::Parameters;
 use super::request_body::RequestBody;
 use super::stopping::too_late;
-use crate::alert::{self, Unreadable};
+use crate::alert::{self, Every, Unreadable};
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
@@ -81,6 +82,19 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Htt
         return Err(invalid("is given twice"));
     }
     checked_key(&String::from_utf8_lossy(value.as_bytes())).map(Some).map_err(invalid)
+}
+
+/// Reads `Expect-Within` or, if it is in the query, the parameter of that name.
+///
+/// # Errors
+/// [`HttpError::Invalid`] if it is no such duration.
+pub(crate) fn expect_within(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<Every>, HttpError> {
+    if let Some(text) = parameters.one("expect_within")? {
+        return text.parse().map(Some).map_err(|error| HttpError::invalid("expect_within", error));
+    }
+    let Some(value) = headers.get("expect-within") else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.trim().parse().map(Some).map_err(|error| HttpError::invalid("Expect-Within", error))
 }
 
 /// Takes a key that identifies the repeats of an alert.

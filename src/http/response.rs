@@ -226,6 +226,15 @@ pub(crate) fn whole(status: StatusCode, content_type: &'static str, bytes: Bytes
     response
 }
 
+/// The answer without a body.
+#[must_use]
+pub(crate) fn nothing() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// The head of a stream; its headers tell proxies not to store, compress or buffer it.
 #[must_use]
 pub(crate) fn stream(format: &Format, body: Body) -> Response<Body> {

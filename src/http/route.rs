@@ -14,7 +14,7 @@ use matchit::Router;
 
 use super::auth::Access::{self, AnyKey, ControlSocket, Key, KeyOrTicket, Open, Signature};
 use super::error::HttpError;
-use super::handlers::{Answer, Context, alerts, hooks, keys, ntfy, pages, state};
+use super::handlers::{Answer, Context, alerts, expectations, hooks, keys, ntfy, pages, state};
 use super::openapi::{self, Operation, catalogue};
 use super::response::{self, Body};
 use crate::hooks::Sender;
@@ -62,6 +62,7 @@ macro_rules! route {
 
 const GET: [Method; 1] = [Method::GET];
 const POST: [Method; 1] = [Method::POST];
+const PUT: [Method; 1] = [Method::PUT];
 const DELETE: [Method; 1] = [Method::DELETE];
 const PUT_POST: [Method; 2] = [Method::PUT, Method::POST];
 
@@ -85,6 +86,10 @@ static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/ntfy/v1/version"], AnyKey, ntfy::version, openapi::ntfy::version),
     route!(Normally, GET, ["/ntfy/v1/account"], AnyKey, ntfy::account, openapi::ntfy::account),
     route!(Normally, GET, ["/ntfy/v1/config"], Open, ntfy::config, openapi::ntfy::config),
+    route!(Normally, GET, ["/expectations"], Key(Subscribe), expectations::list, openapi::expectations::list),
+    route!(Normally, GET, ["/expectations/{topic}"], Key(Subscribe), expectations::show, openapi::expectations::show),
+    route!(Normally, PUT, ["/expectations/{topic}"], Key(Publish), expectations::put, openapi::expectations::put),
+    route!(Normally, DELETE, ["/expectations/{topic}"], Key(Publish), expectations::remove, openapi::expectations::remove),
     route!(Normally, GET, ["/topics"], Key(Subscribe), alerts::topics, catalogue::topics),
     route!(Normally, POST, ["/tickets"], Key(Subscribe), alerts::ticket, catalogue::ticket),
     route!(Always, GET, ["/health"], AnyKey, state::health, catalogue::health),

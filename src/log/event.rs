@@ -181,6 +181,23 @@ events! {
         "The message says why, and what to do about it. After an exit status of 65 (a store or key file that is damaged \
          or not alertd's) or 78 (configuration, owners, modes) systemd does not try again, and the sockets are closed: \
          correct the cause, then `systemctl start alertd`. After any other status systemd tries again each second.";
+    ExpectationMade("expectation-made", "2f", "alertctl(1)"): "Something is expected on a topic",
+        "If nothing is published on the topic for as long as the message says, alertd publishes an alert there. The message \
+         says who expects it. `alertctl expect --list` lists all expectations.";
+    ExpectationRemoved("expectation-removed", "30", "alertctl(1)"): "Nothing is expected on a topic any more",
+        "Its silence is no longer announced. The message says who removed the expectation.";
+    ExpectationAnnounced("expectation-announced", "31", "alertctl(1)"): "A topic is silent, or is back",
+        "alertd has published an alert on the topic that says so. If the topic is silent, check its sender: a job that no \
+         longer runs, or a key that is no longer valid.";
+    ExpectationsFull("expectations-full", "32", "alertctl(1)"): "There are as many expectations as are allowed",
+        "Whoever wanted to make another one was answered with 503. `alertctl expect --list` lists them, and `alertctl expect \
+         TOPIC --remove` removes one.";
+    ExpectationsUnread("expectations-unread", "33", "alertd(8)"): "Stored expectations cannot be read",
+        "The message names the file or the topic, and says why. What cannot be read is left as it is, and the silence of \
+         its topics is not announced.";
+    ExpectationsRestored("expectations-restored", "34", "alertd(8)"): "This node gave Redis its expectations back",
+        "Redis had older expectations than this node, as after a restart without persistence or a failover to a replica \
+         that was behind. Check the persistence of Redis, and `alertctl expect --list`.";
 }
 
 impl Event {

@@ -171,6 +171,11 @@ impl Catalogue {
 
     fn keys(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
         let it = &self.0;
+        let [waiting, missed, limit] = it.expectations;
+        let help = "Expectations of alerts, by state; missed means that the topic is silent";
+        let states = [([("state", "waiting")], waiting as u64), ([("state", "missed")], missed as u64)];
+        writer.gauge("expectations", help, None, states)?;
+        writer.lone("expectations_limit", "Maximum number of expectations", None, limit)?;
         writer.lone("keys", "Keys in the store", None, it.keys)?;
         let expiring = it.keys_expiring.map(|(within, keys)| ([("within", within)], keys as u64));
         let help = "Keys that expire soon, without those that were made for a short time or replaced by a rotation";

@@ -55,6 +55,8 @@ pub(crate) struct Measurements {
     pub commits: Distribution,
     pub store: Option<EngineStatus>,
     pub keys: usize,
+    /// Expectations that are waited for and that were missed, and their limit.
+    pub expectations: [usize; 3],
     pub attempts: Vec<(&'static str, u64)>,
     pub waiting_own: usize,
     pub waiting_imported: usize,
@@ -111,6 +113,7 @@ impl Service {
             commits: engine.commits,
             store: store.filter(|store| store.counted),
             keys: self.keyring.len(),
+            expectations: self.count_expectations(),
             attempts: counters.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
             waiting_own,
             waiting_imported,

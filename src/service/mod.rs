@@ -11,7 +11,9 @@ mod certificate;
 mod connections;
 mod counters;
 mod drain;
+mod expectations;
 mod hooks;
+mod judge;
 mod keys;
 mod limit;
 mod measure;
@@ -21,6 +23,7 @@ mod refusal;
 mod takeover;
 mod tickets;
 mod topic_classes;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +57,7 @@ pub(crate) use publish::{Line, PublishPermit};
 pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
 use tickets::Tickets;
+use watch::Watch;
 
 /// The settings that a reload can change.
 #[derive(Clone, Debug)]
@@ -129,6 +133,7 @@ pub(crate) struct Service {
     /// Taken by the backup that is being made.
     backups: Arc<Semaphore>,
     counters: Counters,
+    watch: Watch,
     /// Whether the last reload was refused.
     reload_refused: AtomicBool,
     /// Taken while the system is asked about the process and its disk, so that a disk that hangs holds one thread only.
@@ -169,6 +174,7 @@ impl Service {
             payloads: PayloadSlots::default(),
             backups: Arc::new(Semaphore::new(1)),
             counters: Counters::default(),
+            watch: Watch::default(),
             reload_refused: AtomicBool::new(false),
             asking: Arc::new(Semaphore::new(1)),
         }

@@ -13,8 +13,8 @@ const RATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Proof that a caller may publish and is within its rate.
 ///
-/// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log, so no route
-/// can store an alert without the check. A permit is for one request.
+/// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log for a caller,
+/// so no route can store an alert without the check. Announcements of silent topics have no caller. A permit is for one request.
 pub(crate) struct PublishPermit<'a> {
     service: &'a Service,
     caller: &'a Caller,
@@ -59,10 +59,14 @@ impl PublishPermit<'_> {
         let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
+        let publish = Publish { draft, idempotency };
+        let next = service.announced_next(caller, std::slice::from_ref(&publish)).await?;
         service.delivery.backpressure().wait().await;
-        let stored = service.engine.append(Publish { draft, idempotency }).await;
+        let stored = service.engine.append(publish).await;
         service.record_outcome(caller, stored.as_ref().map(std::slice::from_ref));
-        Ok(stored?)
+        let stored = stored?;
+        service.expect_next(caller, &next, std::slice::from_ref(&stored)).await?;
+        Ok(stored)
     }
 
     /// Stores all alerts of a payload, or none of them. Each counts towards the rate. A payload that exceeds it is stored
@@ -102,10 +106,13 @@ impl PublishPermit<'_> {
             let rate = service.settings.load().publish_rate;
             service.publish_rate.owe(caller.name().to_owned(), further, rate, RATE_PERIOD, Instant::now());
         }
+        let next = service.announced_next(caller, &alerts).await?;
         service.delivery.backpressure().wait().await;
         let stored = service.engine.append_all(alerts).await;
         service.record_outcome(caller, stored.as_deref());
-        Ok(stored?)
+        let stored = stored?;
+        service.expect_next(caller, &next, &stored).await?;
+        Ok(stored)
     }
 }
 
@@ -118,6 +125,7 @@ impl Service {
         for Stored { record, repeated } in stored.unwrap_or_default() {
             if *repeated {
                 self.counters.repeated(record);
+                self.heard_again(&record.topic);
                 continue;
             }
             self.counters.accepted(record);
@@ -130,7 +138,7 @@ impl Service {
 }
 
 /// Writes an alert to the process's log, with its own level. This target is logged whatever `log.level` is.
-fn mirror(record: &Record, user: &str) {
+pub(super) fn mirror(record: &Record, user: &str) {
     #[derive(serde::Deserialize)]
     struct Message {
         message: String,

@@ -53,7 +53,7 @@ fn both(first: Option<Gap>, second: Option<Gap>) -> Option<Gap> {
 }
 
 /// The topics of a caller who may read.
-fn readable(caller: &Caller) -> &[Pattern] {
+pub(super) fn readable(caller: &Caller) -> &[Pattern] {
     match caller {
         Caller::Key(grant, _) => &grant.topics,
         _ => &[Pattern::All],

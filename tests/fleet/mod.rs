@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod cluster;
 mod cut;
+mod expectations;
 mod faults;
 mod history;
 mod keys;

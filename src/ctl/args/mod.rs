@@ -1,6 +1,7 @@
 //! The command line of `alertctl`: the only source of its help, man pages and completions.
 
 mod backup;
+mod expect;
 mod host;
 mod key;
 mod read;
@@ -13,8 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::instance::Instance;
 use super::terminal::Colour;
 use super::values;
-use crate::alert::{Level, Topic};
+use crate::alert::{Every, Level, Topic};
 pub(crate) use backup::{Backup, Check, Restore};
+pub(crate) use expect::Expect;
 pub(crate) use host::{Journal, UnitFailed};
 pub(crate) use key::Key;
 pub(crate) use read::{Doctor, Drain, History, Status, Tail};
@@ -130,6 +132,12 @@ pub(crate) enum Command {
     /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from that point on. The oldest alert comes
     /// first. With --until, only alerts before that moment count.
     History(History),
+    /// Say how often something is expected on a topic, and be told if it does not come
+    ///
+    /// If no alert is published on the topic for that long, alertd publishes one there. When the sender is back, it publishes
+    /// another one, of level info. Each alert on the topic counts, whatever way it comes in, but not those of alertd itself.
+    /// An expectation that exists already is changed, and its time begins anew.
+    Expect(Expect),
     /// Show the state of the daemon
     Status(Status),
     /// Check and show the configuration
@@ -254,6 +262,9 @@ pub(crate) struct Publish {
     /// Idempotency key [default: random]
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Have alertd say so if the topic is then silent for longer than this, from 10s to 366d
+    #[arg(long, value_name = "DURATION")]
+    pub expect_within: Option<Every>,
     /// How long to retry; 0 means a single attempt
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
     pub retry_for: Duration,

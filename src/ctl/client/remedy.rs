@@ -117,6 +117,8 @@ fn option(field: &str) -> Option<&'static str> {
         "label" => "--label",
         "expires_in" => "--expires",
         "overlap" => "--overlap",
+        "every" => "--every",
+        "expect_within" => "--expect-within",
         field if field == "metadata" || field.starts_with("metadata.") => "--metadata",
         _ => return None,
     })

@@ -1,5 +1,6 @@
 //! The tests that every engine must pass, run against each of them.
 
+mod expectations;
 mod idempotency;
 mod pages;
 mod topics;

@@ -23,6 +23,7 @@ mod damaged;
 mod disk;
 mod dropped;
 mod erase;
+mod expectations;
 mod export;
 mod fetch;
 #[cfg(test)]
@@ -70,8 +71,7 @@ mod topics;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc as queue};
+use std::sync::{Arc, atomic::Ordering, mpsc as queue};
 use std::thread::JoinHandle;
 use std::time::Duration;
 

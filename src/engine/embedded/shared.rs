@@ -1,10 +1,13 @@
-//! State that the writer, the publishers and the status share: the retention, why publishing fails, and the commits.
+//! State that the writer, the publishers and the status share: the retention, why publishing fails, the commits, and what
+//! is expected on topics.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::expectations::ExpectationFile;
 use crate::engine::intake::Outcome;
 use crate::engine::{AppendError, Cause, Retention, Unavailable};
 use crate::histogram::Histogram;
@@ -23,10 +26,13 @@ pub(super) struct Shared {
     pub(super) commits: Histogram,
     /// When a scrub had checked the whole log, milliseconds since 1970; 0 for never.
     pub(super) scrubbed_ms: AtomicU64,
+    /// Locked while it is written.
+    pub(super) expectations: Arc<Mutex<ExpectationFile>>,
 }
 
 impl Shared {
     pub(super) fn new(directory: PathBuf, retention: Retention) -> Self {
+        let expectations = Arc::new(Mutex::new(ExpectationFile::open(&directory)));
         Self {
             directory,
             retention: Mutex::new(retention),
@@ -36,6 +42,7 @@ impl Shared {
             marker: AtomicU64::new(0),
             commits: Histogram::default(),
             scrubbed_ms: AtomicU64::new(0),
+            expectations,
         }
     }
 

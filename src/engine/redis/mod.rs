@@ -16,6 +16,7 @@ mod compare;
 #[cfg(test)]
 mod crowd;
 mod damaged;
+mod expectations;
 mod export;
 mod failure;
 mod fleet;

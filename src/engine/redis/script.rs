@@ -12,7 +12,7 @@ use super::seen::Seen;
 use crate::alert::{Filter, Id, Pattern};
 use crate::engine::limits;
 use crate::engine::topics::Run;
-use crate::engine::{Direction, Publish, Range, Retention};
+use crate::engine::{Direction, Publish, Range, Retention, TextChange};
 pub(super) use crate::text::hex;
 
 /// The format of the keys in Redis that this version writes, see `lua/log.lua`.
@@ -58,6 +58,7 @@ script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
 script!(TOPICS, "topics.lua");
+script!(EXPECTATIONS, "expectations.lua");
 script!(TRIAL, "trial.lua");
 script!(EXPORT, "export.lua");
 script!(IMPORT, "import.lua");
@@ -252,6 +253,25 @@ pub(super) fn topics(link: &Link, time: String, runs: &[Run], most: usize) -> Ar
         Run::From(name) => format!("<{name}"),
     };
     runs.iter().map(run).fold(Arguments::new(&TOPICS, link, time).arg(most), Arguments::arg)
+}
+
+pub(super) fn load_expectations(link: &Link, time: String) -> Arguments {
+    expectations(link, time).arg("")
+}
+
+pub(super) fn save_expectations(link: &Link, time: String, change: &TextChange) -> Arguments {
+    let TextChange { expected, floor, put, gone } = change;
+    let mut call = expectations(link, time).arg(*expected).arg(*floor).arg(put.len());
+    for (topic, json) in put {
+        call = call.arg(topic).arg(json);
+    }
+    gone.iter().fold(call, |call, topic| call.arg(topic))
+}
+
+fn expectations(link: &Link, time: String) -> Arguments {
+    let mut call = Arguments::new(&EXPECTATIONS, link, time);
+    call.keys.push(link.key("expectations"));
+    call
 }
 
 pub(super) fn trial(link: &Link, time: String, node: &str) -> Arguments {

@@ -18,7 +18,7 @@ pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>,
     }
     let Context { service, settings, caller, request, parameters, argument, .. } = context;
     let permit = service.may_publish(&caller)?;
-    let options = publish_body::Options::read(parameters)?;
+    let options = publish_body::Options::read(parameters, request.headers())?;
     let topic = topic(argument)?;
     let key = request::idempotency_key(request.headers())?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
@@ -29,13 +29,14 @@ pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>,
 
 /// Several alerts, stored together or not at all. Such a body is as large as a hook's, so it counts among them.
 async fn publish_lines(context: Context) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, parameters, argument, .. } = context;
+    let Context { service, settings, caller, request, mut parameters, argument, .. } = context;
     let permit = service.may_publish(&caller)?;
     let topic = topic(argument)?;
+    let within = request::expect_within(request.headers(), &mut parameters)?;
     publish_lines::refuse_options(parameters, request.headers().contains_key("idempotency-key"))?;
     let _slot = service.hook_slot().await?;
     let (_, body) = request::body(request, settings.hook_body_limit()).await?;
-    let stored = permit.publish_lines(publish_lines::read(topic.as_ref(), &body)?).await?;
+    let stored = permit.publish_lines(publish_lines::read(topic.as_ref(), within, &body)?).await?;
     Ok(response::all_stored(&stored))
 }
 

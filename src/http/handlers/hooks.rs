@@ -6,9 +6,9 @@ use hyper::Response;
 use hyper::http::request::Parts;
 
 use super::Context;
-use crate::alert::Topic;
-use crate::hooks::Sender;
+use crate::alert::{Every, Topic};
 use crate::hooks::form::Form;
+use crate::hooks::{Entry, Sender};
 use crate::http::error::HttpError;
 use crate::http::forwarded;
 use crate::http::media_type::{Kind, MediaType};
@@ -38,37 +38,43 @@ pub(in crate::http) async fn github(context: Context) -> Result<Response<Body>, 
 }
 
 async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, parameters, argument, .. } = context;
+    let Context { service, settings, caller, request, mut parameters, argument, .. } = context;
     let permit = service.may_publish(&caller).map_err(retried)?;
+    let within = request::expect_within(request.headers(), &mut parameters)?;
     let topic = topic(argument, parameters)?;
     let _slot = service.hook_slot().await?;
     let (head, body) = request::body(request, settings.hook_body_limit()).await?;
-    store(permit, sender, &topic, &head, &body).await
+    store(permit, sender, (&topic, within), &head, &body).await
 }
 
 async fn receive_signed(context: Context) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, peer, request, parameters, argument, .. } = context;
+    let Context { service, settings, peer, request, mut parameters, argument, .. } = context;
     let client = forwarded::client(&settings.trusted_proxies, peer.address, request.headers());
+    let within = request::expect_within(request.headers(), &mut parameters)?;
     let topic = topic(argument, parameters)?;
     let _slot = service.signed_hook_slot(client).await?;
     let body = request::body(request, settings.hook_body_limit()).await;
     let (head, body) = body.inspect_err(|_| service.count_unsigned_body(client))?;
     let caller = service.authenticate_github(header(&head, "X-Hub-Signature-256"), &body, client)?;
     let permit = service.may_publish(&caller).map_err(retried)?;
-    store(permit, Sender::GitHub, &topic, &head, &body).await
+    store(permit, Sender::GitHub, (&topic, within), &head, &body).await
 }
 
 async fn store(
     permit: PublishPermit<'_>,
     sender: Sender,
-    topic: &Topic,
+    (topic, within): (&Topic, Option<Every>),
     head: &Parts,
     body: &[u8],
 ) -> Result<Response<Body>, HttpError> {
     // Bytes that cannot be decoded become U+FFFD, so that one bad byte does not lose the alert.
     let media = MediaType::of(&head.headers);
     let text = json_of(sender, &media, body)?;
-    let entries = sender.read(topic, |name| header(head, name), &text)?;
+    let mut entries = sender.read(topic, |name| header(head, name), &text)?;
+    if within.is_some() {
+        let expecting = |entry: Entry| Entry { draft: entry.draft.expecting(within), ..entry };
+        entries = entries.into_iter().map(expecting).collect();
+    }
     let stored = permit.publish_all(entries).await.map_err(retried)?;
     Ok(response::all_stored(&stored))
 }
@@ -98,7 +104,7 @@ fn json_of<'b>(sender: Sender, media: &MediaType, body: &'b [u8]) -> Result<Cow<
 
 fn topic(argument: Option<String>, mut parameters: Parameters) -> Result<Topic, HttpError> {
     let named = parameters.one("topic")?;
-    parameters.finish("topic")?;
+    parameters.finish("topic, expect_within")?;
     if argument.is_some() && named.is_some() {
         return Err(HttpError::invalid("topic", "is in the path already: name it there or in the query, not in both"));
     }

@@ -4,6 +4,7 @@
 //! that, such as which topics it may use, is decided by the service.
 
 pub(super) mod alerts;
+pub(super) mod expectations;
 pub(super) mod hooks;
 pub(super) mod keys;
 pub(super) mod ntfy;

@@ -76,31 +76,34 @@ pub(in crate::http) async fn auth(mut context: Context) -> Result<Response<Body>
 }
 
 pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, parameters, argument, .. } = context;
+    let Context { service, settings, caller, request, mut parameters, argument, .. } = context;
     if request.method() == Method::HEAD {
         return Err(HttpError::Method { method: "HEAD".into(), allow: "GET" });
     }
     let permit = service.may_publish(&caller)?;
     let topic = argument.unwrap_or_default().parse::<Topic>().map_err(|error| HttpError::invalid("topic", error))?;
     let key = request::idempotency_key(request.headers())?;
+    let within = request::expect_within(request.headers(), &mut parameters)?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
     let (given, media) = (parameters.pairs()?, MediaType::of(&head.headers));
     let draft: Draft = publish::text(topic, &media.decoded(&body), |names| {
         let is_markdown = names.contains(&"markdown") && media.essence() == "text/markdown";
         first(names, &head.headers, &given).or_else(|| is_markdown.then(|| "yes".to_owned()))
     })?;
-    let stored = permit.publish(draft, key).await?;
+    let stored = permit.publish(draft.expecting(within), key).await?;
     Ok(published(&stored.record, service.retained_s()))
 }
 
 pub(in crate::http) async fn publish_json(context: Context) -> Result<Response<Body>, HttpError> {
-    let Context { service, settings, caller, request, parameters, .. } = context;
+    let Context { service, settings, caller, request, mut parameters, .. } = context;
     let permit = service.may_publish(&caller)?;
     let key = request::idempotency_key(request.headers())?;
+    let within = request::expect_within(request.headers(), &mut parameters)?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
     let given = parameters.pairs()?;
     let body = MediaType::of(&head.headers).decoded(&body).into_owned();
-    let stored = permit.publish(publish::json(&body, |names| first(names, &head.headers, &given))?, key).await?;
+    let draft = publish::json(&body, |names| first(names, &head.headers, &given))?;
+    let stored = permit.publish(draft.expecting(within), key).await?;
     Ok(published(&stored.record, service.retained_s()))
 }
 

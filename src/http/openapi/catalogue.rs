@@ -14,6 +14,7 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
         "hooks",
         "Take payloads of other tools. All alerts of a payload are stored, or none; `hooks.md` says what becomes of each field.",
     ),
+    ("expectations", "What is expected on topics. If it does not come, alertd publishes an alert."),
     ("ntfy", "ntfy's protocol, for its apps and libraries. Errors have ntfy's form."),
     ("state", "Health, status and metrics."),
     ("keys", "Manage keys and what they permit."),
@@ -21,6 +22,10 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
 ];
 
 const JSON: &str = "application/json";
+
+/// One description for all ways to publish. Not a parameter of both names: generators give them one.
+pub(super) const EXPECT_WITHIN: &str = "How long the topic may then be silent before alertd publishes an alert about it. \
+     The parameter `expect_within` is the same, and wins over the header.";
 
 /// What a client sends that has no cursor, as the query is read.
 const NO_CURSOR: &str = r#"^[\s"'()<>]*(undefined|null|nil|nan|false)?[\s"'()<>]*$"#;
@@ -97,8 +102,10 @@ pub(crate) fn hook(sender: Sender) -> Operation {
         // Each kind of event has a shape of its own, and few of its fields are read.
         Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
     };
-    let mut parameters =
-        vec![query("topic", "The topic of the alerts. If absent, it is `default`.", reference("Topic"))];
+    let mut parameters = vec![
+        query("topic", "The topic of the alerts. If absent, it is `default`.", reference("Topic")),
+        header("Expect-Within", EXPECT_WITHIN, reference("Every")),
+    ];
     if sender == Sender::GitHub {
         parameters.extend([
             header("X-GitHub-Event", "The kind of the event.", json!({ "type": "string" })),
@@ -308,11 +315,11 @@ impl Operation {
     }
 }
 
-fn answer(status: u16, about: &'static str, schema: &str) -> Answer {
+pub(super) fn answer(status: u16, about: &'static str, schema: &str) -> Answer {
     Answer { status, about, content: vec![(JSON, json!({ "schema": reference(schema) }))] }
 }
 
-fn body(required: bool, schema: &str) -> Request {
+pub(super) fn body(required: bool, schema: &str) -> Request {
     Request { required, content: vec![(JSON, json!({ "schema": reference(schema) }))] }
 }
 

@@ -5,6 +5,7 @@
 //! | [`operation`] | how a route is described, and how that becomes JSON |
 //! | [`catalogue`] | the description of each route |
 //! | [`mod@publish`] | that of a publish |
+//! | [`expectations`] | that of what is expected on topics |
 //! | [`ntfy`] | that of ntfy's protocol |
 //! | [`problems`] | the errors, by status |
 //!
@@ -13,6 +14,7 @@
 //! running alertd answers.
 
 pub(crate) mod catalogue;
+pub(crate) mod expectations;
 pub(crate) mod ntfy;
 mod operation;
 mod problems;
@@ -103,9 +105,9 @@ fn schemas() -> Map<String, Value> {
         ($generator:ident: $($kind:ty),*) => {$( $generator.subschema_for::<$kind>(); )*};
     }
     name!(written: api::Published, api::AllStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo, api::NtfyError);
-    name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Reloaded, api::Status, api::StreamEvent);
+    name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Expectation, api::Expectations, api::Reloaded, api::Status, api::StreamEvent);
     let mut read = SchemaGenerator::new(settings.for_deserialize());
-    name!(read: api::NewAlert, api::NewAlertLine, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
+    name!(read: api::NewAlert, api::NewAlertLine, api::NewExpectation, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
     let mut all = read.take_definitions(true);
     all.extend(written.take_definitions(true));
     all.insert(

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::catalogue::{plain, query, reference};
+use super::catalogue::{EXPECT_WITHIN, plain, query, reference};
 use super::operation::{Answer, NTFY, Operation, Parameter, Request};
 
 const JSON: &str = "application/json";
@@ -109,6 +109,7 @@ fn writing() -> Vec<Parameter> {
         query("click", "A URL; becomes metadata.", text()),
         query("icon", "A URL; becomes metadata.", text()),
         query("attach", "The URL of a file; becomes metadata.", text()),
+        query("expect_within", EXPECT_WITHIN, reference("Every")),
     ]
 }
 

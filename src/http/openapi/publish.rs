@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::catalogue::{flag, header, plain, query, reference};
-use super::operation::{Answer, Link, Operation, Request};
+use super::catalogue::{EXPECT_WITHIN, flag, header, plain, query, reference};
+use super::operation::{Answer, Link, Operation, Parameter, Request};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -37,26 +37,7 @@ pub(crate) fn publish() -> Operation {
     let answers = json!({ "schema": { "anyOf": [reference("Published"), reference("AllStored")] } });
     Operation {
         argument: Some(("The topic of the alert.", reference("Topic"))),
-        parameters: vec![
-            query("level", "The level, for a text or form.", reference("Level")),
-            query(
-                "cut",
-                "If true, JSON that is too long is cut instead of being refused. Texts and forms are always cut.",
-                flag(),
-            ),
-            header(
-                "Idempotency-Key",
-                "Any value of your choice. An alert that is sent again with the same value within 24 hours is stored once.",
-                json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
-            ),
-            header("Title", "The title, for a text or form; becomes metadata.", json!({ "type": "string" })),
-            header(
-                "Priority",
-                "The priority, for a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
-                json!({ "type": "string" }),
-            ),
-            header("Tags", "Names separated by commas, for a text or form; they become metadata.", json!({ "type": "string" })),
-        ],
+        parameters: parameters(),
         request: Some(Request {
             required: true,
             content: vec![(JSON, json_body), ("text/plain", text_body), (FORM, form_body), (LINES, lines_body)],
@@ -76,4 +57,32 @@ pub(crate) fn publish() -> Operation {
          `multipart/form-data`. A text or form over 4,096 bytes is cut and ends in `…`. Lines (`application/x-ndjson`), at most \
          2,048, are stored in their order, all or none; each may have an `idempotency_key`.",
     )
+}
+
+fn parameters() -> Vec<Parameter> {
+    vec![
+        query("level", "The level, for a text or form.", reference("Level")),
+        query(
+            "cut",
+            "If true, JSON that is too long is cut instead of being refused. Texts and forms are always cut.",
+            flag(),
+        ),
+        header(
+            "Idempotency-Key",
+            "Any value of your choice. An alert that is sent again with the same value within 24 hours is stored once.",
+            json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
+        ),
+        header("Expect-Within", EXPECT_WITHIN, reference("Every")),
+        header("Title", "The title, for a text or form; becomes metadata.", json!({ "type": "string" })),
+        header(
+            "Priority",
+            "The priority, for a text or form: 1 to 5, a word of ntfy's, or any severity; becomes level and metadata.",
+            json!({ "type": "string" }),
+        ),
+        header(
+            "Tags",
+            "Names separated by commas, for a text or form; they become metadata.",
+            json!({ "type": "string" }),
+        ),
+    ]
 }

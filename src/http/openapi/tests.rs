@@ -59,6 +59,7 @@ fn alerts_are_described_as_they_are_written_and_read() {
         message: "x".into(),
         level: Level::Warn,
         metadata: json!({ "k": [1] }).as_object().unwrap().clone(),
+        expect_within: Some("25h".parse().unwrap()),
     };
     let draft = Draft::from_json(None, &serde_json::to_vec(&whole).unwrap()).unwrap();
     let written: Value = serde_json::from_slice(&draft.record(Id::at(5), 5).json).unwrap();

@@ -16,6 +16,7 @@
 --   topics, recent, removed  sorted sets: topics by name, topics by time, ids removed by a topic's limit
 --   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock, ...
 --   keys     hash of the keys of users, whose format is the keyring's
+--   expectations  hash by topic of what is expected there, whose format is the service's; its revision is in state
 
 local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
