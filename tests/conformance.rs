@@ -151,3 +151,21 @@ fn what_counts_as_no_since_is_in_the_document_and_nothing_else_is() {
         );
     }
 }
+
+/// A sequence of requests found that such a form was stored as text, and that the document asked for a topic in it.
+#[test]
+fn a_form_without_a_message_is_text_whatever_its_topic_and_the_document_says_so() {
+    let daemon = tested("");
+    let key = key(&daemon);
+    let send = |body: &str| {
+        let form = Request::post("/alerts").header("Content-Type", "application/x-www-form-urlencoded");
+        daemon.send(&form.key(&key).body(body))
+    };
+    let stored = send("topic=not%20a%20topic");
+    assert_eq!((stored.status, &stored.json()["alert"]["message"]), (200, &json!("topic=not%20a%20topic")));
+    assert_eq!(send("message=x&topic=not%20a%20topic").status, 422);
+    let document = daemon.send(&Request::get("/openapi.json")).json();
+    let body = &document["paths"]["/alerts"]["post"]["requestBody"]["content"];
+    let topic = &body["application/x-www-form-urlencoded"]["schema"]["properties"]["topic"];
+    assert_eq!((&topic["type"], topic.get("pattern"), topic.get("$ref")), (&json!("string"), None, None), "{topic}");
+}

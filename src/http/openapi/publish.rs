@@ -1,6 +1,6 @@
 //! The description of a publish, which takes bodies of several types.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::catalogue::{EXPECT_WITHIN, flag, header, plain, query, reference};
 use super::operation::{Answer, Link, Operation, Parameter, Request};
@@ -17,17 +17,26 @@ const READ_ON: &[Link] = &[Link {
     parameters: &[("topic", "$response.body#/alert/topic"), ("since", "$response.body#/alert/id")],
 }];
 
-pub(crate) fn publish() -> Operation {
-    let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
-    // No field is required, because a form without a message is read as text.
-    let form_body = json!({
+/// No field is required, and `topic` may be any text, because a form without a message is read as text as a whole.
+fn form_body() -> Value {
+    let topic = "A topic. It is not looked at if there is no `message`, because such a form is read as text.";
+    json!({
         "schema": {
             "type": "object",
-            "properties": { "message": { "type": "string", "minLength": 1 }, "level": { "type": "string" }, "topic": reference("Topic") },
+            "properties": {
+                "message": { "type": "string", "minLength": 1 },
+                "level": { "type": "string" },
+                "topic": { "type": "string", "description": topic },
+            },
             "additionalProperties": { "type": "string" }
         },
         "example": { "message": "Disk is full", "level": "warn" }
-    });
+    })
+}
+
+pub(crate) fn publish() -> Operation {
+    let text_body = json!({ "schema": { "type": "string", "minLength": 1 }, "example": "Disk is full" });
+    let form_body = form_body();
     let example = json!({ "message": "Deploy completed", "level": "info", "metadata": { "version": "1.2.3" } });
     let json_body = json!({ "schema": reference("NewAlert"), "example": example });
     // OpenAPI cannot describe a sequence of lines; this is the schema of one.
