@@ -56,7 +56,8 @@ fn text(daemon: &Daemon, accept: Option<&str>) -> String {
 fn becomes(daemon: &Daemon, wanted: &[(&str, f64)]) {
     eventually(&format!("{wanted:?}"), || {
         let metrics = Metrics::read(daemon);
-        wanted.iter().all(|(series, value)| metrics.of(series) == *value).then_some(())
+        // What the store has to be asked for is left out while it does not answer.
+        wanted.iter().all(|(series, value)| metrics.0.get(&format!("alertd_{series}")) == Some(value)).then_some(())
     });
 }
 
