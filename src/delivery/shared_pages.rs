@@ -206,7 +206,7 @@ mod tests {
         add(&mut kept, 3, 1, start + LIFETIME / 2);
         assert!(!kept.slots.contains_key(&key(1)), "the oldest page gives way");
         assert_eq!((kept.slots.len(), kept.bytes), (2, MEMORY / 2 + 1));
-        // Counted twice by two readers of one page, or after it has expired.
+        // By a reader whose slot has expired meanwhile: it was filled again, or is gone.
         kept.count(&key(3), 1, start + LIFETIME);
         kept.count(&key(1), 1, start + LIFETIME);
         assert_eq!(kept.bytes, MEMORY / 2 + 1);

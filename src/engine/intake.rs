@@ -1,8 +1,8 @@
 //! The intake of publishes, shared by both engines: deadlines, refusals by the queue, and the batches of the writer.
 //!
 //! Both engines use it. The engine's handle submits a group and waits for its outcome; the engine's writer gathers the
-//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own. Always: a group is stored whole or not at all, and a publisher that waits
-//! gets an outcome within [`Intake::answer_within`].
+//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own. Always: a
+//! group is stored whole or not at all, and a publisher that waits gets an outcome within [`Intake::answer_within`].
 
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ impl Intake {
         Self { store, take_within, answer_within, logged: Mutex::new(None) }
     }
 
-    /// Puts a group into the queue with `send`, which must not wait for the writer, and waits for its outcome. A failure is logged with its
-    /// detail, which the publisher does not get.
+    /// Puts a group into the queue with `send`, which must not wait for the writer, and waits for its outcome. A failure is
+    /// logged with its detail, which the publisher does not get.
     pub(super) async fn submit<E: Into<Refused>>(
         &self,
         alerts: Vec<Publish>,

@@ -171,7 +171,7 @@ fn nothing(topic: &Topic) -> Refusal {
     Refusal::NotFound(format!("nothing is expected on {topic}"))
 }
 
-/// Incidents are a later feature.
+/// There are no incidents yet.
 fn refuse_incident(incident: Option<&str>) -> Result<(), Refusal> {
     match incident {
         None => Ok(()),

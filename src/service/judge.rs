@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Service;
-use super::publish::mirror;
 use crate::alert::{Filter, Id, Level, Pattern, Topic};
 use crate::engine::{Direction, Idempotency, Publish, Range, Unavailable};
 use crate::expectation::{Announcement, Change, Kind, Seen, Verdict, Watched, Work};
@@ -98,7 +97,7 @@ impl Service {
             }
         };
         if !stored.repeated {
-            self.counters.accepted(&stored.record);
+            self.record_accepted(&stored.record, ALERTD);
             tracing::info!(
                 message_id = %Event::ExpectationAnnounced,
                 topic = %topic,
@@ -106,9 +105,6 @@ impl Service {
                 "an alert says that what is expected on {topic} was {}",
                 kind.as_str()
             );
-            if self.settings.load().mirror_alerts {
-                mirror(&stored.record, ALERTD);
-            }
         }
         let topic = topic.clone();
         Some(match kind {

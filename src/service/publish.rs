@@ -128,17 +128,22 @@ impl Service {
                 self.heard_again(&record.topic);
                 continue;
             }
-            self.counters.accepted(record);
-            tracing::debug!(topic = %record.topic, alert_id = %record.id, user = caller.user(), "stored");
-            if self.settings.load().mirror_alerts {
-                mirror(record, caller.user());
-            }
+            self.record_accepted(record, caller.user());
+        }
+    }
+
+    /// Counts and logs a new alert.
+    pub(super) fn record_accepted(&self, record: &Record, user: &str) {
+        self.counters.accepted(record);
+        tracing::debug!(topic = %record.topic, alert_id = %record.id, user, "stored");
+        if self.settings.load().mirror_alerts {
+            mirror(record, user);
         }
     }
 }
 
 /// Writes an alert to the process's log, with its own level. This target is logged whatever `log.level` is.
-pub(super) fn mirror(record: &Record, user: &str) {
+fn mirror(record: &Record, user: &str) {
     #[derive(serde::Deserialize)]
     struct Message {
         message: String,

@@ -51,11 +51,12 @@ impl Service {
             return;
         }
         let mut table = self.watch.table.lock();
-        let of_senders =
-            alerts.iter().filter(|alert| table_has(&table, alert) && Announcement::of(&alert.json).is_none());
-        let of_senders: Vec<_> = of_senders.map(|alert| (&alert.topic, alert.id.ms)).collect();
-        if of_senders.into_iter().fold(false, |ends, (topic, at_ms)| table.heard(topic, at_ms) || ends) {
-            self.watch.wake.notify_one();
+        for alert in alerts {
+            // alertd's own announcements are no signs of life.
+            let is_of_sender = table.get(&alert.topic).is_some() && Announcement::of(&alert.json).is_none();
+            if is_of_sender && table.heard(&alert.topic, alert.id.ms) {
+                self.watch.wake.notify_one();
+            }
         }
     }
 
@@ -161,10 +162,6 @@ impl Service {
         }
         Refusal::unavailable(full.to_string())
     }
-}
-
-fn table_has(table: &Table, alert: &Record) -> bool {
-    table.get(&alert.topic).is_some()
 }
 
 fn text(stored: &Stored) -> Result<String, Refusal> {

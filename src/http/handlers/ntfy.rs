@@ -123,7 +123,7 @@ pub(in crate::http) async fn version(_: Context) -> Result<Response<Body>, HttpE
     Ok(response::json(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION"), "commit": "", "date": date })))
 }
 
-/// The user of the key. Nothing is counted for a user, and a quota of what alertd does not offer is none.
+/// The user of the key. Clients also require numbers of what the user has used; alertd counts none of it, so they are 0.
 pub(in crate::http) async fn account(context: Context) -> Result<Response<Body>, HttpError> {
     let counted = ["messages", "emails", "calls", "reservations", "attachment_total_size"];
     let mut answer = json!({ "username": context.caller.user(), "role": "user", "stats": {} });
