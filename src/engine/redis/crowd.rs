@@ -1,9 +1,9 @@
-//! Tests: many readers cost little, and do not delay publishing.
+//! Tests: many readers and nodes cost little, and do not delay publishing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::testing::Server;
+use super::testing::{Server, cut_found_by_another};
 use super::{Redis, Settings};
 use crate::alert::{Draft, Filter, Id, Level, Start};
 use crate::engine::{Idempotency, Publish, Retention};
@@ -70,6 +70,22 @@ async fn a_crowd_of_streams_asks_once_and_each_gets_what_it_would_get_alone() {
     newest.extend(more);
     let seek = engine.seek(&Start::Latest, &filter, engine.head().unwrap(), 0).await.unwrap();
     assert!(seek.latest.iter().map(|record| record.id).eq(newest));
+}
+
+/// Otherwise the messages of a fleet grow with the square of its nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_does_not_hear_the_probes_of_other_nodes() {
+    let server = Server::start();
+    let engine = start(&server, UNLIMITED).await;
+    let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut announcements = connection.as_pubsub();
+    announcements.subscribe("{c}:live").unwrap();
+    let head = engine.head().unwrap();
+    cut_found_by_another(&engine, &server, head, head).await;
+    assert_eq!(server.ask(&["PUBLISH", "{c}:live", "mark"]).trim(), "2");
+    assert_eq!(announcements.get_message().unwrap().get_payload::<String>().unwrap(), "mark");
+    assert_eq!(server.ask(&["PUBLISH", "{c}:live:test-c", "!test-c 1"]).trim(), "1", "the node hears its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -127,7 +127,7 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<Session, Unavailable> {
         let address = self.shared.link.server().await?;
-        let (live, pushes) = self.shared.link.subscribe(&address).await?;
+        let (live, pushes) = self.shared.link.subscribe(&address, &self.shared.node).await?;
         let mut data = self.shared.link.connect_to(&address).await?;
         let warnings = server_warnings::ask(&mut data, (self.shared.local)()).await;
         self.probe = 0;
@@ -241,7 +241,7 @@ impl Follower {
     pub(super) async fn drain(&mut self, session: &mut Session) -> Result<Vec<Announcement>, Unavailable> {
         self.probe += 1;
         let mut probe = redis::cmd("PUBLISH");
-        probe.arg(self.shared.link.key("live")).arg(format!("!{} {}", self.shared.node, self.probe));
+        probe.arg(self.shared.link.probes(&self.shared.node)).arg(format!("!{} {}", self.shared.node, self.probe));
         probe.exec_async(&mut session.data).await.map_err(|error| self.shared.link.failed(&error))?;
         let (deadline, mut held) = (Instant::now() + DRAIN, Vec::new());
         while self.probed < self.probe

@@ -149,6 +149,12 @@ impl Link {
         self.0.key(name)
     }
 
+    /// The channel on which a node sends probes to itself. Other nodes need not read them: each second there are as many
+    /// as nodes.
+    pub(super) fn probes(&self, node: &str) -> String {
+        self.key(&format!("live:{node}"))
+    }
+
     /// The servers and the prefix, which tell one log from another.
     pub(super) fn log_name(&self) -> String {
         format!("{} with the prefix {}", self.topology(), self.0.prefix)
@@ -178,11 +184,12 @@ impl Link {
         Ok(Connected { redis, address, is_closed })
     }
 
-    /// A connection, subscribed to the announcements. The receiver ends with the connection; a message that found it full is
-    /// replaced by `None`.
+    /// A connection, subscribed to the announcements and to the probes of this node. The receiver ends with the connection;
+    /// a message that found it full is replaced by `None`.
     pub(super) async fn subscribe(
         &self,
         address: &Address,
+        node: &str,
     ) -> Result<(MultiplexedConnection, mpsc::Receiver<Option<PushInfo>>), LinkError> {
         let (sender, receiver) = mpsc::channel(MAX_PUSHES);
         let push = move |push: PushInfo| {
@@ -194,8 +201,11 @@ impl Link {
             }
         };
         let mut connection = self.0.open(address, config().set_push_sender(push)).await?;
-        let live = self.key("live");
-        connection.subscribe(live).await.map_err(|error| LinkError::Server(shown(address), error))?;
+        // Both on one connection, so that a probe comes after the announcements that were sent before it.
+        connection
+            .subscribe(&[self.key("live"), self.probes(node)])
+            .await
+            .map_err(|error| LinkError::Server(shown(address), error))?;
         Ok((connection, receiver))
     }
 }

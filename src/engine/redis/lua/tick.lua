@@ -40,7 +40,8 @@ if has ~= '0-0' and less(has, get('shown', '0-0')) then
   if waiting then lag = math.max(0, now - tonumber(waiting[2][2])) end
 end
 redis.call('HSET', NODES, node, table.concat({ text(clock), text(lag), ARGV[15], ARGV[16], text(SCHEMA) }, ' '))
-redis.call('PUBLISH', LIVE, '!' .. node .. ' ' .. ARGV[9])
+-- On a channel of its own: all nodes would have to read what is sent to all.
+redis.call('PUBLISH', LIVE .. ':' .. node, '!' .. node .. ' ' .. ARGV[9])
 
 -- One node does the periodic work; another takes over if that one is silent.
 local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
