@@ -43,16 +43,16 @@ class Local(http.client.HTTPConnection):
 
 
 class Redis:
-    """A Redis that syncs each write, so that it loses nothing when it is killed."""
+    """A Redis. By default it syncs each write, so that it loses nothing when it is killed."""
 
-    def __init__(self, place):
-        self.place, self.port, self.process = place, free_port(), None
+    def __init__(self, place, appendfsync="always"):
+        self.port, self.process = free_port(), None
         os.makedirs(place)
+        self.command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", place, "--save", ""]
+        self.command += ["--appendonly", "yes", "--appendfsync", appendfsync, "--maxmemory-policy", "noeviction"]
 
     def start(self):
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.place, "--save", ""]
-        options += ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"]
-        self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
 
     def kill(self):
         self.process.kill()
