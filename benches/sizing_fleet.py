@@ -6,12 +6,13 @@ import http.client
 import json
 import re
 import select
+import shutil
 import socket
 import tempfile
 import threading
 import time
 
-from daemon import Daemon, Local, Redis, until
+from daemon import Daemon, Local, Redis, cpu_of, until
 
 SETTINGS = """http.max_connections = 65536
 http.max_streams = 65536
@@ -29,12 +30,6 @@ RETRY = re.compile(rb"retry: (\d+)\n")
 
 def numbers(pattern, text):
     return [(int(ms), int(sequence)) for ms, sequence in pattern.findall(text)]
-
-
-def cpu_of(process):
-    """Seconds of processor time of a process, to the nanosecond."""
-    # The kernel's number for the clock of another process.
-    return time.clock_gettime((~process.pid << 3) | 2)
 
 
 class Fleet:
@@ -100,6 +95,13 @@ class Fleet:
         for node in self.nodes:
             node.stop()
         self.redis.kill()
+        shutil.rmtree(self.place)
+
+    def lose(self):
+        """Kills the newest node."""
+        node = self.nodes.pop()
+        node.kill()
+        shutil.rmtree(node.place)
 
 
 class Publisher(threading.Thread):

@@ -131,7 +131,7 @@ def units_table(units):
 def table(units):
     """The table of the page, in Markdown."""
     titles = ["subscribers", "alerts/s", "nodes", "limited by", "streams of a node", "memory of a node", "network of a node"]
-    titles += ["network of all nodes", "Redis, cores", "Redis, network", "Redis, memory", "all back", "Redis for it, at most"]
+    titles += ["network of all nodes", "Redis, cores", "Redis, network", "Redis, memory", "all back", "Redis for it, unshared"]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for subscribers in SUBSCRIBERS:
         for rate in RATES:

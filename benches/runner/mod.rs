@@ -136,14 +136,14 @@ fn place(options: &Options) -> Result<Place> {
         alertd,
         own: std::env::current_exe()?,
         python: absolute(&options.python)?,
-        service: absolute(Path::new("benches/peers/service.py"))?,
+        service: absolute(Path::new("benches/server/service.py"))?,
         core: options.server_core.clone(),
     })
 }
 
 /// Draws the figures, where Python has what it needs.
 fn plot(place: &Place, directory: &Path) {
-    let script = place.service.with_file_name("plot.py");
+    let script = Path::new("benches/runner/plot.py");
     if place.python.exists() && script.exists() {
         let _ = std::process::Command::new(&place.python).arg(script).arg(directory).status();
     }
