@@ -89,28 +89,26 @@ pub(crate) async fn authorize(
             let ticket = if access == Access::KeyOrTicket { parameters.one("ticket")? } else { None };
             // Before the header: a browser sends the password of a proxy in front of alertd in that header, and it is no key.
             if let Some(ticket) = ticket {
-                service.redeem_ticket(&ticket, client).await?
+                // Boxed, because the task of each request is as large as its largest branch.
+                Box::pin(service.redeem_ticket(&ticket, client)).await?
             } else {
                 let in_query = match dialect {
                     _ if !settings.query_token => None,
                     Dialect::Own => parameters.one("token")?.map(Zeroizing::new),
                     Dialect::Ntfy => parameters.first(&["auth", "authorization"])?.as_deref().and_then(header_in_query),
                 };
+                let authorization = authorization(headers);
+                let bearer = authorization.and_then(|header| credentials(header, "bearer"));
+                let mut key = bearer.or(in_query.as_ref().map(|key| key.as_str()));
                 // Last, because a browser sends the password of a proxy in front of alertd in this way too.
-                let password = basic_password(headers);
-                let key = bearer(headers)
-                    .or(in_query.as_ref().map(|key| key.as_str()))
-                    .or(password.as_ref().map(|key| key.as_str()));
+                let password = if key.is_none() { authorization.and_then(password) } else { None };
+                key = key.or(password.as_ref().map(|key| key.as_str()));
                 service.authenticate(key.ok_or_else(|| service.refuse_keyless(client))?, client).await?
             }
         }
     };
     access.check(&caller)?;
     Ok(caller)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    credentials(authorization(headers)?, "bearer")
 }
 
 /// The key in a header `Authorization` that ntfy's clients send in the query, in base64.
@@ -123,10 +121,6 @@ fn header_in_query(text: &str) -> Option<Zeroizing<String>> {
 
 /// The password of the scheme `Basic`, which tools send that take a user and a password or have them in a URL. The user does not
 /// matter; without a password it is the key.
-fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<String>> {
-    password(authorization(headers)?)
-}
-
 fn password(header: &str) -> Option<Zeroizing<String>> {
     let decoded = Zeroizing::new(BASE64.decode(credentials(header, "basic")?).ok()?);
     let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
@@ -164,7 +158,10 @@ mod tests {
 
     #[test]
     fn a_key_is_taken_from_one_bearer_header_only() {
-        let key = |values: &[&'static str]| bearer(&headers("authorization", values)).map(str::to_owned);
+        let key = |values: &[&'static str]| {
+            let headers = headers("authorization", values);
+            authorization(&headers).and_then(|header| credentials(header, "bearer")).map(str::to_owned)
+        };
         assert_eq!(key(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(key(&["bearer  abc "]).as_deref(), Some("abc"));
         for bad in [&["Basic abc"][..], &["Bearer"], &["Bearer "], &["abc"], &["Bearer a", "Bearer b"], &[]] {
@@ -175,7 +172,7 @@ mod tests {
     #[test]
     fn a_key_is_taken_from_the_password_of_a_basic_header_or_its_user() {
         let key =
-            |values: &[&'static str]| basic_password(&headers("authorization", values)).map(|key| key.to_string());
+            |values: &[&'static str]| Some(password(authorization(&headers("authorization", values))?)?.to_string());
         // alice:abc, abc:, :abc
         for value in ["Basic YWxpY2U6YWJj", "basic YWJjOg==", "Basic OmFiYw=="] {
             assert_eq!(key(&[value]).as_deref(), Some("abc"), "{value}");

@@ -28,7 +28,7 @@ const CHECKSUM_LEN: usize = 6;
 /// The form of a presented secret, which is not verified yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// A secret of alertd's own form with a valid checksum.
+    /// A secret of alertd's own form.
     Own {
         /// The claimed user.
         user: &'a str,
@@ -92,17 +92,31 @@ pub fn compose(user: &str, id: &str, random: &[u8; RANDOM]) -> Secret {
 /// Parses a presented secret. `None` if it cannot be one, for example because it is incomplete or mistyped.
 #[must_use]
 pub fn parse(text: &str) -> Option<Presented<'_>> {
+    let claimed = claimed(text)?;
+    match (claimed, split(text)) {
+        (Presented::Own { .. }, Some((body, given))) => (checksum(body) == given).then_some(claimed),
+        _ => Some(claimed),
+    }
+}
+
+/// The same without a look at the checksum, which whoever compares the whole secret with a known one does not need.
+#[must_use]
+pub fn claimed(text: &str) -> Option<Presented<'_>> {
     if text.len() > MAX_LEN || !text.is_ascii() {
         return None;
     }
     if !text.starts_with(PREFIX) {
         return former_user(text).map(|_| Presented::Former);
     }
-    let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM_LEN)?)?;
-    let mut parts = body.strip_prefix(PREFIX)?.split('~');
+    let mut parts = split(text)?.0.strip_prefix(PREFIX)?.split('~');
     let (user, id, random) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = parts.next().is_none() && is_user(user) && random.len() == RANDOM * 4 / 3;
-    (whole && checksum(body) == given).then_some(Presented::Own { user, id })
+    whole.then_some(Presented::Own { user, id })
+}
+
+/// A secret of alertd's own form without its checksum, and the checksum.
+fn split(text: &str) -> Option<(&str, &str)> {
+    text.split_at_checked(text.len().checked_sub(CHECKSUM_LEN)?)
 }
 
 /// The user in a secret of the former alert server.
@@ -134,6 +148,8 @@ mod tests {
             assert_eq!(parse(std::str::from_utf8(&typo).unwrap()), None, "changed at {at}");
             assert_eq!(parse(&secret[..at]), None, "cut at {at}");
         }
+        let mistyped = format!("{}x", &secret[..secret.len() - 1]);
+        assert_eq!(claimed(&mistyped), parse(&secret));
         for other in ["", "alertd_", "alertd_~~", "alertd_é", &"a".repeat(4096), "Bearer x"] {
             assert_eq!(parse(other), None, "{other}");
         }

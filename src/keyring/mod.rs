@@ -10,6 +10,7 @@ mod corruption;
 mod error;
 mod expiring;
 mod file_store;
+mod fingerprint;
 mod former;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod fuzzing;
@@ -31,7 +32,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::api;
 use crate::key::Grant;
@@ -39,6 +39,7 @@ use crate::log::Event;
 pub(crate) use backup::{KeyRestore, check_at_rest, export_at_rest};
 pub(crate) use error::{KeyringError, VerifyError};
 use file_store::FileStore;
+use fingerprint::{Fingerprint, Fingerprints};
 use key_store::KeyStore;
 pub(crate) use key_store::{Change, SharedStore, Snapshot};
 pub(crate) use manage::Imported;
@@ -48,7 +49,7 @@ use refused::RefusedSecrets;
 use stored::{StoredKeys, UnusableEntry};
 use tags::UntaggedKeys;
 pub(crate) use verify::Screened;
-use verify::{Fingerprint, VerifyPool};
+use verify::VerifyPool;
 
 /// Maximum number of keys.
 pub(crate) const MAX_KEYS: usize = 10_000;
@@ -127,8 +128,7 @@ pub(crate) const KEYS_OUT_OF_REACH: &str =
 
 /// The stored keys and their verification.
 pub(crate) struct Keyring {
-    /// Locked during a change, including the write to disk; readers do not need it. Boxed to keep the type small in
-    /// `alertctl`.
+    /// Locked during a change and its write to disk, but not by readers. Boxed to keep the type small in `alertctl`.
     store: Mutex<Box<KeyStore>>,
     /// The current revision. Outside the `store` lock, because the follower must not block on a change that itself waits for
     /// the shared store.
@@ -137,7 +137,7 @@ pub(crate) struct Keyring {
     heard: news::Heard,
     keys: RwLock<Keys>,
     iterations: u32,
-    fingerprint_key: Zeroizing<[u8; 32]>,
+    fingerprints: Fingerprints,
     /// Verifies secrets of alertd's own form, which contain an id.
     own: VerifyPool,
     /// Verifies secrets of the former alert server, which contain no id.
@@ -176,7 +176,7 @@ impl Keyring {
             freshness: AtomicU8::new(freshness as u8),
             keys: RwLock::default(),
             iterations: settings.iterations,
-            fingerprint_key: Zeroizing::new(random()?),
+            fingerprints: Fingerprints::new()?,
             own: VerifyPool::new(settings.workers.max(1)),
             former: VerifyPool::new(1),
             refused: RefusedSecrets::default(),

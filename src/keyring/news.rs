@@ -62,11 +62,16 @@ impl Keyring {
     /// Waits for news if the last is old although the store counts as reached, because this process may have been
     /// suspended.
     pub(crate) async fn settle_doubt(&self) {
-        let Some(doubted) = Instant::now().checked_sub(DOUBTED_AFTER) else { return };
-        let is_old = self.heard.news.borrow().is_some_and(|news| news.at < doubted);
-        if is_old && self.may(Freshness::Current) {
-            self.catch_up(doubted).await;
+        if let Some(since) = self.doubted_since() {
+            self.catch_up(since).await;
         }
+    }
+
+    /// The time from which on news are missing that may be on their way; none if there is no doubt.
+    pub(crate) fn doubted_since(&self) -> Option<Instant> {
+        let at = self.heard.news.borrow().as_ref()?.at;
+        let doubted = Instant::now().checked_sub(DOUBTED_AFTER)?;
+        (at < doubted && self.may(Freshness::Current)).then_some(doubted)
     }
 
     /// Waits until this node knows all keys as of `since` or later. False if the store does not answer; true at once if

@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use parking_lot::Mutex;
 
-use super::verify::Fingerprint;
+use super::fingerprint::Fingerprint;
 
 /// The most secrets; beyond that the oldest is forgotten.
 const MAX_SECRETS: usize = 8192;

@@ -10,14 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
-use super::{Freshness, KeyEntry, Keyring, VerifyError};
+use super::fingerprint::Fingerprint;
+use super::{Freshness, KeyEntry, Keyring, Keys, VerifyError};
 use crate::key::Grant;
 use crate::key::secret::{self, Presented};
 
@@ -26,8 +25,6 @@ const MAX_IN_FLIGHT: usize = 1024;
 /// How many of these one key, or one user of the former alert server, may have beyond the number of its keys: the
 /// holder of a key presents only one secret.
 const MAX_IN_FLIGHT_PER_OWNER: usize = 3;
-
-pub(super) type Fingerprint = [u8; 32];
 
 /// A bounded share of the derivations.
 pub(super) struct VerifyPool {
@@ -105,8 +102,11 @@ impl Keyring {
         if !self.may(Freshness::Stale) || self.is_overdue() {
             return None;
         }
-        let candidates = self.candidates(presented).ok()?;
-        let entry = known(&candidates, &self.fingerprint(presented))?;
+        let claimed = secret::claimed(presented)?;
+        let keys = self.keys.read();
+        let candidates = keys.candidates(claimed, presented);
+        // What is unknown costs no hash.
+        let entry = candidates.first().and_then(|_| known(candidates, &self.fingerprints.of(presented)))?;
         (!entry.record.is_expired(now_ms)).then(|| Arc::clone(&entry.grant))
     }
 
@@ -120,7 +120,7 @@ impl Keyring {
         }
         let live = self.live(presented, now_ms)?;
         let first = live.first().ok_or(VerifyError::Expired)?;
-        let fingerprint = self.fingerprint(presented);
+        let fingerprint = self.fingerprints.of(presented);
         if self.refused.contains(&fingerprint) {
             return Err(VerifyError::Wrong);
         }
@@ -154,7 +154,7 @@ impl Keyring {
         } else {
             (&self.own, first.record.id.clone())
         };
-        let fingerprint = self.fingerprint(presented);
+        let fingerprint = self.fingerprints.of(presented);
         let waiter = pool.enter(fingerprint, &owner, live.len()).ok_or(VerifyError::Busy)?;
         let outcome = waiter.outcome.get_or_try_init(|| self.derive(pool, presented, fingerprint, live)).await?;
         let Some(entry) = outcome else {
@@ -208,32 +208,28 @@ impl Keyring {
 
     /// Those of the candidates that have not expired.
     fn live(&self, presented: &str, now_ms: u64) -> Result<Vec<Arc<KeyEntry>>, VerifyError> {
-        let candidates = self.candidates(presented)?;
-        Ok(candidates.into_iter().filter(|entry| !entry.record.is_expired(now_ms)).collect())
-    }
-
-    /// The keys to which a presented secret may belong.
-    fn candidates(&self, presented: &str) -> Result<Vec<Arc<KeyEntry>>, VerifyError> {
         let parsed = secret::parse(presented).ok_or(VerifyError::Malformed)?;
         let keys = self.keys.read();
-        let found: Vec<_> = match parsed {
+        match keys.candidates(parsed, presented) {
+            [] => Err(VerifyError::Unknown),
+            found => Ok(found.iter().filter(|entry| !entry.record.is_expired(now_ms)).cloned().collect()),
+        }
+    }
+}
+
+impl Keys {
+    /// The keys to which a presented secret may belong.
+    fn candidates(&self, claimed: Presented<'_>, presented: &str) -> &[Arc<KeyEntry>] {
+        match claimed {
             Presented::Own { user, id } => {
                 let own = |entry: &&Arc<KeyEntry>| entry.record.user == user && !entry.record.imported;
-                keys.by_id.get(id).filter(own).cloned().into_iter().collect()
+                self.by_id.get(id).filter(own).map(std::slice::from_ref).unwrap_or_default()
             }
             Presented::Former => {
-                let user = secret::former_user(presented).ok_or(VerifyError::Malformed)?;
-                keys.imported.get(&user).cloned().unwrap_or_default()
+                let user = secret::former_user(presented);
+                user.and_then(|user| self.imported.get(&user)).map(Vec::as_slice).unwrap_or_default()
             }
-        };
-        if found.is_empty() { Err(VerifyError::Unknown) } else { Ok(found) }
-    }
-
-    fn fingerprint(&self, secret: &str) -> Fingerprint {
-        // HMAC takes a key of any length, so this cannot fail.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.fingerprint_key) else { return [0; 32] };
-        mac.update(secret.as_bytes());
-        mac.finalize().into_bytes().into()
+        }
     }
 }
 

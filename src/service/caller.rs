@@ -126,12 +126,20 @@ impl Service {
     /// address with too many wrong secrets for this user; [`Refusal::Unavailable`] if too many keys wait for verification, or
     /// if the keys of the fleet cannot be reached.
     pub(crate) async fn authenticate(&self, presented: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
-        self.keyring.settle_doubt().await;
+        // Boxed here and below, because the task of each request is as large as its largest branch.
+        if self.keyring.doubted_since().is_some() {
+            Box::pin(self.keyring.settle_doubt()).await;
+        }
         let now_ms = self.now_ms();
         if let Some(grant) = self.keyring.remembered(presented, now_ms) {
             self.counters.attempt(Attempt::Remembered);
             return Ok(Caller::Key(grant, peer));
         }
+        Box::pin(self.verify(presented, peer, now_ms)).await
+    }
+
+    /// Authenticates a key that was not verified before.
+    async fn verify(&self, presented: &str, peer: Option<IpAddr>, now_ms: u64) -> Result<Caller, Refusal> {
         let mut screened = self.keyring.screen(presented, now_ms);
         if screened == Err(VerifyError::Unknown) {
             // Another node of the fleet may have made it a moment ago.
@@ -158,7 +166,7 @@ impl Service {
             }
             Err(reason) => {
                 if reason == VerifyError::Wrong {
-                    self.count_guess(guesses);
+                    self.count_guess(&guesses);
                 }
                 Err(self.refuse_key(peer, reason))
             }
@@ -202,7 +210,7 @@ impl Service {
     }
 
     /// Counts a failure. The rate only holds back later attempts.
-    pub(super) fn count_guess(&self, guesses: Guesses) {
+    pub(super) fn count_guess(&self, guesses: &Guesses) {
         let rate = self.settings.load().failed_auth_rate;
         let _ = self.guesses.take(guesses, rate, MINUTE, Instant::now());
     }

@@ -83,7 +83,7 @@ impl Service {
         let GitHub { secret, topics } = self.github()?;
         if !signature.is_some_and(|signature| secret.signs(body, signature)) {
             self.note_failure(peer, Attempt::BadSignature, "the signature of GitHub's hook is wrong or missing");
-            self.count_guess(Guesses::Signatures(peer));
+            self.count_guess(&Guesses::Signatures(peer));
             return Err(Refusal::Signature);
         }
         self.counters.attempt(Attempt::Signed);
@@ -95,7 +95,7 @@ impl Service {
     /// Counts a body that was too large or incomplete as a failed attempt, because it held a slot without a valid signature.
     pub(crate) fn count_unsigned_body(&self, peer: Option<IpAddr>) {
         self.note_failure(peer, Attempt::BadSignature, "the body of a signed hook was too large or incomplete");
-        self.count_guess(Guesses::Signatures(peer));
+        self.count_guess(&Guesses::Signatures(peer));
     }
 
     fn github(&self) -> Result<GitHub, Refusal> {

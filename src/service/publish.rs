@@ -37,8 +37,7 @@ impl Service {
         caller.require(Scope::Publish)?;
         let rate = self.settings.load().publish_rate;
         if caller.is_rate_limited()
-            && let Err(retry_after) =
-                self.publish_rate.take(caller.name().to_owned(), rate, RATE_PERIOD, Instant::now())
+            && let Err(retry_after) = self.publish_rate.take(caller.name(), rate, RATE_PERIOD, Instant::now())
         {
             return Err(Refusal::TooMany {
                 what: format!("more than {rate} alerts per second (limits.publish_rate): send more slowly"),
