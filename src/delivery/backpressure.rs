@@ -41,8 +41,9 @@ impl Backpressure {
     /// Waits until no loop is behind, at most [`MAX_HOLD`].
     pub(crate) async fn wait(&self) {
         if self.loops_behind() > 0 {
-            // On a timeout the publish goes on all the same.
-            let _ = timeout(MAX_HOLD, self.0.subscribe().wait_for(|loops| *loops == 0)).await;
+            let mut loops = self.0.subscribe();
+            // On a timeout the publish goes on all the same. Boxed, because every publish has room for it.
+            let _ = timeout(MAX_HOLD, Box::pin(loops.wait_for(|loops| *loops == 0))).await;
         }
     }
 }

@@ -7,8 +7,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use hyper::body::{Body as _, Incoming};
@@ -26,15 +25,15 @@ use super::detach::{Connection, Detach};
 use super::error::{Audience, HttpError};
 use super::progress::Progress;
 use super::request_body::{LINGER_BYTES, LINGER_IDLE, LINGER_TIMEOUT, RequestBody};
+use super::request_id::RequestId;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::serve::Server;
 use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
 use super::websocket::WebSocketSink;
-use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, Settings, dispatch};
+use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, Stream};
-use crate::service::Service;
 
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -150,9 +149,9 @@ impl Server {
 
     /// Answers a request whose head is incomplete when the server stops, so that its client knows that nothing was done.
     async fn refuse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let id = request_id();
-        let mut response = HttpError::stopping().response(&id, Audience::Client);
-        dispatch::set_request_id(&mut response, id);
+        let id = RequestId::next();
+        let mut response = HttpError::stopping().response(id.as_str(), Audience::Client);
+        id.set(&mut response);
         let answer = response::written(response, self.service.now_ms());
         if timeout(STOP_GRACE, stream.write_all(&answer)).await.is_ok_and(|written| written.is_ok()) {
             self.linger(stream).await;
@@ -200,7 +199,10 @@ impl Server {
             request.extensions_mut().insert(stop.clone());
             let request = request.map(|incoming| RequestBody::http2(incoming, stop.clone()));
             // Boxed, so that an HTTP/2 stream does not keep the memory that its request needed.
-            Box::pin(async move { Ok::<_, Infallible>(answer(service, settings, peer, request).await.map(begin)) })
+            Box::pin(async move {
+                let answered = dispatch::answer(service, settings, peer, request, RequestId::next());
+                Ok::<_, Infallible>(answered.await.map(begin))
+            })
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         let mut is_draining = false;
@@ -228,8 +230,9 @@ impl Server {
         let has_body = !request.body().is_end_stream();
         detach.set_carries_stream(false);
         let request = request.map(RequestBody::http1);
-        let (head, body) =
-            answer(Arc::clone(&self.service), self.settings.load_full(), peer, request).await.into_parts();
+        let (service, settings) = (Arc::clone(&self.service), self.settings.load_full());
+        let answered = dispatch::answer(service, settings, peer, request, RequestId::next()).await;
+        let (head, body) = answered.into_parts();
         // An error may have come before the end of the body.
         detach.set_unread_body(has_body && !head.status.is_success());
         match body {
@@ -247,15 +250,6 @@ impl Server {
     }
 }
 
-async fn answer(
-    service: Arc<Service>,
-    settings: Arc<Settings>,
-    peer: Peer,
-    request: Request<RequestBody>,
-) -> Response<Body> {
-    dispatch::answer(service, settings, peer, request, request_id()).await
-}
-
 /// A body that hyper writes.
 fn begin(body: Body) -> Outgoing {
     match body {
@@ -269,16 +263,4 @@ fn log_end(result: hyper::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }
-}
-
-/// The id of a request in its response and in the log: a random start, advanced by an odd constant that changes all
-/// digits.
-fn request_id() -> String {
-    static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
-        let mut bytes = [0; 8];
-        // Without randomness each process uses the same ids, which only makes the log harder to read.
-        let _ = getrandom::fill(&mut bytes);
-        AtomicU64::new(u64::from_le_bytes(bytes))
-    });
-    format!("{:016x}", LAST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
 }

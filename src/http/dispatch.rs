@@ -4,9 +4,7 @@
 
 use std::sync::Arc;
 
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY,
-};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN, STRICT_TRANSPORT_SECURITY};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::auth::{self, Access, Dialect};
@@ -14,6 +12,7 @@ use super::error::{Audience, HttpError};
 use super::handlers::Context;
 use super::query::{self, Parameters};
 use super::request_body::RequestBody;
+use super::request_id::RequestId;
 use super::response::Body;
 use super::route::{self, Found};
 use super::{ListenerKind, Peer, Settings, cors};
@@ -25,7 +24,7 @@ pub(crate) async fn answer(
     settings: Arc<Settings>,
     peer: Peer,
     request: Request<RequestBody>,
-    request_id: String,
+    request_id: RequestId,
 ) -> Response<Body> {
     let origin = request.headers().get(ORIGIN).cloned();
     let (is_head, is_options) = (request.method() == Method::HEAD, request.method() == Method::OPTIONS);
@@ -41,16 +40,17 @@ pub(crate) async fn answer(
         Ok(response) => response,
         Err(error) => {
             if let Some(detail) = error.detail() {
-                tracing::debug!(request_id, "{error}: {detail}");
+                tracing::debug!(request_id = request_id.as_str(), "{error}: {detail}");
             }
             match dialect {
-                Dialect::Own => error.response(&request_id, audience),
-                Dialect::Ntfy => error.ntfy_response(&request_id, audience),
+                Dialect::Own => error.response(request_id.as_str(), audience),
+                Dialect::Ntfy => error.ntfy_response(request_id.as_str(), audience),
             }
         }
     };
     if let Some((method, path)) = logged {
-        tracing::debug!(request_id, %method, path, status = response.status().as_u16(), "answered");
+        let (request_id, status) = (request_id.as_str(), response.status().as_u16());
+        tracing::debug!(request_id, %method, path, status, "answered");
     }
     if is_head {
         strip_body(&mut response);
@@ -64,14 +64,8 @@ pub(crate) async fn answer(
         response.headers_mut().extend(value.map(|value| (STRICT_TRANSPORT_SECURITY, value)));
     }
     cors::apply(&own_settings.cors_origins, origin.as_ref(), is_options, response.headers_mut());
-    set_request_id(&mut response, request_id);
+    request_id.set(&mut response);
     response
-}
-
-pub(crate) fn set_request_id(response: &mut Response<Body>, id: String) {
-    if let Ok(value) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
-    }
 }
 
 /// The answer to `HEAD` is that to `GET` without the body; its length stays.

@@ -20,6 +20,7 @@
 //! | [`query`] | queries and segments of paths as typed values |
 //! | [`request`] | bodies and headers as typed values |
 //! | [`request_body`] | a body that is still arriving |
+//! | [`request_id`] | the id of a request |
 //! | [`media_type`] | `Content-Type` |
 //! | [`publish_body`] | the body of a publish as an alert |
 //! | [`negotiate`] | `Accept` |
@@ -52,6 +53,7 @@ pub(crate) mod publish_lines;
 pub(crate) mod query;
 pub(crate) mod request;
 pub(crate) mod request_body;
+mod request_id;
 pub(crate) mod response;
 pub(crate) mod rewind;
 pub(crate) mod route;

@@ -1,9 +1,13 @@
 //! Requests as typed values: bodies within their limits, and the headers that go with them.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
-use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
 use tokio::time::timeout;
@@ -18,6 +22,9 @@ use crate::alert::{self, Every, Unreadable};
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static EXPECT_WITHIN: HeaderName = HeaderName::from_static("expect-within");
 
 /// Reads a whole body, and gives back the head of its request.
 ///
@@ -35,17 +42,27 @@ pub(crate) async fn body(request: Request<RequestBody>, limit: BodyLimit) -> Res
     if hyper::body::Body::size_hint(&incoming).lower() > limit.bytes as u64 {
         return Err(HttpError::TooLarge(limit));
     }
-    let stop = head.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
-    let read = tokio::select! {
-        biased;
-        read = timeout(BODY_TIMEOUT, Limited::new(incoming, limit.bytes).collect()) => read,
-        () = too_late(&stop) => return Err(HttpError::stopping()),
+    let mut body = pin!(Limited::new(incoming, limit.bytes).collect());
+    // Most bodies have come with their head. For the others the wait is boxed, because a task is as large as its largest
+    // branch.
+    let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
+        Poll::Ready(read) => read,
+        Poll::Pending => Box::pin(in_time(body, &head)).await?,
     };
     match read {
-        Err(_) => Err(HttpError::Timeout(BODY_TIMEOUT)),
-        Ok(Ok(body)) => Ok((head, body.to_bytes())),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
-        Ok(Err(_)) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
+        Ok(body) => Ok((head, body.to_bytes())),
+        Err(e) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
+        Err(_) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
+    }
+}
+
+/// The output of `read`, unless it takes too long or the server stops.
+async fn in_time<T>(read: impl Future<Output = T>, head: &Parts) -> Result<T, HttpError> {
+    let stop = head.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
+    tokio::select! {
+        biased;
+        read = timeout(BODY_TIMEOUT, read) => read.map_err(|_| HttpError::Timeout(BODY_TIMEOUT)),
+        () = too_late(&stop) => Err(HttpError::stopping()),
     }
 }
 
@@ -76,7 +93,7 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Ht
 /// [`HttpError::Invalid`] if it is empty, too long or given twice.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     let invalid = |reason: &str| HttpError::invalid("Idempotency-Key", reason);
-    let mut values = headers.get_all("idempotency-key").iter();
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(invalid("is given twice"));
@@ -92,7 +109,7 @@ pub(crate) fn expect_within(headers: &HeaderMap, parameters: &mut Parameters) ->
     if let Some(text) = parameters.one("expect_within")? {
         return text.parse().map(Some).map_err(|error| HttpError::invalid("expect_within", error));
     }
-    let Some(value) = headers.get("expect-within") else { return Ok(None) };
+    let Some(value) = headers.get(&EXPECT_WITHIN) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     text.trim().parse().map(Some).map_err(|error| HttpError::invalid("Expect-Within", error))
 }

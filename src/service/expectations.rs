@@ -104,14 +104,14 @@ impl Service {
     /// # Errors
     /// As [`expect`](Self::expect), before anything is stored.
     pub(super) async fn announced_next(&self, caller: &Caller, alerts: &[Publish]) -> Result<Vec<Change>, Refusal> {
-        let (user, now_ms) = (caller.user(), self.now_ms());
         let change = |Publish { draft, .. }: &Publish| {
-            let every = draft.expect_within()?;
-            Some(Change::Within { topic: draft.topic().clone(), every, user: user.to_owned(), now_ms })
+            let (user, now_ms) = (caller.user().to_owned(), self.now_ms());
+            Some(Change::Within { topic: draft.topic().clone(), every: draft.expect_within()?, user, now_ms })
         };
         let changes: Vec<_> = alerts.iter().filter_map(change).collect();
         if !changes.is_empty() {
-            self.refresh_expectations().await?;
+            // Boxed, because every publish has room for it, and few need it.
+            Box::pin(self.refresh_expectations()).await?;
             let fits = self.watch.table.lock().difference(&changes).map(drop);
             fits.map_err(|full| self.refuse_expectation(&full))?;
         }
@@ -128,6 +128,11 @@ impl Service {
         if changes.is_empty() {
             return Ok(());
         }
+        // Boxed, because every publish has room for it, and few need it.
+        Box::pin(self.make_expected(caller, changes, alerts)).await
+    }
+
+    async fn make_expected(&self, caller: &Caller, changes: &[Change], alerts: &[Stored]) -> Result<(), Refusal> {
         let new = self.watch.table.lock().difference(changes).unwrap_or_default();
         self.change_expectations(changes).await?;
         for Stored { record, repeated } in alerts {

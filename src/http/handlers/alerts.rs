@@ -14,15 +14,18 @@ use crate::http::{publish_body, publish_lines};
 
 pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>, HttpError> {
     if MediaType::of(context.request.headers()).kind() == Kind::Lines {
-        return publish_lines(context).await;
+        // Boxed, because the task of each request is as large as its largest branch.
+        return Box::pin(publish_lines(context)).await;
     }
     let Context { service, settings, caller, request, parameters, argument, .. } = context;
     let permit = service.may_publish(&caller)?;
     let options = publish_body::Options::read(parameters, request.headers())?;
     let topic = topic(argument)?;
     let key = request::idempotency_key(request.headers())?;
-    let (head, body) = request::body(request, settings.body_limit()).await?;
-    let draft = publish_body::draft(&head.headers, topic, options, &body)?;
+    let draft = {
+        let (head, body) = request::body(request, settings.body_limit()).await?;
+        publish_body::draft(&head.headers, topic, options, &body)?
+    };
     let stored = permit.publish(draft, key).await?;
     Ok(response::published(&stored.record))
 }
