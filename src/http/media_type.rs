@@ -30,30 +30,24 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// `Content-Type`, or its absence.
-pub(crate) struct MediaType {
-    essence: String,
-    charset: Option<String>,
-    boundary: Option<String>,
-}
+/// `Content-Type` as it was sent; empty if it was not. Every publish has one, so nothing of it is copied without need.
+pub(crate) struct MediaType<'h>(Cow<'h, str>);
 
-impl MediaType {
+impl<'h> MediaType<'h> {
     #[must_use]
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let declared = headers.get(CONTENT_TYPE).map(|value| text::header(value.as_bytes())).unwrap_or_default();
-        let mut parts = declared.split(';').map(str::trim);
-        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let parameter = |wanted: &str| {
-            let mut pairs = declared.split(';').filter_map(|part| part.split_once('='));
-            let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
-            Some(value.trim().trim_matches(['"', '\'']).to_owned())
-        };
-        Self { charset: parameter("charset"), boundary: parameter("boundary"), essence }
+    pub(crate) fn of(headers: &'h HeaderMap) -> Self {
+        Self(headers.get(CONTENT_TYPE).map(|value| text::header(value.as_bytes())).unwrap_or_default())
+    }
+
+    fn parameter(&self, wanted: &str) -> Option<&str> {
+        let mut pairs = self.0.split(';').filter_map(|part| part.split_once('='));
+        let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+        Some(value.trim().trim_matches(['"', '\'']))
     }
 
     #[must_use]
     pub(crate) fn kind(&self) -> Kind {
-        match self.essence.as_str() {
+        match &*self.essence() {
             "" | "application/octet-stream" => Kind::Unknown,
             "application/x-www-form-urlencoded" => Kind::Form,
             "multipart/form-data" => Kind::Parts,
@@ -66,20 +60,25 @@ impl MediaType {
         }
     }
 
+    /// The type without its parameters, in lower case.
     #[must_use]
-    pub(crate) fn essence(&self) -> &str {
-        &self.essence
+    pub(crate) fn essence(&self) -> Cow<'_, str> {
+        let essence = self.0.split_once(';').map_or(&*self.0, |(essence, _)| essence).trim();
+        if essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Cow::Owned(essence.to_ascii_lowercase());
+        }
+        Cow::Borrowed(essence)
     }
 
     #[must_use]
     pub(crate) fn charset(&self) -> Option<&str> {
-        self.charset.as_deref()
+        self.parameter("charset")
     }
 
     /// What separates the parts of a form.
     #[must_use]
     pub(crate) fn boundary(&self) -> Option<&str> {
-        self.boundary.as_deref().filter(|boundary| !boundary.is_empty())
+        self.parameter("boundary").filter(|boundary| !boundary.is_empty())
     }
 
     /// The body as text, with U+FFFD for what cannot be decoded.
@@ -92,10 +91,9 @@ impl MediaType {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
-    fn of(declared: &'static str) -> MediaType {
-        MediaType::of(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(declared))]))
+    fn of(declared: &str) -> MediaType<'_> {
+        MediaType(text::header(declared.as_bytes()))
     }
 
     #[test]

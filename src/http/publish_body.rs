@@ -85,13 +85,13 @@ fn of_any_type(headers: &HeaderMap, topic: Option<Topic>, options: Options, body
             Ok(Draft::cut(topic, &media.decoded(body), level.unwrap_or_default(), metadata)?)
         }
         Kind::Lines | Kind::Media | Kind::Other => {
-            let sent = media.essence().to_owned();
+            let sent = media.essence().into_owned();
             Err(HttpError::MediaType { wanted: "application/json, a text (text/*) or a form", sent })
         }
     }
 }
 
-fn json(media: &MediaType, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
+fn json(media: &MediaType<'_>, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
     if options.level.is_some() {
         return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
     }

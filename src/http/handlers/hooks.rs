@@ -80,7 +80,7 @@ async fn store(
 }
 
 /// The payload as JSON. A form may have it in its field `payload`; any other form is an object for whoever takes any object.
-fn json_of<'b>(sender: Sender, media: &MediaType, body: &'b [u8]) -> Result<Cow<'b, str>, HttpError> {
+fn json_of<'b>(sender: Sender, media: &MediaType<'_>, body: &'b [u8]) -> Result<Cow<'b, str>, HttpError> {
     let text = media.decoded(body);
     let kind = media.kind();
     let is_json = text.trim_ascii_start().starts_with(['{', '[']);
