@@ -2,6 +2,8 @@
 //!
 //! Called by the HTTP layer, and by alertctl to report errors without a request.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -58,7 +60,7 @@ impl Draft {
     /// Reads one of several alerts in a body, and the key that identifies its repeats, as it was sent.
     pub fn from_json_line(topic: Option<Topic>, line: &[u8]) -> Result<(Self, Option<String>), DraftError> {
         let Line { topic: in_line, message, level, metadata, expect_within, idempotency_key } = parse(utf8(line)?)?;
-        let key = idempotency_key.map(|raw| text_value("idempotency_key", raw)).transpose()?;
+        let key = idempotency_key.map(|raw| text_value("idempotency_key", raw)).transpose()?.map(Cow::into_owned);
         let body = Body { topic: in_line, message, level, metadata, expect_within };
         let Parts { topic, message, level, metadata, expected } = Parts::read(topic, body)?;
         Ok((Self::new(topic, message, level, metadata)?.within_frame()?.expecting(expected), key))
@@ -90,7 +92,7 @@ impl Parts {
         let metadata = body.metadata.map(|raw| Metadata::new(raw).map_err(|e| DraftError::field("metadata", e)));
         Ok(Self {
             topic: Draft::one_topic(topic, in_body)?,
-            message: text_value("message", message)?,
+            message: text_value("message", message)?.into_owned(),
             level: level.unwrap_or_default(),
             metadata: metadata.transpose()?.unwrap_or_default(),
             expected: body.expect_within.map(|raw| value::<Every>("expect_within", raw)).transpose()?,
@@ -129,11 +131,17 @@ fn body_error(error: &serde_json::Error) -> DraftError {
     DraftError::Field { field: field.unwrap_or_else(|| "body".into()), reason }
 }
 
-fn text_value(field: &str, raw: &RawValue) -> Result<String, DraftError> {
-    if !raw.get().starts_with('"') {
+fn text_value<'a>(field: &str, raw: &'a RawValue) -> Result<Cow<'a, str>, DraftError> {
+    let Some(quoted) = raw.get().strip_prefix('"') else {
         return Err(DraftError::field(field, "must be a string"));
+    };
+    // The parser has found the end of the string, so without an escape the text is what is between the quotes.
+    if let Some(text) = quoted.strip_suffix('"')
+        && !text.contains('\\')
+    {
+        return Ok(Cow::Borrowed(text));
     }
-    serde_json::from_str(raw.get()).map_err(|e| DraftError::field(field, fault(&e).1))
+    serde_json::from_str(raw.get()).map(Cow::Owned).map_err(|e| DraftError::field(field, fault(&e).1))
 }
 
 fn value<T: std::str::FromStr<Err: ToString>>(field: &str, raw: &RawValue) -> Result<T, DraftError> {
@@ -143,6 +151,18 @@ fn value<T: std::str::FromStr<Err: ToString>>(field: &str, raw: &RawValue) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_text_is_read_as_it_was_meant_with_escapes_and_without(text in "\\PC{1,100}|[\\x00-\\x7f]{1,100}") {
+            let plain = serde_json::json!({ "message": text }).to_string();
+            let escapes: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            for body in [plain, format!(r#"{{"message":"{escapes}"}}"#)] {
+                prop_assert_eq!(Draft::from_json(None, body.as_bytes()).unwrap().message(), &text);
+            }
+        }
+    }
 
     fn refused(body: &str) -> String {
         Draft::from_json(None, body.as_bytes()).unwrap_err().to_string()
