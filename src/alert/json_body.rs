@@ -159,7 +159,8 @@ mod tests {
             let plain = serde_json::json!({ "message": text }).to_string();
             let escapes: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
             for body in [plain, format!(r#"{{"message":"{escapes}"}}"#)] {
-                prop_assert_eq!(Draft::from_json(None, body.as_bytes()).unwrap().message(), &text);
+                let draft = Draft::from_json(None, body.as_bytes()).unwrap();
+                prop_assert_eq!(draft.message(), &text);
             }
         }
     }

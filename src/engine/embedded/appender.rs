@@ -3,6 +3,8 @@
 //! After an error the same file is never written or synced again. Alerts that were answered but not synced are kept in
 //! memory and written to a new segment, whose header says where the failed one ends.
 
+mod tail;
+
 use std::io;
 use std::sync::Arc;
 
@@ -17,18 +19,7 @@ use super::index::Index;
 use super::scan::{Item, walk};
 use super::segment::{Position, Segment};
 use crate::alert::{Id, Level, Topic};
-
-/// The segment that is written to.
-pub(super) struct Tail {
-    pub(super) segment: Arc<Segment>,
-    pub(super) end: u64,
-    /// The offset up to which it is known to be on the disk, with the number of records and the newest id there.
-    pub(super) synced: u64,
-    synced_count: u32,
-    synced_last: Id,
-    /// The bytes after that offset.
-    unsynced: Vec<u8>,
-}
+pub(super) use tail::Tail;
 
 /// A segment whose disk failed, until its successor is made.
 pub(super) struct Failed {
@@ -39,46 +30,14 @@ pub(super) struct Failed {
     unsynced: Vec<u8>,
 }
 
-impl Tail {
-    /// A segment of which everything is on the disk.
-    pub(super) fn new(segment: Arc<Segment>) -> Self {
-        let (end, count, last) = {
-            let index = segment.index.read();
-            (index.end, index.count, index.last)
-        };
-        segment.set_synced(count);
-        Self { segment, end, synced: end, synced_count: count, synced_last: last, unsynced: Vec::new() }
-    }
-
-    pub(super) fn number(&self) -> u32 {
-        self.segment.number()
-    }
-
-    pub(super) const fn is_synced(&self) -> bool {
-        self.synced == self.end
-    }
-
-    /// Bytes that are only in the kernel.
-    pub(super) const fn pending(&self) -> usize {
-        self.unsynced.len()
-    }
-
-    /// Writes a batch, and syncs it if `sync` is set. The caller updates the index.
-    fn write(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
-        self.segment.file.write_at(bytes, self.end)?;
-        if sync {
-            self.segment.file.sync()?;
-        }
-        Ok(())
-    }
-}
-
 /// The end of the log.
 pub(super) struct Appender {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) catalog: Arc<RwLock<Catalog>>,
     /// A segment that has reached this size gets a successor.
     pub(super) segment_bytes: u64,
+    /// How far a segment is filled with zeros in advance; 0 if it is not, because batches are not synced one by one.
+    pub(super) fill_step: u64,
     pub(super) identity: [u8; 16],
     pub(super) tail: Option<Tail>,
     pub(super) failed: Option<Failed>,
@@ -133,9 +92,9 @@ impl Appender {
         bytes.clear();
         let Some(tail) = &self.tail else { return Err(io::ErrorKind::NotFound.into()) };
         let written = encode(self, tail, &mut bytes);
+        let fill_step = self.fill_step;
         let Some(tail) = &mut self.tail else { return Err(io::ErrorKind::NotFound.into()) };
-        tail.write(&bytes, sync)?;
-        tail.end += bytes.len() as u64;
+        tail.write(&bytes, sync, fill_step)?;
         if !sync {
             tail.unsynced.extend_from_slice(&bytes);
         }
@@ -173,6 +132,15 @@ impl Appender {
         self.go_on()
     }
 
+    /// Syncs everything, and leaves nothing behind the end of the log.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        self.sync()?;
+        match &mut self.tail {
+            Some(tail) if self.fill_step > 0 => tail.cut(),
+            _ => Ok(()),
+        }
+    }
+
     /// What a mark says about the log as a whole: trim, time of retention, reserved ids.
     pub(super) fn mark_values(&self) -> (Id, u64, u64) {
         let catalog = self.catalog.read();
@@ -208,7 +176,7 @@ impl Appender {
     /// Ends the tail and begins the next segment.
     fn roll(&mut self, first: Id) -> io::Result<()> {
         self.sync()?;
-        let Some(tail) = self.tail.take() else { return Ok(()) };
+        let Some(mut tail) = self.tail.take() else { return Ok(()) };
         self.previous = Previous { number: tail.number(), end: tail.end, last: tail.synced_last };
         if let Err(error) = self.make_tail(first) {
             // The tail is intact; the next batch tries again.
@@ -221,7 +189,7 @@ impl Appender {
         let mark = Mark { synced: (tail.number().into(), tail.end), ..mark };
         let mut bytes = Vec::new();
         mark.encode(&mut bytes, tail.end, tail.segment.header.salt);
-        let _ = tail.segment.file.write_at(&bytes, tail.end).and_then(|()| tail.segment.file.sync());
+        let _ = tail.write(&bytes, true, 0).and_then(|()| if self.fill_step > 0 { tail.cut() } else { Ok(()) });
         self.sealed.push(tail.segment);
         Ok(())
     }

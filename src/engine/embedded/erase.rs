@@ -209,6 +209,8 @@ mod tests {
         for (is_restarted, fuel) in [(false, 2), (false, 3), (true, 2), (true, 3)] {
             let disk = SimulatedDisk::default();
             let mut log = Log::open(&disk, Durability::Fsync, UNLIMITED).unwrap();
+            // Without zeros in advance, so that a record is one write and one sync.
+            log.store.appender.fill_step = 0;
             let records = fill(&mut log, 59);
             // The record that announces it is written, then the disk fails before the overwriting or before its sync.
             disk.set_fuel(Some(fuel));

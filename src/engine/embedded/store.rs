@@ -91,6 +91,7 @@ impl Store {
             disk: Arc::clone(&disk),
             catalog: Arc::clone(&catalog),
             segment_bytes: options.segment_bytes,
+            fill_step: if options.durability == Durability::Fsync { fill_step(options.segment_bytes) } else { 0 },
             identity,
             tail: tail.map(Tail::new),
             failed: None,
@@ -239,7 +240,7 @@ impl Store {
 
     /// Makes everything durable and records where the log ends, so that the next start need not search for it.
     pub(super) fn stop(&mut self, keeper: &Keeper) -> io::Result<()> {
-        self.appender.sync()?;
+        self.appender.stop()?;
         // A start after a clean stop does not repeat erasures.
         self.redo_erasures()?;
         let Some(tail) = &self.appender.tail else { return Ok(()) };
@@ -330,6 +331,11 @@ impl Store {
     pub(super) fn head(&self) -> Id {
         self.catalog.read().head
     }
+}
+
+/// With durability `fsync`: how much of a segment is filled with zeros at a time.
+fn fill_step(segment_bytes: u64) -> u64 {
+    (segment_bytes / 256).max(1 << 10)
 }
 
 /// About the bytes of an alert's content: without user and key.
