@@ -18,6 +18,7 @@
 //! | values | [`expectation`] | what is expected on topics, what is missed and what is met |
 //! | | [`hooks`] | payloads of other tools, turned into alerts |
 //! | | [`ntfy`] | ntfy's protocol: names of topics, alerts as messages, messages as alerts |
+//! | | [`incident`] | what alerts, people and time make of a named problem |
 //! | | [`sse`] | the stream's wire formats, encoder and parser |
 //! | | [`chunked`] | HTTP/1.1's chunked coding |
 //! | | [`api`] | the bodies that server and client share |
@@ -58,6 +59,7 @@ mod histogram;
 mod hooks;
 mod http;
 mod hub;
+mod incident;
 #[doc(hidden)]
 pub mod key;
 mod keyring;

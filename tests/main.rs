@@ -29,6 +29,7 @@ mod frames;
 mod guesses;
 mod half_closed;
 mod hooks;
+mod incidents;
 mod keys;
 mod lifecycle;
 mod limits;

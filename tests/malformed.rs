@@ -70,7 +70,7 @@ fn cases(key: &Key) -> Vec<(Request, u16, &'static str)> {
         (Request::post(&format!("/alerts/{}", "a".repeat(129))).body("x"), 422, i),
         (Request::post("/alerts/%FF").body("x"), 400, m),
         (Request::post("/alerts/%zz").body("x"), 400, m),
-        (Request::post("/alerts/a/b").body("x"), 404, "not-found"),
+        (Request::post("/alerts/a/b/c").body("x"), 404, "not-found"),
         (
             Request::post("/alerts/a")
                 .header("Content-Type", "application/json")

@@ -3,10 +3,11 @@
 //! An alert that bypassed it could put line breaks into the lines of a stream, and text of any size into every subscriber.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::{Every, Id, Level, Metadata, Record, Topic, escape_line_ends};
+use super::{Every, Id, IncidentPlace, IncidentReport, Level, Metadata, Record, RecordKind, Topic, escape_line_ends};
 use crate::text;
 
 /// A valid alert that has no id yet.
@@ -18,6 +19,7 @@ pub struct Draft {
     metadata: Metadata,
     /// Makes or renews the expectation of further alerts on the topic. It is no part of the alert.
     expect_within: Option<Every>,
+    incident: Option<IncidentReport>,
 }
 
 /// Why a body was rejected.
@@ -49,7 +51,7 @@ impl Draft {
     pub fn new(topic: Topic, message: String, level: Level, metadata: Metadata) -> Result<Self, DraftError> {
         match message.len() {
             0 => Err(DraftError::field("message", "must not be empty")),
-            1..=Self::MAX_MESSAGE => Ok(Self { topic, message, level, metadata, expect_within: None }),
+            1..=Self::MAX_MESSAGE => Ok(Self { topic, message, level, metadata, expect_within: None, incident: None }),
             n => Err(DraftError::field("message", format_args!("has {n} bytes, {} are allowed", Self::MAX_MESSAGE))),
         }
     }
@@ -84,6 +86,17 @@ impl Draft {
     #[must_use]
     pub const fn expect_within(&self) -> Option<Every> {
         self.expect_within
+    }
+
+    /// The alert as a report of an incident; without one it stays as it is.
+    #[must_use]
+    pub fn reporting(self, incident: Option<IncidentReport>) -> Self {
+        Self { incident: incident.or(self.incident), ..self }
+    }
+
+    #[must_use]
+    pub const fn incident(&self) -> Option<&IncidentReport> {
+        self.incident.as_ref()
     }
 
     #[must_use]
@@ -122,6 +135,9 @@ impl Draft {
         let fields = (&self.topic, self.level, &self.message);
         serde_json::to_writer(&mut json, &fields).unwrap_or_default(); // strings into a Vec cannot fail
         json.extend_from_slice(metadata.as_bytes());
+        if let Some(IncidentReport { name, status, ttl, .. }) = &self.incident {
+            serde_json::to_writer(&mut json, &(name, status, ttl)).unwrap_or_default();
+        }
         String::from_utf8(json).unwrap_or_default() // serde_json writes UTF-8 only
     }
 
@@ -132,34 +148,63 @@ impl Draft {
         let Self { topic, level, metadata, .. } = self;
         let expected = self.expect_within.map_or_else(String::new, |every| format!(r#","expect_within":"{every}""#));
         let metadata = metadata.as_str();
-        format!(r#"{{"topic":"{topic}","message":{message},"level":"{level}","metadata":{metadata}{expected}}}"#)
+        let incident =
+            self.incident.as_ref().map_or_else(String::new, |IncidentReport { name, status, ttl, .. }| {
+                let name = serde_json::Value::from(name.as_str());
+                let ttl = ttl.map_or_else(String::new, |ttl| format!(r#","ttl":"{ttl}""#));
+                format!(r#","incident":{name},"status":"{}"{ttl}"#, status.as_str())
+            });
+        format!(
+            r#"{{"topic":"{topic}","message":{message},"level":"{level}","metadata":{metadata}{expected}{incident}}}"#
+        )
     }
 
     /// The part of the alert's JSON between the id and the time of receipt, which Redis assigns on its own.
     #[must_use]
-    pub fn json_between(&self) -> Vec<u8> {
+    pub fn json_between(&self, place: Option<IncidentPlace>) -> Vec<u8> {
         let mut json = Vec::with_capacity(self.json_capacity());
-        self.write_between(&mut json);
+        self.write_between(&mut json, place);
         json
     }
 
     /// The alert as it is stored and sent. The JSON is written once, in order, into one buffer.
     #[must_use]
     pub fn record(&self, id: Id, received_ms: u64) -> Record {
+        self.placed_record(id, received_ms, None)
+    }
+
+    /// The same, with its place in its incident.
+    #[must_use]
+    pub fn placed_record(&self, id: Id, received_ms: u64, place: Option<IncidentPlace>) -> Record {
         let mut json = Vec::with_capacity(self.json_capacity());
         json.extend_from_slice(br#"{"id":""#);
         id.write_to(&mut json);
-        self.write_between(&mut json);
+        self.write_between(&mut json, place);
         json.extend_from_slice(super::rfc3339(received_ms).as_bytes());
         json.extend_from_slice(br#""}"#);
-        Record { id, topic: self.topic.clone(), level: self.level, received_ms, json: Bytes::from(json) }
+        Record {
+            id,
+            kind: RecordKind::Alert,
+            topic: self.topic.clone(),
+            level: self.level,
+            received_ms,
+            json: Bytes::from(json),
+        }
     }
 
-    fn write_between(&self, json: &mut Vec<u8>) {
+    fn write_between(&self, json: &mut Vec<u8>, place: Option<IncidentPlace>) {
         let start = json.len();
         put(json, [r#"","topic":""#, self.topic.as_str(), r#"","message":"#]);
         put_string(json, &self.message);
         put(json, [r#","level":""#, self.level.as_str(), r#"","metadata":"#, self.metadata.as_str()]);
+        if let Some(IncidentReport { name, status, .. }) = &self.incident {
+            put(json, [r#","incident":"#]);
+            put_string(json, name.as_str());
+            put(json, [r#","status":""#, status.as_str(), "\""]);
+        }
+        if let Some(IncidentPlace { occurrence, count }) = place {
+            let _ = write!(json, r#","occurrence":{occurrence},"count":{count}"#); // writing to a Vec cannot fail
+        }
         put(json, [r#","received_at":""#]);
         if let Cow::Owned(escaped) = escape_line_ends(&json[start..]) {
             json.truncate(start);
@@ -171,7 +216,10 @@ impl Draft {
     fn json_capacity(&self) -> usize {
         // Names, punctuation, the longest id, the longest level and the time take 143 bytes.
         const REST: usize = 144;
-        self.size() + self.topic.as_str().len() + REST
+        // `"incident":"","status":"resolved","occurrence":,"count":` and two numbers.
+        const INCIDENT: usize = 104;
+        let incident = self.incident.as_ref().map_or(0, |incident| incident.name.as_str().len() + INCIDENT);
+        self.size() + self.topic.as_str().len() + REST + incident
     }
 }
 
@@ -210,6 +258,20 @@ mod tests {
         let body = r#"{"topic":"ops.db","message":"a\"b\n\u2028","level":"warn","metadata":{"b":1.50,"a":[null]}}"#;
         let draft = Draft::from_json(None, body.as_bytes()).unwrap();
         assert_eq!(Draft::from_json(None, draft.publish_body().as_bytes()), Ok(draft));
+        let body = r#"{"message":"m","incident":"disk \"a\" \u00e4","status":"resolved","ttl":"10m"}"#;
+        let draft = Draft::from_json(None, body.as_bytes()).unwrap();
+        assert_eq!(Draft::from_json(None, draft.publish_body().as_bytes()), Ok(draft));
+    }
+
+    #[test]
+    fn the_json_of_a_report_names_its_incident_and_its_place() {
+        let body = br#"{"message":"m","incident":"disk","ttl":"10m"}"#;
+        let draft = Draft::from_json(None, body).unwrap();
+        let json = |place| String::from_utf8(draft.placed_record(Id::at(1), 0, place).json.to_vec()).unwrap();
+        let place = IncidentPlace { occurrence: 2, count: 7 };
+        assert!(json(None).contains(r#""metadata":{},"incident":"disk","status":"open","received_at""#));
+        assert!(json(Some(place)).contains(r#""status":"open","occurrence":2,"count":7,"received_at""#));
+        assert_eq!(draft.canonical(), r#"["default","info","m"]{}["disk","open","10m"]"#);
     }
 
     #[test]
@@ -246,7 +308,7 @@ mod tests {
         fn whatever_is_accepted_is_one_line_that_reads_back_equal(message in "\\PC{1,200}|[\\x00-\\x7f]{1,200}") {
             let draft = Draft::from_text(None, message.as_bytes(), Level::Error).unwrap();
             let record = draft.record(Id::at(1), 0);
-            let between = String::from_utf8(draft.json_between()).unwrap();
+            let between = String::from_utf8(draft.json_between(None)).unwrap();
             let whole = format!(r#"{{"id":"1-0{between}1970-01-01T00:00:00.000Z"}}"#);
             prop_assert_eq!(&record.json, whole.as_bytes());
             prop_assert!(!record.json.iter().any(|&b| b == b'\n' || b == b'\r'));

@@ -27,6 +27,18 @@ pub fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unreadable> {
     if text.trim_ascii_start().starts_with(b"[") {
         return Err(Unreadable::Field { field: None, reason: "must be a JSON object".into() });
     }
+    read_any(text)
+}
+
+/// Reads a list of JSON objects of a certain type.
+///
+/// # Errors
+/// [`Unreadable`].
+pub fn read_list<T: DeserializeOwned>(text: &[u8]) -> Result<Vec<T>, Unreadable> {
+    read_any(text)
+}
+
+fn read_any<T: DeserializeOwned>(text: &[u8]) -> Result<T, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let malformed = |error: &serde_json::Error| Unreadable::Malformed(format!("the body is not JSON: {error}"));
     let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {

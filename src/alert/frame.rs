@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::line_ends::escape_line_ends;
-use super::{Draft, DraftError, Level, Metadata, Record, Topic, rfc3339};
+use super::{Draft, DraftError, IncidentPlace, Level, Metadata, Record, Topic, rfc3339};
 use crate::text::truncate;
 
 /// The largest frame, in bytes: one alert as a block of Server-Sent Events, the longest of the wire forms. Clients limit
@@ -64,15 +64,17 @@ impl Draft {
     /// Bytes of the largest frame that this alert can become, including escapes.
     #[must_use]
     pub fn frame_size(&self) -> usize {
+        let place = self.incident().map(|_| IncidentPlace { occurrence: u64::MAX, count: u64::MAX });
         // `{"id":"`, the time, `"}`
-        AROUND + 7 + ID + self.json_between().len() + 24 + 2
+        AROUND + 7 + ID + self.json_between(place).len() + 24 + 2
     }
 
     /// Whether this alert fits into a frame. Cheap for all but large ones.
     #[must_use]
     pub fn fits_frame(&self) -> bool {
-        // A character takes at most six times its length when it is escaped. The rest of a frame is below 1 KiB.
-        self.size() * 6 + 1024 <= MAX_FRAME || self.frame_size() <= MAX_FRAME
+        // A character takes at most six times its length when it is escaped. The rest of a frame is below
+        // 4 KiB, most of it the name of an incident.
+        self.size() * 6 + 4096 <= MAX_FRAME || self.frame_size() <= MAX_FRAME
     }
 
     /// The alert, if it fits into a frame.

@@ -7,8 +7,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Draft, DraftError, Every, Level, Metadata, Topic, fault};
+use super::{Draft, DraftError, Every, IncidentFields, IncidentReport, Level, Metadata, Topic, fault};
 use crate::text;
+
+/// What is wrong with a field that is of no use without an incident.
+pub(crate) const NO_INCIDENT: &str = "needs the field incident, the name of the incident that it is about";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +26,12 @@ struct Body<'a> {
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     expect_within: Option<&'a RawValue>,
+    #[serde(borrow)]
+    incident: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ttl: Option<&'a RawValue>,
 }
 
 /// One of several alerts in a body. It has its own key, because a body of other lines may repeat it.
@@ -40,30 +49,35 @@ struct Line<'a> {
     #[serde(borrow)]
     expect_within: Option<&'a RawValue>,
     #[serde(borrow)]
+    incident: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ttl: Option<&'a RawValue>,
+    #[serde(borrow)]
     idempotency_key: Option<&'a RawValue>,
 }
 
 impl Draft {
     /// Reads a JSON body. `topic` is the one in the URL; it applies if the body has none.
     pub fn from_json(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata, expected } = Parts::read(topic, parse(utf8(body)?)?)?;
-        Ok(Self::new(topic, message, level, metadata)?.within_frame()?.expecting(expected))
+        Parts::read(topic, parse(utf8(body)?)?)?.draft()
     }
 
     /// The same, with what is too long cut, and U+FFFD for bytes that are not UTF-8.
     pub fn from_json_cut(topic: Option<Topic>, body: &[u8]) -> Result<Self, DraftError> {
-        let Parts { topic, message, level, metadata, expected } =
+        let Parts { topic, message, level, metadata, expected, incident } =
             Parts::read(topic, parse(&text::decoded(body, None))?)?;
-        Ok(Self::cut(topic, &message, level, metadata)?.expecting(expected))
+        Ok(Self::cut(topic, &message, level, metadata)?.expecting(expected).reporting(incident))
     }
 
     /// Reads one of several alerts in a body, and the key that identifies its repeats, as it was sent.
     pub fn from_json_line(topic: Option<Topic>, line: &[u8]) -> Result<(Self, Option<String>), DraftError> {
-        let Line { topic: in_line, message, level, metadata, expect_within, idempotency_key } = parse(utf8(line)?)?;
+        let Line { topic: in_line, message, level, metadata, expect_within, incident, status, ttl, idempotency_key } =
+            parse(utf8(line)?)?;
         let key = idempotency_key.map(|raw| text_value("idempotency_key", raw)).transpose()?.map(Cow::into_owned);
-        let body = Body { topic: in_line, message, level, metadata, expect_within };
-        let Parts { topic, message, level, metadata, expected } = Parts::read(topic, body)?;
-        Ok((Self::new(topic, message, level, metadata)?.within_frame()?.expecting(expected), key))
+        let body = Body { topic: in_line, message, level, metadata, expect_within, incident, status, ttl };
+        Ok((Parts::read(topic, body)?.draft()?, key))
     }
 
     /// The line that publishes this alert among others.
@@ -82,19 +96,31 @@ struct Parts {
     level: Level,
     metadata: Metadata,
     expected: Option<Every>,
+    incident: Option<IncidentReport>,
 }
 
 impl Parts {
+    fn draft(self) -> Result<Draft, DraftError> {
+        let Self { topic, message, level, metadata, expected, incident } = self;
+        Draft::new(topic, message, level, metadata)?.expecting(expected).reporting(incident).within_frame()
+    }
+
     fn read(topic: Option<Topic>, body: Body<'_>) -> Result<Self, DraftError> {
         let in_body = body.topic.map(|raw| value::<Topic>("topic", raw)).transpose()?;
         let message = body.message.ok_or_else(|| DraftError::field("message", "is missing"))?;
         let level = body.level.map(|raw| value::<Level>("level", raw)).transpose()?;
+        let incident = IncidentFields {
+            name: body.incident.map(|raw| value("incident", raw)).transpose()?,
+            status: body.status.map(|raw| value("status", raw)).transpose()?,
+            ttl: body.ttl.map(|raw| value("ttl", raw)).transpose()?,
+        };
         let metadata = body.metadata.map(|raw| Metadata::new(raw).map_err(|e| DraftError::field("metadata", e)));
         Ok(Self {
             topic: Draft::one_topic(topic, in_body)?,
             message: text_value("message", message)?.into_owned(),
             level: level.unwrap_or_default(),
             metadata: metadata.transpose()?.unwrap_or_default(),
+            incident: incident.report().map_err(|field| DraftError::field(field, NO_INCIDENT))?,
             expected: body.expect_within.map(|raw| value::<Every>("expect_within", raw)).transpose()?,
         })
     }
@@ -192,6 +218,11 @@ mod tests {
             (r#"["message"]"#, "body: must be a JSON object"),
             (r#""text""#, "body: must be a JSON object"),
             (r#"{"message":"\udead"}"#, "message: "),
+            (r#"{"message":"x","incident":""}"#, "incident: must have 1 to 128 printable characters"),
+            (r#"{"message":"x","incident":"i","status":"firing"}"#, "status: must be open or resolved"),
+            (r#"{"message":"x","incident":"i","ttl":"0s"}"#, "ttl: must be a duration from 1s to 366d"),
+            (r#"{"message":"x","status":"resolved"}"#, "status: needs the field incident"),
+            (r#"{"message":"x","ttl":"5m"}"#, "ttl: needs the field incident"),
         ] {
             let said = refused(body);
             assert!(said.starts_with(words) && !said.contains('`') && !said.contains(" at line "), "{body}: {said}");

@@ -7,6 +7,7 @@
 //! | [`draft`] | the validation of what producers send |
 //! | [`json_body`] | the JSON body of a publish |
 //! | [`id`] | ids, which are also cursors |
+//! | [`incident`] | what an alert says about an incident |
 //! | [`topic`] | topics and patterns |
 //! | [`filter`] | which alerts a reader wants, and from where on |
 //! | [`duration`] | durations as people write them |
@@ -26,6 +27,7 @@ pub mod fault;
 pub mod filter;
 pub mod frame;
 pub mod id;
+pub mod incident;
 pub mod json_body;
 pub mod level;
 pub mod line_ends;
@@ -35,9 +37,10 @@ pub mod topic;
 
 pub use draft::{Draft, DraftError};
 pub use every::{Every, NotAnEvery};
-pub use fault::{Unreadable, fault, read};
+pub use fault::{Unreadable, fault, read, read_list};
 pub use filter::{Filter, Start};
 pub use id::Id;
+pub use incident::{IncidentFields, IncidentName, IncidentPlace, IncidentReport, IncidentStatus, Repeats, Ttl};
 pub use level::Level;
 pub use line_ends::escape_line_ends;
 pub use metadata::Metadata;
@@ -45,16 +48,35 @@ pub use topic::{NotATopic, Pattern, Topic};
 
 use bytes::Bytes;
 
-/// An alert with its id, as it is stored and sent: the fields that filters need, and its line of JSON, encoded once.
+/// What a record of the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    #[default]
+    Alert,
+    /// A change of an incident that is not an alert.
+    Transition,
+}
+
+/// An alert or a transition with its id, as it is stored and sent: the fields that filters need, and its line of JSON,
+/// encoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub id: Id,
+    pub kind: RecordKind,
     pub topic: Topic,
+    /// A transition has the highest level, so that every filter passes it.
     pub level: Level,
     /// By the server's clock, in milliseconds since 1970.
     pub received_ms: u64,
-    /// The whole alert as one line, without the line break.
+    /// The whole of it as one line, without the line break.
     pub json: Bytes,
+}
+
+impl Record {
+    #[must_use]
+    pub fn is_alert(&self) -> bool {
+        self.kind == RecordKind::Alert
+    }
 }
 
 /// Milliseconds since 1970 as `2026-11-23T17:33:10.123Z`; a time out of range becomes 1970.

@@ -14,7 +14,7 @@ pub(crate) struct NewExpectation {
     /// Level of the alert that says that it was missed.
     #[serde(default = "error")]
     pub level: Level,
-    /// Must be null: this version has no incidents.
+    /// Must be null: an expectation is about a whole topic.
     #[serde(default)]
     pub incident: Option<String>,
 }
@@ -27,7 +27,7 @@ const fn error() -> Level {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Expectation {
     pub topic: Topic,
-    /// Always null: this version has no incidents.
+    /// Always null: an expectation is about a whole topic.
     pub incident: Option<String>,
     /// How often something is published at least.
     pub every: Every,

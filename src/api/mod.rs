@@ -2,113 +2,29 @@
 //!
 //! Pure values. Times are RFC 3339 text. The doc comments of fields are their descriptions in the OpenAPI document.
 
+mod alert;
 mod expectation;
+mod incident;
 mod status;
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::alert::{Every, Id, Level, Pattern, Topic};
+use crate::alert::{Id, Pattern, Topic};
 use crate::key::Scope;
 use crate::key::secret::Secret;
 use crate::sse::{Bye, Gap};
+#[cfg(test)]
+pub(crate) use alert::Alert;
+pub(crate) use alert::{AllStored, History, NewAlert, NewAlertLine, Published};
 pub(crate) use expectation::{Expectation, Expectations, NewExpectation};
+pub(crate) use incident::{Incident, IncidentEvent, Incidents, NewNote};
 pub(crate) use status::{
     CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status,
     TrafficStatus,
 };
-
-// `Draft::record` writes it; this type only describes it in the OpenAPI document.
-/// An alert.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Alert {
-    /// Position in the log, and the cursor for continuing after this alert.
-    pub id: Id,
-    /// Topic to which the alert was published.
-    pub topic: Topic,
-    /// Text of the alert.
-    #[schemars(length(min = 1, max = 4096))]
-    pub message: String,
-    /// Severity.
-    pub level: Level,
-    /// Any JSON object, as the publisher sent it.
-    pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// Time of receipt, by the server's clock.
-    pub received_at: String,
-}
-
-// `Draft::from_json` reads it; this type only describes it in the OpenAPI document.
-/// An alert to publish.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewAlert {
-    /// Topic to publish to. If absent, the topic in the path, or `default`.
-    #[serde(default)]
-    pub topic: Option<Topic>,
-    /// Text of at most 4,096 bytes of UTF-8.
-    #[schemars(length(min = 1, max = 4096))]
-    pub message: String,
-    /// Severity.
-    #[serde(default)]
-    pub level: Level,
-    /// Any JSON object.
-    #[serde(default)]
-    pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// How long the topic may then be silent before alertd publishes an alert about it.
-    #[serde(default)]
-    pub expect_within: Option<Every>,
-}
-
-// `Draft::from_json_line` reads it; this type only describes it in the OpenAPI document.
-/// A line of a body with several alerts.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewAlertLine {
-    /// Topic to publish to. If absent, the topic in the path, or `default`.
-    #[serde(default)]
-    pub topic: Option<Topic>,
-    /// Text of at most 4,096 bytes of UTF-8.
-    #[schemars(length(min = 1, max = 4096))]
-    pub message: String,
-    /// Severity.
-    #[serde(default)]
-    pub level: Level,
-    /// Any JSON object.
-    #[serde(default)]
-    pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// How long the topic may then be silent before alertd publishes an alert about it.
-    #[serde(default)]
-    pub expect_within: Option<Every>,
-    /// What the header `Idempotency-Key` is, for this line.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = 255))]
-    pub idempotency_key: Option<String>,
-}
-
-/// The answer to a publish.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Published {
-    /// Always `alert stored`.
-    pub status: String,
-    /// The alert as subscribers receive it.
-    #[schemars(with = "Alert")]
-    pub alert: Box<RawValue>,
-}
-
-/// The answer to a hook, and to several alerts as lines.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct AllStored {
-    /// Always `alerts stored`.
-    pub status: String,
-    /// Number of new alerts.
-    pub stored: usize,
-    /// Number of alerts that were stored before. They are counted, not stored again.
-    pub repeated: usize,
-}
 
 /// The answer to `GET /health`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -126,17 +42,6 @@ pub(crate) struct ImportedKeys {
     pub skipped: usize,
 }
 
-/// A page of history, oldest first.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct History {
-    #[schemars(with = "Vec<Alert>")]
-    pub alerts: Vec<Box<RawValue>>,
-    /// Cursor for the next page in the same direction; null at the end.
-    pub next: Option<Id>,
-    /// Not null if requested alerts may be missing.
-    pub gap: Option<Gap>,
-}
-
 // `sse::Format` writes it; this type only describes it in the OpenAPI document.
 /// An event of a stream other than an alert. NDJSON has it in this form; Server-Sent Events have the name in `event:` and
 /// the other members in `data:`.
@@ -150,6 +55,8 @@ pub(crate) enum StreamEvent {
     },
     /// Requested alerts may be missing.
     Gap(Gap),
+    /// An incident was changed. In Server-Sent Events its id is also in `id:`.
+    Incident(IncidentEvent),
     /// The server ends the stream.
     Bye {
         reason: Bye,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Extent, Part};
-use crate::alert::{Id, Level, Record, Topic};
+use crate::alert::{Id, IncidentName, Level, Record, RecordKind, Topic};
+use crate::incident::{Key, Row};
 use crate::text::{hex, unhex};
 
 /// In the first line.
@@ -103,6 +104,15 @@ enum Stored<'a> {
         #[serde(borrow)]
         alert: &'a RawValue,
     },
+    Transition {
+        id: Id,
+        topic: Topic,
+        received_ms: u64,
+        #[serde(default)]
+        user: Cow<'a, str>,
+        #[serde(borrow)]
+        transition: &'a RawValue,
+    },
     Retired {
         id: Id,
     },
@@ -113,6 +123,11 @@ enum Stored<'a> {
     TopicTrim {
         topic: Topic,
         upto: Id,
+    },
+    Incident {
+        topic: Topic,
+        name: IncidentName,
+        row: Cow<'a, Box<Row>>,
     },
     Key {
         hash: String,
@@ -151,6 +166,13 @@ fn stored(item: &Item) -> serde_json::Result<Stored<'_>> {
     Ok(match item {
         Item::Header(header) => Stored::Header(header.clone()),
         Item::UserKey { id, entry } => Stored::UserKey { id: id.into(), entry: entry.into() },
+        Item::Part(Part::Alert { record, user }) if record.kind == RecordKind::Transition => Stored::Transition {
+            id: record.id,
+            topic: record.topic.clone(),
+            received_ms: record.received_ms,
+            user: user.into(),
+            transition: serde_json::from_slice(&record.json)?,
+        },
         Item::Part(Part::Alert { record, user }) => Stored::Alert {
             id: record.id,
             topic: record.topic.clone(),
@@ -162,6 +184,9 @@ fn stored(item: &Item) -> serde_json::Result<Stored<'_>> {
         Item::Part(Part::Retired(id)) => Stored::Retired { id: *id },
         Item::Part(Part::Lost { after, upto }) => Stored::Lost { after: *after, upto: *upto },
         Item::Part(Part::TopicTrim(topic, upto)) => Stored::TopicTrim { topic: topic.clone(), upto: *upto },
+        Item::Part(Part::Incident(Key { topic, name }, row)) => {
+            Stored::Incident { topic: topic.clone(), name: name.clone(), row: Cow::Borrowed(row) }
+        }
         Item::Part(Part::Key { hash, fingerprint, id, received_ms }) => {
             Stored::Key { hash: hex(hash), fingerprint: hex(fingerprint), id: *id, received_ms: *received_ms }
         }
@@ -214,11 +239,19 @@ fn item(stored: Stored<'_>) -> Result<Item, String> {
         Stored::UserKey { id, entry } => Item::UserKey { id: id.into(), entry: entry.into() },
         Stored::Alert { id, topic, level, received_ms, user, alert } => {
             let json = Bytes::copy_from_slice(alert.get().as_bytes());
-            Item::Part(Part::Alert { record: Record { id, topic, level, received_ms, json }, user: user.into() })
+            let record = Record { id, kind: RecordKind::Alert, topic, level, received_ms, json };
+            Item::Part(Part::Alert { record, user: user.into() })
+        }
+        Stored::Transition { id, topic, received_ms, user, transition } => {
+            let json = Bytes::copy_from_slice(transition.get().as_bytes());
+            let (kind, level) = (RecordKind::Transition, Level::Error);
+            let record = Record { id, kind, topic, level, received_ms, json };
+            Item::Part(Part::Alert { record, user: user.into() })
         }
         Stored::Retired { id } => Item::Part(Part::Retired(id)),
         Stored::Lost { after, upto } => Item::Part(Part::Lost { after, upto }),
         Stored::TopicTrim { topic, upto } => Item::Part(Part::TopicTrim(topic, upto)),
+        Stored::Incident { topic, name, row } => Item::Part(Part::Incident(Key { topic, name }, row.into_owned())),
         Stored::Key { hash: of_key, fingerprint, id, received_ms } => {
             Item::Part(Part::Key { hash: hash(&of_key)?, fingerprint: hash(&fingerprint)?, id, received_ms })
         }

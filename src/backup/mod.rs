@@ -10,6 +10,7 @@ mod reader;
 mod summary;
 
 use crate::alert::{Id, Record, Topic};
+use crate::incident::{Key, Row};
 
 pub(crate) use line::{Header, Item, Totals, Writer};
 pub(crate) use reader::{Problem, Reader};
@@ -28,9 +29,11 @@ pub(crate) struct Extent {
     pub(crate) clock_ms: u64,
 }
 
-/// A part of a log. First come alerts, retired ids and losses, by id, then the limits of topics, then keys, by age.
+/// A part of a log. First come alerts, transitions, retired ids and losses, by id, then the limits of topics, then incidents,
+/// then keys, by age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
+    /// An alert or a transition.
     Alert {
         record: Record,
         /// Who published it; empty where that is not known.
@@ -39,9 +42,18 @@ pub(crate) enum Part {
     /// An id whose alert is gone: it is still a valid cursor.
     Retired(Id),
     /// Alerts after `after` up to `upto` may be lost to damage; readers get a gap.
-    Lost { after: Id, upto: Id },
+    Lost {
+        after: Id,
+        upto: Id,
+    },
     /// The limit of a topic removed its alerts up to this id.
     TopicTrim(Topic, Id),
+    Incident(Key, Box<Row>),
     /// What an idempotency key stands for; of key and alert only hashes are kept.
-    Key { hash: [u8; 32], fingerprint: [u8; 32], id: Id, received_ms: u64 },
+    Key {
+        hash: [u8; 32],
+        fingerprint: [u8; 32],
+        id: Id,
+        received_ms: u64,
+    },
 }

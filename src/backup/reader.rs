@@ -108,9 +108,10 @@ impl Reader {
 mod tests {
     use super::super::{Extent, Header, Part, Totals, Writer};
     use super::*;
-    use crate::alert::{Draft, Id, Level};
+    use crate::alert::{Draft, Id, Level, Record, RecordKind};
+    use crate::incident::Key;
 
-    /// A backup with alerts, a loss, a limit and keys; where each line begins.
+    /// A backup with alerts, a transition, a loss, a limit, an incident and keys.
     fn backup() -> (Vec<Item>, Vec<u8>) {
         let alert = |n: u64| {
             let draft = Draft::from_text(Some("ops.db".parse().unwrap()), b"disk \"full\"\n\xe2\x80\xa8", Level::Warn);
@@ -119,19 +120,28 @@ mod tests {
         };
         let extent = Extent { trim: Id::at(5), until: Id::at(40), clock_ms: 50 };
         let key = |n: u8| Part::Key { hash: [n; 32], fingerprint: [n + 1; 32], id: Id::at(11), received_ms: 11 };
+        let (id, kind) = (Id::at(22), RecordKind::Transition);
+        let (topic, json) = ("ops.db".parse().unwrap(), r#"{"id":"22-0","state":"open"}"#.into());
+        let record = Record { id, kind, topic, level: Level::Error, received_ms: 22, json };
+        let transition = Item::Part(Part::Alert { record, user: "al".into() });
+        let row = r#"{"occurrence":2,"state":"open","level":"warn","count":3,"user":"u","opened_ms":4,"updated_ms":5,"changed":"22-0","announced_ms":7,"later":[1]}"#;
+        let incident = Key { topic: "ops.db".parse().unwrap(), name: "disk \u{e4}".parse().unwrap() };
+        let incident = Item::Part(Part::Incident(incident, serde_json::from_str(row).unwrap()));
         let items = vec![
-            Item::Header(Header::new("embedded", 60, 4, extent)),
+            Item::Header(Header::new("embedded", 60, 5, extent)),
             Item::UserKey { id: "k1".into(), entry: r#"{"id":"k1"}"#.into() },
             alert(10),
             alert(11),
             Item::Part(Part::Retired(Id::at(12))),
             Item::Part(Part::Lost { after: Id::at(12), upto: Id::at(20) }),
             alert(21),
+            transition,
             alert(40),
             Item::Part(Part::TopicTrim("a".parse().unwrap(), Id::at(9))),
+            incident,
             Item::Part(key(1)),
             Item::Part(key(2)),
-            Item::End(Totals { alerts: 4, keys: 2 }),
+            Item::End(Totals { alerts: 5, keys: 2 }),
         ];
         let (mut writer, mut bytes) = (Writer::default(), Vec::new());
         items.iter().for_each(|item| writer.write(item, &mut bytes).unwrap());
@@ -207,7 +217,7 @@ mod tests {
             line::read(format!("{number} {crc:08x} {json}").as_bytes())
         };
         assert!(rewritten("\"version\":1", "\"version\":2").unwrap_err().contains("version 2"));
-        assert!(rewritten("{\"retired\":", "{\"transition\":").unwrap_err().contains("transition"));
+        assert!(rewritten("{\"retired\":", "{\"later\":").unwrap_err().contains("later"));
         assert!(rewritten("alertd backup", "other").unwrap_err().contains("not the first line"));
         // A field of a later version is passed over.
         assert!(rewritten("{\"header\":{", "{\"header\":{\"colour\":1,").is_ok());

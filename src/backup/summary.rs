@@ -57,7 +57,7 @@ impl Summary {
                 self.rise(*upto)?;
                 self.losses += 1;
             }
-            Item::Part(Part::TopicTrim(..)) => {}
+            Item::Part(Part::TopicTrim(..) | Part::Incident(..)) => {}
             Item::Part(Part::Key { .. }) => self.totals.keys += 1,
             Item::Failed(reason) => return Err(format!("the backup was given up: {reason}")),
             Item::End(totals) => {

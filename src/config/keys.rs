@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::settings::{Config, Durability, EngineKind, Store};
 use super::value::{Parsed, Raw};
+use crate::alert;
 use crate::api::Stage;
 use crate::log::{Level, Target};
 
@@ -66,6 +67,8 @@ const KINDS: &[(&str, EngineKind)] = &[("embedded", EngineKind::Embedded), ("red
 const STORES: &[(&str, Store)] = &[("file", Store::File), ("engine", Store::Engine)];
 const TARGETS: &[(&str, Target)] =
     &[("auto", Target::Auto), ("journald", Target::Journald), ("syslog", Target::Syslog), ("stderr", Target::Stderr)];
+const ALERT_LEVELS: &[(&str, alert::Level)] =
+    &[("info", alert::Level::Info), ("warn", alert::Level::Warn), ("error", alert::Level::Error)];
 const LEVELS: &[(&str, Level)] = &[
     ("error", Level::ERROR),
     ("warn", Level::WARN),
@@ -141,6 +144,18 @@ pub(super) static KEYS: &[Key] = &[
     key!(Live alerts.topic_count = "100_000", number(0, 1_000_000_000),
         "Maximum number of alerts to keep of one topic, so that a noisy topic does not displace the others; 0 means no \
          limit."),
+    key!(Live incidents.repeat_interval = "\"0s\"", duration_or_zero(SECOND, YEARS),
+        "An alert of an unresolved incident with the same level and message as the last one that was broadcast is only counted \
+         if it comes within this time of that one; 0 broadcasts every alert."),
+    key!(Live incidents.remind_after = "\"0s\"", duration_or_zero(SECOND, YEARS),
+        "An incident that nobody acknowledges is announced again each time that this long has passed since its last alert or \
+         reminder; 0 means never."),
+    key!(Live incidents.remind_level = "\"error\"", one_of(ALERT_LEVELS),
+        "The lowest level of an incident that is announced again: \"info\", \"warn\" or \"error\"."),
+    key!(Live incidents.max_open = "10_000", number(0, 100_000),
+        "Maximum number of unresolved incidents. Beyond it alerts are stored and broadcast as ever, but open no incident."),
+    key!(Live incidents.max_open_per_user = "2_500", number(0, 100_000),
+        "The same for the incidents that the alerts of one user opened."),
     key!(Restart engine.kind = "\"embedded\"", one_of(KINDS),
         "Where the log of alerts is stored: \"embedded\" is on this machine's disk, in state_dir; \"redis\" is a Redis or \
          Valkey server that any number of alertd can share."),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::alert::Pattern;
+use crate::alert::{self, Pattern};
 use crate::api::Stage;
 use crate::log::{Level, Target};
 use crate::net::Networks;
@@ -66,6 +66,7 @@ pub(crate) struct Config {
     pub http: Http,
     pub auth: Auth,
     pub alerts: Alerts,
+    pub incidents: Incidents,
     pub engine: Engine,
     pub hooks: Hooks,
     pub ntfy: Ntfy,
@@ -117,6 +118,16 @@ pub(crate) struct Alerts {
     pub retain_count: u64,
     pub retain_bytes: u64,
     pub topic_count: u64,
+}
+
+/// `[incidents]`; a duration of zero turns off what it is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Incidents {
+    pub repeat_interval: Duration,
+    pub remind_after: Duration,
+    pub remind_level: alert::Level,
+    pub max_open: usize,
+    pub max_open_per_user: usize,
 }
 
 /// `[engine]`

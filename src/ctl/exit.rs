@@ -17,6 +17,9 @@ pub enum Failure {
     /// The command line is invalid: 2.
     #[error("{0}")]
     Usage(String),
+    /// `alertctl incidents -q` found an incident: 10.
+    #[error("there are incidents")]
+    Unresolved,
     /// `alertctl doctor` found nothing worse than warnings: 10.
     #[error("warnings: {0}")]
     Warnings(usize),
@@ -44,7 +47,7 @@ impl Failure {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::Warnings(_) => 10,
+            Self::Warnings(_) | Self::Unresolved => 10,
             Self::Faults { .. } => 20,
             Self::Damaged(_) => 65,
             Self::Unavailable(_) => 69,

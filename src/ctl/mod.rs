@@ -10,6 +10,7 @@
 //! | [`backup`] | backups: writing, restoring and verifying them |
 //! | [`doctor`] | what is wrong on this machine, and the remedies |
 //! | [`expect`] | what is expected on topics |
+//! | [`incident`] | incidents: listed and changed |
 //! | [`drain`] | streams that leave before maintenance |
 //! | [`pages`] | pages of stored alerts |
 //! | [`deliver`] | alerts, sent until the outcome is known |
@@ -40,6 +41,7 @@ pub(crate) mod exit;
 pub(crate) mod expect;
 pub(crate) mod history;
 pub(crate) mod host;
+pub(crate) mod incident;
 pub(crate) mod instance;
 pub(crate) mod key;
 pub(crate) mod keys;
@@ -105,7 +107,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if failure != Failure::ReaderGone {
+            if !matches!(failure, Failure::ReaderGone | Failure::Unresolved) {
                 note(&failure.to_string());
             }
             failure.into()
@@ -160,11 +162,12 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         Command::Restore(args) => backup::restore::run(args, ctl.daemon).await?,
         Command::Check(args) => backup::check::run(&args, &ctl.daemon, &mut output).await?,
         Command::Doctor(args) => {
-            let (client, _) = client(&ctl.daemon)?;
-            let done = doctor::run(&args, &ctl.daemon, &client, &mut output).await;
+            let done = doctor::run(&args, &ctl.daemon, &client(&ctl.daemon)?.0, &mut output).await;
             output.flush().await?;
             return done;
         }
+        Command::Incidents(args) => incident::list(args, &client(&ctl.daemon)?.0, &mut output).await?,
+        Command::Change(change) => incident::act(change, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Expect(args) => expect::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Drain(args) => drain::drain(&args, &client(&ctl.daemon)?.0).await?,
         Command::Undrain => drain::undrain(&client(&ctl.daemon)?.0).await?,

@@ -10,7 +10,7 @@ use super::deliver::{Await, send};
 use super::exit::Failure;
 use super::output::Output;
 use super::terminal;
-use crate::alert::{Draft, Metadata};
+use crate::alert::{Draft, IncidentReport, IncidentStatus, Metadata};
 use crate::text;
 
 /// Bytes of standard input that are used: more than a message may have, also in UTF-16.
@@ -81,7 +81,11 @@ fn draft(args: &Publish, message: &str) -> Result<Draft, Failure> {
     let metadata = Metadata::from_members(&members).map_err(|reason| Failure::Usage(format!("--metadata {reason}")))?;
     let draft = Draft::cut(args.topic.clone(), message, args.level, metadata);
     let draft = draft.map_err(|e| Failure::Usage(format!("{e}; see alertctl publish --help")))?;
-    Ok(draft.expecting(args.expect_within))
+    let report = args.incident.clone().map(|name| {
+        let status = if args.resolve { IncidentStatus::Resolved } else { IncidentStatus::Open };
+        IncidentReport { ttl: args.ttl, ..IncidentReport::new(name, status) }
+    });
+    Ok(draft.expecting(args.expect_within).reporting(report).cut_to_frame())
 }
 
 pub(super) fn random_key() -> Result<String, Failure> {

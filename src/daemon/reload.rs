@@ -115,6 +115,7 @@ impl Reloader {
         self.stale_max.send_replace(config.auth.stale_max);
         self.hub.configure(settings::hub(config));
         self.engine.set_retention(settings::retention(config));
+        self.engine.set_incidents(settings::incidents(config));
         fleet.iter().for_each(|fleet| self.engine.set_secrets(fleet));
         log.set_level(config.log.level);
         let mut needs_restart: Vec<_> =

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZero;
+use std::time::Duration;
 
 use super::secret::{self, SecretError};
 use crate::api::{Listening, Stage};
@@ -11,7 +12,7 @@ use crate::engine::{Clock, Retention, embedded, redis};
 use crate::hooks::signature::Secret;
 use crate::http::tls::Tls;
 use crate::systemd::Unit;
-use crate::{http, hub, keyring, log, service};
+use crate::{http, hub, incident, keyring, log, service};
 
 /// The settings of the GitHub hook; `None` if it is off.
 pub(super) fn github(config: &Config, inputs: &Inputs) -> Result<Option<service::GitHub>, SecretError> {
@@ -145,6 +146,18 @@ pub(super) fn retention(config: &Config) -> Retention {
         count: config.alerts.retain_count,
         bytes: config.alerts.retain_bytes,
         topic_count: config.alerts.topic_count,
+    }
+}
+
+pub(super) fn incidents(config: &Config) -> incident::Settings {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let incidents = &config.incidents;
+    incident::Settings {
+        repeat_interval_ms: ms(incidents.repeat_interval),
+        remind_after_ms: ms(incidents.remind_after),
+        remind_level: incidents.remind_level,
+        max_open: incidents.max_open,
+        max_open_per_user: incidents.max_open_per_user,
     }
 }
 

@@ -42,6 +42,7 @@ impl Stores {
         let (keys, runtime) = (settings::keyring(config), tokio::runtime::Handle::current());
         let are_shared = config.auth.store == config::Store::Engine;
         let directory = fleet.is_none().then(|| config.state_dir.clone());
+        let incidents = settings::incidents(config);
         let (embedded, clock) = (settings::embedded(config, Arc::clone(clock)), Arc::clone(clock));
         let (progress, mut progressed) = watch::channel(String::new());
         let mut opening = tokio::task::spawn_blocking(move || {
@@ -72,7 +73,11 @@ impl Stores {
         let mut slow = tokio::time::interval_at(first, SLOW_OPEN_INTERVAL);
         loop {
             tokio::select! {
-                opened = &mut opening => return opened.map_err(|error| failed(error, directory))?,
+                opened = &mut opening => {
+                    let stores = opened.map_err(|error| failed(error, directory))??;
+                    stores.engine.set_incidents(incidents);
+                    return Ok(stores);
+                }
                 Ok(()) = progressed.changed() => notifier.status(&progressed.borrow_and_update()),
                 _ = slow.tick() => {
                     tracing::info!("opening the store, which may take a while after a crash");

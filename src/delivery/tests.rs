@@ -25,7 +25,7 @@ impl StreamSink for Eager {
         let is_first = self.got.lock().is_empty();
         if is_first {
             let draft = Draft::from_text(Some("ops".parse().unwrap()), b"at once", Level::Info).unwrap();
-            self.engine.append(Publish { draft, idempotency: None }).await.unwrap();
+            self.engine.append(Publish { draft, user: "u".into(), idempotency: None }).await.unwrap();
         }
         self.got.lock().push_str(std::str::from_utf8(&blocks).unwrap());
         Ok(())

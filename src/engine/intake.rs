@@ -1,8 +1,10 @@
-//! The intake of publishes, shared by both engines: deadlines, refusals by the queue, and the batches of the writer.
+//! The intake of publishes and acts, shared by both engines: deadlines, refusals by the queue, and the batches of the
+//! writer.
 //!
-//! Both engines use it. The engine's handle submits a group and waits for its outcome; the engine's writer gathers the
-//! groups that are waiting into one write and answers each. The bounded queue between them is the engine's own. Always: a
-//! group is stored whole or not at all, and a publisher that waits gets an outcome within [`Intake::answer_within`].
+//! Both engines use it. The engine's handle submits a group, or what somebody wants to do about an incident, and waits for
+//! its outcome; the engine's writer gathers what is waiting into one write and answers each. The bounded queue between them
+//! is the engine's own. Always: a group is stored whole or not at all, and whoever waits gets an outcome within
+//! [`Intake::answer_within`].
 
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{AppendError, Cause, Publish, Stored, Unavailable};
+use super::{ActFailure, AppendError, Cause, Changed, Publish, Stored, Unavailable};
+use crate::incident::{Act, ActError};
 
 /// The shortest time between two log lines about publishes that fail for the same cause.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -18,9 +21,13 @@ const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The alerts of a group with their ids, or why there are none.
 pub(super) type Outcome = Result<Vec<Stored>, AppendError>;
 
+/// An incident after an act, or why nothing was done.
+pub(super) type ActOutcome = Result<Changed, ActFailure>;
+
 /// A request to a writer.
 pub(super) enum Job {
     Append(Group),
+    Act(ActRequest),
     /// Look at what else is due, such as the watchdog's marker.
     Wake,
     /// Store everything queued before this, then end.
@@ -38,6 +45,21 @@ pub(super) struct Group {
 impl Group {
     /// A publisher that has given up is not an error.
     pub(super) fn answer(self, outcome: Outcome) {
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// What somebody wants to do about an incident, and who waits for the outcome.
+pub(super) struct ActRequest {
+    pub(super) act: Act,
+    /// As that of a [`Group`].
+    pub(super) deadline: Instant,
+    answer: oneshot::Sender<Result<Result<Changed, ActError>, AppendError>>,
+}
+
+impl ActRequest {
+    /// Whoever waited and has given up is not an error.
+    pub(super) fn answer(self, outcome: Result<Result<Changed, ActError>, AppendError>) {
         let _ = self.answer.send(outcome);
     }
 }
@@ -81,7 +103,27 @@ impl Intake {
         alerts: Vec<Publish>,
         send: impl AsyncFnOnce(Job) -> Result<(), E>,
     ) -> Outcome {
-        let outcome = self.wait(alerts, send).await;
+        self.ask(|deadline, answer| Job::Append(Group { alerts, deadline, answer }), send).await
+    }
+
+    /// The same for an act.
+    pub(super) async fn submit_act<E: Into<Refused>>(
+        &self,
+        act: Act,
+        send: impl AsyncFnOnce(Job) -> Result<(), E>,
+    ) -> ActOutcome {
+        match self.ask(|deadline, answer| Job::Act(ActRequest { act, deadline, answer }), send).await {
+            Ok(outcome) => outcome.map_err(ActFailure::Refused),
+            Err(error) => Err(ActFailure::Failed(error)),
+        }
+    }
+
+    async fn ask<T, E: Into<Refused>>(
+        &self,
+        job: impl FnOnce(Instant, oneshot::Sender<Result<T, AppendError>>) -> Job,
+        send: impl AsyncFnOnce(Job) -> Result<(), E>,
+    ) -> Result<T, AppendError> {
+        let outcome = self.wait(job, send).await;
         if let Err(error) = &outcome
             && let Some(unavailable) = error.unavailable()
             && self.is_due(unavailable.cause)
@@ -101,15 +143,14 @@ impl Intake {
         is_due
     }
 
-    async fn wait<E: Into<Refused>>(
+    async fn wait<T, E: Into<Refused>>(
         &self,
-        alerts: Vec<Publish>,
+        job: impl FnOnce(Instant, oneshot::Sender<Result<T, AppendError>>) -> Job,
         send: impl AsyncFnOnce(Job) -> Result<(), E>,
-    ) -> Outcome {
+    ) -> Result<T, AppendError> {
         let begun = Instant::now();
         let (answer, answered) = oneshot::channel();
-        let group = Group { alerts, deadline: begun + self.take_within, answer };
-        send(Job::Append(group)).await.map_err(|refused| {
+        send(job(begun + self.take_within, answer)).await.map_err(|refused| {
             AppendError::NotStored(match refused.into() {
                 Refused::Full => {
                     let detail = format!("more publishes are waiting for {} than the queue holds", self.store);
@@ -136,11 +177,12 @@ pub(super) struct WriteLimits {
     pub(super) bytes: usize,
 }
 
-/// The publishes that a writer took from its queue together.
+/// The publishes and acts that a writer took from its queue together.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) groups: Vec<Group>,
-    /// Alerts of all groups.
+    pub(super) acts: Vec<ActRequest>,
+    /// Alerts of all groups, and acts.
     pub(super) alerts: usize,
     pub(super) is_woken: bool,
     /// Whether the request to close was taken; nothing after it is.
@@ -158,6 +200,10 @@ impl Gathered {
                     gathered.alerts += group.alerts.len();
                     bytes += group.alerts.iter().map(|publish| publish.draft.size()).sum::<usize>();
                     gathered.groups.push(group);
+                }
+                Job::Act(request) => {
+                    gathered.alerts += 1;
+                    gathered.acts.push(request);
                 }
                 Job::Wake => gathered.is_woken = true,
                 Job::Close => {
@@ -183,7 +229,7 @@ mod tests {
 
     fn publish() -> Publish {
         let draft = Draft::from_text(Some("t".parse().unwrap()), b"m", Level::Info).unwrap();
-        Publish { draft, idempotency: None }
+        Publish { draft, user: "u".into(), idempotency: None }
     }
 
     fn intake(within: Duration) -> Intake {

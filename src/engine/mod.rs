@@ -8,6 +8,7 @@ mod conformance;
 pub(crate) mod embedded;
 mod expectations;
 mod export;
+mod incidents;
 mod intake;
 mod limits;
 mod publish;
@@ -25,7 +26,8 @@ use crate::api::EngineStatus;
 use embedded::Embedded;
 pub(crate) use expectations::{StoredTexts, TextChange};
 pub(crate) use export::Export;
-pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored};
+pub(crate) use incidents::{ActFailure, Changed, IncidentPage};
+pub(crate) use publish::{AppendError, Idempotency, Publish, Retention, Stored, Tracking};
 use read::Known;
 pub(crate) use read::{Direction, Page, Range, Seek, complete_from};
 pub(crate) use redis::Fleet;
@@ -36,7 +38,7 @@ pub(crate) use unavailable::{Cause, Unavailable};
 /// What an engine feeds the hub with, in the order of the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
-    /// Alerts of one commit.
+    /// Alerts and transitions of one commit.
     Alerts(Arc<[Record]>),
     /// The feed has a break: the log continues after this id, and everything before it must be read from the log.
     Reset(Id),

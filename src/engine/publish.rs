@@ -1,5 +1,7 @@
 //! Writing to a log: alerts with their idempotency keys, the outcome, and how much is retained.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::Unavailable;
@@ -43,6 +45,8 @@ impl Idempotency {
 #[derive(Clone, Debug)]
 pub(crate) struct Publish {
     pub draft: Draft,
+    /// Who publishes it.
+    pub user: Arc<str>,
     /// Present if a retry must not store it twice.
     pub idempotency: Option<Idempotency>,
 }
@@ -75,12 +79,27 @@ pub(crate) struct Retention {
     pub topic_count: u64,
 }
 
+/// What an engine made of an alert that reports an incident.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// It concerns no incident, or was recognised by its idempotency key.
+    #[default]
+    None,
+    /// It changed its incident.
+    Tracked,
+    /// It would have opened an incident, but a limit is reached.
+    Untracked,
+    /// It was counted, and neither stored nor broadcast. The record is the last alert that was.
+    Counted,
+}
+
 /// The alert is in the log, as durably as configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub record: Record,
     /// True if an earlier publish with the same idempotency key had stored it.
     pub repeated: bool,
+    pub incident: Tracking,
 }
 
 /// Why an alert was not stored.

@@ -48,6 +48,8 @@ pub(crate) enum Cause {
     Damaged,
     /// The store, or a record in it, has a format that this version does not know.
     UnknownFormat,
+    /// A node of the fleet has an earlier version, which could not read what would be stored.
+    OlderNodes,
     /// Too few replicas confirmed an alert.
     NotSafe,
     /// The queue in front of the store is full.
@@ -68,6 +70,7 @@ impl Cause {
             Self::ReadOnly => "the log of alerts is read-only now",
             Self::Damaged => "a part of the log of alerts cannot be read",
             Self::UnknownFormat => "the log of alerts has a format that this version of alertd does not know",
+            Self::OlderNodes => "a node of the fleet has an earlier version, which does not know incidents",
             Self::NotSafe => "too few replicas confirmed the alert",
             Self::QueueFull => "too many alerts are waiting to be stored",
             Self::TimedOut => "the log of alerts did not answer in time",

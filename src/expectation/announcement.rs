@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Stored;
-use crate::alert::{Draft, DraftError, Level, Metadata, Topic, rfc3339};
+use crate::alert::{Draft, DraftError, IncidentName, IncidentReport, IncidentStatus, Level, Metadata, Topic, rfc3339};
+
+/// The incident of a silent topic.
+const INCIDENT: &str = "silence";
 
 /// What is announced: the value of `expectation` in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -57,7 +60,7 @@ impl Announcement {
     pub(crate) fn draft(self, topic: &Topic, stored: &Stored, last_ms: Option<u64>) -> Result<Draft, DraftError> {
         let Self { kind, due_ms } = self;
         let (every, last) = (stored.every, last_ms.map(rfc3339));
-        let mut members = json!({ "expectation": kind.as_str(), "every": every, "last": last, "due": rfc3339(due_ms) });
+        let members = json!({ "expectation": kind.as_str(), "every": every, "last": last, "due": rfc3339(due_ms) });
         let (level, message) = match (kind, last) {
             (Kind::Missed, Some(last)) => (
                 stored.level,
@@ -71,7 +74,6 @@ impl Announcement {
                 (stored.level, format!("{topic} is silent: {what}"))
             }
             (Kind::Met, last) => {
-                members["status"] = "resolved".into();
                 let last = last.unwrap_or_default();
                 (
                     Level::Info,
@@ -81,7 +83,12 @@ impl Announcement {
         };
         let metadata = Metadata::from_members(&members)
             .map_err(|reason| DraftError::Field { field: "metadata".into(), reason })?;
-        Draft::cut(topic.clone(), &message, level, metadata)
+        let status = match kind {
+            Kind::Missed => IncidentStatus::Open,
+            Kind::Met => IncidentStatus::Resolved,
+        };
+        let report = IncidentName::nearest(INCIDENT).map(|name| IncidentReport::new(name, status));
+        Ok(Draft::cut(topic.clone(), &message, level, metadata)?.reporting(report))
     }
 }
 
@@ -115,8 +122,11 @@ mod tests {
             assert_eq!(draft.level(), level);
             assert!(draft.message().contains(words), "{}", draft.message());
             assert_eq!(Announcement::of(&json), Some(Announcement { kind, due_ms: DUE }));
-            let status = draft.metadata().as_str().contains("\"status\":\"resolved\"");
-            assert_eq!(status, kind == Kind::Met);
+            let report = draft.incident().unwrap();
+            assert_eq!(
+                (report.name.as_str(), report.status == IncidentStatus::Resolved),
+                ("silence", kind == Kind::Met)
+            );
         }
         assert!(written(Kind::Missed, None).0.message().contains("every 25h since 1970-01-01T00:00:00.000Z"));
     }

@@ -22,6 +22,9 @@ pub(super) fn github(input: &[u8]) {
     }
 }
 
+/// 2026-11-23T17:33:10Z.
+const NOW_MS: u64 = 1_795_455_190_000;
+
 fn read(request: &Request<'_>, sender: Sender) {
     let topic = request.topic().flatten().unwrap_or_else(Topic::fallback);
     let media = MediaType::of(&request.headers);
@@ -30,7 +33,7 @@ fn read(request: &Request<'_>, sender: Sender) {
         _ => media.decoded(request.body).into_owned(),
     };
     let header = |name: &str| request.headers.get(name)?.to_str().ok();
-    let Ok(entries) = sender.read(&topic, header, &body) else { return };
+    let Ok(entries) = sender.read(&topic, header, &body, NOW_MS) else { return };
     assert!(entries.len() <= MAX_ALERTS);
     for entry in &entries {
         is_sound(&entry.draft);
@@ -40,7 +43,7 @@ fn read(request: &Request<'_>, sender: Sender) {
         assert!(key.strip_prefix(&kind).is_some_and(|id| !id.is_empty()), "{key:?}");
         assert!(checked_key(key).is_err(), "a publisher can choose the key {key:?}");
     }
-    let again = sender.read(&topic, header, &body).expect("a repeat is accepted too");
+    let again = sender.read(&topic, header, &body, NOW_MS).expect("a repeat is accepted too");
     let identities = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.identity).collect::<Vec<_>>();
     assert_eq!(identities(again), identities(entries), "a repeat is not known as one");
 }

@@ -1,6 +1,6 @@
 //! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
 //!
-//! `message` is required. `level`, `topic`, `title` and `expect_within` have their meanings, in whatever case they are written; every other
+//! `message` is required. `level`, `topic`, `title`, `expect_within` and `incident` with `status` and `ttl` have their meanings, in whatever case they are written; every other
 //! field is kept in the metadata. Without a `level`, what senders have in its place counts: `severity`, a `priority`, or a
 //! `type` such as Apprise's `failure`.
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::multipart::parts;
 use super::{field, metadata_of, severity, short};
-use crate::alert::{Draft, DraftError, Level, Metadata, Topic};
+use crate::alert::{Draft, DraftError, IncidentReport, Level, Metadata, Topic};
 use crate::text;
 
 /// The fields of a form by name. One that is given more than once has a line for each value.
@@ -91,6 +91,7 @@ impl Form {
         let message = self.take("message").ok_or_else(|| field("message", "is missing"))?;
         let within = self.take("expect_within").filter(|text| !text.is_empty());
         let within = within.map(|text| text.parse().map_err(|e| field("expect_within", e))).transpose()?;
+        let incident = self.incident()?;
         let in_form = self.take("topic").map(|text| text.parse().map_err(|e| field("topic", e))).transpose()?;
         let mut metadata: Map<String, Value> =
             serde_json::from_str(header_metadata.as_str()).map_err(|error| field("metadata", error))?;
@@ -105,7 +106,19 @@ impl Form {
         metadata.extend(self.0.into_iter().map(|(name, text)| (short(&name), short(&text).into())));
         let topic = Draft::one_topic(topic, in_form)?;
         let level = level.or(meant).or(header_level).unwrap_or_default();
-        Ok(Draft::cut(topic, &message, level, metadata_of(&metadata)?)?.expecting(within))
+        Ok(Draft::cut(topic, &message, level, metadata_of(&metadata)?)?
+            .expecting(within)
+            .reporting(incident)
+            .cut_to_frame())
+    }
+
+    /// Takes the fields of an incident. Without `incident`, `status` and `ttl` are metadata as any other field.
+    fn incident(&mut self) -> Result<Option<IncidentReport>, DraftError> {
+        let Some(name) = self.take("incident").filter(|text| !text.is_empty()) else { return Ok(None) };
+        let name = name.parse().map_err(|e| field("incident", e))?;
+        let status = self.take("status").map(|text| text.parse().map_err(|e| field("status", e))).transpose()?;
+        let ttl = self.take("ttl").map(|text| text.parse().map_err(|e| field("ttl", e))).transpose()?;
+        Ok(Some(IncidentReport { ttl, ..IncidentReport::new(name, status.unwrap_or_default()) }))
     }
 
     /// The level by other names. A `priority` or `type` may be about something else, so that only a known word counts.

@@ -5,6 +5,8 @@
 //! | [`notification`] | groups of alerts from Alertmanager and Grafana |
 //! | [`github`] | GitHub's events |
 //! | [`json`] | any JSON object or form |
+//! | [`prometheus`] | alerts from Prometheus itself |
+//! | [`labels`] | labels and annotations of alerts |
 //! | [`signature`] | GitHub's signature |
 //! | [`ntfy`] | the headers of ntfy's publishers |
 //! | [`encoded_word`] | non-ASCII text in them |
@@ -19,9 +21,11 @@ pub(crate) mod encoded_word;
 pub(crate) mod form;
 pub(crate) mod github;
 mod json;
+mod labels;
 pub(crate) mod multipart;
 pub(crate) mod notification;
 pub(crate) mod ntfy;
+pub(crate) mod prometheus;
 pub(crate) mod severity;
 pub(crate) mod signature;
 
@@ -45,6 +49,8 @@ pub(crate) enum Sender {
     GitHub,
     /// Anything that sends a JSON object or a form.
     Json,
+    /// Prometheus without an Alertmanager.
+    Prometheus,
 }
 
 impl Sender {
@@ -56,6 +62,7 @@ impl Sender {
             Self::Grafana => "grafana",
             Self::GitHub => "github",
             Self::Json => "json",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -65,11 +72,13 @@ impl Sender {
         topic: &Topic,
         header: impl Fn(&str) -> Option<&'h str>,
         body: &str,
+        now_ms: u64,
     ) -> Result<Vec<Entry>, DraftError> {
         match self {
             Self::Alertmanager | Self::Grafana => notification::read(self, topic, body),
             Self::GitHub => github::read(topic, header, body),
             Self::Json => json::read(topic, body),
+            Self::Prometheus => prometheus::read(topic, body, now_ms),
         }
     }
 }
@@ -112,6 +121,14 @@ fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
 /// Reads a payload. An error names the field by its path.
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, DraftError> {
     alert::read(body.as_bytes()).map_err(|error| match error {
+        Unreadable::Malformed(reason) => DraftError::Malformed(reason),
+        Unreadable::Field { field: name, reason } => field(name.unwrap_or_else(|| "body".into()), reason),
+    })
+}
+
+/// The same for a payload that is a list of objects.
+fn parse_list<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, DraftError> {
+    alert::read_list(body.as_bytes()).map_err(|error| match error {
         Unreadable::Malformed(reason) => DraftError::Malformed(reason),
         Unreadable::Field { field: name, reason } => field(name.unwrap_or_else(|| "body".into()), reason),
     })

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Entry, MAX_ALERTS, Sender, draft, field, non_empty, parse, severity, short};
-use crate::alert::{DraftError, Level, Topic};
+use super::labels::{Texts, level_of, or_default, text_of, texts};
+use super::{Entry, MAX_ALERTS, Sender, draft, field, parse, short};
+use crate::alert::{DraftError, IncidentName, IncidentReport, IncidentStatus, Level, Topic};
 
 /// A group of alerts as Alertmanager and Grafana send it. Other fields are ignored.
 #[derive(Deserialize, JsonSchema)]
@@ -38,8 +39,6 @@ enum Status {
     Firing,
     Resolved,
 }
-
-type Texts = BTreeMap<String, String>;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -103,22 +102,6 @@ struct Details<'a> {
     truncated_alerts: Option<u64>,
 }
 
-/// Programs that are not Alertmanager write `null` for what they do not have.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Labels or annotations. Texts alone are due, but anything else can be shown as one.
-fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Texts, D::Error> {
-    let given: BTreeMap<String, Value> = or_default(deserializer)?;
-    let text = |(name, value)| match value {
-        Value::Null => None,
-        Value::String(text) => Some((name, text)),
-        other => Some((name, other.to_string())),
-    };
-    Ok(given.into_iter().filter_map(text).collect())
-}
-
 pub(crate) fn read(sender: Sender, topic: &Topic, body: &str) -> Result<Vec<Entry>, DraftError> {
     let group: Group = parse(body)?;
     if group.alerts.len() > MAX_ALERTS {
@@ -138,8 +121,8 @@ impl Alert {
         }
         let is_resolved = self.status == Status::Resolved;
         let (message, level) = match self.status {
-            Status::Firing => (self.text(), self.level()),
-            Status::Resolved => (format!("resolved: {}", self.text()), Level::Info),
+            Status::Firing => (text_of(&self.labels, &self.annotations), level_of(&self.labels)),
+            Status::Resolved => (format!("resolved: {}", text_of(&self.labels, &self.annotations)), Level::Info),
         };
         let details = Details {
             source: sender.as_str(),
@@ -158,25 +141,11 @@ impl Alert {
             external_url: &group.external_url,
             truncated_alerts: (group.truncated_alerts > 0).then_some(group.truncated_alerts),
         };
-        let draft = draft(topic, &message, level, &details)?;
+        let status = if is_resolved { IncidentStatus::Resolved } else { IncidentStatus::Open };
+        let report = IncidentName::nearest(&self.fingerprint).map(|name| IncidentReport::new(name, status));
+        let draft = draft(topic, &message, level, &details)?.reporting(report).cut_to_frame();
         let state = format!("{} {}", if is_resolved { "resolved" } else { "firing" }, self.starts_at);
         Ok(Entry::new(sender, &self.fingerprint, state, draft))
-    }
-
-    fn level(&self) -> Level {
-        self.labels.get("severity").map_or(Level::Warn, |word| severity::level_or_warn(word))
-    }
-
-    /// The text that the rule's author wrote, otherwise its name and labels.
-    fn text(&self) -> String {
-        let annotations = ["summary", "description", "message"].into_iter();
-        if let Some(text) = annotations.filter_map(|name| non_empty(self.annotations.get(name)?)).next() {
-            return text.to_owned();
-        }
-        let name = self.labels.get("alertname").and_then(|name| non_empty(name)).unwrap_or("an alert without a name");
-        let labels = self.labels.iter().filter(|(name, _)| *name != "alertname");
-        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}={value}")).collect();
-        if labels.is_empty() { name.to_owned() } else { format!("{name} ({})", labels.join(", ")) }
     }
 }
 

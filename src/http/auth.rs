@@ -83,7 +83,7 @@ pub(crate) async fn authorize(
     let caller = match (peer.listener, access) {
         (_, Access::Open) | (ListenerKind::Http, Access::Signature) => Caller::Anonymous,
         (ListenerKind::Control, _) => Caller::Control(peer.uid),
-        (ListenerKind::Publish, _) => Caller::Publisher,
+        (ListenerKind::Publish, _) => Caller::Publisher(peer.uid),
         (ListenerKind::Http, _) => {
             let client = forwarded::client(&settings.trusted_proxies, peer.address, headers);
             let ticket = if access == Access::KeyOrTicket { parameters.one("ticket")? } else { None };

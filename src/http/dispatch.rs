@@ -83,17 +83,21 @@ async fn dispatch(
     peer: Peer,
     request: Request<RequestBody>,
 ) -> Result<Response<Body>, HttpError> {
-    let (route, argument) = match route::find(request.method(), request.uri().path(), settings.documentation)? {
+    let (route, arguments) = match route::find(request.method(), request.uri().path(), settings.documentation)? {
         Found::Options { allow } => return Ok(options(allow)),
-        Found::Route { route, argument } => (route, argument),
+        Found::Route { route, arguments } => (route, arguments),
     };
     if peer.admission == Admission::Reserve && !route.is_served_beyond_the_limit() {
         return Err(HttpError::Overloaded(peer.listener.limit(service.connections()).refuse()));
     }
-    let (argument, mut parameters) = match route.access {
+    let [argument, second] = arguments;
+    let (argument, second, mut parameters) = match route.access {
         // Pages and probes ignore the query, and the names of their files need no encoding.
-        Access::Open => (argument.map(str::to_owned), Parameters::default()),
-        _ => (argument.map(query::decode_path).transpose()?, Parameters::parse(request.uri().query())),
+        Access::Open => (argument.map(str::to_owned), None, Parameters::default()),
+        _ => {
+            let decode = |argument: Option<&str>| argument.map(query::decode_path).transpose();
+            (decode(argument)?, decode(second)?, Parameters::parse(request.uri().query()))
+        }
     };
     if [Method::GET, Method::HEAD].contains(request.method()) {
         parameters.ignore_cache_busters();
@@ -101,7 +105,7 @@ async fn dispatch(
     let dialect = Dialect::of(request.method(), request.uri().path());
     let presented = auth::Presented { headers: request.headers(), parameters: &mut parameters, dialect };
     let caller = auth::authorize(&service, &settings, peer, presented, route.access).await?;
-    (route.handler)(Context { service, settings, peer, caller, request, parameters, argument }).await
+    (route.handler)(Context { service, settings, peer, caller, request, parameters, argument, second }).await
 }
 
 fn options(allow: &'static str) -> Response<Body> {

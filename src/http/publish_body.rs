@@ -9,19 +9,21 @@ use super::error::HttpError;
 use super::media_type::{Kind, MediaType};
 use super::query::Parameters;
 use super::request;
-use crate::alert::{Draft, Every, Level, Topic};
+use crate::alert::{Draft, Every, IncidentReport, Level, Topic};
 use crate::hooks::form::Form;
 use crate::hooks::ntfy;
 use crate::text;
 
 /// The query of a publish.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     level: Option<Level>,
     /// Whether JSON is cut to what is allowed instead of being refused.
     cut: bool,
     /// How long the topic may then be silent, if the query or a header says so.
     expect_within: Option<Every>,
+    /// The incident that the query or the headers name.
+    incident: Option<IncidentReport>,
 }
 
 impl Options {
@@ -33,9 +35,10 @@ impl Options {
         let level = parameters.level()?;
         let cut = parameters.flag("cut")?;
         let expect_within = request::expect_within(headers, &mut parameters)?;
+        let incident = request::incident(headers, &mut parameters)?;
         parameters.no_topic()?;
-        parameters.finish("level, cut, expect_within")?;
-        Ok(Self { level, cut, expect_within })
+        parameters.finish("level, cut, expect_within, incident, status, ttl")?;
+        Ok(Self { level, cut, expect_within, incident })
     }
 }
 
@@ -51,13 +54,15 @@ pub(crate) fn draft(
     options: Options,
     body: &[u8],
 ) -> Result<Draft, HttpError> {
-    let draft = of_any_type(headers, topic, options, body)?;
+    let draft = of_any_type(headers, topic, &options, body)?;
     // What the body says wins.
     let within = draft.expect_within().or(options.expect_within);
-    Ok(draft.expecting(within))
+    let incident = draft.incident().cloned().or(options.incident);
+    // The body alone fits into a frame; with a long name of an incident it may not.
+    Ok(draft.expecting(within).reporting(incident).cut_to_frame())
 }
 
-fn of_any_type(headers: &HeaderMap, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
+fn of_any_type(headers: &HeaderMap, topic: Option<Topic>, options: &Options, body: &[u8]) -> Result<Draft, HttpError> {
     let media = MediaType::of(headers);
     let looks_like_json = || media.decoded(body).trim_ascii_start().starts_with('{');
     let kind = match media.kind() {
@@ -91,7 +96,7 @@ fn of_any_type(headers: &HeaderMap, topic: Option<Topic>, options: Options, body
     }
 }
 
-fn json(media: &MediaType<'_>, topic: Option<Topic>, options: Options, body: &[u8]) -> Result<Draft, HttpError> {
+fn json(media: &MediaType<'_>, topic: Option<Topic>, options: &Options, body: &[u8]) -> Result<Draft, HttpError> {
     if options.level.is_some() {
         return Err(HttpError::invalid("level", "belongs in the JSON body, not in the query"));
     }

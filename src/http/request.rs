@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::str::FromStr;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -18,7 +19,9 @@ use super::error::{BodyLimit, HttpError};
 use super::query::Parameters;
 use super::request_body::RequestBody;
 use super::stopping::too_late;
-use crate::alert::{self, Every, Unreadable};
+use crate::alert::json_body::NO_INCIDENT;
+use crate::alert::{self, Every, IncidentFields, IncidentReport, Unreadable};
+use crate::text;
 
 /// The longest `Idempotency-Key`, in characters.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
@@ -112,6 +115,32 @@ pub(crate) fn expect_within(headers: &HeaderMap, parameters: &mut Parameters) ->
     let Some(value) = headers.get(&EXPECT_WITHIN) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
     text.trim().parse().map(Some).map_err(|error| HttpError::invalid("Expect-Within", error))
+}
+
+/// Reads what the query and the headers say about an incident: the parameters `incident`, `status` and `ttl`, or the headers
+/// `Incident`, `Incident-Status` and `Incident-Ttl`.
+///
+/// # Errors
+/// [`HttpError::Invalid`] with the name of the parameter or header.
+pub(crate) fn incident(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<IncidentReport>, HttpError> {
+    fn read<T: FromStr<Err: ToString>>(
+        headers: &HeaderMap,
+        parameters: &mut Parameters,
+        (parameter, header): (&'static str, &'static str),
+    ) -> Result<Option<T>, HttpError> {
+        if let Some(text) = parameters.one(parameter)? {
+            return text.parse().map(Some).map_err(|error: T::Err| HttpError::invalid(parameter, error.to_string()));
+        }
+        let Some(value) = headers.get(header) else { return Ok(None) };
+        let text = text::header(value.as_bytes());
+        text.trim().parse().map(Some).map_err(|error: T::Err| HttpError::invalid(header, error.to_string()))
+    }
+    let fields = IncidentFields {
+        name: read(headers, parameters, ("incident", "Incident"))?,
+        status: read(headers, parameters, ("status", "Incident-Status"))?,
+        ttl: read(headers, parameters, ("ttl", "Incident-Ttl"))?,
+    };
+    fields.report().map_err(|field| HttpError::invalid(field, NO_INCIDENT))
 }
 
 /// Takes a key that identifies the repeats of an alert.

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 use crate::alert::{Record, escape_line_ends, frame};
 use crate::api::AllStored;
 use crate::delivery::{BYE_TIMEOUT, SLOW_READER_TIMEOUT, Stream, StreamEnd, StreamSink};
-use crate::engine::Stored;
+use crate::engine::{Stored, Tracking};
 use crate::service::HistoryPage;
-use crate::sse::{Bye, Format};
+use crate::sse::{Bye, Format, put_object};
 
 /// What a handler answers with.
 pub(crate) enum Body {
@@ -160,36 +160,48 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
 
 /// The answer to a publish. A record is already a line of JSON, so it is copied unchanged.
 #[must_use]
-pub(crate) fn published(record: &Record) -> Response<Body> {
-    let parts = [br#"{"status":"alert stored","alert":"#, &frame::line(record)[..], b"}\n"];
+pub(crate) fn published(stored: &Stored) -> Response<Body> {
+    let begin: &[u8] = match stored.incident {
+        Tracking::None | Tracking::Tracked => br#"{"status":"alert stored","alert":"#,
+        Tracking::Untracked => br#"{"status":"alert stored","incident":"untracked","alert":"#,
+        Tracking::Counted => br#"{"status":"alert repeated","alert":"#,
+    };
+    let parts = [begin, &frame::line(&stored.record)[..], b"}\n"];
     whole(StatusCode::OK, "application/json", parts.concat().into())
 }
 
 /// The answer to several alerts at once.
 #[must_use]
 pub(crate) fn all_stored(stored: &[Stored]) -> Response<Body> {
-    let repeated = stored.iter().filter(|stored| stored.repeated).count();
+    let is_repeat = |stored: &&Stored| stored.repeated || stored.incident == Tracking::Counted;
+    let repeated = stored.iter().filter(is_repeat).count();
     json(StatusCode::OK, &AllStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated })
+}
+
+/// One alert.
+#[must_use]
+pub(crate) fn record(record: &Record) -> Response<Body> {
+    whole(StatusCode::OK, "application/json", [&frame::line(record)[..], b"\n"].concat().into())
 }
 
 /// A page of history, as [`History`](crate::api::History) is read.
 #[must_use]
 pub(crate) fn history(page: &HistoryPage) -> Response<Body> {
     let length = page.records.iter().map(|record| record.json.len() + 1).sum::<usize>();
-    let mut text = Vec::with_capacity(length + 256);
+    let mut text = BytesMut::with_capacity(length + 256);
     text.extend_from_slice(br#"{"alerts":["#);
     for (n, record) in page.records.iter().enumerate() {
         if n > 0 {
-            text.push(b',');
+            text.put_u8(b',');
         }
-        text.extend_from_slice(&frame::line(record));
+        put_object(&mut text, record);
     }
     text.extend_from_slice(br#"],"next":"#);
     text.extend_from_slice(&encoded(&page.next));
     text.extend_from_slice(br#","gap":"#);
     text.extend_from_slice(&encoded(&page.gap));
     text.extend_from_slice(b"}\n");
-    whole(StatusCode::OK, "application/json", text.into())
+    whole(StatusCode::OK, "application/json", text.freeze())
 }
 
 fn encoded(value: &impl Serialize) -> Vec<u8> {
@@ -283,8 +295,16 @@ mod tests {
             draft.record(Id::at(n), n)
         };
         let line = |alert: &serde_json::value::RawValue| alert.get().as_bytes().to_vec();
-        let answer: api::Published = serde_json::from_slice(&text(published(&record(5)))).unwrap();
-        assert_eq!((answer.status.as_str(), line(&answer.alert)), ("alert stored", record(5).json.to_vec()));
+        for (incident, status, word) in [
+            (Tracking::None, "alert stored", None),
+            (Tracking::Untracked, "alert stored", Some("untracked")),
+            (Tracking::Counted, "alert repeated", None),
+        ] {
+            let stored = Stored { record: record(5), repeated: false, incident };
+            let answer: api::Published = serde_json::from_slice(&text(published(&stored))).unwrap();
+            assert_eq!((answer.status.as_str(), line(&answer.alert)), (status, record(5).json.to_vec()));
+            assert_eq!(answer.incident.as_deref(), word);
+        }
         for number in [0, 1, 3] {
             let gap = (number > 1).then(|| Gap { requested: "1-0".into(), oldest: None, head: Id::at(7) });
             let next = (number > 0).then(|| Id::at(9));

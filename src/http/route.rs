@@ -14,7 +14,7 @@ use matchit::Router;
 
 use super::auth::Access::{self, AnyKey, ControlSocket, Key, KeyOrTicket, Open, Signature};
 use super::error::HttpError;
-use super::handlers::{Answer, Context, alerts, expectations, hooks, keys, ntfy, pages, state};
+use super::handlers::{Answer, Context, alerts, expectations, hooks, incidents, keys, ntfy, pages, state};
 use super::openapi::{self, Operation, catalogue};
 use super::response::{self, Body};
 use crate::hooks::Sender;
@@ -70,10 +70,11 @@ const PUT_POST: [Method; 2] = [Method::PUT, Method::POST];
 static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/alerts", "/alerts/{topic}"], KeyOrTicket, alerts::read, catalogue::read),
     route!(Normally, PUT_POST, ["/alerts", "/alerts/{topic}"], Key(Publish), alerts::publish, openapi::publish::publish),
-    route!(Normally, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || catalogue::hook(Sender::Alertmanager)),
-    route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || catalogue::hook(Sender::Grafana)),
-    route!(Normally, PUT_POST, ["/hooks/json", "/hooks/json/{topic}"], Key(Publish), hooks::json, || catalogue::hook(Sender::Json)),
-    route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || catalogue::hook(Sender::GitHub)),
+    route!(Normally, POST, ["/hooks/alertmanager", "/hooks/alertmanager/{topic}"], Key(Publish), hooks::alertmanager, || openapi::hooks::hook(Sender::Alertmanager)),
+    route!(Normally, PUT_POST, ["/hooks/grafana", "/hooks/grafana/{topic}"], Key(Publish), hooks::grafana, || openapi::hooks::hook(Sender::Grafana)),
+    route!(Normally, POST, ["/prometheus/api/v2/alerts", "/prometheus/{topic}/api/v2/alerts"], Key(Publish), hooks::prometheus, || openapi::hooks::hook(Sender::Prometheus)),
+    route!(Normally, PUT_POST, ["/hooks/json", "/hooks/json/{topic}"], Key(Publish), hooks::json, || openapi::hooks::hook(Sender::Json)),
+    route!(Normally, POST, ["/hooks/github", "/hooks/github/{topic}"], Signature, hooks::github, || openapi::hooks::hook(Sender::GitHub)),
     route!(Normally, PUT_POST, ["/ntfy", "/ntfy/", "/"], Key(Publish), ntfy::publish_json, openapi::ntfy::publish_json),
     route!(Normally, PUT_POST, ["/ntfy/{topic}"], Key(Publish), ntfy::publish, openapi::ntfy::publish),
     route!(Normally, GET, ["/ntfy/{topic}/publish", "/ntfy/{topic}/send", "/ntfy/{topic}/trigger"], Key(Publish), ntfy::publish, openapi::ntfy::publish_by_get),
@@ -86,6 +87,12 @@ static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/ntfy/v1/version"], AnyKey, ntfy::version, openapi::ntfy::version),
     route!(Normally, GET, ["/ntfy/v1/account"], AnyKey, ntfy::account, openapi::ntfy::account),
     route!(Normally, GET, ["/ntfy/v1/config"], Open, ntfy::config, openapi::ntfy::config),
+    route!(Normally, GET, ["/alerts/{topic}/{id}"], Key(Subscribe), incidents::alert, openapi::incidents::alert),
+    route!(Normally, GET, ["/incidents"], Key(Subscribe), incidents::list, openapi::incidents::list),
+    route!(Normally, GET, ["/incidents/{topic}/{incident}"], Key(Subscribe), incidents::show, openapi::incidents::show),
+    route!(Normally, POST, ["/incidents/{topic}/{incident}/acknowledge"], Key(Publish), incidents::acknowledge, openapi::incidents::acknowledge),
+    route!(Normally, POST, ["/incidents/{topic}/{incident}/resolve"], Key(Publish), incidents::resolve, openapi::incidents::resolve),
+    route!(Normally, POST, ["/incidents/{topic}/{incident}/reopen"], Key(Publish), incidents::reopen, openapi::incidents::reopen),
     route!(Normally, GET, ["/expectations"], Key(Subscribe), expectations::list, openapi::expectations::list),
     route!(Normally, GET, ["/expectations/{topic}"], Key(Subscribe), expectations::show, openapi::expectations::show),
     route!(Normally, PUT, ["/expectations/{topic}"], Key(Publish), expectations::put, openapi::expectations::put),
@@ -146,8 +153,8 @@ fn allow<'m>(methods: impl Iterator<Item = &'m Method> + Clone) -> String {
 pub(crate) enum Found<'a> {
     Route {
         route: &'static Route,
-        /// The variable part of the path, still percent-encoded.
-        argument: Option<&'a str>,
+        /// The variable parts of the path, at most two, still percent-encoded.
+        arguments: [Option<&'a str>; 2],
     },
     /// An `OPTIONS` request, answered with the methods of its path.
     Options { allow: &'static str },
@@ -169,7 +176,10 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str, documentation: bool) -> R
     }
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
     match routes.iter().find(|route| route.methods.contains(wanted)) {
-        Some(route) => Ok(Found::Route { route, argument: found.params.iter().next().map(|(_, value)| value) }),
+        Some(route) => {
+            let mut values = found.params.iter().map(|(_, value)| value);
+            Ok(Found::Route { route, arguments: [values.next(), values.next()] })
+        }
         None if method == Method::OPTIONS => Ok(Found::Options { allow }),
         None => Err(HttpError::Method { method: method.to_string(), allow }),
     }

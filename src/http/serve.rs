@@ -110,7 +110,7 @@ impl Server {
                 }
                 let own = Arc::clone(&server);
                 // Of the process that connected, whatever it passes the connection on to.
-                let uid = stream.peer_cred().ok().map(|peer| peer.uid()).filter(|_| kind == ListenerKind::Control);
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
                 let peer = Peer { listener: kind, address: None, is_tls: false, admission, uid };
                 server.spawn(admission, async move { own.drive(stream, permit, peer).await });
             }

@@ -198,6 +198,9 @@ events! {
     ExpectationsRestored("expectations-restored", "34", "alertd(8)"): "This node gave Redis its expectations back",
         "Redis had older expectations than this node, as after a restart without persistence or a failover to a replica \
          that was behind. Check the persistence of Redis, and `alertctl expect --list`.";
+    IncidentChanged("incident-changed", "35", "alertctl(1)"): "Somebody changed an incident",
+        "The message says which incident was acknowledged, resolved or reopened, and by whom. `alertctl incidents` lists \
+         those that are not resolved.";
 }
 
 impl Event {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Content, Line};
 use super::{Names, Selection};
-use crate::alert::{Id, Record, escape_line_ends};
+use crate::alert::{Id, Record, RecordKind, escape_line_ends};
 
 /// How a client gets its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,9 +50,9 @@ impl View {
 
     /// Appends an alert if the client asked for it. Returns whether it did.
     pub(crate) fn alert(&self, out: &mut BytesMut, record: &Record, content: &Content) -> bool {
-        let Some(name) = self.names.of(&record.topic).filter(|_| self.selection.passes(record.id, content)) else {
-            return false;
-        };
+        // Clients of ntfy know no incidents.
+        let is_wanted = record.kind == RecordKind::Alert && self.selection.passes(record.id, content);
+        let Some(name) = self.names.of(&record.topic).filter(|_| is_wanted) else { return false };
         match self.shape {
             Shape::Raw => {
                 out.put_slice(one_line(&content.message).as_bytes());

@@ -19,8 +19,8 @@ const NAME_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) enum Actor {
     /// The owner of a key.
     Key { id: String, user: String, address: Option<IpAddr> },
-    /// A local user on the control socket; none if the system does not tell which.
-    Control(Option<Account>),
+    /// A local user, none if the system does not tell which, and the name of the socket.
+    Local(Option<Account>, &'static str),
     /// Whoever sent the process a signal.
     Signal,
     /// A caller who may change nothing.
@@ -33,14 +33,15 @@ impl Actor {
             Caller::Key(grant, address) => {
                 Self::Key { id: grant.key_id.clone(), user: grant.user.clone(), address: *address }
             }
-            Caller::Control(None) => Self::Control(None),
-            Caller::Control(Some(uid)) => {
+            Caller::Control(None) | Caller::Publisher(None) => Self::Local(None, caller.static_name()),
+            Caller::Control(Some(uid)) | Caller::Publisher(Some(uid)) => {
                 let uid = *uid;
                 let named = tokio::task::spawn_blocking(move || Account::of(uid));
                 let named = tokio::time::timeout(NAME_TIMEOUT, named).await;
-                Self::Control(Some(named.ok().and_then(Result::ok).unwrap_or(Account { uid, name: None })))
+                let account = named.ok().and_then(Result::ok).unwrap_or(Account { uid, name: None });
+                Self::Local(Some(account), caller.static_name())
             }
-            Caller::Publisher | Caller::Anonymous => Self::Nobody(caller.static_name()),
+            Caller::Anonymous => Self::Nobody(caller.static_name()),
         }
     }
 
@@ -48,9 +49,19 @@ impl Actor {
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::Key { id, .. } => id,
-            Self::Control(_) => Caller::CONTROL,
+            Self::Local(_, socket) => socket,
             Self::Signal => "(signal)",
             Self::Nobody(name) => name,
+        }
+    }
+
+    /// The user of the key, or the local user, by name or number: who acted, for others to read.
+    pub(super) fn person(&self) -> String {
+        match self {
+            Self::Key { user, .. } => user.clone(),
+            Self::Local(Some(Account { name: Some(name), .. }), _) => name.clone(),
+            Self::Local(Some(Account { uid, .. }), _) => format!("uid {uid}"),
+            other => other.id().to_owned(),
         }
     }
 
@@ -58,7 +69,7 @@ impl Actor {
     pub(crate) fn user(&self) -> Option<&str> {
         match self {
             Self::Key { user, .. } => Some(user),
-            Self::Control(account) => account.as_ref()?.name.as_deref(),
+            Self::Local(account, _) => account.as_ref()?.name.as_deref(),
             Self::Signal | Self::Nobody(_) => None,
         }
     }
@@ -66,7 +77,7 @@ impl Actor {
     /// The local user: the field `by_uid`.
     pub(crate) fn uid(&self) -> Option<u32> {
         match self {
-            Self::Control(account) => account.as_ref().map(|account| account.uid),
+            Self::Local(account, _) => account.as_ref().map(|account| account.uid),
             _ => None,
         }
     }
@@ -84,8 +95,13 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key { id, user, address } => write!(f, "key {id} of {user} from {}", named(*address)),
-            Self::Control(Some(account)) => write!(f, "{account} on the control socket"),
-            Self::Control(None) => f.write_str("an unknown user on the control socket"),
+            Self::Local(account, socket) => {
+                let socket = socket.trim_matches(['(', ')']);
+                match account {
+                    Some(account) => write!(f, "{account} on the {socket}"),
+                    None => write!(f, "an unknown user on the {socket}"),
+                }
+            }
             Self::Signal => f.write_str("a signal"),
             Self::Nobody(name) => f.write_str(name),
         }

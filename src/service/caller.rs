@@ -17,8 +17,8 @@ pub(crate) enum Caller {
     Key(Arc<Grant>, Option<IpAddr>),
     /// The control socket. File permissions restrict it, and it has all rights. The user on the other side, if known.
     Control(Option<u32>),
-    /// The publish socket, which may only publish.
-    Publisher,
+    /// The publish socket, which may only publish. The user on the other side, if known.
+    Publisher(Option<u32>),
     /// A request without a key, which has no rights.
     Anonymous,
 }
@@ -40,7 +40,7 @@ impl Caller {
         match self {
             Self::Key(..) => "(key)",
             Self::Control(_) => Self::CONTROL,
-            Self::Publisher => "(publish socket)",
+            Self::Publisher(_) => "(publish socket)",
             Self::Anonymous => "(anonymous)",
         }
     }
@@ -66,8 +66,8 @@ impl Caller {
             Self::Key(grant, _) if grant.has(scope) => Ok(()),
             Self::Key(..) => Err(Refusal::Scope(scope)),
             Self::Control(_) => Ok(()),
-            Self::Publisher if scope == Scope::Publish => Ok(()),
-            Self::Publisher => Err(Refusal::PublishOnly),
+            Self::Publisher(_) if scope == Scope::Publish => Ok(()),
+            Self::Publisher(_) => Err(Refusal::PublishOnly),
             Self::Anonymous => Err(Refusal::Unauthorized),
         }
     }
@@ -77,7 +77,7 @@ impl Caller {
     pub(crate) fn require_any(&self) -> Result<(), Refusal> {
         match self {
             Self::Key(..) | Self::Control(_) => Ok(()),
-            Self::Publisher => Err(Refusal::PublishOnly),
+            Self::Publisher(_) => Err(Refusal::PublishOnly),
             Self::Anonymous => Err(Refusal::Unauthorized),
         }
     }
@@ -88,14 +88,14 @@ impl Caller {
         match self {
             Self::Control(_) => Ok(()),
             Self::Anonymous => Err(Refusal::Unauthorized),
-            Self::Key(..) | Self::Publisher => Err(Refusal::ControlOnly),
+            Self::Key(..) | Self::Publisher(_) => Err(Refusal::ControlOnly),
         }
     }
 
     pub(super) fn require_topics(&self, patterns: &[Pattern]) -> Result<(), Refusal> {
         let grant = match self {
             Self::Key(grant, _) => grant,
-            Self::Control(_) | Self::Publisher => return Ok(()),
+            Self::Control(_) | Self::Publisher(_) => return Ok(()),
             Self::Anonymous => return Err(Refusal::Unauthorized),
         };
         match patterns.iter().find(|pattern| !grant.covers(pattern)) {

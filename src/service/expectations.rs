@@ -135,7 +135,7 @@ impl Service {
     async fn make_expected(&self, caller: &Caller, changes: &[Change], alerts: &[Stored]) -> Result<(), Refusal> {
         let new = self.watch.table.lock().difference(changes).unwrap_or_default();
         self.change_expectations(changes).await?;
-        for Stored { record, repeated } in alerts {
+        for Stored { record, repeated, .. } in alerts {
             // The feed may have told of them before anything was expected.
             if *repeated {
                 self.heard_again(&record.topic);
@@ -176,14 +176,11 @@ fn nothing(topic: &Topic) -> Refusal {
     Refusal::NotFound(format!("nothing is expected on {topic}"))
 }
 
-/// There are no incidents yet.
+/// An expectation of the alerts of one incident is not supported.
 fn refuse_incident(incident: Option<&str>) -> Result<(), Refusal> {
     match incident {
         None => Ok(()),
-        Some(_) => Err(Refusal::invalid(
-            "incident",
-            "this version of alertd has no incidents: leave it out, for the whole topic",
-        )),
+        Some(_) => Err(Refusal::invalid("incident", "an expectation is about a whole topic: leave it out")),
     }
 }
 

@@ -89,7 +89,7 @@ impl Service {
         let key = format!("{} {topic} {due_ms}", kind.as_str());
         // Nodes may differ in what they say, so the key alone identifies it.
         let idempotency = Some(Idempotency { user: ALERTD.into(), key, state: Some(kind.as_str().into()) });
-        let stored = match self.engine.append(Publish { draft, idempotency }).await {
+        let stored = match self.engine.append(Publish { draft, user: ALERTD.into(), idempotency }).await {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::debug!(topic = %topic, "{} is not announced yet: {error}", kind.as_str());
@@ -120,7 +120,7 @@ impl Service {
         for _ in 0..PAGES {
             let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit: PAGE, bytes: 256 << 10 };
             let page = self.engine.read(range, Direction::Backward).await?;
-            for record in page.records.iter().rev() {
+            for record in page.records.iter().rev().filter(|record| record.is_alert()) {
                 match Announcement::of(&record.json) {
                     Some(announcement) => seen.announced = seen.announced.or(Some(announcement)),
                     None => seen.last_ms = seen.last_ms.or(Some(record.id.ms)),

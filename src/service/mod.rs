@@ -13,6 +13,7 @@ mod counters;
 mod drain;
 mod expectations;
 mod hooks;
+mod incidents;
 mod judge;
 mod keys;
 mod limit;

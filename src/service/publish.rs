@@ -1,5 +1,6 @@
 //! Publishing: the permit that every publish needs, its rate, and the optional copy of each alert in the log.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Caller, Refusal, Service};
@@ -16,8 +17,8 @@ const RATE_PERIOD: Duration = Duration::from_secs(1);
 /// [`Service::may_publish`] is its only constructor, and its methods are the only code that appends to the log for a caller,
 /// so no route can store an alert without the check. Announcements of silent topics have no caller. A permit is for one request.
 pub(crate) struct PublishPermit<'a> {
-    service: &'a Service,
-    caller: &'a Caller,
+    pub(super) service: &'a Service,
+    pub(super) caller: &'a Caller,
 }
 
 /// One of several alerts in a body, with the key that identifies its repeats.
@@ -58,7 +59,7 @@ impl PublishPermit<'_> {
         let Self { service, caller } = self;
         caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
-        let publish = Publish { draft, idempotency };
+        let publish = Publish { draft, user: caller.user().into(), idempotency };
         let next = service.announced_next(caller, std::slice::from_ref(&publish)).await?;
         service.delivery.backpressure().wait().await;
         let stored = service.engine.append(publish).await;
@@ -74,10 +75,10 @@ impl PublishPermit<'_> {
     /// # Errors
     /// Those of [`publish`](Self::publish) except [`Refusal::Conflict`]: for a repeated entry the stored alert is returned.
     pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
-        let user = self.caller.user().to_owned();
+        let (user, publisher) = (self.caller.user().to_owned(), Arc::from(self.caller.user()));
         let publish = |Entry { draft, identity }| {
             let known = |Identity { key, state }| Idempotency { user: user.clone(), key, state: Some(state) };
-            Publish { draft, idempotency: identity.map(known) }
+            Publish { draft, user: Arc::clone(&publisher), idempotency: identity.map(known) }
         };
         self.publish_group(entries.into_iter().map(publish).collect()).await
     }
@@ -87,10 +88,10 @@ impl PublishPermit<'_> {
     /// # Errors
     /// Those of [`publish`](Self::publish).
     pub(crate) async fn publish_lines(self, lines: Vec<Line>) -> Result<Vec<Stored>, Refusal> {
-        let user = self.caller.user().to_owned();
+        let (user, publisher) = (self.caller.user().to_owned(), Arc::from(self.caller.user()));
         let publish = |Line { draft, key }| {
             let idempotency = key.map(|key| Idempotency { user: user.clone(), key, state: None });
-            Publish { draft, idempotency }
+            Publish { draft, user: Arc::clone(&publisher), idempotency }
         };
         self.publish_group(lines.into_iter().map(publish).collect()).await
     }
@@ -121,7 +122,7 @@ impl Service {
         if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
         }
-        for Stored { record, repeated } in stored.unwrap_or_default() {
+        for Stored { record, repeated, .. } in stored.unwrap_or_default() {
             if *repeated {
                 self.counters.repeated(record);
                 self.heard_again(&record.topic);

@@ -24,6 +24,8 @@ pub(crate) struct Query {
     pub before: Option<Id>,
     /// For history: the maximum number of alerts.
     pub limit: usize,
+    /// For history: whether it has changes of incidents too.
+    pub includes_incidents: bool,
 }
 
 #[derive(Debug)]
@@ -141,12 +143,17 @@ impl Service {
         caller.require_topics(&query.patterns)?;
         let filter = Filter::new(query.patterns, query.level);
         let until = query.before.map_or(Id::MAX, Id::predecessor);
+        // A page may be shorter than the limit anyway.
+        let shown = |mut records: Vec<Record>| {
+            records.retain(|record| query.includes_incidents || record.is_alert());
+            records
+        };
         let range =
             |after| Range { filter: filter.clone(), after, until, limit: query.limit, bytes: MAX_HISTORY_BYTES };
         let Some(start) = query.start.filter(|start| *start != Start::Latest) else {
             let page = self.engine.read(range(Id::ZERO), Direction::Backward).await?;
             let gap = damage(&page, self.engine.head().unwrap_or_default());
-            return Ok(HistoryPage { records: page.records, next: page.next, gap });
+            return Ok(HistoryPage { records: shown(page.records), next: page.next, gap });
         };
         if start == Start::Live {
             return Err(Refusal::invalid("since", "none is for streams: use all, an id, a duration or a time"));
@@ -157,7 +164,7 @@ impl Service {
         // Alerts removed after the seek are missing from the page, and only this shows it.
         let removed = page.gap(seek.after, seek.trimmed, head);
         let gap = both(seek.gap, both(removed, damage(&page, head)));
-        Ok(HistoryPage { records: page.records, next: page.next, gap })
+        Ok(HistoryPage { records: shown(page.records), next: page.next, gap })
     }
 
     /// Topics with this prefix that have alerts and that the caller may read.

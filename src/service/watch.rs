@@ -51,7 +51,7 @@ impl Service {
             return;
         }
         let mut table = self.watch.table.lock();
-        for alert in alerts {
+        for alert in alerts.iter().filter(|record| record.is_alert()) {
             // alertd's own announcements are no signs of life.
             let is_of_sender = table.get(&alert.topic).is_some() && Announcement::of(&alert.json).is_none();
             if is_of_sender && table.heard(&alert.topic, alert.id.ms) {

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::alert::{Id, Record, escape_line_ends, frame, rfc3339};
+use crate::alert::{Id, Record, RecordKind, escape_line_ends, frame, rfc3339};
 use crate::ntfy::{Content, View};
 pub use parser::{Event, LineTooLong, Parser};
 
@@ -131,21 +131,26 @@ impl Format {
         }
     }
 
-    /// Appends an alert, unless the client asked for others. Returns whether it did.
+    /// Appends an alert or a transition, unless the client asked for others. Returns whether it did.
     pub fn alert(&self, out: &mut BytesMut, record: &Record) -> bool {
         if let Self::Ntfy(view) = self {
             return view.alert(out, record, &Content::of(record));
         }
         let json = frame::line(record);
+        let event = event_of(record.kind);
         if *self == Self::Sse {
             out.reserve(json.len() + 64);
             // Writing to a BytesMut cannot fail.
-            let _ = write!(out, "id: {}\ndata: ", record.id);
+            let _ = writeln!(out, "id: {}", record.id);
+            if let Some(event) = event {
+                let _ = writeln!(out, "event: {event}");
+            }
+            out.put_slice(b"data: ");
             out.put_slice(&json);
             out.put_slice(b"\n\n");
         } else {
-            out.reserve(json.len() + 1);
-            out.put_slice(&json);
+            out.reserve(json.len() + 32);
+            put_line(out, event, &json);
             out.put_u8(b'\n');
         }
         true
@@ -231,6 +236,30 @@ impl Format {
             Cow::Borrowed(_) => text.into(),
             Cow::Owned(escaped) => escaped.into(),
         }
+    }
+}
+
+/// Appends a record as an object that says what it is.
+pub(crate) fn put_object(out: &mut BytesMut, record: &Record) {
+    put_line(out, event_of(record.kind), &frame::line(record));
+}
+
+fn put_line(out: &mut BytesMut, event: Option<&str>, json: &[u8]) {
+    match (event, json.strip_prefix(b"{")) {
+        (Some(event), Some(members)) => {
+            // Writing to a BytesMut cannot fail.
+            let _ = write!(out, r#"{{"event":"{event}","#);
+            out.put_slice(members);
+        }
+        _ => out.put_slice(json),
+    }
+}
+
+/// The event by which clients tell what is not an alert.
+const fn event_of(kind: RecordKind) -> Option<&'static str> {
+    match kind {
+        RecordKind::Alert => None,
+        RecordKind::Transition => Some("incident"),
     }
 }
 

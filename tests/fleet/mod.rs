@@ -7,6 +7,7 @@ mod cut;
 mod expectations;
 mod faults;
 mod history;
+mod incidents;
 mod keys;
 mod load;
 mod network;

@@ -7,6 +7,7 @@ mod github;
 mod host;
 mod journal;
 mod json;
+mod prometheus;
 mod readers;
 mod types;
 

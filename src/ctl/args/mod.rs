@@ -3,22 +3,23 @@
 mod backup;
 mod expect;
 mod host;
+mod incident;
 mod key;
+mod publish;
 mod read;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::instance::Instance;
 use super::terminal::Colour;
-use super::values;
-use crate::alert::{Every, Level, Topic};
 pub(crate) use backup::{Backup, Check, Restore};
 pub(crate) use expect::Expect;
 pub(crate) use host::{Journal, UnitFailed};
+pub(crate) use incident::{Act, Change, Incidents};
 pub(crate) use key::Key;
+pub(crate) use publish::Publish;
 pub(crate) use read::{Doctor, Drain, History, Status, Tail};
 
 /// Publishes and reads alerts, and manages the keys of alertd
@@ -41,6 +42,8 @@ const AFTER: &str = "\
 Examples:
   alertctl key add alice
   alertctl publish -t ops.db -l error 'disk is full'
+  alertctl publish -t ops.db -l error --incident disk --ttl 1h 'disk is full'
+  alertctl publish -t ops.db --incident disk --resolve 'disk has room again'
   alertctl tail 'ops.*'
   alertctl --url https://alerts.example.org --key-file ~/.alertkey history -n 20
 
@@ -132,6 +135,13 @@ pub(crate) enum Command {
     /// Prints the newest COUNT alerts, or with --since the first COUNT alerts from that point on. The oldest alert comes
     /// first. With --until, only alerts before that moment count.
     History(History),
+    /// List incidents, the one that changed last first
+    ///
+    /// An incident is a named problem on a topic, which alerts report with a name. With -q, nothing is printed, and the exit
+    /// status is 0 if there is no such incident and 10 if there is one.
+    Incidents(Incidents),
+    #[command(flatten)]
+    Change(Change),
     /// Say how often something is expected on a topic, and be told if it does not come
     ///
     /// If no alert is published on the topic for that long, alertd publishes one there. When the sender is back, it publishes
@@ -240,42 +250,6 @@ pub(crate) enum Candidates {
     Keys,
     /// Everything that the last word of the given command line may be
     Line,
-}
-
-/// `alertctl publish`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  alertctl publish 'Deploy completed' -m version=1.2.3
-  alertctl publish -t ops.db -l error 'disk is full'
-  journalctl -u backup -n 5 | alertctl publish -t backup")]
-pub(crate) struct Publish {
-    /// Topic to publish to
-    #[arg(short, long, default_value = "default")]
-    pub topic: Topic,
-    /// Severity of the alert
-    #[arg(short, long, default_value = "info", value_parser = values::level())]
-    pub level: Level,
-    /// Member of the metadata; its value is always text. May be repeated
-    #[arg(short, long = "metadata", value_name = "KEY=VALUE", value_parser = values::lossy_pair())]
-    pub metadata: Vec<(String, String)>,
-    /// Idempotency key [default: random]
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
-    /// Have alertd say so if the topic is then silent for longer than this, from 10s to 366d
-    #[arg(long, value_name = "DURATION")]
-    pub expect_within: Option<Every>,
-    /// How long to retry; 0 means a single attempt
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::duration)]
-    pub retry_for: Duration,
-    /// Print the stored alert as a JSON object instead of its id
-    #[arg(long)]
-    pub json: bool,
-    /// Message; if it is missing or -, it is read from standard input, without the final line break
-    ///
-    /// A message of more than 4096 bytes is cut and ends in "…". Bytes that are not UTF-8 are replaced by "�".
-    #[arg(value_name = "MESSAGE|-", value_parser = values::lossy())]
-    pub message: Option<String>,
 }
 
 /// `alertctl config`.

@@ -107,7 +107,7 @@ impl Filling<'_> {
             Part::Alert { record, .. } => (record.id.predecessor(), record.id),
             Part::Retired(id) => (id.predecessor(), *id),
             Part::Lost { after, upto } => (*after, *upto),
-            Part::TopicTrim(..) | Part::Key { .. } => return self.log.add(part),
+            Part::TopicTrim(..) | Part::Incident(..) | Part::Key { .. } => return self.log.add(part),
         };
         self.close(before)?;
         self.last = id;

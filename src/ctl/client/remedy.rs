@@ -119,6 +119,10 @@ fn option(field: &str) -> Option<&'static str> {
         "overlap" => "--overlap",
         "every" => "--every",
         "expect_within" => "--expect-within",
+        "incident" => "the incident",
+        "ttl" => "--ttl",
+        "note" => "--note",
+        "state" => "--state",
         field if field == "metadata" || field.starts_with("metadata.") => "--metadata",
         _ => return None,
     })

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_script_has_the_definition_and_queries_the_daemon() {
-        for (shell, queries) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 5)] {
+        for (shell, queries) in [(Shell::Bash, 1), (Shell::Zsh, 1), (Shell::Fish, 6)] {
             let script = script(shell);
             assert!(script.contains("rotate") && script.contains("key-file"), "{shell}");
             assert!(!script.contains("completion candidates") && !script.contains("complete man"), "{shell}");

@@ -27,6 +27,8 @@ const MAX_SILENCE: Duration = Duration::from_secs(360);
 pub(crate) enum Item {
     /// An alert and its JSON, unchanged.
     Alert(Id, String),
+    /// A change of an incident and its JSON, unchanged.
+    Change(Id, String),
     /// Everything up to this id was delivered or filtered out.
     Cursor(Id),
     /// Alerts may be missing.
@@ -225,6 +227,7 @@ impl<'a> Follower<'a> {
                     reason: "it sent an alert without an id".into(),
                 });
             }
+            ("incident", Some(id)) => self.waiting.push_back(Item::Change(id, event.data)),
             ("cursor", Some(id)) => self.waiting.push_back(Item::Cursor(id)),
             ("gap", _) => match serde_json::from_str(&event.data) {
                 Ok(gap) => self.waiting.push_back(Item::Gap(gap)),

@@ -20,6 +20,7 @@ use super::alert::{Alert, Rows};
 use super::args::Tail;
 use super::client::{Client, ClientError};
 use super::exit::Failure;
+use super::incident::Transition;
 use super::output::{Output, note};
 use super::pages::gap_message;
 use super::progress::Progress;
@@ -68,6 +69,12 @@ pub(crate) async fn run(
                 progress.add(1, id);
                 id
             }
+            Item::Change(id, json) => {
+                if handler.show(&json, output).await?.is_break() {
+                    break;
+                }
+                id
+            }
             Item::Cursor(id) => {
                 progress.end();
                 id
@@ -80,17 +87,27 @@ pub(crate) async fn run(
         if let Some(cursor) = &mut cursor {
             cursor.advance(id);
         }
-        // The position is saved only after the output before it was written.
-        if handler.exec.is_some() || stream.is_drained() || left == Some(0) {
-            tokio::select! {
-                biased;
-                written = output.flush() => written?,
-                () = stop.cancelled() => return Ok(()),
-            }
-            cursor.as_mut().map_or(Ok(()), Cursor::save)?;
+        let is_due = handler.exec.is_some() || stream.is_drained() || left == Some(0);
+        if is_due && save(&mut cursor, output, stop).await?.is_break() {
+            break;
         }
     }
     Ok(())
+}
+
+/// Saves the position, after the output before it was written.
+async fn save(
+    cursor: &mut Option<Cursor>,
+    output: &mut Output,
+    stop: &CancellationToken,
+) -> Result<ControlFlow<()>, Failure> {
+    tokio::select! {
+        biased;
+        written = output.flush() => written?,
+        () = stop.cancelled() => return Ok(ControlFlow::Break(())),
+    }
+    cursor.as_mut().map_or(Ok(()), Cursor::save)?;
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Prints each alert, or runs the command for it.
@@ -110,9 +127,26 @@ impl Handler<'_> {
             return Ok(if is_done { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
         }
         let line = if self.is_json { json } else { self.rows.row(alert, output) };
+        self.print(&line, output).await
+    }
+
+    /// Prints a change of an incident. It is no alert, so that no command runs for it.
+    async fn show(&self, json: &str, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
+        let line = match serde_json::from_str::<Transition>(json) {
+            _ if self.exec.is_some() => return Ok(ControlFlow::Continue(())),
+            // As in a stream of lines, so that programs can tell it from an alert.
+            _ if self.is_json => json.replacen('{', r#"{"event":"incident","#, 1),
+            Ok(change) => change.row(output),
+            // Of a newer daemon.
+            Err(_) => return Ok(ControlFlow::Continue(())),
+        };
+        self.print(&line, output).await
+    }
+
+    async fn print(&self, line: &str, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
         tokio::select! {
             biased;
-            taken = output.line(&line) => taken?,
+            taken = output.line(line) => taken?,
             () = self.stop.cancelled() => return Ok(ControlFlow::Break(())),
         }
         Ok(ControlFlow::Continue(()))

@@ -14,7 +14,8 @@ async fn an_idempotency_key_stores_once_also_within_one_commit() {
 async fn idempotency(backend: Backend) {
     let log = backend.open("log", UNLIMITED).await;
     let key = |user: &str, key: &str| Some(Idempotency { user: user.into(), key: key.into(), state: None });
-    let publish = |text: &str, idempotency| Publish { draft: draft("a", text, Level::Info), idempotency };
+    let publish =
+        |text: &str, idempotency| Publish { draft: draft("a", text, Level::Info), user: "u".into(), idempotency };
     let same: Vec<_> = (0..50)
         .map(|_| {
             let (engine, publish) = (log.engine.clone(), publish("m", key("alice", "k")));
@@ -48,6 +49,7 @@ async fn group(backend: Backend) {
     let mut log = backend.open("log", UNLIMITED).await;
     let publish = |topic: &str, text: &str, key: &str| Publish {
         draft: draft(topic, text, Level::Warn),
+        user: "alice".into(),
         idempotency: Some(Idempotency { user: "alice".into(), key: key.into(), state: None }),
     };
     assert_eq!(log.engine.append_all(Vec::new()).await.unwrap().len(), 0);
@@ -101,7 +103,7 @@ async fn a_key_with_a_state_repeats_what_stays_and_stores_what_changes() {
         let log = backend.open("log", UNLIMITED).await;
         let publish = |text: &str, state: &str| {
             let idempotency = Idempotency { user: "alice".into(), key: "disk".into(), state: Some(state.into()) };
-            Publish { draft: draft("a", text, Level::Info), idempotency: Some(idempotency) }
+            Publish { draft: draft("a", text, Level::Info), user: "u".into(), idempotency: Some(idempotency) }
         };
         let mut repeated = Vec::new();
         for (text, state) in [("91 %", "full"), ("95 %", "full"), ("fine", "free"), ("fine", "free"), ("91 %", "full")]

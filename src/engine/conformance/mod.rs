@@ -2,6 +2,7 @@
 
 mod expectations;
 mod idempotency;
+mod incidents;
 mod pages;
 mod topics;
 
@@ -72,7 +73,10 @@ fn filter(pattern: &str, level: Level) -> Filter {
 
 impl Log {
     async fn publish(&mut self, topic: &str, message: &str, level: Level) -> Record {
-        let stored = self.engine.append(Publish { draft: draft(topic, message, level), idempotency: None }).await;
+        let stored = self
+            .engine
+            .append(Publish { draft: draft(topic, message, level), user: "u".into(), idempotency: None })
+            .await;
         let record = stored.unwrap().record;
         loop {
             if let Feed::Alerts(fed) = self.feed.recv().await.unwrap() {
@@ -165,7 +169,12 @@ async fn a_restart_keeps_all_and_ids_go_on_above_the_highest() {
         let mut log = backend.open("log", UNLIMITED).await;
         let first = log.publish("a", "one", Level::Info).await;
         log.engine.close().await;
-        assert!(log.engine.append(Publish { draft: draft("a", "x", Level::Info), idempotency: None }).await.is_err());
+        assert!(
+            log.engine
+                .append(Publish { draft: draft("a", "x", Level::Info), user: "u".into(), idempotency: None })
+                .await
+                .is_err()
+        );
         drop(log);
         let mut log = backend.open("log", UNLIMITED).await;
         assert_eq!(log.engine.head().unwrap(), first.id);

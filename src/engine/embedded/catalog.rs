@@ -10,7 +10,7 @@ use super::dropped::DroppedRange;
 use super::index::Hole;
 use super::segment::{Position, Segment};
 use super::topics::Topics;
-use crate::alert::{Filter, Id, Level, Topic};
+use crate::alert::{Filter, Id, Record, RecordKind, Topic};
 
 #[derive(Default)]
 pub(super) struct Catalog {
@@ -25,7 +25,7 @@ pub(super) struct Catalog {
     pub(super) trim_at: Position,
     /// The newest id that the limit of any topic removed.
     pub(super) topic_trim: Id,
-    /// The number of alerts that are retained, and the bytes of their records.
+    /// The number of alerts and transitions that are retained, and the bytes of their records.
     pub(super) count: u64,
     pub(super) bytes: u64,
     /// The oldest alert that is retained.
@@ -193,10 +193,10 @@ impl Catalog {
         true
     }
 
-    /// Adds an alert at the end of a segment.
-    pub(super) fn push(&mut self, segment: &Segment, offset: u64, size: usize, id: Id, alert: (&Topic, Level)) {
-        let (topic, level) = alert;
-        let number = self.topics.intern(topic);
+    /// Adds an alert or a transition at the end of a segment.
+    pub(super) fn push(&mut self, segment: &Segment, offset: u64, size: usize, record: &Record) {
+        let Record { id, kind, level, .. } = *record;
+        let number = self.topics.intern(&record.topic);
         let ordinal = {
             let mut index = segment.index.write();
             let is_new = index.posting(number).is_none();
@@ -206,7 +206,9 @@ impl Catalog {
             index.push(id, offset, size, Some((number, level)))
         };
         if let Some(row) = self.topics.row_mut(number) {
-            row.newest[level as usize] = Some(Position { segment: segment.number(), ordinal });
+            if kind == RecordKind::Alert {
+                row.newest[level as usize] = Some(Position { segment: segment.number(), ordinal });
+            }
             row.last = Some(id);
         }
         self.topics.add(number, 1);

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::alert::{Id, Level, Record, Topic};
+use crate::alert::{Id, Level, Record, RecordKind, Topic};
+use crate::incident::{Key, Row};
 
 /// A stored value cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +120,7 @@ pub(super) struct Keyed {
     pub(super) fingerprint: [u8; 32],
 }
 
-/// The part of an alert's content before the JSON.
+/// The part of the content of an alert or a transition before the JSON.
 pub(super) fn alert_prefix(record: &Record, key: Option<&Keyed>) -> Vec<u8> {
     let mut prefix = Writer(Vec::with_capacity(96 + record.topic.as_str().len()));
     prefix.u8(record.level as u8);
@@ -132,7 +133,7 @@ pub(super) fn alert_prefix(record: &Record, key: Option<&Keyed>) -> Vec<u8> {
     prefix.0
 }
 
-/// The content of an alert's record, read without a copy.
+/// The content of the record of an alert or a transition, read without a copy.
 pub(super) struct StoredAlert<'a> {
     pub(super) level: Level,
     pub(super) received_ms: u64,
@@ -154,11 +155,29 @@ impl<'a> StoredAlert<'a> {
         Ok(Self { level, received_ms, topic, key, json: reader.0 })
     }
 
-    pub(super) fn record(&self, id: Id) -> Result<Record, Damaged> {
+    pub(super) fn record(&self, id: Id, kind: RecordKind) -> Result<Record, Damaged> {
         let topic: Topic = self.topic.parse().map_err(|_| Damaged)?;
         let json = Bytes::copy_from_slice(self.json);
-        Ok(Record { id, topic, level: self.level, received_ms: self.received_ms, json })
+        Ok(Record { id, kind, topic, level: self.level, received_ms: self.received_ms, json })
     }
+}
+
+/// Appends an incident; none if it is removed.
+pub(super) fn put_incident(out: &mut Writer, key: &Key, row: Option<&Row>) {
+    out.topic(&key.topic);
+    out.sized(key.name.as_str().as_bytes());
+    out.u8(row.is_some().into());
+    // Texts and numbers in memory cannot fail.
+    out.sized(&row.map_or_else(Vec::new, |row| serde_json::to_vec(row).unwrap_or_default()));
+}
+
+/// Takes what [`put_incident`] appended.
+pub(super) fn take_incident(reader: &mut Reader<'_>) -> Result<(Key, Option<Row>), Damaged> {
+    let topic = reader.topic()?;
+    let name = std::str::from_utf8(reader.sized()?).map_err(|_| Damaged)?.parse().map_err(|_| Damaged)?;
+    let (has_row, json) = (reader.u8()? != 0, reader.sized()?);
+    let row = has_row.then(|| serde_json::from_slice(json)).transpose().map_err(|_| Damaged)?;
+    Ok((Key { topic, name }, row))
 }
 
 #[cfg(test)]
@@ -174,7 +193,7 @@ mod tests {
         for key in [None, Some(key)] {
             let content = [&alert_prefix(&record, key.as_ref())[..], &record.json].concat();
             let stored = StoredAlert::read(&content, key.is_some()).unwrap();
-            assert_eq!((stored.record(record.id).unwrap(), stored.key), (record.clone(), key));
+            assert_eq!((stored.record(record.id, record.kind).unwrap(), stored.key), (record.clone(), key));
             for cut in 0..16 {
                 assert!(StoredAlert::read(&content[..cut], key.is_some()).is_err(), "{cut}");
             }

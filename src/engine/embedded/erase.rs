@@ -12,7 +12,7 @@ use super::keeper::Chore;
 use super::overwrite::overwrite;
 use super::segment::{Alert, Found, Segment};
 use super::store::Store;
-use crate::alert::Id;
+use crate::alert::{Id, RecordKind};
 
 impl Store {
     /// Erases an alert's content; its id stays a valid cursor. Returns false if the log has no such alert. After an
@@ -26,7 +26,7 @@ impl Store {
         let ordinal = segment.behind(id.predecessor());
         let Some(offset) = segment.index.read().offset(ordinal) else { return Ok(false) };
         let alert = match segment.read(ordinal)? {
-            Found::Alert(alert) if alert.record.id == id => alert,
+            Found::Alert(alert) if alert.record.id == id && alert.record.kind == RecordKind::Alert => alert,
             Found::Erased(found) if found == id => {
                 self.redo_erasures()?;
                 return Ok(true);

@@ -10,11 +10,11 @@ use super::{Durability, Embedded, Settings};
 use crate::alert::{Id, Level, Record, Start};
 use crate::engine::{Direction, Publish, Range};
 
-/// Forty alerts with idempotency keys, as the first version with segments left them at a clean stop.
-const FORMAT_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-format-1");
+/// Forty alerts with idempotency keys, as the last build of each earlier format left them at a clean stop.
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segment-format-");
 
-fn alert(number: usize) -> Publish {
-    let message = format!("alert {number} of segment format 1");
+fn alert(format: u32, number: usize) -> Publish {
+    let message = format!("alert {number} of segment format {format}");
     let mut alert = publish(&format!("ops.{}", number % 3), &message, Level::Warn, Some(&format!("key-{number}")));
     if let Some(key) = &mut alert.idempotency {
         key.user = "(publish socket)".into();
@@ -22,10 +22,11 @@ fn alert(number: usize) -> Publish {
     alert
 }
 
-fn open(directory: &Path) -> Embedded {
+fn open(directory: &Path, format: u32) -> Embedded {
     let directory = directory.to_owned();
     // Later than the alerts of the files, and within the age of their keys.
-    let clock: crate::engine::Clock = Arc::new(|| NOW + 446_500_000);
+    let now_ms = NOW + if format == 1 { 446_500_000 } else { 602_000_000 };
+    let clock: crate::engine::Clock = Arc::new(move || now_ms);
     let settings = Settings { directory, durability: Durability::Fsync, retention: UNLIMITED, clock };
     let (engine, mut feed) = Embedded::open(settings).unwrap();
     tokio::spawn(async move { while feed.recv().await.is_some() {} });
@@ -48,33 +49,40 @@ fn versions(log: &Path) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn a_log_of_segment_format_1_is_read_and_goes_on_in_a_segment_of_the_present_format() {
-    // As a clean stop left it, and without the file that only a clean stop writes.
-    for was_killed in [false, true] {
-        let place = tempfile::tempdir().unwrap();
-        let log = place.path().join("log");
-        fs::create_dir(&log).unwrap();
-        for entry in fs::read_dir(FORMAT_1).unwrap() {
-            let path = entry.unwrap().path();
-            if !was_killed || path.extension().is_some_and(|ending| ending == "seg") {
-                fs::copy(&path, log.join(path.file_name().unwrap())).unwrap();
-            }
+async fn a_log_of_an_earlier_format_is_read_and_goes_on_in_a_segment_of_the_present_format() {
+    for format in 1..VERSION {
+        // As a clean stop left it, and without the file that only a clean stop writes.
+        for was_killed in [false, true] {
+            goes_on(format, was_killed).await;
         }
-        assert_eq!(versions(&log), [1]);
-        let engine = open(place.path());
-        let before = all(&engine).await;
-        assert_eq!(before.len(), 40);
-        for (number, record) in (1..).zip(&before) {
-            let stored = engine.append_all(vec![alert(number)]).await.unwrap().remove(0);
-            assert!(stored.repeated && stored.record == *record, "{was_killed}: {stored:?}");
-            let seek = engine.seek(&Start::After(record.id), &filter("*"), Id::MAX, 0).await.unwrap();
-            assert!(seek.gap.is_none(), "{was_killed}: {}", record.id);
-        }
-        let new = engine.append_all(vec![alert(41)]).await.unwrap().remove(0).record;
-        engine.close().await;
-        assert_eq!(versions(&log), [1, VERSION]);
-        let engine = open(place.path());
-        assert_eq!(all(&engine).await, [before, vec![new]].concat());
-        engine.close().await;
     }
+}
+
+async fn goes_on(format: u32, was_killed: bool) {
+    let at = format!("format {format}, {was_killed}");
+    let place = tempfile::tempdir().unwrap();
+    let log = place.path().join("log");
+    fs::create_dir(&log).unwrap();
+    for entry in fs::read_dir(format!("{FIXTURES}{format}")).unwrap() {
+        let path = entry.unwrap().path();
+        if !was_killed || path.extension().is_some_and(|ending| ending == "seg") {
+            fs::copy(&path, log.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    assert_eq!(versions(&log), [format]);
+    let engine = open(place.path(), format);
+    let before = all(&engine).await;
+    assert_eq!(before.len(), 40, "{at}");
+    for (number, record) in (1..).zip(&before) {
+        let stored = engine.append_all(vec![alert(format, number)]).await.unwrap().remove(0);
+        assert!(stored.repeated && stored.record == *record, "{at}: {stored:?}");
+        let seek = engine.seek(&Start::After(record.id), &filter("*"), Id::MAX, 0).await.unwrap();
+        assert!(seek.gap.is_none(), "{at}: {}", record.id);
+    }
+    let new = engine.append_all(vec![alert(format, 41)]).await.unwrap().remove(0).record;
+    engine.close().await;
+    assert_eq!(versions(&log), [format, VERSION]);
+    let engine = open(place.path(), format);
+    assert_eq!(all(&engine).await, [before, vec![new]].concat(), "{at}");
+    engine.close().await;
 }

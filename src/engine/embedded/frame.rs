@@ -4,7 +4,7 @@
 //! belongs to another file never fits. The head's does not cover the content's: damaged content is skipped exactly, and
 //! an erase rewrites content, flags and their checksum while the head stays valid throughout.
 
-use crate::alert::Id;
+use crate::alert::{Id, RecordKind};
 
 pub(super) const HEAD: usize = 64;
 /// A length beyond this is damage: the largest body that can be configured, with room for the escapes of JSON.
@@ -27,6 +27,12 @@ pub(super) enum Kind {
     Erase = 5,
     /// The segments within the log that are dropped: a complete list, written before a file is removed.
     Dropped = 6,
+    /// A change of an incident that is not an alert.
+    Transition = 7,
+    /// An incident after the changes of its batch; the id is that of the alert whose text it has.
+    Incident = 8,
+    /// An idempotency key whose alert was only counted; the id is that of the alert that answers a repeat.
+    Key = 9,
 }
 
 impl Kind {
@@ -38,13 +44,21 @@ impl Kind {
             4 => Self::TopicTrim,
             5 => Self::Erase,
             6 => Self::Dropped,
+            7 => Self::Transition,
+            8 => Self::Incident,
+            9 => Self::Key,
             _ => return None,
         })
     }
 
     /// Whether its id is its place in the log, rather than that of another record.
     pub(super) const fn has_id(self) -> bool {
-        matches!(self, Self::Alert | Self::Retired)
+        matches!(self, Self::Alert | Self::Retired | Self::Transition)
+    }
+
+    /// Whether the readers of its topic get it.
+    pub(super) const fn is_read(self) -> bool {
+        matches!(self, Self::Alert | Self::Transition)
     }
 }
 
@@ -183,6 +197,14 @@ impl Head {
 
     pub(super) const fn crc(&self) -> u32 {
         self.crc
+    }
+
+    /// What it is to readers, if they get it.
+    pub(super) const fn record_kind(&self) -> RecordKind {
+        match self.kind {
+            Kind::Transition => RecordKind::Transition,
+            _ => RecordKind::Alert,
+        }
     }
 
     pub(super) const fn is_erased(&self) -> bool {

@@ -191,6 +191,8 @@ fn check_snapshot(file: &[u8]) {
     assert_eq!((place_again, &again.topic_trims), (place, &state.topic_trims));
     assert_eq!((&again.erasures, &again.dropped), (&state.erasures, &state.dropped));
     assert!(again.keys.iter().eq(state.keys.iter()));
+    assert_eq!(again.incidents.len(), state.incidents.len());
+    assert!(state.incidents.iter().all(|incident| again.incidents.get(&incident.key) == Some(&incident.row)));
 }
 
 fn check_sidecar(content: &[u8]) {

@@ -11,6 +11,7 @@ use super::index::Hole;
 use super::inventory::RecoverError;
 use super::keeper::{Chore, Keeper};
 use super::keys::KeyRow;
+use super::notes::Notes;
 use super::retain::{Plan, TopicTrim};
 use super::stage::Staged;
 use super::store::{Options, Store};
@@ -36,6 +37,7 @@ pub(super) struct Import {
     batch: Vec<Item>,
     bytes: usize,
     plan: Plan,
+    notes: Notes,
 }
 
 impl Import {
@@ -45,7 +47,7 @@ impl Import {
         let (mut store, _) = Store::open(disk, options, now_ms)?;
         store.begin_import(extent.trim, extent.clock_ms);
         let keeper = store.keeper();
-        Ok(Self { store, keeper, batch: Vec::new(), bytes: 0, plan: Plan::default() })
+        Ok(Self { store, keeper, batch: Vec::new(), bytes: 0, plan: Plan::default(), notes: Notes::default() })
     }
 
     /// Adds a part; parts with ids must come in the order of their ids.
@@ -64,12 +66,17 @@ impl Import {
                 let number = self.store.catalog.write().topics.intern(&topic);
                 self.plan.topics.insert(number, TopicTrim::at(topic, trim));
             }
+            Part::Incident(key, row) => {
+                self.store.incidents.write().set(key.clone(), Some((*row).clone()));
+                self.notes.incidents.insert(key, Some(*row));
+            }
             Part::Key { hash, fingerprint, id, received_ms } => {
                 // Neither a backup nor the earlier store names the user.
                 self.store.keys.insert(hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() });
             }
         }
-        if self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES { self.write() } else { Ok(()) }
+        let is_full = self.batch.len().max(self.notes.incidents.len()) >= BATCH || self.bytes >= BATCH_BYTES;
+        if is_full { self.write() } else { Ok(()) }
     }
 
     /// The newest id so far.
@@ -92,11 +99,11 @@ impl Import {
                 Item::Retired(id) => Entry::Retired(*id),
             })
             .collect();
-        if !entries.is_empty() || !self.plan.is_empty() {
-            self.store.write_batch(&entries, &self.plan, true)?;
+        if !entries.is_empty() || !self.notes.is_empty() || !self.plan.is_empty() {
+            self.store.write_batch(&entries, &self.notes, &self.plan, true)?;
             self.store.apply_plan(&self.plan);
         }
-        (self.plan, self.bytes) = (Plan::default(), 0);
+        (self.plan, self.notes, self.bytes) = (Plan::default(), Notes::default(), 0);
         self.batch.clear();
         for chore in self.store.take_chores() {
             // The snapshot is written at the end, with the keys.
@@ -110,7 +117,7 @@ impl Import {
     /// Leaves a hole up to an id; its readers get a gap.
     fn lose(&mut self, upto: Id) -> io::Result<()> {
         // A hole is stored in a segment, so there has to be one.
-        self.store.write_batch(&[], &Plan::default(), true)?;
+        self.store.write_batch(&[], &Notes::default(), &Plan::default(), true)?;
         let Some(tail) = &self.store.appender.tail else { return Err(io::ErrorKind::NotFound.into()) };
         {
             let mut catalog = self.store.catalog.write();
@@ -122,7 +129,7 @@ impl Import {
             index.last = upto;
         }
         // The next mark has the id too, for a start that rebuilds the index.
-        self.store.write_batch(&[], &Plan::default(), true)
+        self.store.write_batch(&[], &Notes::default(), &Plan::default(), true)
     }
 
     /// Completes the log. New ids are above `until`.

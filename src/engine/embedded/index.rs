@@ -78,7 +78,7 @@ impl Index {
             && self.ids.len() == count.div_ceil(IDS as usize)
     }
 
-    /// Adds a record; an alert has a topic and a level. Returns its ordinal.
+    /// Adds a record; alerts and transitions have a topic and a level. Returns its ordinal.
     pub(super) fn push(&mut self, id: Id, offset: u64, size: usize, alert: Option<(u32, Level)>) -> u32 {
         let ordinal = self.count;
         if ordinal.is_multiple_of(OFFSETS) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::header::SUFFIX;
 use super::testing::{NOW, UNLIMITED, filter, publish, runs};
-use super::{Durability, Embedded, Settings, location};
-use crate::alert::{Id, Level, Record};
+use super::{Durability, Embedded, Settings, incident_power, location};
+use crate::alert::{Id, IncidentReport, IncidentStatus, Level, Record};
 use crate::engine::{Direction, Range, Retention};
 use crate::random::Random;
 
@@ -30,6 +30,12 @@ fn retention(random: &mut Random) -> Retention {
     let count = if random.chance(50) { 0 } else { 300 + random.below(3000) };
     let topic_count = if random.chance(50) { 0 } else { 200 + random.below(800) };
     Retention { count, topic_count, ..UNLIMITED }
+}
+
+/// Of few incidents, so that each of them changes often.
+fn report(random: &mut Random) -> IncidentReport {
+    let status = if random.chance(20) { IncidentStatus::Resolved } else { IncidentStatus::Open };
+    IncidentReport::new(format!("i{}", random.below(3)).parse().unwrap(), status)
 }
 
 fn say(lines: String) {
@@ -60,7 +66,11 @@ fn publish_until_killed() {
                             let topic = if random.chance(1) { "quiet".into() } else { format!("t{}", random.below(4)) };
                             let message = format!("{topic}:{seed}-{publisher}-{turn}-{i}");
                             let text = format!("{message} {}", "x".repeat(random.below(900) as usize));
-                            (publish(&topic, &text, Level::Info, random.chance(20).then_some(&message)), message)
+                            let mut alert = publish(&topic, &text, Level::Warn, random.chance(20).then_some(&message));
+                            if random.chance(30) {
+                                alert.draft = alert.draft.reporting(Some(report(&mut random)));
+                            }
+                            (alert, message)
                         })
                         .collect();
                     say(group.iter().map(|(_, message)| format!("? {message}\n")).collect());
@@ -157,6 +167,7 @@ fn read(directory: &Path, settings: Settings, at: &str) -> (Vec<Record>, impl Fn
             }
         }
         assert_eq!(engine.stats().await.alerts, records.len() as u64, "{at}");
+        incident_power::check_rows(&records, &incident_power::rows_of(&engine.0.incidents.read()), at);
         let catalog = Arc::clone(&engine.0.view.catalog);
         engine.close().await;
         (records, move |topic: &str, id: Id| catalog.read().is_retained(topic, id))

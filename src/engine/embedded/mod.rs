@@ -6,8 +6,9 @@
 //!
 //! From the bottom: [`disk`] is what the log requires of a disk; [`frame`], [`codec`] and [`header`] are the stored
 //! forms; [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`]
-//! holds them; [`recover`] opens a log, [`store`] writes it, [`read`] reads it, [`keeper`] does background work;
-//! [`scrub`] looks for damage; [`convert`] converts the store of earlier versions.
+//! holds them; [`incident_table`] holds the incidents; [`recover`] opens a log, [`stage`], [`commit`] and [`store`] write
+//! it, [`read`] reads it, [`keeper`] does background work; [`scrub`] looks for damage; [`convert`] converts the store of
+//! earlier versions.
 
 mod appender;
 mod at_rest;
@@ -16,6 +17,7 @@ mod batch;
 mod bulk;
 mod catalog;
 mod codec;
+mod commit;
 mod convert;
 #[cfg(test)]
 mod corruption;
@@ -33,14 +35,22 @@ mod frame;
 pub(crate) mod fuzzing;
 mod header;
 mod import;
+mod incident_changes;
+#[cfg(test)]
+mod incident_power;
+mod incident_table;
+mod incident_upkeep;
+mod incidents;
 mod index;
 mod inventory;
 mod job_queue;
 mod keeper;
+mod keeper_thread;
 mod keys;
 #[cfg(test)]
 mod killed;
 mod location;
+mod notes;
 mod oldest;
 mod open_error;
 mod overwrite;
@@ -76,7 +86,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::intake::{Intake, Outcome};
@@ -89,6 +99,7 @@ use crate::supervisor;
 pub(crate) use at_rest::{AtRest, Restore};
 use disk::real::RealDisk;
 pub(crate) use export::Export;
+use incident_table::IncidentTable;
 use job_queue::{JobSender, job_queue};
 use keeper::Keeper;
 pub(crate) use open_error::OpenError;
@@ -111,10 +122,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const CHORES: usize = 64;
 /// The size at which a segment is ended. Small in tests, so that they have many segments.
 const SEGMENT: u64 = if cfg!(test) { 256 << 10 } else { 64 << 20 };
-/// How often the keeper checks for space that an export no longer needs.
-const RETRY: Duration = Duration::from_secs(1);
-/// The pause between two steps of freeing space, so that they do not delay the writer's sync.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// When a publish is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +153,7 @@ pub(crate) struct Embedded(Arc<Inner>);
 struct Inner {
     shared: Arc<Shared>,
     view: View,
+    incidents: Arc<RwLock<IncidentTable>>,
     jobs: JobSender,
     intake: Intake,
     readers: Semaphore,
@@ -185,7 +193,7 @@ impl Embedded {
             tracing::error!(message_id = %Event::StoreDamaged, "{}/{damage}", log.display());
         }
         let shared = Arc::new(Shared::new(settings.directory.clone(), settings.retention));
-        let view = View::new(Arc::clone(&store.catalog));
+        let (view, incidents) = (View::new(Arc::clone(&store.catalog)), Arc::clone(&store.incidents));
         let (jobs, queued) = job_queue(QUEUE);
         let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
@@ -203,12 +211,13 @@ impl Embedded {
         };
         let threads = vec![
             thread("alertd-writer", Box::new(move || writer.run(&queued)))?,
-            thread("alertd-keeper", Box::new(move || keep(&keeper, &kept, scrub, lock)))?,
+            thread("alertd-keeper", Box::new(move || keeper_thread::run(&keeper, &kept, scrub, lock)))?,
         ];
         let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
         let (readers, threads, durability) = (Semaphore::new(READERS), Mutex::new(threads), settings.durability);
-        Ok((Self(Arc::new(Inner { shared, view, jobs, intake, readers, threads, durability, export })), fed))
+        let inner = Inner { shared, view, incidents, jobs, intake, readers, threads, durability, export };
+        Ok((Self(Arc::new(inner)), fed))
     }
 
     /// Changes how much is kept, from the next step of retention on.
@@ -218,8 +227,7 @@ impl Embedded {
 
     pub(super) async fn append_all(&self, alerts: Vec<Publish>) -> Outcome {
         let outcome = self.0.intake.submit(alerts, async |job| self.0.jobs.send(job).await).await;
-        self.0.shared.note_deadline(&outcome);
-        outcome
+        outcome.inspect_err(|error| self.0.shared.note_deadline(error))
     }
 
     async fn view<T: Send + 'static>(
@@ -323,28 +331,4 @@ impl Embedded {
         });
         let _ = closed.await;
     }
-}
-
-/// The thread of the keeper. Holds the lock of the log until its writer and its own work are done.
-fn keep(keeper: &Keeper, chores: &queue::Receiver<keeper::Chore>, mut scrub: Scrub, lock: location::Lock) {
-    let mut pause = || std::thread::park_timeout(PAUSE);
-    loop {
-        let chore = match chores.recv_timeout(RETRY) {
-            Ok(chore) => Some(chore),
-            Err(queue::RecvTimeoutError::Timeout) => None,
-            Err(queue::RecvTimeoutError::Disconnected) => break,
-        };
-        if scrub.shared.is_closed.load(Ordering::Acquire) {
-            break;
-        }
-        if chore.is_none() {
-            scrub.step_if_due();
-        }
-        let done = chore.map_or(Ok(()), |chore| keeper.perform(chore, &mut pause));
-        if let Err(error) = done.and_then(|()| keeper.catch_up(&mut pause)) {
-            // Nothing is lost: the next segment tries again, and so does the next start.
-            tracing::warn!("work on the log was put off: {error}");
-        }
-    }
-    drop(lock);
 }

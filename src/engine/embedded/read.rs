@@ -12,8 +12,8 @@ use parking_lot::RwLock;
 use super::catalog::Catalog;
 use super::damaged::DamagedPlaces;
 use super::fetch::{Entry, fetch};
-use super::segment::{Found, Position, Segment};
-use crate::alert::{Filter, Id, Level, Pattern, Record, Start, Topic};
+use super::segment::{Alert, Found, Position, Segment};
+use crate::alert::{Filter, Id, Level, Pattern, Record, RecordKind, Start, Topic};
 use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
 use crate::engine::{Known, Page, Range, Seek, complete_from};
@@ -45,6 +45,10 @@ impl Filling<'_> {
     const fn is_full(&self) -> bool {
         self.scanned >= SCANNED || self.records.len() >= self.range.limit || self.bytes > self.range.bytes
     }
+}
+
+fn is_alert(alert: &Alert) -> bool {
+    alert.record.kind == RecordKind::Alert
 }
 
 impl View {
@@ -121,8 +125,9 @@ impl View {
                 continue;
             }
             let record = match segment.as_ref().map(|segment| segment.read(at.ordinal)).transpose()? {
-                Some(Found::Alert(alert)) if alert.record.id <= until => Some(alert.record),
-                // No segment: the newest one was erased, and an older one may be retained.
+                Some(Found::Alert(alert)) if is_alert(&alert) && alert.record.id <= until => Some(alert.record),
+                // No segment: the newest one was erased, and an older one may be retained. After a start a transition
+                // counts as the newest one.
                 None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
                 Some(Found::Dropped) => None,
                 Some(Found::Damaged) => {
@@ -154,8 +159,9 @@ impl View {
                 all.into_iter().filter(|ordinal| index.level(*ordinal).is_some_and(|found| found >= level)).collect()
             };
             for ordinal in ordinals {
-                if let Found::Alert(alert) = segment.read(ordinal)? {
-                    return Ok(Some(alert.record));
+                match segment.read(ordinal)? {
+                    Found::Alert(alert) if is_alert(&alert) => return Ok(Some(alert.record)),
+                    _ => {}
                 }
             }
             match segment.number().checked_sub(1) {

@@ -62,7 +62,7 @@ pub(super) fn scan(file: File, bytes: &[u8], vouched: u64, last: Id, topics: &mu
         if !head.kind.has_id() {
             return;
         }
-        let stored = content.filter(|_| head.kind == Kind::Alert && !head.is_erased()).and_then(|(_, content)| {
+        let stored = content.filter(|_| head.kind.is_read() && !head.is_erased()).and_then(|(_, content)| {
             let stored = StoredAlert::read(content, head.flags & KEYED != 0).ok()?;
             Some((topics.intern(&stored.topic.parse().ok()?), stored.level))
         });

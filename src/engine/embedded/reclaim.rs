@@ -51,8 +51,9 @@ impl Store {
         let first = catalog.segments.first()?;
         let last = first.index.read().last;
         let is_dead = first.number() < catalog.trim_at.segment && !self.is_tail(first) && last <= catalog.trim;
-        // Its idempotency keys must be in the snapshot, or too old.
-        let is_covered = self.is_in_snapshot(first) || last.ms.saturating_add(IDEMPOTENCY_AGE_MS) < catalog.clock_ms;
+        // What it says about incidents must be in the snapshot, and so must its idempotency keys unless they are too old.
+        let is_old = last.ms.saturating_add(IDEMPOTENCY_AGE_MS) < catalog.clock_ms;
+        let is_covered = self.is_in_snapshot(first) || (is_old && !self.has_incidents);
         (is_dead && is_covered).then(|| Arc::clone(first))
     }
 

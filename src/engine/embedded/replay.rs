@@ -1,11 +1,11 @@
-//! Rebuilds the state besides alerts from records: idempotency keys, limits of topics, erasures.
+//! Rebuilds the state besides alerts from records: idempotency keys, incidents, limits of topics, erasures.
 //!
 //! A start applies the records after the snapshot to it; the keeper makes the next snapshot the same way.
 
 use std::io;
 use std::sync::Arc;
 
-use super::codec::{Reader, StoredAlert};
+use super::codec::{Reader, StoredAlert, take_incident};
 use super::disk;
 use super::dropped::DroppedRange;
 use super::frame::{Head, KEYED, Kind};
@@ -16,16 +16,26 @@ use super::segment::Segment;
 use super::snapshot::{Place, State};
 use crate::engine::publish::owner;
 
-/// Applies all records of these segments after `place`. Returns false if some may have been lost to damage.
+/// Applies all records of these segments after `place`, as [`replay_until`].
 pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mut State) -> io::Result<bool> {
+    let ends = segments.iter().map(|segment| (segment, segment.index.read().end));
+    replay_until(ends, place, state)
+}
+
+/// Applies the records of these segments after `place`, up to the end that is given for each. Returns false if some may have
+/// been lost to damage.
+pub(super) fn replay_until<'a>(
+    segments: impl Iterator<Item = (&'a Arc<Segment>, u64)>,
+    place: Option<Place>,
+    state: &mut State,
+) -> io::Result<bool> {
     let mut is_whole = true;
-    for segment in segments {
+    for (segment, end) in segments {
         let from = match place {
             Some(place) if place.segment > segment.number() => continue,
             Some(place) if place.segment == segment.number() => place.offset.max(RECORDS),
             _ => RECORDS,
         };
-        let end = segment.index.read().end;
         if from >= end {
             continue;
         }
@@ -33,8 +43,10 @@ pub(super) fn replay(segments: &[Arc<Segment>], place: Option<Place>, state: &mu
         walk(&bytes, from, segment.header.salt, |item| {
             match item {
                 Item::Record { head, content: Some((user, content)), .. } => apply(state, &head, user, content),
-                // A damaged alert does not matter, because an alert removes nothing.
-                Item::Record { head, content: None, .. } => is_whole &= head.kind == Kind::Alert,
+                // Damage to these does not matter, because they remove nothing.
+                Item::Record { head, content: None, .. } => {
+                    is_whole &= head.kind.is_read() || matches!(head.kind, Kind::Incident | Kind::Key);
+                }
                 Item::Bad { .. } => is_whole = false,
             }
         });
@@ -71,6 +83,16 @@ fn apply(state: &mut State, head: &Head, user: &[u8], content: &[u8]) {
                 state.dropped = dropped;
             }
         }
-        Kind::Alert | Kind::Mark | Kind::Retired => {}
+        Kind::Key => {
+            if let (Ok(hash), Ok(fingerprint), Ok(received_ms)) = (reader.array(), reader.array(), reader.u64()) {
+                state.keys.insert(hash, KeyRow { fingerprint, id: head.id, received_ms, owner: owner(user) });
+            }
+        }
+        Kind::Incident => {
+            if let Ok((key, row)) = take_incident(&mut reader) {
+                state.incidents.set(key, row);
+            }
+        }
+        Kind::Alert | Kind::Transition | Kind::Mark | Kind::Retired => {}
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Position {
 
 /// The result of reading a record.
 pub(super) enum Found<A = Box<Alert>> {
+    /// An alert or a transition.
     Alert(A),
     /// Its id is still a valid cursor, but its content is gone.
     Erased(Id),
@@ -143,11 +144,11 @@ impl Segment {
         Ok(self.decode(&bytes, from, ordinal, level))
     }
 
-    /// The record at the start of `bytes`, which are those at `offset`; according to the index it is an alert of this
-    /// level.
+    /// The record at the start of `bytes`, which are those at `offset`; according to the index it is an alert or a
+    /// transition of this level.
     pub(super) fn decode(&self, bytes: &[u8], offset: u64, ordinal: u32, level: Option<Level>) -> Found {
         match self.inspect(bytes, offset, ordinal, level) {
-            Found::Alert((head, stored)) => match stored.record(head.id) {
+            Found::Alert((head, stored)) => match stored.record(head.id, head.record_kind()) {
                 Ok(record) => {
                     let size = u32::try_from(head.size()).unwrap_or(u32::MAX);
                     Found::Alert(Box::new(Alert { record, size }))

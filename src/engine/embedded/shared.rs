@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::expectations::ExpectationFile;
-use crate::engine::intake::Outcome;
 use crate::engine::{AppendError, Cause, Retention, Unavailable};
 use crate::histogram::Histogram;
 
@@ -60,8 +59,8 @@ impl Shared {
     }
 
     /// Notes a publish whose deadline passed: a disk that hangs reports no error.
-    pub(super) fn note_deadline(&self, outcome: &Outcome) {
-        if let Err(AppendError::Unknown(reason)) = outcome
+    pub(super) fn note_deadline(&self, error: &AppendError) {
+        if let AppendError::Unknown(reason) = error
             && reason.cause == Cause::TimedOut
         {
             *self.overdue.lock() = Some((reason.clone(), self.commits.read().count()));
@@ -87,8 +86,7 @@ mod tests {
         let retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
         let shared = Shared::new(PathBuf::new(), retention);
         shared.commits.observe(Duration::ZERO, 1);
-        let fails = |cause| Err(AppendError::Unknown(Unavailable::new(cause, "the disk".to_owned())));
-        shared.note_deadline(&Ok(Vec::new()));
+        let fails = |cause| AppendError::Unknown(Unavailable::new(cause, "the disk".to_owned()));
         shared.note_deadline(&fails(Cause::StoreFailing));
         assert!(shared.health().is_none(), "the writer reports errors of the store itself");
         shared.note_deadline(&fails(Cause::TimedOut));

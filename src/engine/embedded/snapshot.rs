@@ -1,11 +1,13 @@
-//! The state of the log besides its alerts, as of one place in it: idempotency keys, and what limits of topics removed.
+//! The state of the log besides its alerts, as of one place in it: idempotency keys, incidents, and what limits of topics
+//! removed.
 //!
 //! A start reads the snapshot and applies the records after it. It also has the highest id and the end of the log, so
 //! that a missing segment is noticed.
 
-use super::codec::{Damaged, Reader, Writer};
+use super::codec::{Damaged, Reader, Writer, put_incident, take_incident};
 use super::dropped::DroppedRange;
 use super::header::{Unreadable, seal, unseal};
+use super::incident_table::IncidentTable;
 use super::keys::{KeyRow, Keys};
 use crate::alert::{Id, Topic};
 use crate::engine::publish::Owner;
@@ -26,6 +28,7 @@ pub(super) struct State {
     pub(super) erasures: Vec<(u32, u64)>,
     /// Segments that were dropped from within the log.
     pub(super) dropped: Vec<DroppedRange>,
+    pub(super) incidents: IncidentTable,
 }
 
 /// A place in the log, and the state of the log there.
@@ -78,6 +81,10 @@ pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
     }
     DroppedRange::put(&state.dropped, &mut out);
     state.keys.iter().for_each(|(_, row)| out.bytes(&row.owner));
+    out.u32(u32::try_from(state.incidents.len()).unwrap_or(u32::MAX));
+    for incident in state.incidents.iter() {
+        put_incident(&mut out, &incident.key, Some(&incident.row));
+    }
     seal(KIND, VERSION, &out.0)
 }
 
@@ -97,13 +104,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
         let (id, received_ms) = (reader.id()?, reader.u64()?);
         keys.push((hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() }));
     }
-    // A snapshot of an earlier build ends here, or before the owners of the keys.
+    // A snapshot of an earlier build ends here, or before the owners of the keys, or before the incidents.
     if !reader.0.is_empty() {
         state.dropped = DroppedRange::take(&mut reader)?;
     }
     if !reader.0.is_empty() {
         for (_, row) in &mut keys {
             row.owner = reader.array()?;
+        }
+    }
+    if !reader.0.is_empty() {
+        for _ in 0..reader.u32()? {
+            let (key, row) = take_incident(&mut reader)?;
+            state.incidents.set(key, row);
         }
     }
     keys.into_iter().for_each(|(hash, row)| state.keys.insert(hash, row));
@@ -132,6 +145,7 @@ pub(super) mod stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::Key;
 
     #[test]
     fn a_snapshot_reads_back_whole_or_not_at_all() {
@@ -139,11 +153,15 @@ mod tests {
         state.keys.insert([1; 32], KeyRow { fingerprint: [2; 32], id: Id::at(3), received_ms: 4, owner: [6; 8] });
         state.topic_trims.insert("ops.db".parse().unwrap(), Id::at(9));
         state.erasures.push((5, 4096));
+        let row = r#"{"occurrence":2,"state":"open","level":"warn","count":3,"user":"u","opened_ms":4,"updated_ms":5,"changed":"6-0","announced_ms":7}"#;
+        let incident = Key { topic: "ops".parse().unwrap(), name: "disk \u{e4}".parse().unwrap() };
+        state.incidents.set(incident.clone(), serde_json::from_str(row).unwrap());
         let place = Place { identity: [7; 16], segment: 5, offset: 6, head: Id::at(7), trim: Id::at(8), clock_ms: 9 };
         let bytes = encode(&place, &state);
         let (at, back) = decode(&bytes).unwrap();
         assert_eq!((at, back.topic_trims, back.erasures), (place, state.topic_trims, state.erasures));
         assert_eq!(back.keys.get(&[1; 32], 0), state.keys.get(&[1; 32], 0));
+        assert_eq!((back.incidents.len(), back.incidents.get(&incident)), (1, state.incidents.get(&incident)));
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;

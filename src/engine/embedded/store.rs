@@ -1,9 +1,8 @@
-//! The log for its one writer: stores batches, and does everything that belongs to that.
+//! The log for its one writer: what it consists of, and how it is opened and closed.
 //!
-//! Owned by the writer thread; knows no thread and no clock, so that tests drive it over a simulated disk. The order is
-//! always the same: stage, plan removals, write (and sync), and only then change what readers see.
+//! Owned by the writer thread; knows no thread and no clock, so that tests drive it over a simulated disk.
+//! [`commit`](super::commit) stores batches in it.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,10 +11,10 @@ use parking_lot::RwLock;
 
 use super::Durability;
 use super::appender::{Appender, Tail};
-use super::batch::{Entry, encode};
 use super::catalog::Catalog;
 use super::disk::{self, Disk};
-use super::frame::{Draft, Kind, Mark, size};
+use super::frame::{Draft, Kind, Mark};
+use super::incident_table::IncidentTable;
 use super::inventory::{DROPPED, RecoverError};
 use super::keeper::{Chore, Keeper};
 use super::keys::Keys;
@@ -23,18 +22,11 @@ use super::oldest::{Oldest, ReadAhead, Search};
 use super::pins::Pins;
 use super::recover::recover;
 use super::recovered::Recovered;
-use super::retain::{self, Added, Plan};
+use super::retain::{self, Plan};
 use super::segment::{Position, Segment};
 use super::snapshot::{self, Place, State, stop};
-use super::stage::{Stage, Staged};
-use crate::alert::{Id, Record, Topic};
-use crate::engine::intake::Outcome;
-use crate::engine::{Publish, Retention};
-
-/// With durability `none`: how far ahead of the clock ids are reserved on disk, milliseconds.
-const AHEAD: u64 = 10_000;
-/// Idempotency keys that one batch forgets at most.
-const FORGOTTEN: usize = 2048;
+use crate::alert::Id;
+use crate::engine::Retention;
 
 /// The options of a store.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +38,21 @@ pub(super) struct Options {
 
 pub(super) struct Store {
     disk: Arc<dyn Disk>,
-    options: Options,
+    pub(super) options: Options,
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) appender: Appender,
     pub(super) keys: Keys,
+    pub(super) incidents: Arc<RwLock<IncidentTable>>,
+    /// Whether there are incidents, or were some in this process.
+    pub(super) has_incidents: bool,
+    /// Resolved incidents that changed before this id were looked at in the present round of removals.
+    pub(super) swept: Id,
     /// New ids are above this one.
-    base: Id,
-    oldest: Option<Oldest>,
-    ahead: ReadAhead,
+    pub(super) base: Id,
+    pub(super) oldest: Option<Oldest>,
+    pub(super) ahead: ReadAhead,
     /// No alert before this place is retained.
-    from: Position,
+    pub(super) from: Position,
     /// Segments up to this number are in the snapshot.
     pub(super) snapshotted: Arc<AtomicU32>,
     /// Work for the keeper.
@@ -77,14 +74,7 @@ impl Store {
         let recovered = recover(&*disk, now_ms)?;
         let Recovered { catalog, state, tail, previous, highest, base, snapshotted, without_sidecar, damage, .. } =
             recovered;
-        let identity = match recovered.identity {
-            Some(identity) => identity,
-            None => {
-                let mut identity = [0; 16];
-                getrandom::fill(&mut identity).map_err(io::Error::other)?;
-                identity
-            }
-        };
+        let identity = recovered.identity.map_or_else(new_identity, Ok)?;
         let from = catalog.trim_at;
         let catalog = Arc::new(RwLock::new(catalog));
         let appender = Appender {
@@ -114,6 +104,9 @@ impl Store {
             catalog,
             appender,
             keys: state.keys,
+            has_incidents: state.incidents.len() > 0,
+            incidents: Arc::new(RwLock::new(state.incidents)),
+            swept: Id::ZERO,
             base,
             oldest: None,
             ahead: ReadAhead::default(),
@@ -130,39 +123,6 @@ impl Store {
         Ok((store, damage))
     }
 
-    /// Stores groups of alerts, each whole or not at all, and removes at most `limit` alerts. After an error none of it
-    /// is in the log while this process runs; after a crash it may be.
-    pub(super) fn append<'a>(
-        &mut self,
-        groups: impl Iterator<Item = &'a [Publish]>,
-        now_ms: u64,
-        retention: &Retention,
-        limit: usize,
-    ) -> io::Result<Vec<Outcome>> {
-        let (clock_ms, head) = {
-            let catalog = self.catalog.read();
-            (catalog.clock_ms, catalog.head)
-        };
-        let mut stage = Stage::new(&self.keys, clock_ms, now_ms, head.max(self.base));
-        let outcomes = groups.map(|group| stage.add(group)).collect();
-        let (alerts, own_keys) = (stage.alerts, stage.own_keys);
-        let plan = self.plan(&alerts, retention, limit);
-        if !alerts.is_empty() || !plan.is_empty() {
-            let entries: Vec<_> = alerts.iter().map(Entry::Alert).collect();
-            if let Err(error) = self.write_batch(&entries, &plan, false) {
-                // The ids of a failed batch are not given again.
-                self.base = self.base.max(entries.last().map_or(Id::ZERO, Entry::id));
-                return Err(error);
-            }
-        }
-        self.apply_plan(&plan);
-        self.find_oldest();
-        own_keys.into_iter().for_each(|(hash, row)| self.keys.insert(hash, row));
-        self.keys.expire(clock_ms, FORGOTTEN);
-        self.drop_segments();
-        Ok(outcomes)
-    }
-
     /// Finds the oldest alert, if it is not known: in a log that was empty, or was just opened.
     pub(super) fn find_oldest(&mut self) {
         if self.oldest.is_none() && self.catalog.read().count > 0 {
@@ -172,59 +132,10 @@ impl Store {
         }
     }
 
-    fn plan(&mut self, alerts: &[Staged], retention: &Retention, limit: usize) -> Plan {
-        let mut topics: HashMap<&Topic, u64> = HashMap::new();
-        if retention.topic_count > 0 {
-            alerts.iter().for_each(|alert| *topics.entry(&alert.record.topic).or_default() += 1);
-        }
-        let bytes = alerts.iter().map(|alert| size(alert_size(&alert.record)) as u64).sum();
-        let added = Added { count: alerts.len() as u64, bytes, topics };
-        // A failure of the disk may have moved the alert.
-        let oldest = self.oldest.filter(|oldest| self.catalog.read().has(oldest.at));
-        let search = Search { catalog: &self.catalog, ahead: &mut self.ahead };
-        retain::plan(search, retention, &added, (oldest, self.from), self.options.segment_bytes, limit)
-    }
-
     pub(super) fn apply_plan(&mut self, plan: &Plan) {
         self.oldest = plan.oldest;
         self.from = self.from.max(plan.from);
         self.catalog.write().apply(plan);
-    }
-
-    /// Writes records and removals as one batch, and lets readers see the records.
-    pub(super) fn write_batch(&mut self, entries: &[Entry<'_>], plan: &Plan, force_sync: bool) -> io::Result<()> {
-        let last = entries.last().map_or(Id::ZERO, Entry::id);
-        let is_none = self.options.durability == Durability::None;
-        let reserve = is_none && last.ms >= self.appender.reserved_ms;
-        let before = self.appender.reserved_ms;
-        if reserve {
-            self.appender.reserved_ms = last.ms.saturating_add(AHEAD);
-        }
-        let sync = !is_none || reserve || force_sync;
-        let first = entries.first().map_or(Id::ZERO, Entry::id);
-        let written =
-            self.appender.write(first, sync, |appender, tail, out| encode(entries, plan, appender, tail, out));
-        if written.is_err() {
-            self.appender.reserved_ms = before;
-            self.ahead.forget();
-        }
-        let written = written?;
-        if let Some(tail) = &self.appender.tail {
-            let mut catalog = self.catalog.write();
-            for (entry, (offset, size)) in entries.iter().zip(written) {
-                match entry {
-                    Entry::Alert(Staged { record, .. }) => {
-                        catalog.push(&tail.segment, offset, size, record.id, (&record.topic, record.level));
-                    }
-                    Entry::Retired(id) => {
-                        tail.segment.index.write().push(*id, offset, size, None);
-                        catalog.head = *id;
-                    }
-                }
-            }
-        }
-        self.appender.settle(sync);
-        Ok(())
     }
 
     /// The work for the keeper. The index of a full segment is compacted and stored, and the snapshot is brought up to
@@ -262,6 +173,7 @@ impl Store {
             topic_trims: self.catalog.read().topic_trims(),
             erasures: self.erasures.clone(),
             dropped: self.catalog.read().dropped.clone(),
+            incidents: self.incidents.read().clone(),
         };
         keeper.write_sidecar(&segment)?;
         disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
@@ -338,7 +250,8 @@ fn fill_step(segment_bytes: u64) -> u64 {
     (segment_bytes / 256).max(1 << 10)
 }
 
-/// About the bytes of an alert's content: without user and key.
-fn alert_size(record: &Record) -> usize {
-    10 + record.topic.as_str().len() + record.json.len()
+fn new_identity() -> io::Result<[u8; 16]> {
+    let mut identity = [0; 16];
+    getrandom::fill(&mut identity).map_err(io::Error::other)?;
+    Ok(identity)
 }

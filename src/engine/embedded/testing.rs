@@ -117,7 +117,7 @@ pub(super) fn filter(pattern: &str) -> Filter {
 pub(super) fn publish(topic: &str, message: &str, level: Level, key: Option<&str>) -> Publish {
     let draft = Draft::from_text(Some(topic.parse().unwrap()), message.as_bytes(), level).unwrap();
     let idempotency = key.map(|key| Idempotency { user: "alice".into(), key: key.into(), state: None });
-    Publish { draft, idempotency }
+    Publish { draft, user: "u".into(), idempotency }
 }
 
 pub(super) fn by_id(records: &[Record]) -> BTreeMap<Id, Record> {

@@ -12,15 +12,16 @@ use crate::engine::topics::Run;
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) name: Topic,
-    /// Alerts that are retained.
+    /// Alerts and transitions that are retained.
     pub(super) count: u64,
     /// The number of segments with alerts of it; at zero the topic's number is free.
     pub(super) segments: u32,
     /// The newest id that the topic's own limit removed.
     pub(super) trim: Id,
-    /// The newest alert of each level; it may have been removed since.
+    /// The newest alert of each level; it may have been removed since. After a start or a failure of the disk it may be
+    /// a transition, because the index does not tell.
     pub(super) newest: [Option<Position>; 3],
-    /// The id of its newest alert, once it was looked up.
+    /// The id of its newest alert or transition, once it was looked up.
     pub(super) last: Option<Id>,
     /// No alert before this is retained.
     pub(super) oldest: Position,

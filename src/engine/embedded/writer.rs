@@ -18,13 +18,14 @@ use super::keeper::Chore;
 use super::reserve::Reserve;
 use super::shared::Shared;
 use super::store::Store;
-use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
+use crate::alert::Record;
+use crate::engine::intake::{ActRequest, Gathered, Group, Job, Outcome, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
 /// The limits of one batch.
 const BATCH: WriteLimits = WriteLimits { alerts: 1024, bytes: 4 << 20 };
-/// The longest time between two runs of the periodic work: retention, and retries of a broken store.
+/// The longest time between two runs of the periodic work.
 const TICK: Duration = Duration::from_secs(1);
 /// With durability `none`: the longest time, and the most bytes, for which answered alerts are only in the kernel.
 const SYNC: Duration = Duration::from_millis(100);
@@ -82,8 +83,8 @@ impl Writer {
         loop {
             let first = jobs.recv_timeout(self.patience()).unwrap_or(Job::Wake);
             let gathered = Gathered::gather(first, BATCH, || jobs.try_recv());
-            if !gathered.groups.is_empty() {
-                self.append(gathered.groups, gathered.alerts);
+            if !gathered.groups.is_empty() || !gathered.acts.is_empty() {
+                self.append(gathered.groups, gathered.acts, gathered.alerts);
             }
             self.sync_if_due();
             if self.looked.elapsed() >= TICK {
@@ -109,22 +110,23 @@ impl Writer {
         self.unsynced.map_or(tick, |since| tick.min(SYNC.saturating_sub(since.elapsed())))
     }
 
-    fn append(&mut self, groups: Vec<Group>, alerts: usize) {
+    fn append(&mut self, groups: Vec<Group>, acts: Vec<ActRequest>, alerts: usize) {
         if let Some(trouble) = self.shared.trouble() {
-            let refused = |group| (group, Err(AppendError::NotStored(trouble.clone())));
-            return self.answer(groups.into_iter().map(refused).collect());
+            return self.answer_all(groups, acts, &AppendError::NotStored(trouble));
         }
         let (now_ms, limit, retention) = ((self.clock)(), STEP.max(2 * alerts), *self.shared.retention.lock());
         let began = Instant::now();
-        match self.store.append(groups.iter().map(|group| &group.alerts[..]), now_ms, &retention, limit) {
-            Ok(outcomes) => {
+        let stored = self.store.commit(now_ms, &retention, limit, |stage| {
+            let outcomes: Vec<_> = groups.iter().map(|group| stage.add(&group.alerts)).collect();
+            let done: Vec<_> = acts.iter().map(|request| stage.act(&request.act)).collect();
+            (outcomes, done)
+        });
+        match stored {
+            Ok(((outcomes, done), records)) => {
                 self.shared.commits.observe(began.elapsed(), 1);
-                let fresh = outcomes.iter().flatten().flatten().filter(|stored| !stored.repeated);
-                let records: Arc<[_]> = fresh.map(|stored| stored.record.clone()).collect();
                 self.answer(groups.into_iter().zip(outcomes).collect());
-                if !records.is_empty() {
-                    let _ = self.feed.blocking_send(Feed::Alerts(records));
-                }
+                acts.into_iter().zip(done).for_each(|(request, done)| request.answer(Ok(done)));
+                self.feed(records);
                 // One batch may add more than it removes.
                 if self.store.is_due(&retention) {
                     self.retain();
@@ -133,11 +135,22 @@ impl Writer {
             Err(error) => {
                 self.fail(&error);
                 let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
-                // The groups are not in the log, unless the process ends before it can write again.
-                let unknown = |group| (group, Err(AppendError::Unknown(trouble.clone())));
-                self.answer(groups.into_iter().map(unknown).collect());
+                // They are not in the log, unless the process ends before it can write again.
+                self.answer_all(groups, acts, &AppendError::Unknown(trouble));
             }
         }
+    }
+
+    fn feed(&self, records: Arc<[Record]>) {
+        if !records.is_empty() {
+            let _ = self.feed.blocking_send(Feed::Alerts(records));
+        }
+    }
+
+    /// Answers everybody with the same error.
+    fn answer_all(&self, groups: Vec<Group>, acts: Vec<ActRequest>, error: &AppendError) {
+        self.answer(groups.into_iter().map(|group| (group, Err(error.clone()))).collect());
+        acts.into_iter().for_each(|request| request.answer(Err(error.clone())));
     }
 
     /// Answers the publishers. Several are answered within the runtime, which is woken once for all of them.
@@ -172,7 +185,7 @@ impl Writer {
         }
     }
 
-    /// Does the periodic work: retention, and retries of a broken store.
+    /// Does the periodic work: retention, what is due for incidents, and retries of a broken store.
     fn tick(&mut self) {
         let now_ms = (self.clock)();
         let elapsed = u64::try_from(self.looked.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -188,9 +201,15 @@ impl Writer {
         }
         self.warned = behind > HELD_BACK;
         if self.shared.trouble().is_some() {
-            self.recover();
-        } else if self.store.is_due(&self.shared.retention.lock()) {
+            return self.recover();
+        }
+        if self.store.is_due(&self.shared.retention.lock()) {
             self.retain();
+        }
+        let retention = *self.shared.retention.lock();
+        match self.store.keep_up_incidents(now_ms, &retention) {
+            Ok(records) => self.feed(records),
+            Err(error) => self.fail(&error),
         }
     }
 

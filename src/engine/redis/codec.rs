@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use serde::de::IgnoredAny;
 
 use super::link::Link;
-use crate::alert::{Id, Level, Record, Topic};
+use crate::alert::{Id, Level, Record, RecordKind, Topic};
 use crate::api::NodeStatus;
 use crate::engine::{Known, Page};
 
@@ -39,22 +39,31 @@ pub(super) enum Unreadable {
     UnknownKind { id: String, kind: String },
 }
 
+/// The kind of entries that are transitions.
+pub(super) const TRANSITION: &[u8] = b"transition";
+
 /// Id, time, level, topic and JSON. A record that is not an alert has `?` and its kind instead of the level.
-pub(super) fn record(fields: [&[u8]; 5]) -> Result<Record, Unreadable> {
-    if let Some(kind) = fields[2].strip_prefix(b"?") {
-        let [id, kind] = [fields[0], kind].map(|text| String::from_utf8_lossy(text).into_owned());
-        return Err(Unreadable::UnknownKind { id, kind });
-    }
-    alert(fields).ok_or(Unreadable::Malformed)
+pub(super) fn record([id, ms, level, topic, json]: [&[u8]; 5]) -> Result<Record, Unreadable> {
+    let read = match level.strip_prefix(b"?") {
+        None => {
+            number(level).and_then(|level| Level::from_u8(u8::try_from(level).ok()?)).map(|l| (RecordKind::Alert, l))
+        }
+        Some(TRANSITION) => Some((RecordKind::Transition, Level::Error)),
+        Some(kind) => {
+            let [id, kind] = [id, kind].map(|text| String::from_utf8_lossy(text).into_owned());
+            return Err(Unreadable::UnknownKind { id, kind });
+        }
+    };
+    read.and_then(|read| parts([id, ms, topic, json], read)).ok_or(Unreadable::Malformed)
 }
 
-fn alert(fields: [&[u8]; 5]) -> Option<Record> {
-    let [at, ms, level, topic, json] = fields;
+fn parts([at, ms, topic, json]: [&[u8]; 4], (kind, level): (RecordKind, Level)) -> Option<Record> {
     serde_json::from_slice::<IgnoredAny>(json).ok()?;
     Some(Record {
         id: id(at)?,
+        kind,
         topic: text(topic)?.parse().ok()?,
-        level: Level::from_u8(u8::try_from(number(level)?).ok()?)?,
+        level,
         received_ms: number(ms)?,
         json: Bytes::copy_from_slice(json),
     })
@@ -99,8 +108,11 @@ pub(super) fn entry(id: &str, fields: &[Vec<u8>]) -> Result<Record, Unreadable> 
     record([id.as_bytes(), ms, &level, topic, alert])
 }
 
-/// The id of an entry of a topic's index, if it has at least this level.
+/// The id of an entry of a topic's index, if it is an alert and has at least this level.
 pub(super) fn at_level(at: &str, fields: &[Vec<u8>], level: Level) -> Option<Id> {
+    if fields.len() > 2 {
+        return None;
+    }
     let own = number(fields.get(1)?)?;
     if own >= u64::from(level as u8) { at.parse().ok() } else { None }
 }
@@ -145,11 +157,13 @@ pub(super) struct TickAnswer {
     pub(super) trimmed: Id,
     pub(super) keys_revision: u64,
     pub(super) are_keys_whole: bool,
+    /// The fields of incidents for which something is due.
+    pub(super) due: Vec<Vec<u8>>,
 }
 
 impl TickAnswer {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, visible, trimmed, keys, are_keys_whole] = answer else { return None };
+        let [ms, epoch, visible, trimmed, keys, are_keys_whole, due @ ..] = answer else { return None };
         Some(Self {
             server_ms: number(ms)?,
             epoch: text(epoch)?.to_owned(),
@@ -157,6 +171,7 @@ impl TickAnswer {
             trimmed: id(trimmed)?,
             keys_revision: number(keys)?,
             are_keys_whole: are_keys_whole == b"1",
+            due: due.to_vec(),
         })
     }
 }
@@ -255,10 +270,13 @@ mod tests {
     #[test]
     fn a_record_of_an_unknown_kind_is_refused_by_name() {
         let alert = ["1-0", "1", "1", "ops", "{}"].map(Vec::from);
-        let other = ["2-0", "2", "?transition", "ops", "{}"].map(Vec::from);
-        assert_eq!(records(&alert).unwrap().0.len(), 1);
+        let other = ["2-0", "2", "?retraction", "ops", "{}"].map(Vec::from);
+        let transition = ["3-0", "3", "?transition", "ops", "{}"].map(Vec::from);
+        let read = records(&[alert.clone(), transition].concat()).unwrap().0;
+        let kinds: Vec<_> = read.iter().map(|record| (record.kind, record.level)).collect();
+        assert_eq!(kinds, [(RecordKind::Alert, Level::Warn), (RecordKind::Transition, Level::Error)]);
         let refused = records(&[alert, other].concat()).unwrap_err();
-        assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "transition".into() });
+        assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "retraction".into() });
         assert_eq!(records(&["1-0"].map(Vec::from)).unwrap_err(), Unreadable::Malformed);
     }
 
@@ -288,14 +306,17 @@ mod tests {
         let alert = ["ms", "7", "level", "2", "topic", "ops", "alert", "{}"];
         let read = entry("9-1", &fields(&[&alert[..], &["by", "x", "kind", "alert"]].concat())).unwrap();
         assert_eq!((read.id.to_string().as_str(), read.received_ms, read.level), ("9-1", 7, Level::Error));
-        let other = entry("9-1", &fields(&[&alert[..], &["kind", "transition"]].concat())).unwrap_err();
-        assert_eq!(other, Unreadable::UnknownKind { id: "9-1".into(), kind: "transition".into() });
+        let transition = entry("9-1", &fields(&[&alert[..], &["kind", "transition"]].concat())).unwrap();
+        assert_eq!((transition.kind, transition.level), (RecordKind::Transition, Level::Error));
+        let other = entry("9-1", &fields(&[&alert[..], &["kind", "retraction"]].concat())).unwrap_err();
+        assert_eq!(other, Unreadable::UnknownKind { id: "9-1".into(), kind: "retraction".into() });
         assert_eq!(entry("9-1", &fields(&alert[..6])).unwrap_err(), Unreadable::Malformed);
         let newest = |level| newest_of("9-0 5-0 7-0 6-0 more", level);
         assert_eq!([Level::Info, Level::Warn, Level::Error].map(newest), [7, 7, 6].map(|ms| Some(Id::at(ms))));
         assert_eq!(newest_of("9-0 x 7-0 6-0", Level::Info), None);
         assert_eq!(at_level("5-0", &fields(&["l", "1"]), Level::Warn), Some(Id::at(5)));
         assert_eq!(at_level("5-0", &fields(&["l", "1"]), Level::Error), None);
+        assert_eq!(at_level("5-0", &fields(&["l", "2", "kind", "transition"]), Level::Info), None);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::codec::{self, Announcement, TickAnswer, Unreadable};
 use super::follower::{Follower, Session};
-use super::script;
 use super::seen::Seen;
 use super::shared::KeysHeard;
+use super::{incident_row, script};
 use crate::alert::{Filter, Id, Level, Pattern};
 use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
 use crate::log::Event;
@@ -41,10 +41,14 @@ impl Follower {
             self.catch_up(ticked.visible, &mut session.data).await?;
             self.follow_on(held).await;
         }
+        // Before the epoch is known: whoever waits for that may read at once.
+        shared.state(|state| state.connection = Some((session.address.clone(), session.data.clone())));
         if is_other {
             self.epoch = Some(ticked.epoch.clone());
-            shared.epoch.send_replace(Some(ticked.epoch));
+            shared.epoch.send_replace(Some(ticked.epoch.clone()));
         }
+        *shared.due.lock() = ticked.due.iter().filter_map(|field| incident_row::key(field)).collect();
+        shared.ticked.notify_one();
         if self.keeping.as_ref().is_none_or(JoinHandle::is_finished) {
             self.keeping = shared.keep_seen();
         }

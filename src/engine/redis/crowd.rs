@@ -18,7 +18,11 @@ async fn start(server: &Server, retention: Retention) -> Redis {
 }
 
 fn alert(topic: &str, level: Level) -> Publish {
-    Publish { draft: Draft::from_text(Some(topic.parse().unwrap()), b"m", level).unwrap(), idempotency: None }
+    Publish {
+        draft: Draft::from_text(Some(topic.parse().unwrap()), b"m", level).unwrap(),
+        user: "u".into(),
+        idempotency: None,
+    }
 }
 
 async fn publish(engine: &Redis, topics: impl Iterator<Item = String>) -> Vec<Id> {

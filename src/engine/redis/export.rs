@@ -14,7 +14,7 @@ use redis::{Cmd, FromRedisValue};
 use super::codec::{self, Unreadable};
 use super::link::Link;
 use super::{Queries, Redis, Settings, keys, script};
-use crate::alert::Id;
+use crate::alert::{Id, RecordKind};
 use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
 use crate::text::unhex;
@@ -272,6 +272,8 @@ impl ExportedPage {
         }
         let read = read.iter().map(|[id, ms, level, topic, json, user]| {
             match codec::record([id, ms, level, topic, json].map(Vec::as_slice)) {
+                // A backup has neither incidents nor their transitions; the id stays a known cursor.
+                Ok(record) if record.kind == RecordKind::Transition => Ok((record.id, Part::Retired(record.id))),
                 Ok(record) => Ok((record.id, Part::Alert { record, user: String::from_utf8_lossy(user).into_owned() })),
                 Err(Unreadable::Malformed) => {
                     let upto = codec::id(id).ok_or(Unreadable::Malformed)?;

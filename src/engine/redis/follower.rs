@@ -40,7 +40,7 @@ const MAX_HELD: usize = 256;
 
 /// The connections of one session.
 pub(super) struct Session {
-    address: Address,
+    pub(super) address: Address,
     /// Holds the subscription.
     _live: MultiplexedConnection,
     pushes: mpsc::Receiver<Option<PushInfo>>,
@@ -265,10 +265,8 @@ impl Follower {
     async fn look(&mut self, session: &mut Session) -> Result<(), Unavailable> {
         // First, before anything is written, because it refuses a log of an unknown schema.
         let keys = self.compare(session).await?;
-        let data = &mut session.data;
-        self.shared.state(|state| state.connection = Some((session.address.clone(), data.clone())));
         let shared = Arc::clone(&self.shared);
-        let Verdict { trouble, warning } = session.trial.run(&shared, data).await?;
+        let Verdict { trouble, warning } = session.trial.run(&shared, &mut session.data).await?;
         self.warn(session.warnings.iter().cloned().chain(warning).collect());
         // After the connection is shared, because the follower of the keys reads them at once.
         self.shared.keys.send_replace(Some(keys));

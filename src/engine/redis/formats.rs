@@ -10,7 +10,11 @@ use tokio::time::{sleep, timeout};
 use super::testing::Server;
 use super::{Redis, script};
 use crate::alert::{Draft, Filter, Id, Level, Pattern};
-use crate::engine::{Cause, Direction, Feed, Idempotency, Page, Publish, Range, Retention, Stored, Unavailable};
+use crate::engine::{
+    ActFailure, AppendError, Cause, Direction, Feed, Idempotency, Page, Publish, Range, Retention, Stored, Tracking,
+    Unavailable,
+};
+use crate::incident::{Act, Action, Key, State};
 
 const NOW: u64 = 1_795_455_190_000;
 
@@ -22,7 +26,7 @@ fn start(server: &Server) -> (Redis, tokio::sync::mpsc::Receiver<Feed>) {
 async fn publish(engine: &Redis, key: &str) -> Stored {
     let draft = Draft::from_text(Some("a".parse().unwrap()), b"m", Level::Info).unwrap();
     let idempotency = Some(Idempotency { user: "u".into(), key: key.into(), state: None });
-    engine.append_all(vec![Publish { draft, idempotency }]).await.unwrap().remove(0)
+    engine.append_all(vec![Publish { draft, user: "u".into(), idempotency }]).await.unwrap().remove(0)
 }
 
 async fn read_all(engine: &Redis) -> Result<Page, Unavailable> {
@@ -70,12 +74,12 @@ async fn a_newer_schema_is_refused_by_name_and_nothing_is_changed() {
     engine.synced().await;
     let before = publish(&engine, "k").await.record;
     engine.close().await;
-    for newer in ["2", "soon"] {
+    for newer in ["3", "soon"] {
         let _: u64 = run(&mut direct, &format!("HSET {{f}}:state schema {newer}")).await;
         let stored = snapshot(&mut direct).await;
         let (engine, _feed) = start(&server);
         let detail = refused(&engine, Cause::UnknownFormat).await;
-        assert!(detail.contains(&format!("a log of schema {newer}")) && detail.contains("supports 0 to 1"), "{detail}");
+        assert!(detail.contains(&format!("a log of schema {newer}")) && detail.contains("supports 0 to 2"), "{detail}");
         assert_eq!(read_all(&engine).await.unwrap_err().cause, Cause::UnknownFormat);
         assert_eq!((engine.head(), snapshot(&mut direct).await), (None, stored));
         engine.close().await;
@@ -122,6 +126,44 @@ async fn a_log_of_the_previous_schema_is_taken_and_raised_when_every_node_knows_
 }
 
 #[tokio::test]
+async fn while_a_node_of_the_previous_schema_is_listed_nothing_is_written_that_it_cannot_read() {
+    let server = Server::start();
+    let mut direct = server.connection().await;
+    let (seconds, _): (u64, u64) = run(&mut direct, "TIME").await;
+    let _: u64 = run(&mut direct, "HSET {f}:state schema 1").await;
+    let older = format!("{seconds}000 0 3 0.1.0 1");
+    let _: u64 = redis::cmd("HSET").arg("{f}:nodes").arg("older").arg(older).query_async(&mut direct).await.unwrap();
+    let (engine, _feed) = start(&server);
+    engine.synced().await;
+    let report = || {
+        let body = br#"{"topic":"a","message":"m","level":"error","incident":"disk"}"#;
+        let draft = Draft::from_json(None, body).unwrap();
+        Publish { draft, user: "u".into(), idempotency: None }
+    };
+    let stored = engine.append_all(vec![report()]).await.unwrap().remove(0);
+    assert_eq!(stored.incident, Tracking::Untracked);
+    assert_eq!(read_all(&engine).await.unwrap().records, [stored.record]);
+    let key = Key { topic: "a".parse().unwrap(), name: "disk".parse().unwrap() };
+    let act = || Act { key: key.clone(), action: Action::Acknowledge, by: "u".into(), note: None };
+    let refused = engine.act(act()).await.unwrap_err();
+    let ActFailure::Failed(AppendError::NotStored(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.cause, Cause::OlderNodes, "{}", refused.detail);
+    assert_eq!(run::<Vec<String>>(&mut direct, "KEYS {f}:incidents*").await, [""; 0]);
+
+    let _: u64 = run(&mut direct, "HDEL {f}:nodes older").await;
+    let raised = async {
+        while run::<Option<u64>>(&mut direct, "HGET {f}:state schema").await != Some(script::SCHEMA) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), raised).await.expect("the schema is raised");
+    assert_eq!(engine.append_all(vec![report()]).await.unwrap()[0].incident, Tracking::Tracked);
+    let changed = engine.act(act()).await.unwrap();
+    let last = read_all(&engine).await.unwrap().records.pop();
+    assert_eq!((changed.row.state, changed.record), (State::Acknowledged, last));
+}
+
+#[tokio::test]
 async fn unknown_fields_are_ignored_and_kept_and_an_unknown_kind_is_refused_by_name() {
     let server = Server::start();
     let mut direct = server.connection().await;
@@ -152,10 +194,10 @@ async fn unknown_fields_are_ignored_and_kept_and_an_unknown_kind_is_refused_by_n
     assert_eq!(ids, [first.id, second.id, third]);
 
     let fourth = third.successor();
-    let entry = format!("XADD {{f}}:log {fourth} ms {NOW} level 0 topic a alert {{}} kind transition");
+    let entry = format!("XADD {{f}}:log {fourth} ms {NOW} level 0 topic a alert {{}} kind retraction");
     let _: String = run(&mut direct, &entry).await;
     let _: u64 = run(&mut direct, &format!("HSET {{f}}:state head {fourth} shown {fourth}")).await;
     let refused = read_all(&engine).await.unwrap_err();
     assert_eq!(refused.cause, Cause::UnknownFormat, "{}", refused.detail);
-    assert!(refused.detail.contains(&format!("the record {fourth} of kind \"transition\"")), "{}", refused.detail);
+    assert!(refused.detail.contains(&format!("the record {fourth} of kind \"retraction\"")), "{}", refused.detail);
 }

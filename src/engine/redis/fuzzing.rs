@@ -1,7 +1,7 @@
 //! What must hold for any answer and announcement of Redis. Called by the crate's `fuzzing`.
 
 use super::codec::{self, Announcement, TickAnswer};
-use crate::alert::{Id, Level, Record};
+use crate::alert::{Id, Level, Record, RecordKind};
 
 /// The bytes of an announcement, and the same as parts of an answer, separated by the unit separator.
 pub(crate) fn replies(input: &[u8]) {
@@ -32,7 +32,10 @@ pub(crate) fn replies(input: &[u8]) {
         assert_eq!(record.id.to_string(), id);
         let names = [&b"ms"[..], b"level", b"topic", b"alert"];
         let [_, values @ ..] = fields(&record);
-        let again: Vec<_> = names.iter().zip(values).flat_map(|(name, value)| [name.to_vec(), value]).collect();
+        let mut again: Vec<_> = names.iter().zip(values).flat_map(|(name, value)| [name.to_vec(), value]).collect();
+        if record.kind == RecordKind::Transition {
+            again.extend([b"kind".to_vec(), codec::TRANSITION.to_vec()]);
+        }
         assert_eq!(codec::entry(id, &again).as_ref(), Ok(&record));
     }
     for level in [Level::Info, Level::Warn, Level::Error] {
@@ -63,12 +66,15 @@ fn announcement(payload: &[u8]) {
 
 /// A record in the order of the scripts: id, time, level, topic and JSON.
 fn fields(record: &Record) -> [Vec<u8>; 5] {
-    let Record { id, received_ms, level, topic, json } = record;
+    let Record { id, kind, received_ms, level, topic, json } = record;
     let text = |text: String| text.into_bytes();
     [
         text(id.to_string()),
         text(received_ms.to_string()),
-        text((*level as u8).to_string()),
+        match kind {
+            RecordKind::Alert => text((*level as u8).to_string()),
+            RecordKind::Transition => [b"?", codec::TRANSITION].concat(),
+        },
         text(topic.to_string()),
         json.to_vec(),
     ]

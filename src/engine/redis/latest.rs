@@ -10,7 +10,7 @@ use redis::{Cmd, Pipeline};
 
 use super::codec::{self, Unreadable};
 use super::queries::Queries;
-use crate::alert::{Filter, Id, Level, Pattern, Record};
+use crate::alert::{Filter, Id, Pattern, Record, RecordKind};
 use crate::engine::Unavailable;
 use crate::engine::limits::MAX_LATEST_TOPICS;
 use crate::sse::Gap;
@@ -19,7 +19,7 @@ use crate::sse::Gap;
 const ROWS: usize = 500;
 /// Alerts that one pipeline reads; Redis serves nobody else meanwhile.
 const ALERTS: usize = 100;
-/// Entries of a topic that are searched for an older alert of the filter's level.
+/// Entries of a topic that are searched for an older alert of the filter's level; transitions are among them.
 const OLDER: usize = 1000;
 
 /// A query for the newest alert of each topic.
@@ -149,11 +149,10 @@ impl Latest<'_> {
     /// The same, for topics whose newest alert is after the end of the query.
     async fn look_behind(&self, topics: &[&String], ids: &mut Vec<Id>, queries: &Queries) -> Result<(), Unavailable> {
         let level = self.filter.level();
-        let count = if level == Level::Info { 1 } else { OLDER };
         let searches = topics.iter().map(|topic| {
             let mut search = redis::cmd("XREVRANGE");
             search.arg(queries.shared.link.key(&format!("t:{topic}"))).arg(self.until.to_string()).arg("-");
-            search.arg("COUNT").arg(count);
+            search.arg("COUNT").arg(OLDER);
             search
         });
         let found: Vec<codec::Entries> = queries.read_all(searches).await?;
@@ -198,7 +197,8 @@ impl Found {
     /// The alerts for a stream that asked a moment later: those in `meanwhile` replace older ones of their topics.
     pub(super) fn with(&self, since_ms: u64, meanwhile: &[Record]) -> Vec<Record> {
         let mut topics = BTreeSet::new();
-        let newest = meanwhile.iter().rev().filter(|record| topics.insert(record.topic.as_str()));
+        let alerts = meanwhile.iter().rev().filter(|record| record.kind == RecordKind::Alert);
+        let newest = alerts.filter(|record| topics.insert(record.topic.as_str()));
         let mut records: Vec<Record> = newest.cloned().collect();
         let older = self.records.iter().rev().filter(|record| !topics.contains(record.topic.as_str()));
         records.extend(older.cloned());
@@ -211,11 +211,13 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Level;
 
     #[test]
     fn an_answer_is_brought_up_to_date_for_whoever_asks_later() {
         let record = |ms: u64, topic: &str| Record {
             id: Id::at(ms),
+            kind: RecordKind::Alert,
             topic: topic.parse().unwrap(),
             level: Level::Info,
             received_ms: ms,

@@ -44,7 +44,7 @@ impl Node {
         while ids.len() < number {
             let group = (number - ids.len()).min(100);
             let draft = |_| Draft::from_text(Some(topic.parse().unwrap()), b"m", Level::Info).unwrap();
-            let group = (0..group).map(|i| Publish { draft: draft(i), idempotency: None }).collect();
+            let group = (0..group).map(|i| Publish { draft: draft(i), user: "u".into(), idempotency: None }).collect();
             ids.extend(self.engine.append_all(group).await.unwrap().iter().map(|stored| stored.record.id));
         }
         ids

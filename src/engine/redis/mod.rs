@@ -16,6 +16,7 @@ mod compare;
 #[cfg(test)]
 mod crowd;
 mod damaged;
+mod decided;
 mod expectations;
 mod export;
 mod failure;
@@ -27,14 +28,20 @@ mod formats;
 pub(crate) mod fuzzing;
 #[cfg(test)]
 mod gate;
+#[cfg(test)]
+mod incident_nodes;
+mod incident_row;
+mod incidents;
 mod keys;
 mod last_seen;
 mod latest;
 mod link;
+mod look;
 #[cfg(test)]
 mod lost_parts;
 #[cfg(test)]
 mod model;
+mod plan;
 mod primary;
 mod queries;
 mod reader;
@@ -46,6 +53,8 @@ mod seen;
 mod server_warnings;
 mod shared;
 mod single_flight;
+mod step;
+mod store_script;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tickets;
@@ -158,6 +167,9 @@ impl Redis {
             last_seen: Arc::new(last_seen),
             durability: settings.durability,
             retention: Mutex::new(settings.retention),
+            incidents: Mutex::default(),
+            due: Mutex::default(),
+            ticked: Notify::new(),
             clock: settings.clock,
             local: settings.local,
             node: settings.node,

@@ -20,7 +20,11 @@ async fn start(server: &Server, durability: Durability, retention: Retention) ->
 
 fn alert(topic: &str, level: Level, key: Option<&str>) -> Publish {
     let draft = Draft::from_text(Some(topic.parse().unwrap()), b"m", level).unwrap();
-    Publish { draft, idempotency: key.map(|key| Idempotency { user: "u".into(), key: key.into(), state: None }) }
+    Publish {
+        draft,
+        user: "u".into(),
+        idempotency: key.map(|key| Idempotency { user: "u".into(), key: key.into(), state: None }),
+    }
 }
 
 async fn publish(engine: &Redis, alert: Publish) -> Result<Record, AppendError> {

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::compare::random_epoch;
 use super::link::Link;
 use super::{Settings, script};
-use crate::alert::Id;
+use crate::alert::{Id, RecordKind};
 use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
 use crate::text::hex;
@@ -83,6 +83,11 @@ impl Restore {
     /// The server refuses it, or cannot be reached.
     pub(crate) fn add(&mut self, part: Part) -> Result<(), RestoreError> {
         match part {
+            // Incidents are not restored into Redis; the id stays a valid cursor.
+            Part::Alert { record, .. } if record.kind == RecordKind::Transition => {
+                self.value("r", [record.id.to_string()])
+            }
+            Part::Incident(..) => Ok(()),
             Part::Alert { record, user } => {
                 let (id, ms, level) = (record.id.to_string(), record.received_ms.to_string(), record.level as u8);
                 let of_alert = [id, ms, level.to_string(), record.topic.to_string()].map(String::into_bytes);

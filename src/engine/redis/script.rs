@@ -1,6 +1,7 @@
 //! The scripts, and their arguments in the order in which the scripts take them.
 //!
-//! Used by the writer, the follower and the queries. Everything that must be one step is one script.
+//! Used by the writer, the follower and the queries. Everything that must be one step is one script. Those of the writer
+//! are in [`store_script`](super::store_script).
 
 use std::sync::LazyLock;
 
@@ -9,33 +10,42 @@ use redis::{RedisError, Script, ToRedisArgs};
 
 use super::link::Link;
 use super::seen::Seen;
-use crate::alert::{Filter, Id, Pattern};
+use crate::alert::{Filter, Id, Pattern, Topic};
 use crate::engine::limits;
 use crate::engine::topics::Run;
 use crate::engine::{Direction, Publish, Range, Retention, TextChange};
+use crate::incident::settings::MAX_RESOLVED;
 pub(super) use crate::text::hex;
 
 /// The format of the keys in Redis that this version writes, see `lua/log.lua`.
-pub(super) const SCHEMA: u64 = 1;
-/// The oldest format that it still reads: the previous one, so that a fleet is upgraded node by node.
-pub(super) const OLDEST_SCHEMA: u64 = SCHEMA - 1;
+pub(super) const SCHEMA: u64 = 2;
+/// The oldest format that it still reads. The previous one is among them, so that a fleet is upgraded node by node; so is 0,
+/// because a new log has no number yet.
+pub(super) const OLDEST_SCHEMA: u64 = 0;
+/// The oldest format that has incidents.
+pub(super) const INCIDENTS_SCHEMA: u64 = 2;
 /// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
 const MAX_SCANNED: usize = 500;
 /// Topics of a filter whose limits are checked one by one; with more topics, a removal from any topic counts.
 const MAX_TRIMMED_TOPICS: u64 = 2000;
 
+/// Incidents for which something is due that a node takes up at once.
+pub(super) const MAX_DUE: usize = 128;
+
+/// A script: `log.lua`, and the files that follow.
 macro_rules! script {
-    ($name:ident, $file:literal) => {
+    ($name:ident, $($file:literal),+) => {
         static $name: LazyLock<Script> = LazyLock::new(|| {
-            let own = include_str!(concat!("lua/", $file));
-            Script::new(&[&constants(), include_str!("lua/log.lua"), own].concat())
+            let files = [include_str!("lua/log.lua"), $(include_str!(concat!("lua/", $file))),+];
+            Script::new(&(constants() + &files.concat()))
         });
     };
 }
+pub(super) use script;
 
 /// The beginning of each script: the constants that it shares with this program. One line, so that the line numbers in
 /// the errors of Redis are one more than those of `log.lua`.
-fn constants() -> String {
+pub(super) fn constants() -> String {
     let constants = [
         ("IDEMPOTENCY_AGE_MS", limits::IDEMPOTENCY_AGE_MS),
         ("MAX_IDEMPOTENCY_KEYS", limits::MAX_IDEMPOTENCY_KEYS),
@@ -44,16 +54,17 @@ fn constants() -> String {
         ("MAX_MERGED_TOPICS", limits::MAX_MERGED_TOPICS as u64),
         ("MAX_SCANNED", MAX_SCANNED as u64),
         ("MAX_TRIMMED_TOPICS", MAX_TRIMMED_TOPICS),
+        ("MAX_DUE", MAX_DUE as u64),
+        ("MAX_RESOLVED", MAX_RESOLVED as u64),
         ("SCHEMA", SCHEMA),
         ("OLDEST_SCHEMA", OLDEST_SCHEMA),
+        ("INCIDENTS_SCHEMA", INCIDENTS_SCHEMA),
     ];
     let (names, values): (Vec<_>, Vec<_>) = constants.iter().map(|(name, value)| (*name, value.to_string())).unzip();
     format!("local {} = {}\n", names.join(", "), values.join(", "))
 }
 
-script!(STORE, "store.lua");
-script!(SETTLE, "settle.lua");
-script!(TICK, "tick.lua");
+script!(TICK, "incident.lua", "tick.lua");
 script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
@@ -74,7 +85,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
+    pub(super) fn new(script: &'static LazyLock<Script>, link: &Link, time: String) -> Self {
         Self::of_log(script, link, "", time)
     }
 
@@ -91,16 +102,37 @@ impl Arguments {
         new.arg(time)
     }
 
+    /// Declares the keys of incidents too.
+    pub(super) fn with_incidents(mut self, link: &Link) -> Self {
+        let names = ["", "-open", "-over", "-due", "-of", "-alerts"];
+        self.keys.extend(names.map(|name| link.key(&format!("incidents{name}"))));
+        self
+    }
+
+    /// Declares the index of a topic.
+    pub(super) fn topic(&mut self, link: &Link, topic: &Topic) {
+        self.keys.push(link.key(&format!("t:{topic}")));
+    }
+
+    /// An idempotency key, its fingerprint and its owner; empty without a key.
+    pub(super) fn idempotency(mut self, link: &Link, publish: &Publish) -> Self {
+        let Some(key) = &publish.idempotency else { return self.arg("").arg("").arg("") };
+        let owner = hex(&key.owner());
+        self.keys.push(link.key(&format!("idem-of:{owner}")));
+        let mark = if key.state.is_some() { "=" } else { "" };
+        self.arg(hex(&key.hash())).arg(format!("{mark}{}", hex(&publish.fingerprint()))).arg(owner)
+    }
+
     pub(super) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.arguments.extend(argument.to_redis_args());
         self
     }
 
-    fn seen(self, seen: &Seen) -> Self {
+    pub(super) fn seen(self, seen: &Seen) -> Self {
         self.arg(seen.id.to_string()).arg(&seen.alert[..])
     }
 
-    fn retention(self, retention: &Retention) -> Self {
+    pub(super) fn retention(self, retention: &Retention) -> Self {
         self.arg(retention.age_ms).arg(retention.count).arg(retention.bytes).arg(retention.topic_count)
     }
 
@@ -129,63 +161,6 @@ impl Arguments {
     }
 }
 
-/// `groups` are alerts with the time on the server's clock after which they are refused.
-pub(super) fn store(
-    link: &Link,
-    time: String,
-    epoch: &str,
-    seen: &Seen,
-    announce: bool,
-    retention: &Retention,
-    groups: &[(u64, &[Publish])],
-) -> Arguments {
-    let mut call = Arguments::new(&STORE, link, time).arg(epoch).seen(seen);
-    call = call.arg(u8::from(announce)).retention(retention).arg(groups.len());
-    for (deadline_ms, alerts) in groups {
-        call = call.arg(*deadline_ms).arg(alerts.len());
-        for publish in *alerts {
-            call.keys.push(link.key(&format!("t:{}", publish.draft.topic())));
-            let owner = publish.idempotency.as_ref().map_or_else(String::new, |key| hex(&key.owner()));
-            if !owner.is_empty() {
-                call.keys.push(link.key(&format!("idem-of:{owner}")));
-            }
-            let (key, fingerprint) = match &publish.idempotency {
-                Some(key) if key.state.is_some() => (hex(&key.hash()), format!("={}", hex(&publish.fingerprint()))),
-                Some(key) => (hex(&key.hash()), hex(&publish.fingerprint())),
-                None => (String::new(), String::new()),
-            };
-            call = call
-                .arg(publish.draft.topic().as_str())
-                .arg(publish.draft.level() as u8)
-                .arg(publish.draft.json_between())
-                .arg(key)
-                .arg(fingerprint)
-                .arg(owner);
-        }
-    }
-    call
-}
-
-/// An alert that was stored and is not visible yet: its id, and the hash of its idempotency key.
-pub(super) type Unsettled = (Id, Option<[u8; 32]>);
-
-pub(super) fn settle(
-    link: &Link,
-    time: String,
-    epoch: &str,
-    confirmed: bool,
-    newest: Id,
-    retention: &Retention,
-    stored: &[Unsettled],
-) -> Arguments {
-    let mut call = Arguments::new(&SETTLE, link, time).arg(epoch).arg(u8::from(confirmed)).arg(newest.to_string());
-    call = call.retention(retention);
-    for (id, key) in stored {
-        call = call.arg(id.to_string()).arg(key.as_ref().map_or_else(String::new, |key| hex(key)));
-    }
-    call
-}
-
 /// What a node reports once a second.
 pub(super) struct Tick<'a> {
     pub(super) epoch: &'a str,
@@ -202,6 +177,7 @@ pub(super) struct Tick<'a> {
 
 pub(super) fn tick(link: &Link, time: String, tick: &Tick<'_>) -> Arguments {
     Arguments::new(&TICK, link, time)
+        .with_incidents(link)
         .arg(tick.epoch)
         .seen(tick.seen)
         .seen(tick.fed)
@@ -293,7 +269,8 @@ pub(super) fn import(link: &Link) -> Arguments {
 
 /// A step of the replacement of the log by one that was imported.
 pub(super) fn replace(link: &Link, step: &str, may_replace: bool, has_keys: bool) -> Arguments {
-    Arguments::new(&REPLACE, link, String::new()).arg(step).arg(u8::from(may_replace)).arg(u8::from(has_keys))
+    let call = Arguments::new(&REPLACE, link, String::new()).with_incidents(link);
+    call.arg(step).arg(u8::from(may_replace)).arg(u8::from(has_keys))
 }
 
 /// The hash by which the server knows the script of a read.

@@ -21,6 +21,7 @@ use super::seen::Seen;
 use crate::alert::Id;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
+use crate::incident::{Key, Settings as Incidents};
 use crate::log::Event;
 
 /// The state of the keys that each tick reads, as long as the server answers.
@@ -44,6 +45,11 @@ pub(super) struct Shared {
     pub(super) last_seen: Arc<LastSeen>,
     pub(super) durability: Durability,
     pub(super) retention: Mutex<Retention>,
+    pub(super) incidents: Mutex<Incidents>,
+    /// Incidents for which something was due at the last comparison; at most [`MAX_DUE`](super::script::MAX_DUE).
+    pub(super) due: Mutex<Vec<Key>>,
+    /// The follower has compared this node with the log, or settings of incidents were changed.
+    pub(super) ticked: Notify,
     pub(super) clock: Option<Clock>,
     pub(super) local: Clock,
     pub(super) node: String,

@@ -1,7 +1,7 @@
 //! The one task of a node that stores alerts.
 //!
 //! It stores all waiting groups with one call, so that many publishers share a round trip; groups that come in meanwhile
-//! make the next call. A call that fails in any way closes the connection: its outcome is unknown, and its publishers are
+//! make the next call. If incidents are involved, the call is decided first ([`decided`](super::decided)). A call that fails in any way closes the connection: its outcome is unknown, and its publishers are
 //! told so.
 
 use std::sync::Arc;
@@ -15,12 +15,13 @@ use tokio::time::{Instant, timeout_at};
 use super::belief::Address;
 use super::codec::{self, Unreadable};
 use super::link::Connected;
-use super::script::{self, Unsettled};
+use super::script::Arguments;
 use super::seen::Seen;
+use super::store_script::{self as script, Unsettled};
 use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
-use crate::alert::Id;
+use crate::alert::{Id, Level};
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
-use crate::engine::{AppendError, Cause, Idempotency, Stored, Unavailable};
+use crate::engine::{AppendError, Cause, Idempotency, Stored, Tracking, Unavailable};
 
 /// The limits of one call: Redis serves nobody else meanwhile.
 const CALL: WriteLimits = WriteLimits { alerts: 128, bytes: 1 << 20 };
@@ -38,38 +39,53 @@ struct Connection {
 }
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     markers: watch::Sender<u64>,
     connection: Option<Connection>,
     /// Why the last attempt to connect failed, and when the next one is due.
     refused: Option<(Unavailable, Instant)>,
+    /// The times of reminders by which it is stored when something is due; none if that is not known.
+    pub(super) times: Option<(u64, Level)>,
 }
 
 impl Writer {
     pub(super) const fn new(shared: Arc<Shared>, markers: watch::Sender<u64>) -> Self {
-        Self { shared, markers, connection: None, refused: None }
+        Self { shared, markers, connection: None, refused: None, times: None }
     }
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.recv().await {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let job = tokio::select! {
+                job = jobs.recv() => job,
+                () = shared.ticked.notified() => {
+                    self.do_what_is_due().await;
+                    continue;
+                }
+            };
+            let Some(first) = job else { return };
             let gathered = Gathered::gather(first, CALL, || jobs.try_recv().ok());
             if gathered.is_woken {
                 self.keep_alive().await;
             }
-            if !gathered.groups.is_empty() {
-                self.store(gathered.groups).await;
+            let Gathered { groups, acts, is_closing, .. } = gathered;
+            let mut alerts = groups.iter().flat_map(|group| &group.alerts);
+            if !acts.is_empty() || alerts.any(|alert| alert.draft.incident().is_some()) {
+                self.store_decided(groups, acts, &[]).await;
+            } else if !groups.is_empty() {
+                self.store(groups).await;
             }
             let marker = self.shared.marker.swap(0, Ordering::AcqRel);
             if marker != 0 {
                 self.markers.send_replace(marker);
             }
-            if gathered.is_closing {
+            if is_closing {
                 return;
             }
         }
     }
 
-    async fn store(&mut self, groups: Vec<Group>) {
+    pub(super) async fn store(&mut self, groups: Vec<Group>) {
         let began = Instant::now();
         match self.attempt(&groups).await {
             Ok(outcomes) => {
@@ -90,45 +106,78 @@ impl Writer {
     /// Stores the groups; an error means that the outcome of all of them is unknown.
     async fn attempt(&mut self, groups: &[Group]) -> Result<Vec<Outcome>, Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let timed_out = || shared.link.timed_out();
         let until = groups.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
         let mut known = shared.epoch.subscribe();
         loop {
-            let synced = timeout_at(until, known.wait_for(Option::is_some)).await;
-            let epoch = match synced.map(|epoch| epoch.map(|epoch| epoch.clone())) {
-                Ok(Ok(epoch)) => epoch.unwrap_or_default(),
-                _ => return Err(shared.trouble()),
-            };
-            let call = self.call_to_store(&epoch, groups);
-            let connection = self.connect(until).await?;
-            let called = timeout_at(until + (ANSWER_WITHIN - TAKE_WITHIN) / 2, call.run(connection)).await;
-            let answer = called.map_err(|_| timed_out())?.map_err(|error| shared.link.failed(&error))?;
+            let epoch = self.epoch(&mut known, until).await?;
+            let answer = self.call(&self.call_to_store(&epoch, groups), until).await?;
             if answer.first().is_some_and(|word| word == b"epoch") {
-                // The log was emptied or replaced; the follower finds out which.
-                shared.compare_now.notify_one();
-                timeout_at(until, known.changed()).await.map_err(|_| timed_out())?.map_err(|_| timed_out())?;
+                self.other_epoch(&mut known, until).await?;
                 continue;
             }
             let (head, mut outcomes) =
                 self.outcomes(groups, &answer).ok_or_else(|| shared.link.unreadable(&Unreadable::Malformed))?;
             if let Durability::Replicas(replicas) = shared.durability {
                 let settlement = Settlement { epoch: &epoch, replicas, until, head };
-                self.settle(&settlement, groups, &mut outcomes).await?;
+                self.settle_groups(&settlement, groups, &mut outcomes).await?;
             }
-            if let Some(stored) = newest(&outcomes) {
-                // A version that writes alerts in another way may have stored a repeated one.
-                shared.saw(if stored.repeated { Seen::id(stored.record.id) } else { Seen::record(&stored.record) });
-            }
-            // After what was stored has been noted: if the follower leaves this server from here on, it compares that with
-            // the next one. If it has left before, nobody would notice the loss, so nothing was promised.
-            if self.connection.as_ref().is_some_and(|connection| shared.is_replaced(&connection.address)) {
-                return Err(shared.link.replaced());
-            }
+            // A version that writes alerts in another way may have stored a repeated one.
+            let seen = |stored: &Stored| {
+                if stored.repeated { Seen::id(stored.record.id) } else { Seen::record(&stored.record) }
+            };
+            self.promise(newest(&outcomes).map(seen))?;
             return Ok(outcomes);
         }
     }
 
-    fn call_to_store(&self, epoch: &str, groups: &[Group]) -> script::Arguments {
+    /// Waits until this node knows the log, and returns its epoch.
+    pub(super) async fn epoch(
+        &self,
+        known: &mut watch::Receiver<Option<String>>,
+        until: Instant,
+    ) -> Result<String, Unavailable> {
+        let synced = timeout_at(until, known.wait_for(Option::is_some)).await;
+        match synced.map(|epoch| epoch.map(|epoch| epoch.clone())) {
+            Ok(Ok(epoch)) => Ok(epoch.unwrap_or_default()),
+            _ => Err(self.shared.trouble()),
+        }
+    }
+
+    /// Waits for another epoch: the log was emptied or replaced, and the follower finds out which.
+    pub(super) async fn other_epoch(
+        &self,
+        known: &mut watch::Receiver<Option<String>>,
+        until: Instant,
+    ) -> Result<(), Unavailable> {
+        let timed_out = || self.shared.link.timed_out();
+        self.shared.compare_now.notify_one();
+        timeout_at(until, known.changed()).await.map_err(|_| timed_out())?.map_err(|_| timed_out())
+    }
+
+    pub(super) async fn call(&mut self, call: &Arguments, until: Instant) -> Result<Vec<Vec<u8>>, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let connection = self.connect(until).await?;
+        let called = timeout_at(until + (ANSWER_WITHIN - TAKE_WITHIN) / 2, call.run(connection)).await;
+        called.map_err(|_| shared.link.timed_out())?.map_err(|error| shared.link.failed(&error))
+    }
+
+    /// Notes the newest of what is about to be promised. Fails if the server is replaced.
+    pub(super) fn promise(&self, newest: Option<Seen>) -> Result<(), Unavailable> {
+        let shared = &self.shared;
+        if let Some(newest) = newest {
+            shared.saw(newest);
+        }
+        // After what was stored has been noted: if the follower leaves this server from here on, it compares that with
+        // the next one. If it has left before, nobody would notice the loss, so nothing was promised.
+        let is_replaced = self.connection.as_ref().is_some_and(|connection| shared.is_replaced(&connection.address));
+        if is_replaced { Err(shared.link.replaced()) } else { Ok(()) }
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    fn call_to_store(&self, epoch: &str, groups: &[Group]) -> Arguments {
         let shared = &self.shared;
         // Otherwise the first alert after a failover that lost some would get an id below theirs, which would hide the
         // loss.
@@ -192,7 +241,11 @@ impl Writer {
                 b"ok" => {
                     let stored = group.alerts.iter().map(|publish| {
                         let (id, ms) = (codec::id(fields.next()?)?, codec::number(fields.next()?)?);
-                        Some(Stored { record: publish.draft.record(id, ms), repeated: fields.next()? == b"1" })
+                        let repeated = fields.next()? == b"1";
+                        // Stored in this way only while a node that does not know incidents may be running.
+                        let is_untracked = !repeated && publish.draft.incident().is_some();
+                        let incident = if is_untracked { Tracking::Untracked } else { Tracking::None };
+                        Some(Stored { record: publish.draft.record(id, ms), repeated, incident })
                     });
                     Ok(stored.collect::<Option<Vec<_>>>()?)
                 }
@@ -203,26 +256,43 @@ impl Writer {
         Some((head, outcomes))
     }
 
-    /// Waits for the replicas, then makes visible what enough of them have, and removes the rest.
-    async fn settle(
+    async fn settle_groups(
         &mut self,
         settlement: &Settlement<'_>,
         groups: &[Group],
         outcomes: &mut [Outcome],
     ) -> Result<(), Unavailable> {
-        let shared = Arc::clone(&self.shared);
-        let failed = |error| shared.link.failed(&error);
-        let &Settlement { epoch, replicas, until, head } = settlement;
-        let stored: Vec<Unsettled> = groups
-            .iter()
-            .zip(outcomes.iter())
-            .filter_map(|(group, outcome)| Some(group.alerts.iter().zip(outcome.as_ref().ok()?)))
-            .flatten()
-            .map(|(publish, stored)| (stored.record.id, publish.idempotency.as_ref().map(Idempotency::hash)))
-            .collect();
+        let (mut stored, mut entries) = (Vec::new(), Vec::with_capacity(outcomes.len()));
+        for (group, outcome) in groups.iter().zip(outcomes.iter()) {
+            let first = stored.len();
+            stored.extend(group.alerts.iter().zip(outcome.iter().flatten()).map(|(publish, stored)| Unsettled {
+                id: stored.record.id,
+                key: publish.idempotency.as_ref().map(Idempotency::hash),
+                undo: None,
+            }));
+            entries.push((first..stored.len()).collect::<Vec<_>>());
+        }
         if stored.is_empty() {
             return Ok(());
         }
+        let settled = self.settle(settlement, &stored).await?;
+        for (outcome, entries) in outcomes.iter_mut().zip(&entries) {
+            if let Some(error) = settled.error(entries) {
+                *outcome = Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the replicas, then makes visible what enough of them have, and removes the rest.
+    pub(super) async fn settle(
+        &mut self,
+        settlement: &Settlement<'_>,
+        stored: &[Unsettled],
+    ) -> Result<Settled, Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let failed = |error| shared.link.failed(&error);
+        let &Settlement { epoch, replicas, until, head } = settlement;
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let mut wait = redis::cmd("WAIT");
         wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
@@ -232,34 +302,43 @@ impl Writer {
         let connection = &mut stored_on.redis;
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
         let (is_confirmed, retention) = (confirmed >= replicas, shared.retention());
-        let call = script::settle(&shared.link, shared.time_argument(), epoch, is_confirmed, head, &retention, &stored);
-        let settled = call.run(connection).await.map_err(failed)?;
-        let mut settled = settled.iter().map(Vec::as_slice);
-        for outcome in outcomes.iter_mut() {
-            let Ok(alerts) = outcome else { continue };
-            let words: Vec<&[u8]> = alerts.iter().map(|_| settled.next().unwrap_or_default()).collect();
-            if words.iter().all(|word| *word == b"visible") {
-                continue;
-            }
-            let topology = shared.link.topology();
-            let detail = format!(
-                "{confirmed} of {replicas} replicas of {topology} confirmed an alert (engine.durability): check the replicas"
-            );
-            let reason = Unavailable::new(Cause::NotSafe, detail);
-            let is_removed = words.iter().all(|word| *word == b"removed");
-            *outcome = Err(if is_removed { AppendError::NotStored(reason) } else { AppendError::Unknown(reason) });
-        }
-        Ok(())
+        let call = script::settle(&shared.link, shared.time_argument(), epoch, is_confirmed, head, &retention, stored);
+        let words = call.run(connection).await.map_err(failed)?;
+        let topology = shared.link.topology();
+        let detail = format!(
+            "{confirmed} of {replicas} replicas of {topology} confirmed an alert (engine.durability): check the replicas"
+        );
+        Ok(Settled { words, reason: Unavailable::new(Cause::NotSafe, detail) })
     }
 }
 
-/// Alerts that were stored under `replicas:N` and wait for the replicas.
-struct Settlement<'a> {
-    epoch: &'a str,
-    replicas: u32,
-    until: Instant,
+/// What became of records that waited for the replicas.
+pub(super) struct Settled {
+    words: Vec<Vec<u8>>,
+    /// Why those that are not visible are not.
+    reason: Unavailable,
+}
+
+impl Settled {
+    /// Why some of these are not safe; none if all are.
+    pub(super) fn error(&self, entries: &[usize]) -> Option<AppendError> {
+        let are_all =
+            |expected: &[u8]| entries.iter().all(|entry| self.words.get(*entry).is_some_and(|word| word == expected));
+        match (are_all(b"visible"), are_all(b"removed")) {
+            (true, _) => None,
+            (_, true) => Some(AppendError::NotStored(self.reason.clone())),
+            _ => Some(AppendError::Unknown(self.reason.clone())),
+        }
+    }
+}
+
+/// Records that were stored under `replicas:N` and wait for the replicas.
+pub(super) struct Settlement<'a> {
+    pub(super) epoch: &'a str,
+    pub(super) replicas: u32,
+    pub(super) until: Instant,
     /// The newest id that was stored.
-    head: Id,
+    pub(super) head: Id,
 }
 
 fn newest(outcomes: &[Outcome]) -> Option<&Stored> {

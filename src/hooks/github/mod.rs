@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use self::events::Found;
 use super::{Entry, Sender, draft, field, non_empty, parse, severity};
-use crate::alert::{DraftError, Level, Topic};
+use crate::alert::{DraftError, IncidentName, IncidentReport, IncidentStatus, Level, Topic};
 
 /// The fields that many events have.
 #[derive(Deserialize)]
@@ -98,12 +98,29 @@ pub(crate) fn read<'h>(
     }
     let found = Found::of(event, &members);
     let details = payload.details(event, delivery, &found);
-    let draft = draft(topic, &payload.text(event, &found), payload.level(event, &found), &details)?;
+    let level = payload.level(event, &found);
+    let draft = draft(topic, &payload.text(event, &found), level, &details)?;
+    let draft = draft.reporting(payload.incident(event, level, &found)).cut_to_frame();
     // A redelivery has the id of the first delivery.
     Ok(vec![Entry::new(Sender::GitHub, delivery, String::new(), draft)])
 }
 
 impl Payload {
+    /// The runs of a workflow on a branch are one incident: a failure opens it, and a success resolves it.
+    fn incident(&self, event: &str, level: Level, found: &Found<'_>) -> Option<IncidentReport> {
+        if event != "workflow_run" || self.action.as_deref() != Some("completed") {
+            return None;
+        }
+        let status = match (found.outcome()?, level) {
+            ("success", _) => IncidentStatus::Resolved,
+            (_, Level::Warn | Level::Error) => IncidentStatus::Open,
+            _ => return None,
+        };
+        let (repository, branch) = (&self.repository.as_ref()?.full_name, found.of_object("head_branch")?);
+        let name = format!("{repository}/{}@{branch}", found.of_object("name")?);
+        Some(IncidentReport::new(IncidentName::nearest(&name)?, status))
+    }
+
     fn level(&self, event: &str, found: &Found<'_>) -> Level {
         let action = self.action.as_deref().unwrap_or_default();
         // A later action on a finished check is not its result again.

@@ -27,7 +27,7 @@ pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>,
         publish_body::draft(&head.headers, topic, options, &body)?
     };
     let stored = permit.publish(draft, key).await?;
-    Ok(response::published(&stored.record))
+    Ok(response::published(&stored))
 }
 
 /// Several alerts, stored together or not at all. Such a body is as large as a hook's, so it counts among them.

@@ -29,6 +29,11 @@ pub(in crate::http) async fn json(context: Context) -> Result<Response<Body>, Ht
     receive(context, Sender::Json).await
 }
 
+pub(in crate::http) async fn prometheus(context: Context) -> Result<Response<Body>, HttpError> {
+    let argument = context.argument.unwrap_or_else(|| Sender::Prometheus.as_str().to_owned());
+    receive(Context { argument: Some(argument), ..context }, Sender::Prometheus).await
+}
+
 /// Over a local socket the caller is known already; over HTTP GitHub's signature of the body is the credential.
 pub(in crate::http) async fn github(context: Context) -> Result<Response<Body>, HttpError> {
     match context.caller {
@@ -44,7 +49,8 @@ async fn receive(context: Context, sender: Sender) -> Result<Response<Body>, Htt
     let topic = topic(argument, parameters)?;
     let _slot = service.hook_slot().await?;
     let (head, body) = request::body(request, settings.hook_body_limit()).await?;
-    store(permit, sender, (&topic, within), &head, &body).await
+    let target = Target { topic: &topic, within, now_ms: service.now_ms() };
+    store(permit, sender, &target, &head, &body).await
 }
 
 async fn receive_signed(context: Context) -> Result<Response<Body>, HttpError> {
@@ -57,20 +63,28 @@ async fn receive_signed(context: Context) -> Result<Response<Body>, HttpError> {
     let (head, body) = body.inspect_err(|_| service.count_unsigned_body(client))?;
     let caller = service.authenticate_github(header(&head, "X-Hub-Signature-256"), &body, client)?;
     let permit = service.may_publish(&caller).map_err(retried)?;
-    store(permit, Sender::GitHub, (&topic, within), &head, &body).await
+    let target = Target { topic: &topic, within, now_ms: service.now_ms() };
+    store(permit, Sender::GitHub, &target, &head, &body).await
+}
+
+/// Where alerts go, and what is to be expected after them.
+struct Target<'a> {
+    topic: &'a Topic,
+    within: Option<Every>,
+    now_ms: u64,
 }
 
 async fn store(
     permit: PublishPermit<'_>,
     sender: Sender,
-    (topic, within): (&Topic, Option<Every>),
+    &Target { topic, within, now_ms }: &Target<'_>,
     head: &Parts,
     body: &[u8],
 ) -> Result<Response<Body>, HttpError> {
     // Bytes that cannot be decoded become U+FFFD, so that one bad byte does not lose the alert.
     let media = MediaType::of(&head.headers);
     let text = json_of(sender, &media, body)?;
-    let mut entries = sender.read(topic, |name| header(head, name), &text)?;
+    let mut entries = sender.read(topic, |name| header(head, name), &text, now_ms)?;
     if within.is_some() {
         let expecting = |entry: Entry| Entry { draft: entry.draft.expecting(within), ..entry };
         entries = entries.into_iter().map(expecting).collect();

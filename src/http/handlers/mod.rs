@@ -6,6 +6,7 @@
 pub(super) mod alerts;
 pub(super) mod expectations;
 pub(super) mod hooks;
+pub(super) mod incidents;
 pub(super) mod keys;
 pub(super) mod ntfy;
 pub(super) mod pages;
@@ -34,6 +35,8 @@ pub(super) struct Context {
     pub(super) caller: Caller,
     pub(super) request: Request<RequestBody>,
     pub(super) parameters: Parameters,
-    /// The variable part of the path.
+    /// The first variable part of the path.
     pub(super) argument: Option<String>,
+    /// The second one.
+    pub(super) second: Option<String>,
 }

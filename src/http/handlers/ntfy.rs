@@ -51,7 +51,8 @@ fn subscribe(context: Context, shape: Shape) -> Result<Response<Body>, HttpError
     let selection = Selection::read(|names| parameters.first(names))?;
     let selection = selection.map_err(|(field, reason)| HttpError::invalid(field, reason))?;
     let patterns = service.patterns_of(&caller, &names)?;
-    let query = Query { patterns, level: Level::Info, start: Some(start), before: None, limit: 0 };
+    let query =
+        Query { patterns, level: Level::Info, start: Some(start), before: None, limit: 0, includes_incidents: true };
     let format = Format::Ntfy(Arc::new(View { shape, names, selection, retained_s: service.retained_s() }));
     let open = if is_poll {
         service.poll(&caller, query, format.clone())
@@ -84,13 +85,14 @@ pub(in crate::http) async fn publish(context: Context) -> Result<Response<Body>,
     let topic = argument.unwrap_or_default().parse::<Topic>().map_err(|error| HttpError::invalid("topic", error))?;
     let key = request::idempotency_key(request.headers())?;
     let within = request::expect_within(request.headers(), &mut parameters)?;
+    let incident = request::incident(request.headers(), &mut parameters)?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
     let (given, media) = (parameters.pairs()?, MediaType::of(&head.headers));
     let draft: Draft = publish::text(topic, &media.decoded(&body), |names| {
         let is_markdown = names.contains(&"markdown") && media.essence() == "text/markdown";
         first(names, &head.headers, &given).or_else(|| is_markdown.then(|| "yes".to_owned()))
     })?;
-    let stored = permit.publish(draft.expecting(within), key).await?;
+    let stored = permit.publish(draft.expecting(within).reporting(incident).cut_to_frame(), key).await?;
     Ok(published(&stored.record, service.retained_s()))
 }
 
@@ -99,11 +101,12 @@ pub(in crate::http) async fn publish_json(context: Context) -> Result<Response<B
     let permit = service.may_publish(&caller)?;
     let key = request::idempotency_key(request.headers())?;
     let within = request::expect_within(request.headers(), &mut parameters)?;
+    let incident = request::incident(request.headers(), &mut parameters)?;
     let (head, body) = request::body(request, settings.body_limit()).await?;
     let given = parameters.pairs()?;
     let body = MediaType::of(&head.headers).decoded(&body).into_owned();
     let draft = publish::json(&body, |names| first(names, &head.headers, &given))?;
-    let stored = permit.publish(draft.expecting(within), key).await?;
+    let stored = permit.publish(draft.expecting(within).reporting(incident).cut_to_frame(), key).await?;
     Ok(published(&stored.record, service.retained_s()))
 }
 

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::operation::{Answer, Link, Operation, Parameter, Request};
 use crate::alert::Filter;
-use crate::hooks::Sender;
 use crate::http::query::{FALSE, TRUE};
 
 /// The groups of routes, in the order of the document.
@@ -14,6 +13,7 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
         "hooks",
         "Take payloads of other tools. All alerts of a payload are stored, or none; `hooks.md` says what becomes of each field.",
     ),
+    ("incidents", "What alerts report together under a name: open, acknowledged or resolved."),
     ("expectations", "What is expected on topics. If it does not come, alertd publishes an alert."),
     ("ntfy", "ntfy's protocol, for its apps and libraries. Errors have ntfy's form."),
     ("state", "Health, status and metrics."),
@@ -21,7 +21,7 @@ pub(crate) const TAGS: &[(&str, &str)] = &[
     ("pages", "Pages for a browser."),
 ];
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// One description for all ways to publish. Not a parameter of both names: generators give them one.
 pub(super) const EXPECT_WITHIN: &str = "How long the topic may then be silent before alertd publishes an alert about it. \
@@ -54,6 +54,7 @@ pub(crate) fn read() -> Operation {
             ),
             query("last_event_id", "The same as the header, which takes precedence.", json!({ "type": "string" })),
             query("before", "For history: read the page before this id.", reference("Id")),
+            query("include", "For history: `incidents` adds the changes of incidents.", json!({ "enum": ["incidents"] })),
             query(
                 "limit",
                 "For history: the number of alerts in a page.",
@@ -87,47 +88,6 @@ pub(crate) fn topics() -> Operation {
         parameters: vec![query("prefix", "Only topics that begin with this.", schema)],
         answers: vec![answer(200, "The topics in alphabetical order, at most 1,000.", "Topics")],
         ..plain("alerts", "List the topics that have alerts")
-    }
-}
-
-pub(crate) fn hook(sender: Sender) -> Operation {
-    let (summary, problems, schema): (_, &[u16], _) = match sender {
-        Sender::Alertmanager => ("Take what Alertmanager sends", &[415], reference("NotificationGroup")),
-        Sender::Grafana => ("Take what Grafana sends", &[415], reference("NotificationGroup")),
-        Sender::Json => {
-            let object = json!({ "type": "object", "additionalProperties": true });
-            let any = json!({ "anyOf": [object, { "type": "array", "items": object }] });
-            ("Take any JSON object, list of objects or form", &[415], any)
-        }
-        // Each kind of event has a shape of its own, and few of its fields are read.
-        Sender::GitHub => ("Take what GitHub sends", &[404, 415], json!({ "type": "object" })),
-    };
-    let mut parameters = vec![
-        query("topic", "The topic of the alerts. If absent, it is `default`.", reference("Topic")),
-        header("Expect-Within", EXPECT_WITHIN, reference("Every")),
-    ];
-    if sender == Sender::GitHub {
-        parameters.extend([
-            header("X-GitHub-Event", "The kind of the event.", json!({ "type": "string" })),
-            header(
-                "X-GitHub-Delivery",
-                "Identifies the delivery. A delivery that is sent again is stored once.",
-                json!({ "type": "string" }),
-            ),
-        ]);
-    }
-    let mut content = vec![(JSON, json!({ "schema": schema }))];
-    if sender == Sender::Json {
-        let form = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-        content.push(("application/x-www-form-urlencoded", json!({ "schema": form })));
-    }
-    Operation {
-        argument: Some(("The topic of the alerts.", reference("Topic"))),
-        parameters,
-        request: Some(Request { required: true, content }),
-        answers: vec![answer(200, "All alerts are stored.", "AllStored")],
-        problems,
-        ..plain("hooks", summary)
     }
 }
 
@@ -301,6 +261,7 @@ pub(super) fn plain(tag: &'static str, summary: &'static str) -> Operation {
         summary,
         about: "",
         argument: None,
+        second: None,
         parameters: Vec::new(),
         request: None,
         answers: Vec::new(),

@@ -40,7 +40,7 @@ pub(crate) fn remove() -> Operation {
         argument: Some(("The topic.", reference("Topic"))),
         parameters: vec![query(
             "incident",
-            "Must be absent: this version has no incidents.",
+            "Must be absent: an expectation is about a whole topic.",
             json!({ "type": "string" }),
         )],
         answers: vec![Answer { status: 204, about: "Nothing is expected any more.", content: Vec::new() }],

@@ -15,6 +15,8 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod expectations;
+pub(crate) mod hooks;
+pub(crate) mod incidents;
 pub(crate) mod ntfy;
 mod operation;
 mod problems;
@@ -105,9 +107,9 @@ fn schemas() -> Map<String, Value> {
         ($generator:ident: $($kind:ty),*) => {$( $generator.subschema_for::<$kind>(); )*};
     }
     name!(written: api::Published, api::AllStored, api::Health, api::ImportedKeys, api::History, api::Problem, api::KeyInfo, api::NtfyError);
-    name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Expectation, api::Expectations, api::Reloaded, api::Status, api::StreamEvent);
+    name!(written: api::CreatedKey, api::Ticket, api::Keys, api::Topics, api::Expectation, api::Expectations, api::Incident, api::Incidents, api::Reloaded, api::Status, api::StreamEvent);
     let mut read = SchemaGenerator::new(settings.for_deserialize());
-    name!(read: api::NewAlert, api::NewAlertLine, api::NewExpectation, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group);
+    name!(read: api::NewAlert, api::NewAlertLine, api::NewExpectation, api::NewNote, crate::alert::IncidentName, api::NewKey, api::Rotate, api::Drain, crate::alert::Pattern, crate::hooks::notification::Group, crate::hooks::prometheus::Alert);
     let mut all = read.take_definitions(true);
     all.extend(written.take_definitions(true));
     all.insert(
@@ -166,7 +168,7 @@ fn block() -> Value {
             {
                 "required": ["event"],
                 "properties": {
-                    "event": { "enum": ["cursor", "gap", "bye"] },
+                    "event": { "enum": ["cursor", "gap", "incident", "bye"] },
                     "data": data(json!({ "description": "The same as `StreamEvent`, without `event` and `retry`.", "type": "object" })),
                 },
             },

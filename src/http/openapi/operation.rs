@@ -10,6 +10,9 @@ use crate::http::auth::Access;
 /// The group of the routes of ntfy's protocol, whose errors have its form.
 pub(super) const NTFY: &str = "ntfy";
 
+/// A variable part of a path: what it means, and its schema.
+pub(super) type Argument = (&'static str, Value);
+
 /// A value of the query or a header.
 pub(super) struct Parameter {
     pub(super) place: &'static str,
@@ -43,8 +46,10 @@ pub(crate) struct Operation {
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
     pub(super) about: &'static str,
-    /// The variable part of the path, if it has one.
-    pub(super) argument: Option<(&'static str, Value)>,
+    /// The first variable part of the path, if it has one.
+    pub(super) argument: Option<Argument>,
+    /// The second one.
+    pub(super) second: Option<Argument>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) request: Option<Request>,
     pub(super) answers: Vec<Answer>,
@@ -57,16 +62,16 @@ pub(crate) struct Operation {
 impl Operation {
     /// The operation object for a path and a method.
     pub(super) fn json(self, method: &Method, path: &str, access: Access) -> Value {
-        let variable = path.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(name, _)| name);
-        let responses = self.responses(access, variable.is_some());
+        let variables: Vec<&str> =
+            path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect();
+        let responses = self.responses(access, !variables.is_empty());
+        let in_path = variables.iter().zip([&self.argument, &self.second]).filter_map(|(name, argument)| {
+            let (about, schema) = argument.as_ref()?;
+            Some(json!({ "in": "path", "name": name, "required": true, "description": about, "schema": schema }))
+        });
         // A topic in the path excludes the parameter of that name.
-        let own = self.parameters.iter().filter(|one| one.place != "query" || Some(one.name) != variable);
-        let mut parameters: Vec<Value> = own.map(Parameter::json).collect();
-        if let (Some(name), Some((about, schema))) = (variable, &self.argument) {
-            let argument =
-                json!({ "in": "path", "name": name, "required": true, "description": about, "schema": schema });
-            parameters.insert(0, argument);
-        }
+        let own = self.parameters.iter().filter(|one| one.place != "query" || !variables.contains(&one.name));
+        let parameters: Vec<Value> = in_path.chain(own.map(Parameter::json)).collect();
         let mut operation = json!({
             "operationId": name(method, path),
             "tags": [self.tag],

@@ -82,6 +82,17 @@ fn parameters() -> Vec<Parameter> {
             json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
         ),
         header("Expect-Within", EXPECT_WITHIN, reference("Every")),
+        query(
+            "incident",
+            "Name of the incident that the alert reports; or the header `Incident`.",
+            reference("IncidentName"),
+        ),
+        query("status", "Whether the incident goes on; or the header `Incident-Status`.", reference("IncidentStatus")),
+        query(
+            "ttl",
+            "How long the incident lasts without a further alert; or the header `Incident-Ttl`.",
+            reference("Ttl"),
+        ),
         header("Title", "The title, for a text or form; becomes metadata.", json!({ "type": "string" })),
         header(
             "Priority",

@@ -2,9 +2,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
-use crate::alert::{Draft, Id, Level, Topic};
+use crate::alert::{Draft, Id, IncidentPlace, IncidentStatus, Level, Topic};
 use crate::http::error::{Audience, HttpError};
 use crate::http::response::Body;
+use crate::incident::{Act, Acted, Action, Reported, Room};
 use crate::key::Scope;
 use crate::service::Refusal;
 use crate::sse::{Bye, Format, Gap};
@@ -60,9 +61,13 @@ fn alerts_are_described_as_they_are_written_and_read() {
         level: Level::Warn,
         metadata: json!({ "k": [1] }).as_object().unwrap().clone(),
         expect_within: Some("25h".parse().unwrap()),
+        incident: Some("disk".parse().unwrap()),
+        status: Some(IncidentStatus::Open),
+        ttl: Some("10m".parse().unwrap()),
     };
     let draft = Draft::from_json(None, &serde_json::to_vec(&whole).unwrap()).unwrap();
-    let written: Value = serde_json::from_slice(&draft.record(Id::at(5), 5).json).unwrap();
+    let place = IncidentPlace { occurrence: 1, count: 2 };
+    let written: Value = serde_json::from_slice(&draft.placed_record(Id::at(5), 5, Some(place)).json).unwrap();
     // No field is missing and none is unknown.
     let read: api::Alert = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), written);
@@ -74,13 +79,33 @@ fn alerts_are_described_as_they_are_written_and_read() {
     assert_eq!(described, taken);
     assert_eq!(schemas["NewAlert"]["required"], json!(["message"]));
     assert_eq!(schemas["NewAlert"]["properties"]["message"]["maxLength"], Draft::MAX_MESSAGE);
-    assert_eq!(schemas["Alert"]["required"].as_array().unwrap().len(), written.as_object().unwrap().len());
+    let always: Value =
+        serde_json::from_slice(&Draft::from_json(None, PLAIN).unwrap().record(Id::at(5), 5).json).unwrap();
+    assert_eq!(schemas["Alert"]["required"].as_array().unwrap().len(), always.as_object().unwrap().len());
+}
+
+const PLAIN: &[u8] = br#"{"message":"x"}"#;
+
+/// An acknowledgement, as a record of the log.
+fn transition() -> crate::alert::Record {
+    let draft = Draft::from_json(None, br#"{"message":"x","level":"warn","incident":"disk"}"#).unwrap();
+    let settings = crate::incident::Settings::default();
+    let report = crate::incident::report::report;
+    let reported = report(None, &draft, draft.incident().unwrap(), "alice", 5, &settings, || Room::Some);
+    let Reported::Stored(row, _) = reported else { panic!("{reported:?}") };
+    let key = crate::incident::Key::of(&draft).unwrap();
+    let act = Act { key, action: Action::Acknowledge, by: "bob".into(), note: None };
+    let Acted { row, record } = act.apply(Some(&row), 6, || Room::Some).unwrap().unwrap();
+    record.record(&row, Id::at(6), 6)
 }
 
 #[test]
 fn what_a_stream_says_is_described_as_it_is_written() {
     let gap = Gap { requested: "x".into(), oldest: None, head: Id::at(7) };
+    let mut changed = bytes::BytesMut::new();
+    Format::Ndjson.alert(&mut changed, &transition());
     for line in [
+        changed.freeze(),
         Format::Ndjson.cursor(Some(Id::at(7)), 0),
         Format::Ndjson.cursor(None, 0),
         Format::Ndjson.gap(&gap, Id::ZERO, 0),

@@ -59,7 +59,7 @@ fn unknown_paths_are_not_found() {
         "/openapi",
         "/page/a/b",
         "/alerts/",
-        "/alerts/a/b",
+        "/alerts/a/b/c",
         "/Alerts",
         "/alert",
         "//alerts",
@@ -75,14 +75,20 @@ fn unknown_paths_are_not_found() {
 
 #[test]
 fn the_variable_part_of_a_path_is_its_argument() {
-    let Ok(Found::Route { argument, .. }) = find(&Method::GET, "/alerts/ops.db", true) else { panic!() };
-    assert_eq!(argument, Some("ops.db"));
+    for (path, expected) in
+        [("/alerts/ops.db", [Some("ops.db"), None]), ("/incidents/ops/a%2Fb", [Some("ops"), Some("a%2Fb")])]
+    {
+        let Ok(Found::Route { arguments, .. }) = find(&Method::GET, path, true) else { panic!() };
+        assert_eq!(arguments, expected);
+    }
 }
 
 #[test]
 fn only_a_key_with_publish_or_a_signature_reaches_a_handler_that_may_publish() {
     for route in ROUTES.iter().filter(|route| route.methods.contains(&Method::POST)) {
-        let publishes = ["/alerts", "/hooks", "/ntfy"].iter().any(|prefix| route.paths[0].starts_with(prefix));
+        let publishes = ["/alerts", "/hooks", "/ntfy", "/incidents", "/prometheus"]
+            .iter()
+            .any(|prefix| route.paths[0].starts_with(prefix));
         assert_eq!(publishes, [Key(Publish), Signature].contains(&route.access), "{:?}", route.paths);
     }
 }

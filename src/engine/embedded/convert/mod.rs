@@ -17,7 +17,7 @@ use super::codec::{Damaged, Reader, StoredAlert};
 use super::disk::real::RealDisk;
 use super::import::Import;
 use super::open_error::OpenError;
-use crate::alert::{Id, Topic};
+use crate::alert::{Id, RecordKind, Topic};
 use crate::backup::{Extent, Part};
 
 const LOG: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("log");
@@ -111,7 +111,7 @@ fn run(database: &Database, to: &Path, settings: &Settings, progress: &dyn Fn(&s
             import.add(Part::Retired(Id::from_u128(gone)))?;
             next_removed = removed.next().transpose()?.map(|(id, _)| id.value());
         }
-        let record = StoredAlert::read(value.value(), false)?.record(Id::from_u128(id.value()))?;
+        let record = StoredAlert::read(value.value(), false)?.record(Id::from_u128(id.value()), RecordKind::Alert)?;
         import.add(Part::Alert { record, user: String::new() })?;
         telling.count();
     }

@@ -46,7 +46,7 @@ fn store(path: &Path, count: u64) -> Vec<Record> {
         [Id::ZERO, head, Id::ZERO, removed].into_iter().for_each(|own| id(&mut row, own));
         transaction.open_table(TOPICS).unwrap().insert("t1", row.as_slice()).unwrap();
         let key = Idempotency { user: "alice".into(), key: "k".into(), state: None };
-        let publish = Publish { draft: alert("t0", "m0"), idempotency: Some(key) };
+        let publish = Publish { draft: alert("t0", "m0"), user: "u".into(), idempotency: Some(key) };
         let mut row = publish.fingerprint().to_vec();
         id(&mut row, records[0].id);
         row.extend_from_slice(&(NOW - 1000).to_le_bytes());
@@ -88,16 +88,19 @@ async fn every_alert_cursor_and_key_is_taken_over_and_the_old_store_goes_with_th
     );
     assert!(seek(Id::at(4), "*").await && seek(records[0].id, "t1").await && !seek(records[0].id, "t0").await);
     let key = Some(Idempotency { user: "alice".into(), key: "k".into(), state: None });
-    let again = Publish { draft: alert("t0", "m0"), idempotency: key.clone() };
+    let again = Publish { draft: alert("t0", "m0"), user: "u".into(), idempotency: key.clone() };
     let stored = engine.append_all(vec![again]).await.unwrap().remove(0);
     assert!(stored.repeated && stored.record == records[0]);
-    let other = engine.append_all(vec![Publish { draft: alert("t0", "x"), idempotency: key }]).await;
+    let other = engine.append_all(vec![Publish { draft: alert("t0", "x"), user: "u".into(), idempotency: key }]).await;
     assert_eq!(other.map(drop), Err(AppendError::Conflict));
     engine.close().await;
     assert!(!aside.exists());
     let (engine, _feed) = Embedded::open(settings(place.path().to_owned())).unwrap();
     assert_eq!(all(&engine).await, records);
-    let new = engine.append_all(vec![Publish { draft: alert("t0", "new"), idempotency: None }]).await.unwrap();
+    let new = engine
+        .append_all(vec![Publish { draft: alert("t0", "new"), user: "u".into(), idempotency: None }])
+        .await
+        .unwrap();
     assert!(new[0].record.id > records[2999].id);
     engine.close().await;
 }

@@ -18,12 +18,13 @@ use tokio::time::{Instant, sleep};
 use super::catalog::Catalog;
 use super::codec::StoredAlert;
 use super::disk;
-use super::frame::{Head, KEYED, Kind};
+use super::frame::{Head, KEYED};
+use super::incident_table::Incident;
 use super::index::Hole;
 use super::keeper::Keeper;
 use super::keys::KeyRow;
 use super::pins::Pin;
-use super::replay::replay;
+use super::replay::replay_until;
 use super::segment::{Position, Segment};
 use super::{DEADLINE, Embedded};
 use crate::alert::{Id, Topic};
@@ -121,15 +122,23 @@ impl Export {
             let before = segment.header.previous.last;
             extent.until = count.checked_sub(1).and_then(|ordinal| segment.id(ordinal)).unwrap_or(before).max(before);
         }
-        let segments: Vec<_> = sources.iter().map(|source| Arc::clone(&source.segment)).collect();
-        replay(&segments, place, &mut state)?;
+        // Incidents as they were when the last record that is exported was written, whatever has changed them since.
+        let end = |Source { segment, count, .. }: &Source| {
+            let index = segment.index.read();
+            index.offset(*count).unwrap_or(index.end)
+        };
+        replay_until(sources.iter().map(|source| (&source.segment, end(source))), place, &mut state)?;
         state.keys.expire(extent.clock_ms, usize::MAX);
         let trims = topic_trims.iter().map(|(topic, trim)| Part::TopicTrim(topic.clone(), *trim));
         let keys = state.keys.iter().filter(|(_, row)| row.id <= extent.until).map(|(hash, row)| {
             let KeyRow { fingerprint, id, received_ms, .. } = *row;
             Part::Key { hash: *hash, fingerprint, id, received_ms }
         });
-        let rest = trims.chain(keys).collect();
+        let incidents = state.incidents.iter().map(|incident| {
+            let Incident { key, row } = incident;
+            Part::Incident(key.clone(), Box::new(row.clone()))
+        });
+        let rest = trims.chain(incidents).chain(keys).collect();
         let at = sources.front().map_or(0, |source| source.segment.behind(extent.trim));
         let last = extent.trim;
         let (is_broken, damage) = Default::default();
@@ -196,9 +205,10 @@ impl Export {
         }
         let content = head.content(bytes, offset, salt).filter(|_| !head.is_erased());
         // Checked after the read: an alert that was erased meanwhile is not damaged.
-        let is_alert = head.kind == Kind::Alert && segment.index.read().level(ordinal).is_some();
+        let is_alert = head.kind.is_read() && segment.index.read().level(ordinal).is_some();
         let alert = content.filter(|_| is_alert).and_then(|(user, content)| {
-            let record = StoredAlert::read(content, head.flags & KEYED != 0).ok()?.record(head.id).ok()?;
+            let record =
+                StoredAlert::read(content, head.flags & KEYED != 0).ok()?.record(head.id, head.record_kind()).ok()?;
             Some((record, String::from_utf8_lossy(user).into_owned()))
         });
         parts.push(match alert {

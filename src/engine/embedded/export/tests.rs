@@ -8,11 +8,13 @@ use parking_lot::Mutex;
 use super::super::disk::Disk;
 use super::super::disk::simulated::SimulatedDisk;
 use super::super::import::Import;
+use super::super::incident_power::{alert, rows};
 use super::super::testing::{Log, NOW, UNLIMITED, filter, publish};
 use super::super::{Durability, Settings};
 use super::*;
 use crate::alert::{Level, Record, Start};
 use crate::engine::Retention;
+use crate::incident::{Action, Row};
 
 fn put(log: &mut Log, topic: &str, message: &str) -> Record {
     let group = vec![publish(topic, message, Level::Warn, Some(message))];
@@ -86,6 +88,26 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
         assert_eq!(again, records[297]);
         assert!(put(&mut restored, "a", "new").id > extent.until);
     }
+}
+
+#[test]
+fn incidents_and_transitions_are_restored_as_they_were_at_the_last_record_of_the_export() {
+    let mut log = Log::open(&SimulatedDisk::default(), Durability::None, UNLIMITED).unwrap();
+    for name in ["disk", "net", "disk"] {
+        log.append(&[vec![alert(name, "full", Level::Warn, "", None)]]).unwrap();
+    }
+    log.act("disk", Action::Acknowledge).unwrap();
+    log.act("net", Action::Resolve).unwrap();
+    log.store.appender.sync().unwrap();
+    let (exported, records) = (rows(&log), log.read(&filter("*")).unwrap().0);
+    // Not on the disk yet, and so not in the export.
+    log.act("disk", Action::Resolve).unwrap();
+    let mut export = Export::begin(&log.keeper).unwrap();
+    let (extent, parts) = (export.extent, all(&mut export));
+    let mut restored = restore(extent, parts, UNLIMITED);
+    assert_eq!((rows(&restored), restored.read(&filter("*")).unwrap().0), (exported, records));
+    restored.act("disk", Action::Resolve).unwrap();
+    assert!(rows(&restored).values().all(Row::is_resolved) && restored.store.head() > extent.until);
 }
 
 #[test]

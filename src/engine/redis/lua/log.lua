@@ -7,8 +7,10 @@
 -- script refuses a number outside OLDEST_SCHEMA to SCHEMA before it changes anything. `tick.lua` raises the number only
 -- when every listed node knows the higher one, so a fleet is upgraded node by node. Formats:
 --   log      stream; an entry has the fields ms, level, topic, alert in this order, then any others. A field `kind` names
---            an entry that is not an alert; a reader that does not know the kind refuses it by name.
---   t:TOPIC  stream, an index of the log: the id of each alert of a topic, with its level
+--            an entry that is not an alert; a reader that does not know the kind refuses it by name. From schema 2 on there
+--            is the kind `transition`: a change of an incident, of the highest level.
+--   t:TOPIC  stream, an index of the log: the id of each alert of a topic, with its level; an entry that is not an alert has
+--            its kind as a second field
 --   rows     hash by topic: the newest id that the topic's limit removed, the newest id of each level, then any others
 --   idem     hash by idempotency key: fingerprint, id, ms, owner, then any others; idem-age sorts the same keys by time,
 --            idem-of:OWNER those of one user, and idem-users the users by their number of keys
@@ -17,6 +19,9 @@
 --   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock, ...
 --   keys     hash of the keys of users, whose format is the keyring's
 --   expectations  hash by topic of what is expected there, whose format is the service's; its revision is in state
+--   incidents, incidents-...  see `incident.lua`; written from schema 2 on
+-- Schemas 0 and 1 differ in the number alone. While the number is below 2, a node that knows only 1 may be running, so
+-- nothing is written about incidents.
 
 local base = string.sub(KEYS[1], 1, -4)
 local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'

@@ -13,29 +13,8 @@ if get('epoch', '') ~= ARGV[2] then return { 'epoch' } end
 look_back(ARGV[2], ARGV[3], ARGV[4])
 local announces = ARGV[5] == '1'
 
-local function two(number) return string.format('%02d', number) end
-
--- The time in the format of an alert, RFC 3339.
-local function written(ms)
-  local days, rest = math.floor(ms / 86400000), ms % 86400000
-  -- Computed in a calendar whose years begin in March, in eras of 400 years.
-  local shifted = days + 719468
-  local era = math.floor(shifted / 146097)
-  local of_era = shifted - era * 146097
-  local year = math.floor((of_era - math.floor(of_era / 1460) + math.floor(of_era / 36524) - math.floor(of_era / 146096)) / 365)
-  local of_year = of_era - (365 * year + math.floor(year / 4) - math.floor(year / 100))
-  local month = math.floor((5 * of_year + 2) / 153)
-  local day = of_year - math.floor((153 * month + 2) / 5) + 1
-  year = year + era * 400
-  if month < 10 then month = month + 3 else month, year = month - 9, year + 1 end
-  return string.format('%04d', year) .. '-' .. two(month) .. '-' .. two(day)
-    .. 'T' .. two(math.floor(rest / 3600000)) .. ':' .. two(math.floor(rest / 60000) % 60)
-    .. ':' .. two(math.floor(rest / 1000) % 60) .. '.' .. string.format('%03d', rest % 1000) .. 'Z'
-end
-
-local head = get('head', '0-0')
+head = get('head', '0-0')
 local answer = { 'ok', text(clock), '' }
-local touched, stored = {}, 0
 
 -- A fingerprint without the mark of a state, which a backup does not have.
 local function bare(fingerprint) return (string.gsub(fingerprint, '^=', '')) end
@@ -67,29 +46,9 @@ local function store(at)
   local owner = ARGV[at + 5]
   local known = known_key(key)
   if known and known.fingerprint == bare(fingerprint) then return known.id, known.ms, '1' end
-  head = id_after(head)
-  local alert = '{"id":"' .. head .. json .. written(now) .. '"}'
-  redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert)
-  redis.call('XADD', index_of(topic), head, 'l', level)
-  local row = row_of(topic)
-  if not row then
-    row = { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0', others = '' }
-  end
-  redis.call('ZADD', TOPICS, 0, topic)
-  row[tonumber(level)] = head
-  set_row(topic, row)
-  redis.call('ZADD', RECENT, now, topic)
-  redis.call('HINCRBY', STATE, 'bytes', #alert)
-  if key ~= '' then
-    redis.call('HSET', IDEM, key, table.concat({ fingerprint, head, text(now), owner }, ' '))
-    redis.call('ZADD', IDEM_AGE, now, key)
-    redis.call('ZADD', keys_of(owner), now, key)
-    count_keys(owner)
-  end
-  set('head', head)
-  touched[topic] = true
-  stored = stored + 1
-  return head, text(now), '0'
+  local id = append(topic, level, json, 'alert')
+  if key ~= '' then remember_key(key, fingerprint, id, owner) end
+  return id, text(now), '0'
 end
 
 local at = 11

@@ -3,8 +3,8 @@
 -- ARGV: time, the epoch that the node knows or empty, the newest id that it has seen, the newest id that its streams have, each with its alert or empty,
 -- an epoch for a log that has none, the node's name, its probe, milliseconds since its last call, age, count, bytes and
 -- topic_count of retention, its open streams, and its version. Returns the server's time, the epoch, the newest visible id,
--- the newest id that retention of the whole log removed, the revision of the keys, and `1` if as many keys are there as
--- were saved.
+-- the newest id that retention of the whole log removed, the revision of the keys, `1` if as many keys are there as
+-- were saved, and the incidents for which something is due.
 
 -- How long a silent node stays listed, milliseconds.
 local LISTED_MS = 3600000
@@ -53,6 +53,8 @@ if tidier == node or now - tidied > 5000 or now < tidied then
   pcall(function()
     retain(tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), 500)
     forget_keys(500)
+    limit_resolved(500)
+    forget_without_alert(100)
     local nodes, known_to_all = redis.call('HGETALL', NODES), SCHEMA
     for i = 1, #nodes, 2 do
       local heard = tonumber(string.match(nodes[i + 1], '^%d+'))
@@ -69,4 +71,8 @@ end
 
 local count = text(count_of_keys())
 local are_keys_whole = get('keys_count', count) == count and '1' or '0'
-return { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }
+local answer = { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }
+for _, field in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, MAX_DUE)) do
+  answer[#answer + 1] = field
+end
+return answer

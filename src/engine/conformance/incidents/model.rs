@@ -1,0 +1,195 @@
+//! The rules of incidents, written a second time.
+
+use std::collections::BTreeMap;
+
+use crate::alert::{Id, Level};
+use crate::incident::{Act, ActError, Action, Key, Settings, State};
+
+#[derive(Clone, Debug)]
+pub(super) struct Alert {
+    pub(super) key: Key,
+    pub(super) user: &'static str,
+    pub(super) message: &'static str,
+    pub(super) level: Level,
+    pub(super) is_end: bool,
+    pub(super) ttl_s: Option<u64>,
+}
+
+/// What becomes of an alert.
+#[derive(Debug)]
+pub(super) enum Told {
+    Plain,
+    Tracked,
+    Untracked,
+    /// Answered with this alert.
+    Counted(Id),
+}
+
+/// An incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) occurrence: u64,
+    pub(super) state: State,
+    pub(super) level: Level,
+    pub(super) count: u64,
+    pub(super) user: String,
+    pub(super) opened_ms: u64,
+    pub(super) updated_ms: u64,
+    pub(super) acknowledged: Option<(Option<String>, u64)>,
+    pub(super) resolved: Option<(Option<String>, u64)>,
+    pub(super) note: Option<String>,
+    pub(super) ends_ms: Option<u64>,
+    pub(super) announced_ms: u64,
+    pub(super) reminders: u64,
+    pub(super) changed: Id,
+    /// The last alert that was broadcast.
+    pub(super) last: (Id, String, Level),
+}
+
+pub(super) struct Model {
+    pub(super) now_ms: u64,
+    pub(super) settings: Settings,
+    /// With the time of the last alert that was broadcast.
+    incidents: BTreeMap<Key, (Shown, u64)>,
+}
+
+impl Model {
+    pub(super) fn new(now_ms: u64, settings: Settings) -> Self {
+        Self { now_ms, settings, incidents: BTreeMap::new() }
+    }
+
+    fn is_full(&self, user: &str) -> bool {
+        let open = || self.incidents.values().filter(|(shown, _)| shown.state != State::Resolved);
+        let own = open().filter(|(shown, _)| shown.user == user).count();
+        open().count() >= self.settings.max_open || own >= self.settings.max_open_per_user
+    }
+
+    /// Takes an alert, which gets this id if it is stored.
+    pub(super) fn publish(&mut self, alert: &Alert, id: Id) -> Told {
+        let (now_ms, ends_ms) = (self.now_ms, alert.ttl_s.map(|s| self.now_ms + 1000 * s));
+        let is_full = self.is_full(alert.user);
+        let known = self.incidents.get_mut(&alert.key);
+        let occurrence = known.as_ref().map_or(0, |(shown, _)| shown.occurrence);
+        if let Some((shown, last_ms)) = known.filter(|(shown, _)| shown.state != State::Resolved) {
+            if alert.is_end {
+                (shown.state, shown.resolved) = (State::Resolved, Some((Some(alert.user.to_owned()), now_ms)));
+                shown.ends_ms = None;
+            } else {
+                shown.count += 1;
+                shown.ends_ms = ends_ms;
+                let is_same = shown.last.1 == alert.message && shown.last.2 == alert.level;
+                if is_same && now_ms < *last_ms + self.settings.repeat_interval_ms {
+                    shown.updated_ms = now_ms;
+                    return Told::Counted(shown.last.0);
+                }
+                if alert.level > shown.level {
+                    (shown.state, shown.acknowledged) = (State::Open, None);
+                }
+                if alert.level != Level::Info {
+                    shown.level = alert.level;
+                }
+            }
+            (shown.updated_ms, shown.announced_ms, *last_ms) = (now_ms, now_ms, now_ms);
+            (shown.changed, shown.last) = (id, (id, alert.message.to_owned(), alert.level));
+            return Told::Tracked;
+        }
+        if alert.is_end || alert.level == Level::Info {
+            return Told::Plain;
+        }
+        if is_full {
+            return Told::Untracked;
+        }
+        let shown = Shown {
+            occurrence: occurrence + 1,
+            state: State::Open,
+            level: alert.level,
+            count: 1,
+            user: alert.user.to_owned(),
+            opened_ms: now_ms,
+            updated_ms: now_ms,
+            acknowledged: None,
+            resolved: None,
+            note: None,
+            ends_ms,
+            announced_ms: now_ms,
+            reminders: 0,
+            changed: id,
+            last: (id, alert.message.to_owned(), alert.level),
+        };
+        self.incidents.insert(alert.key.clone(), (shown, now_ms));
+        Told::Tracked
+    }
+
+    /// Whether something is changed.
+    pub(super) fn act(&mut self, act: &Act) -> Result<bool, ActError> {
+        let state = self.incidents.get(&act.key).map(|(shown, _)| (shown.state, shown.user.clone()));
+        let (state, user) = state.ok_or(ActError::Unknown)?;
+        let is_full = self.is_full(&user);
+        let Some((shown, _)) = self.incidents.get_mut(&act.key) else { return Err(ActError::Unknown) };
+        let now_ms = self.now_ms;
+        let deed = Some((Some(act.by.clone()), now_ms));
+        match (act.action, state) {
+            (Action::Acknowledge, State::Resolved) => return Err(ActError::Resolved),
+            (Action::Reopen, State::Resolved) if is_full => return Err(ActError::Full),
+            (Action::Acknowledge, State::Acknowledged)
+            | (Action::Resolve, State::Resolved)
+            | (Action::Reopen, State::Open) => return Ok(false),
+            (Action::Acknowledge, State::Open) => {
+                (shown.state, shown.acknowledged) = (State::Acknowledged, deed);
+                shown.note.clone_from(&act.note);
+            }
+            (Action::Resolve, _) => {
+                (shown.state, shown.resolved, shown.ends_ms) = (State::Resolved, deed, None);
+                shown.note = act.note.clone().or(shown.note.take());
+            }
+            (Action::Reopen, _) => {
+                (shown.state, shown.acknowledged, shown.resolved, shown.ends_ms) = (State::Open, None, None, None);
+                shown.announced_ms = now_ms;
+                shown.note.clone_from(&act.note);
+            }
+        }
+        shown.updated_ms = now_ms;
+        Ok(true)
+    }
+
+    /// Does what is due: a reminder with its number, or the end of a time to live.
+    pub(super) fn pass_time(&mut self) -> BTreeMap<Key, Option<u64>> {
+        let (now_ms, Settings { remind_after_ms, remind_level, .. }) = (self.now_ms, self.settings);
+        let mut due = BTreeMap::new();
+        for (key, (shown, _)) in &mut self.incidents {
+            let is_waiting = remind_after_ms > 0 && shown.state == State::Open && shown.level >= remind_level;
+            if shown.ends_ms.is_some_and(|ends_ms| ends_ms <= now_ms) {
+                (shown.state, shown.resolved, shown.ends_ms) = (State::Resolved, Some((None, now_ms)), None);
+                shown.updated_ms = now_ms;
+                due.insert(key.clone(), None);
+            } else if is_waiting && shown.announced_ms + remind_after_ms <= now_ms {
+                (shown.reminders, shown.announced_ms) = (shown.reminders + 1, now_ms);
+                due.insert(key.clone(), Some(shown.reminders));
+            }
+        }
+        due
+    }
+
+    /// Notes the id of the record that changed an incident.
+    pub(super) fn changed(&mut self, key: &Key, id: Id) {
+        if let Some((shown, _)) = self.incidents.get_mut(key) {
+            shown.changed = id;
+        }
+    }
+
+    /// Retention has left nothing before `oldest`: resolved incidents go with their last alert.
+    pub(super) fn retain(&mut self, oldest: Id) {
+        self.incidents.retain(|_, (shown, _)| shown.state != State::Resolved || shown.last.0 >= oldest);
+    }
+
+    pub(super) fn shown(&self, key: &Key) -> Option<Shown> {
+        Some(self.incidents.get(key)?.0.clone())
+    }
+
+    /// All incidents, the one that changed last first.
+    pub(super) fn all(&self) -> Vec<(Key, Shown)> {
+        let mut all: Vec<_> = self.incidents.iter().map(|(key, (shown, _))| (key.clone(), shown.clone())).collect();
+        all.sort_by_key(|(_, shown)| std::cmp::Reverse(shown.changed));
+        all
+    }
+}

@@ -1,0 +1,78 @@
+//! Incidents in this engine: reading their rows, and handing acts to the writer.
+//!
+//! The rows are a hash, changed by the scripts that store. Under `replicas:N` a reader may see a change a moment before its
+//! record is visible, and one that the replicas do not confirm until it is undone.
+
+use super::codec::{self, Unreadable};
+use super::{Redis, incident_row, store_script as script};
+use crate::alert::{Id, Record, Topic};
+use crate::engine::{ActFailure, Changed, IncidentPage, Unavailable};
+use crate::incident::{Act, Key, Query, Row, Settings, State, Wanted};
+
+/// Rows and bytes of one read.
+const PAGE: (usize, usize) = (500, 1 << 20);
+
+impl Redis {
+    pub(in crate::engine) async fn act(&self, act: Act) -> Result<Changed, ActFailure> {
+        self.0.intake.submit_act(act, async |job| self.0.jobs.try_send(job)).await
+    }
+
+    pub(in crate::engine) async fn incidents(&self, query: &Query) -> Result<IncidentPage, Unavailable> {
+        let wanted = match query.wanted {
+            Wanted::All => 'a',
+            Wanted::Only(State::Resolved) => 'r',
+            Wanted::Unresolved | Wanted::Only(_) => 'u',
+        };
+        let shared = &self.0.queries.shared;
+        let malformed = || shared.link.unreadable(&Unreadable::Malformed);
+        let (mut before, mut page) = (query.before, IncidentPage::default());
+        loop {
+            let call = script::incidents(&shared.link, shared.time_argument(), wanted, before, PAGE.0, PAGE.1);
+            let answer = self.0.queries.read(call).await?;
+            let (has_more, rows) = answer.split_first().ok_or_else(malformed)?;
+            for [field, stored] in rows.as_chunks::<2>().0 {
+                let changed = stored.split(|byte| *byte == b' ').next().and_then(codec::id);
+                before = Some(changed.ok_or_else(malformed)?);
+                // What another program has changed is left out.
+                let (Some(key), Some(row)) = (incident_row::key(field), incident_row::read(stored)) else { continue };
+                if !query.matches(&key, &row) {
+                    continue;
+                }
+                if page.incidents.len() >= query.limit {
+                    page.next = page.incidents.last().and_then(|(_, last)| last.changed);
+                    return Ok(page);
+                }
+                page.incidents.push((key, row));
+            }
+            if has_more != b"1" || rows.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+
+    pub(in crate::engine) async fn incident(&self, key: &Key) -> Result<Option<Row>, Unavailable> {
+        let shared = &self.0.queries.shared;
+        let mut get = redis::cmd("HGET");
+        get.arg(shared.link.key("incidents")).arg(incident_row::field(key));
+        let stored: Option<Vec<u8>> = self.0.queries.command(&get).await?;
+        let unreadable = || shared.link.unreadable(&Unreadable::Malformed);
+        stored.map(|stored| incident_row::read(&stored).ok_or_else(unreadable)).transpose()
+    }
+
+    pub(in crate::engine) async fn incident_alert(&self, topic: &Topic, id: Id) -> Result<Option<Record>, Unavailable> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.0.queries.shared.link.key("incidents-alerts")).arg(id.to_string());
+        let field: Option<Vec<u8>> = self.0.queries.command(&get).await?;
+        let key = field.and_then(|field| incident_row::key(&field)).filter(|key| key.topic == *topic);
+        let Some(key) = key else { return Ok(None) };
+        let Some(row) = self.incident(&key).await? else { return Ok(None) };
+        let last = row.last.as_ref().filter(|last| last.id == Some(id));
+        Ok(last.and_then(|last| last.record(&key, row.occurrence)))
+    }
+
+    pub(in crate::engine) fn set_incidents(&self, settings: Settings) {
+        let shared = &self.0.queries.shared;
+        *shared.incidents.lock() = settings;
+        shared.ticked.notify_one();
+    }
+}
