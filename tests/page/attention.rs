@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{enter, hide, is_clean, send, shows, watching};
-use crate::harness::{Browser, Daemon, Look};
+use crate::harness::{Browser, Daemon, Look, Request};
 
 #[test]
 fn errors_draw_attention_only_where_it_was_asked_for() {
@@ -142,4 +142,73 @@ fn title_and_icon_say_how_many_errors_nobody_has_seen() {
     browser.until("document.title === 'alertd: live'");
     assert_eq!(browser.evaluate(icon), "page/icon.svg");
     is_clean(&mut browser, &daemon, false);
+}
+
+#[test]
+fn an_incident_that_somebody_takes_care_of_is_quiet_until_it_gets_worse() {
+    const COUNTED: &str = "window.tones = 0; const { start } = OscillatorNode.prototype;
+        OscillatorNode.prototype.start = function (...at) { window.tones += 1; return start.apply(this, at); };";
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let report = |incident: &str, level: &str, message: &str| {
+        let alert = json!({"message": message, "level": level, "incident": incident});
+        assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).json(&alert)).status, 200);
+    };
+    let acknowledge = |incident: &str| {
+        let request = Request::post(&format!("/incidents/ops/{incident}/acknowledge")).key(&key);
+        assert_eq!(daemon.send(&request).status, 200);
+    };
+    report("taken", "error", "before");
+    acknowledge("taken");
+    report("warned", "warn", "slow");
+    let before = format!("{RECORDED}{COUNTED}");
+    let look = Look { permissions: &["notifications"], before: &before, ..Look::default() };
+    let mut browser = Browser::open(&format!("http://{}/", daemon.address), &look);
+    enter(&mut browser, &key);
+    browser.says("#incidents-title", "1 incident is open, 1 acknowledged");
+    browser.click("#notify");
+    browser.says("#toast", "Notifications on error are on");
+    browser.click("#sound");
+    browser.until("document.getElementById('sound').ariaPressed === 'true'");
+    assert_eq!(browser.evaluate("window.tones"), 2);
+    // The same level, a lower one and the end of it.
+    report("taken", "error", "again");
+    report("taken", "warn", "less");
+    let over = json!({"message": "over", "level": "error", "incident": "taken", "status": "resolved"});
+    assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).json(&over)).status, 200);
+    shows(&mut browser, &["before", "slow", "again", "less", "over"]);
+    assert_eq!(browser.evaluate("[window.tones, window.shown.length]"), json!([2, 0]));
+    // A new one.
+    report("new", "error", "down");
+    browser.until("window.shown.length === 1");
+    assert_eq!(browser.evaluate("[window.tones, window.shown[0].title]"), json!([4, "Error: ops"]));
+    // What waits to be told is not told any more once somebody takes care of it; a higher level is.
+    report("new", "error", "still down");
+    acknowledge("new");
+    acknowledge("warned");
+    browser.says("#incidents-title", "2 incidents are acknowledged");
+    report("warned", "error", "down, too");
+    browser.until("window.shown.length === 2");
+    let last = browser.evaluate("[window.shown[1].title.split(' since')[0], window.shown[1].body]");
+    assert_eq!(last, json!(["3 errors", "ops: down, too"]));
+    is_clean(&mut browser, &daemon, true);
+}
+
+#[test]
+fn a_reminder_of_an_incident_that_nobody_takes_care_of_is_told() {
+    let daemon = Daemon::with("[incidents]\nremind_after = \"1s\"\n");
+    let key = daemon.key("alice");
+    let look = Look { permissions: &["notifications"], before: RECORDED, ..Look::default() };
+    let mut browser = Browser::open(&format!("http://{}/", daemon.address), &look);
+    enter(&mut browser, &key);
+    browser.says("#state-text", "Live");
+    browser.click("#notify");
+    browser.says("#toast", "Notifications on error are on");
+    let alert = json!({"message": "down", "level": "error", "incident": "i"});
+    assert_eq!(daemon.send(&Request::post("/alerts/ops").key(&key).json(&alert)).status, 200);
+    browser.until("window.shown.length > 1");
+    browser.until("/^\\d+ errors since/.test(window.shown.at(-1).title)");
+    // A reminder is no repeat.
+    browser.until("document.querySelectorAll('.alert').length > 1");
+    assert_eq!(browser.evaluate("document.querySelector('.incident .repeats').textContent"), "");
 }

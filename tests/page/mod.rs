@@ -3,6 +3,8 @@
 mod address;
 mod attention;
 mod connection;
+mod fold;
+mod incidents;
 mod list;
 mod load;
 mod overview;

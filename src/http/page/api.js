@@ -1,4 +1,7 @@
-// Requests to alertd with one key, and their errors. Used by the stream, the history and the test alert.
+// Requests to alertd with one key, and their errors. Used by the stream, the history, the incidents and the test alert.
+
+/** Time limit for a page of incidents, in milliseconds: until it is there, what the stream says of them is held. */
+const LOAD_TIMEOUT_MS = 20_000;
 
 /**
  * Why a request failed; `status` is 0 if there was no answer. `hint` is shown to the user during the next pause. `topics` are
@@ -88,6 +91,22 @@ export class Api {
     const [ms, sequence] = id.split("-");
     const page = await this.page({ topics, level: "info" }, { limit: 1, before: `${ms}-${BigInt(sequence) + 1n}` }, signal);
     return page.alerts.find((alert) => alert.id === id) ?? null;
+  }
+
+  /** A page of the unresolved incidents, that which changed last first, with the cursor of the page before it. */
+  async incidents({ topics }, before) {
+    const parameters = new URLSearchParams(topics.map((topic) => ["topic", topic]));
+    parameters.set("limit", 1000);
+    if (before) parameters.set("after", before);
+    const options = { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) };
+    return (await this.send(`incidents?${parameters}`, options)).json();
+  }
+
+  /** Acknowledges or resolves an incident: `action` is `acknowledge` or `resolve`. */
+  async act({ topic, incident }, action, note) {
+    const body = JSON.stringify(note ? { note } : {});
+    const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+    await this.send(`incidents/${[topic, incident, action].map(encodeURIComponent).join("/")}`, options);
   }
 
   /** Publishes an alert. With the same idempotency key it is stored only once. */

@@ -89,9 +89,12 @@ export class Notifications {
   #newest = null;
   #isFirst = true;
   #timer = null;
+  #isQuiet;
   on = false;
 
-  constructor() {
+  /** `isQuiet` tells whether an alert needs nobody any more, as when its incident was acknowledged since it came. */
+  constructor(isQuiet) {
+    this.#isQuiet = isQuiet;
     this.on = stored("localStorage", STORED_NOTIFY) === "on" && "Notification" in window && Notification.permission === "granted";
   }
 
@@ -130,6 +133,7 @@ export class Notifications {
 
   #show() {
     this.#timer = null;
+    if (this.#isQuiet(this.#newest)) return;
     this.#pace.told(performance.now());
     const [{ topic, message }, errors] = [this.#newest, this.#errors];
     const title = errors > 1 ? `${errors} errors since ${clock(this.#since)}` : `Error: ${topic}`;
@@ -148,6 +152,16 @@ export class Notifications {
       this.on = false;
     }
   }
+}
+
+/** Lets a button turn sound or notifications on and off. `told` is called with words for the user. */
+export function toggles(button, what, told) {
+  button.setAttribute("aria-pressed", what.on);
+  button.addEventListener("click", async () => {
+    button.title = await what.toggle();
+    button.setAttribute("aria-pressed", what.on);
+    told(button.title);
+  });
 }
 
 /** Errors that arrived while the tab was hidden: their number is in the title and in the icon of the tab. */

@@ -3,7 +3,7 @@
 
 import { Api } from "./api.js";
 import { isSame, read, topicsOf, write } from "./address.js";
-import { Notifications, Sound, Unseen } from "./attention.js";
+import { Notifications, Sound, Unseen, toggles } from "./attention.js";
 import { Detail } from "./detail.js";
 import { listen } from "./keyboard.js";
 import { List } from "./list.js";
@@ -18,6 +18,7 @@ import { store, stored } from "./storage.js";
 import { Summary } from "./summary.js";
 import { theme } from "./theme.js";
 import { toast } from "./toast.js";
+import { Unresolved } from "./unresolved.js";
 import { Wall } from "./wall.js";
 
 const $ = (id) => document.getElementById(id);
@@ -38,9 +39,10 @@ const list = new List($("log"), $("rows"), now, (alert) => write({ filter, alert
 const past = new Past(list);
 const state = new State();
 const sound = new Sound();
-const notifications = new Notifications();
 const unseen = new Unseen();
 const wall = new Wall(now);
+const unresolved = new Unresolved(now, wall, (alert) => write({ filter, alert }));
+const notifications = new Notifications((alert) => unresolved.isQuiet(alert));
 const detail = new Detail(() => read(location).alert && go({}, "replaceState"));
 const testAlert = new TestAlert(() => api);
 const signIn = new SignIn((typed, wanted) => {
@@ -62,6 +64,7 @@ function show() {
 
 function setState(next) {
   state.set(next);
+  unresolved.connection(next.name);
   show();
 }
 
@@ -85,6 +88,7 @@ function watch() {
   tellFilter();
   go({ alert }, "replaceState");
   open(true);
+  unresolved.begin(api, key, filter);
   const counted = (summary = new Summary(api, filter, show));
   subscription = new Subscription(api, key, filter, {
     state: setState,
@@ -93,8 +97,10 @@ function watch() {
       counted.count();
     },
     alert: arrive,
+    incident: (transition) => unresolved.transition(transition),
     gap(gap) {
       list.gap(gap);
+      unresolved.gap();
       counted.count();
     },
     refused,
@@ -111,8 +117,10 @@ function tellFilter() {
 function arrive(alert) {
   list.add(alert);
   summary.add(alert);
+  unresolved.alert(alert);
   if (alert.level !== "error") return;
   if (document.hidden) unseen.error();
+  if (unresolved.isQuiet(alert)) return;
   sound.error();
   notifications.error(alert);
 }
@@ -150,6 +158,7 @@ function enter(text) {
 function leave() {
   subscription?.stop();
   summary?.stop();
+  unresolved.end();
   subscription = summary = api = null;
   past.begin(null, null);
   key = "";
@@ -209,6 +218,7 @@ function find(text, how) {
 function follow() {
   const wanted = read(location);
   wall.set(wanted.isWall);
+  unresolved.show();
   order();
   if (!subscription) {
     ({ filter, search } = wanted);
@@ -251,11 +261,11 @@ $("search").addEventListener("input", () => find($("search").value, "replaceStat
 for (const [id, level] of [["errors", "error"], ["warnings", "warn"]]) {
   $(id).addEventListener("click", () => change({ ...filter, level: filter.level === level ? "info" : level }));
 }
-$("rows").addEventListener("click", (event) => {
+$("board").addEventListener("click", (event) => {
   const { target } = event;
   if (target.closest("a.time") && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    go({ alert: target.closest(".row").dataset.id });
+    go({ alert: target.closest("[data-id]").dataset.id });
     follow();
     return;
   }
@@ -284,15 +294,8 @@ for (const id of ["wall-open", "wall-leave"]) {
 for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
-for (const [id, what] of [["sound", sound], ["notify", notifications]]) {
-  $(id).setAttribute("aria-pressed", what.on);
-  $(id).addEventListener("click", async () => {
-    const words = await what.toggle();
-    $(id).setAttribute("aria-pressed", what.on);
-    $(id).title = words;
-    toast(words);
-  });
-}
+toggles($("sound"), sound, toast);
+toggles($("notify"), notifications, toast);
 let isHidden = document.hidden;
 document.addEventListener("visibilitychange", () => {
   if (isHidden === document.hidden) return;

@@ -1,5 +1,6 @@
 // What a key may do apart from reading, asked of the server without changing anything: a key that stays on a device must not
-// be able to do more than show alerts. Used by signin.js.
+// be able to do more than show alerts, and there are buttons only for those who may use them. Used by signin.js and
+// unresolved.js.
 
 /**
  * A request for each scope that a key without it is refused. The first one is never stored, because no parameter of that
@@ -11,17 +12,20 @@ const QUESTIONS = {
   admin: ["keys", { method: "HEAD" }],
 };
 
+/** Whether a key has a scope. Throws if the server does not say. */
+export async function hasScope(api, scope) {
+  try {
+    await api.send(...QUESTIONS[scope]);
+  } catch (problem) {
+    if (problem.isTransient || problem.status === 401) throw problem;
+    return problem.status !== 403;
+  }
+  return true;
+}
+
 /** The scopes of a key apart from `subscribe`. Throws if the server does not say. */
 export async function otherScopes(api) {
   const found = [];
-  for (const [scope, [path, options]] of Object.entries(QUESTIONS)) {
-    try {
-      await api.send(path, options);
-      found.push(scope);
-    } catch (problem) {
-      if (problem.isTransient || problem.status === 401) throw problem;
-      if (problem.status !== 403) found.push(scope);
-    }
-  }
+  for (const scope of Object.keys(QUESTIONS)) if (await hasScope(api, scope)) found.push(scope);
   return found;
 }

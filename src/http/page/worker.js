@@ -197,6 +197,15 @@ class Stream {
     }
   }
 
+  incident(transition) {
+    for (const member of this.#members) {
+      if (!isNewer(transition.id, member.cursor)) continue;
+      member.cursor = transition.id;
+      // The level of a filter hides no transition.
+      if (matches(member.filter, { ...transition, level: "error" })) member.tell("incident", transition, this.#api.skew);
+    }
+  }
+
   cursor(id) {
     for (const member of this.#members) if (isNewer(id, member.cursor)) member.cursor = id;
   }
