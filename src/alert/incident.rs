@@ -244,12 +244,6 @@ pub struct IncidentFields {
 }
 
 impl IncidentFields {
-    /// These fields, and those of `other` where these have none.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self { name: self.name.or(other.name), status: self.status.or(other.status), ttl: self.ttl.or(other.ttl) }
-    }
-
     /// What the fields say together; none without any.
     ///
     /// # Errors
@@ -294,8 +288,6 @@ mod tests {
         assert_eq!(fields(&None, None, ttl).report(), Err("ttl"));
         let report = fields(&name, None, ttl).report().unwrap().unwrap();
         assert_eq!((report.status, report.ttl.unwrap().ms()), (IncidentStatus::Open, 600_000));
-        let both = fields(&None, Some(IncidentStatus::Resolved), None).or(fields(&name, None, ttl));
-        assert_eq!(both, fields(&name, Some(IncidentStatus::Resolved), ttl));
     }
 
     #[test]

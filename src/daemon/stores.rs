@@ -51,11 +51,16 @@ impl Stores {
                 let location = format!("embedded engine in {}", embedded.directory.display());
                 let (embedded, feed) =
                     Embedded::open_with(embedded, &|text| drop(progress.send_replace(text.to_owned())))?;
-                return Ok(Self { engine: Engine::Embedded(embedded), feed, keyring, clock, location });
+                let engine = Engine::Embedded(embedded);
+                engine.set_incidents(incidents);
+                return Ok(Self { engine, feed, keyring, clock, location });
             };
             let location = fleet.topology.to_string();
             let _inside = runtime.enter();
             let (redis, feed) = Redis::start(fleet);
+            let engine = Engine::Redis(redis.clone());
+            // Before its first look at what is due, which otherwise goes by the defaults and has to be repeated.
+            engine.set_incidents(incidents);
             let keyring = if are_shared {
                 let (fleet, location) = (redis.fleet().clone(), location.clone());
                 let shared = RedisKeys { fleet, location, runtime: runtime.clone() };
@@ -67,17 +72,13 @@ impl Stores {
                 Arc::new(Keyring::open(&keys)?)
             };
             let clock = redis.fleet().clock();
-            Ok::<_, Failure>(Self { engine: Engine::Redis(redis), feed, keyring, clock, location })
+            Ok::<_, Failure>(Self { engine, feed, keyring, clock, location })
         });
         let first = tokio::time::Instant::now() + SLOW_OPEN_INTERVAL;
         let mut slow = tokio::time::interval_at(first, SLOW_OPEN_INTERVAL);
         loop {
             tokio::select! {
-                opened = &mut opening => {
-                    let stores = opened.map_err(|error| failed(error, directory))??;
-                    stores.engine.set_incidents(incidents);
-                    return Ok(stores);
-                }
+                opened = &mut opening => return opened.map_err(|error| failed(error, directory))?,
                 Ok(()) = progressed.changed() => notifier.status(&progressed.borrow_and_update()),
                 _ = slow.tick() => {
                     tracing::info!("opening the store, which may take a while after a crash");

@@ -1,8 +1,8 @@
 //! The fields of an HTML form as one alert: what `curl -d`, Home Assistant and shell scripts send.
 //!
-//! `message` is required. `level`, `topic`, `title`, `expect_within` and `incident` with `status` and `ttl` have their meanings, in whatever case they are written; every other
-//! field is kept in the metadata. Without a `level`, what senders have in its place counts: `severity`, a `priority`, or a
-//! `type` such as Apprise's `failure`.
+//! `message` is required. `level`, `topic`, `title`, `expect_within` and `incident` with `status` and `ttl` have their meanings,
+//! in whatever case they are written; every other field is kept in the metadata. Without a `level`, what senders have in its
+//! place counts: `severity`, a `priority`, or a `type` such as Apprise's `failure`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

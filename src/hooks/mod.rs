@@ -120,18 +120,19 @@ fn field(field: impl Into<String>, reason: impl ToString) -> DraftError {
 
 /// Reads a payload. An error names the field by its path.
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, DraftError> {
-    alert::read(body.as_bytes()).map_err(|error| match error {
-        Unreadable::Malformed(reason) => DraftError::Malformed(reason),
-        Unreadable::Field { field: name, reason } => field(name.unwrap_or_else(|| "body".into()), reason),
-    })
+    alert::read(body.as_bytes()).map_err(unreadable)
 }
 
 /// The same for a payload that is a list of objects.
 fn parse_list<T: DeserializeOwned>(body: &str) -> Result<Vec<T>, DraftError> {
-    alert::read_list(body.as_bytes()).map_err(|error| match error {
+    alert::read_list(body.as_bytes()).map_err(unreadable)
+}
+
+fn unreadable(error: Unreadable) -> DraftError {
+    match error {
         Unreadable::Malformed(reason) => DraftError::Malformed(reason),
         Unreadable::Field { field: name, reason } => field(name.unwrap_or_else(|| "body".into()), reason),
-    })
+    }
 }
 
 fn draft(topic: &Topic, message: &str, level: Level, metadata: &impl Serialize) -> Result<Draft, DraftError> {

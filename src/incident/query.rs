@@ -23,6 +23,11 @@ impl Wanted {
         }
     }
 
+    /// Whether unresolved incidents are among them, and whether resolved ones are. Engines keep the two apart.
+    pub(crate) fn unresolved_and_resolved(self) -> (bool, bool) {
+        (self.matches(State::Open) || self.matches(State::Acknowledged), self.matches(State::Resolved))
+    }
+
     fn matches(self, state: State) -> bool {
         match self {
             Self::Unresolved => state != State::Resolved,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::alert::{Id, Record, Topic};
 use crate::incident::settings::MAX_RESOLVED;
-use crate::incident::{Key, Query, Row, Settings, State, Wanted};
+use crate::incident::{Key, Query, Row, Settings};
 
 #[derive(Debug)]
 pub(super) struct Incident {
@@ -120,11 +120,7 @@ impl IncidentTable {
 
     /// A page of what a query asks for, and where the next one goes on.
     pub(super) fn page(&self, query: &Query) -> (Vec<Arc<Incident>>, Option<Id>) {
-        let (has_unresolved, has_resolved) = match query.wanted {
-            Wanted::All => (true, true),
-            Wanted::Only(State::Resolved) => (false, true),
-            Wanted::Unresolved | Wanted::Only(_) => (true, false),
-        };
+        let (has_unresolved, has_resolved) = query.wanted.unresolved_and_resolved();
         let before = query.before.unwrap_or(Id::MAX);
         let until = |is_wanted: bool| if is_wanted { ..before } else { ..Id::ZERO };
         let mut unresolved = self.unresolved.range(until(has_unresolved)).rev().peekable();
@@ -170,6 +166,7 @@ impl IncidentTable {
 mod tests {
     use super::*;
     use crate::alert::{Filter, Level};
+    use crate::incident::{State, Wanted};
     use crate::random::Random;
 
     fn key(number: usize) -> Key {

@@ -7,7 +7,7 @@ use super::codec::{self, Unreadable};
 use super::{Redis, incident_row, store_script as script};
 use crate::alert::{Id, Record, Topic};
 use crate::engine::{ActFailure, Changed, IncidentPage, Unavailable};
-use crate::incident::{Act, Key, Query, Row, Settings, State, Wanted};
+use crate::incident::{Act, Key, Query, Row, Settings};
 
 /// Rows and bytes of one read.
 const PAGE: (usize, usize) = (500, 1 << 20);
@@ -18,10 +18,10 @@ impl Redis {
     }
 
     pub(in crate::engine) async fn incidents(&self, query: &Query) -> Result<IncidentPage, Unavailable> {
-        let wanted = match query.wanted {
-            Wanted::All => 'a',
-            Wanted::Only(State::Resolved) => 'r',
-            Wanted::Unresolved | Wanted::Only(_) => 'u',
+        let wanted = match query.wanted.unresolved_and_resolved() {
+            (true, true) => 'a',
+            (false, _) => 'r',
+            (true, false) => 'u',
         };
         let shared = &self.0.queries.shared;
         let malformed = || shared.link.unreadable(&Unreadable::Malformed);
