@@ -270,14 +270,58 @@ fn a_key_changes_where_it_may_publish_and_sees_where_it_may_subscribe() {
         (json!({"every": "9s"}), "every"),
         (json!({"every": "367d"}), "every"),
         (json!({"every": "25h", "level": "loud"}), "level"),
-        (json!({"every": "25h", "incident": "db"}), "incident"),
+        (json!({"every": "25h", "incident": ""}), "incident"),
+        (json!({"every": "25h", "incident": "x".repeat(120)}), "incident"),
         (json!({"every": "25h", "often": true}), "often"),
     ] {
         let answer = expect(&daemon, &daemon.key("alice"), "ops.db", &body);
         assert_eq!((answer.status, &answer.json()["field"]), (422, &json!(field)), "{answer:?}");
     }
-    let answer = daemon.send(&Request::new("DELETE", "/expectations/web?incident=db").key(&daemon.key("alice")));
-    assert!(answer.status == 422 && answer.text().contains("is about a whole topic"), "{answer:?}");
+}
+
+#[test]
+fn an_incident_is_watched_by_its_own_alerts_also_those_that_are_only_counted() {
+    let daemon = Daemon::with("[incidents]\nrepeat_interval = \"1h\"\n");
+    let key = daemon.key("alice");
+    let mut stream = daemon.stream(&key, "/alerts?topic=*&since=none");
+    stream.until("cursor");
+    let report = |incident: &str, status: &str| {
+        let alert = json!({"message": "not done", "level": "warn", "incident": incident, "status": status});
+        let answer = daemon.send(&Request::post("/alerts/backup").key(&key).json(&alert));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["status"].clone()
+    };
+    ["db/1", "db 2"].iter().for_each(|incident| drop(report(incident, "open")));
+    let began = Instant::now();
+    for incident in ["db/1", "db 2"] {
+        let made = expect(&daemon, &key, "backup", &json!({"every": "10s", "incident": incident})).json();
+        assert_eq!((&made["incident"], &made["missed"]), (&json!(incident), &json!(false)));
+        assert!(!made["last"].is_null(), "{made}");
+    }
+    after(began, 5.0);
+    // Other alerts of the topic are no signs of life, and a repeat that nobody gets is one.
+    daemon.publish(&key, "backup", "something else");
+    assert_eq!(report("db 2", "open"), "alert repeated");
+    for incident in ["db/1", "db 2"] {
+        let missed = announcement(&mut stream);
+        assert_eq!(missed["incident"], format!("silence: {incident}"), "{missed}");
+        let begins = format!("backup (incident {incident}) is silent: nothing was published since ");
+        assert!(missed["message"].as_str().unwrap().starts_with(&begins), "{missed}");
+    }
+    assert_eq!(report("db/1", "resolved"), "alert stored");
+    let met = announcement(&mut stream);
+    assert_eq!((&met["incident"], &met["status"]), (&json!("silence: db/1"), &json!("resolved")));
+    let missed =
+        |incident: &str| daemon.send(&Request::get(&format!("/expectations/backup?incident={incident}")).key(&key));
+    assert_eq!(missed("db%202").json()["missed"], true);
+    assert_eq!(missed("db%2F1").json()["missed"], false);
+    assert_eq!(daemon.send(&Request::get(&path("backup")).key(&key)).status, 404, "the whole topic is not expected");
+    let listed = daemon.ctl(&["expect", "--list"]);
+    assert!(told(&listed).contains("db/1") && told(&listed).contains("db 2"), "{}", told(&listed));
+    let removed = daemon.ctl(&["expect", "backup", "--incident", "db/1", "--remove"]);
+    assert!(removed.status.success(), "{}", told(&removed));
+    assert_eq!(missed("db%2F1").status, 404);
+    assert_eq!(missed("db%202").status, 200);
 }
 
 #[test]

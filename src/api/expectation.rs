@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Every, Level, Topic};
+use crate::alert::{Every, IncidentName, Level, Topic};
 
 /// What is to be expected on a topic, `PUT /expectations/{topic}`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +14,9 @@ pub(crate) struct NewExpectation {
     /// Level of the alert that says that it was missed.
     #[serde(default = "error")]
     pub level: Level,
-    /// Must be null: an expectation is about a whole topic.
+    /// If it is given, only alerts of this incident count. At most 119 characters.
     #[serde(default)]
-    pub incident: Option<String>,
+    pub incident: Option<IncidentName>,
 }
 
 const fn error() -> Level {
@@ -27,8 +27,8 @@ const fn error() -> Level {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Expectation {
     pub topic: Topic,
-    /// Always null: an expectation is about a whole topic.
-    pub incident: Option<String>,
+    /// The incident whose alerts count; null if all alerts of the topic do.
+    pub incident: Option<IncidentName>,
     /// How often something is published at least.
     pub every: Every,
     /// Level of the alert that says that it was missed.
@@ -44,6 +44,6 @@ pub(crate) struct Expectation {
 /// The answer to `GET /expectations`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Expectations {
-    /// Those of the topics that the key may read, by topic.
+    /// Those of the topics that the key may read, by topic and incident.
     pub expectations: Vec<Expectation>,
 }

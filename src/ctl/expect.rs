@@ -3,36 +3,36 @@
 use hyper::Method;
 
 use super::args::Expect;
-use super::client::{Client, Request, encoded};
+use super::client::{Client, Request, encoded, target};
 use super::exit::Failure;
 use super::output::{Output, note};
 use super::text::{escaped, local, table};
-use crate::alert::Topic;
 use crate::api::{Expectation, Expectations, NewExpectation};
 
 /// # Errors
 /// Those of the daemon.
 pub(crate) async fn run(args: Expect, client: &Client, output: &mut Output) -> Result<(), Failure> {
     let Some(topic) = args.topic else { return list(client, args.json, output).await };
-    let path = path(&topic);
+    let path = format!("/expectations/{}", encoded(topic.as_str()));
+    let subject = match &args.incident {
+        Some(name) => format!("{topic} (incident {})", escaped(name.as_str())),
+        None => topic.to_string(),
+    };
     let Some(every) = args.every else {
-        client.send(Request::new(Method::DELETE, path)).await?;
-        note(&format!("nothing is expected on {topic} any more"));
+        let incident: Vec<_> = args.incident.iter().map(|name| ("incident", name.to_string())).collect();
+        client.send(Request::new(Method::DELETE, target(&path, &incident))).await?;
+        note(&format!("nothing is expected on {subject} any more"));
         return Ok(());
     };
-    let new = NewExpectation { every, level: args.level, incident: None };
+    let new = NewExpectation { every, level: args.level, incident: args.incident };
     let body = serde_json::to_string(&new).map_err(|e| Failure::Failed(format!("cannot write the request: {e}")))?;
     let request = Request::new(Method::PUT, path).body("application/json", body);
     let expected: Expectation = client.send(request).await?.json().await?;
     if args.json {
         return output.line(&json(&expected)?).await;
     }
-    note(&format!("something is expected on {topic} every {every}, the next by {}", local(&expected.due)));
+    note(&format!("something is expected on {subject} every {every}, the next by {}", local(&expected.due)));
     Ok(())
-}
-
-fn path(topic: &Topic) -> String {
-    format!("/expectations/{}", encoded(topic.as_str()))
 }
 
 fn json(expected: &Expectation) -> Result<String, Failure> {
@@ -51,10 +51,11 @@ async fn list(client: &Client, as_json: bool, output: &mut Output) -> Result<(),
         note("nothing is expected; expect something with: alertctl expect TOPIC --every DURATION");
         return Ok(());
     }
-    let heading = ["TOPIC", "EVERY", "LEVEL", "LAST", "DUE", "STATE"].map(str::to_owned).to_vec();
+    let heading = ["TOPIC", "INCIDENT", "EVERY", "LEVEL", "LAST", "DUE", "STATE"].map(str::to_owned).to_vec();
     let row = |expected: &Expectation| {
         vec![
             expected.topic.to_string(),
+            expected.incident.as_ref().map_or_else(|| "-".to_owned(), |name| escaped(name.as_str())),
             expected.every.to_string(),
             expected.level.to_string(),
             expected.last.as_deref().map_or_else(|| "never".to_owned(), local),
@@ -97,6 +98,18 @@ mod tests {
             ),
             (&["ops.db", "--remove"], Reply::json(204, ""), "DELETE /expectations/ops.db ", ""),
             (
+                &["ops.db", "--incident", "a b", "--every", "25h"],
+                Reply::json(200, &ONE.replace("null", "\"a b\"")),
+                r#"PUT /expectations/ops.db {"every":"25h","level":"error","incident":"a b"}"#,
+                "",
+            ),
+            (
+                &["ops.db", "--incident", "a&b", "--remove"],
+                Reply::json(204, ""),
+                "DELETE /expectations/ops.db?incident=a%26b ",
+                "",
+            ),
+            (
                 &["--list", "--json"],
                 Reply::json(200, &format!(r#"{{"expectations":[{ONE}]}}"#)),
                 "GET /expectations ",
@@ -135,6 +148,7 @@ mod tests {
             &["--every", "25h"],
             &["ops", "--every", "5s"],
             &["ops", "--list"],
+            &["--incident", "x", "--list"],
             &["ops", "--remove", "--every", "25h"],
             &["ops", "--remove", "--level", "warn"],
             &["ops", "--remove", "--json"],

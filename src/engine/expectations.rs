@@ -1,5 +1,5 @@
-//! What is expected on topics, as both engines store it: a text for each topic, under a revision that grows with each
-//! change.
+//! What is expected on topics, as both engines store it: a text for each subject, which is a topic or an incident on it,
+//! under a revision that grows with each change.
 //!
 //! Called by the service, whose format the texts have. A change names the revision that it is made of, so that two nodes
 //! never undo each other's changes.
@@ -13,7 +13,7 @@ use super::{Engine, Unavailable};
 pub(crate) struct StoredTexts {
     /// Grows with each change.
     pub revision: u64,
-    pub by_topic: BTreeMap<String, String>,
+    pub by_subject: BTreeMap<String, String>,
 }
 
 /// A change of what is stored.
@@ -23,9 +23,9 @@ pub(crate) struct TextChange {
     pub expected: u64,
     /// The new revision is above this one too.
     pub floor: u64,
-    /// Texts to write, by topic.
+    /// Texts to write, by subject.
     pub put: Vec<(String, String)>,
-    /// Topics whose texts are removed.
+    /// Subjects whose texts are removed.
     pub gone: Vec<String>,
 }
 

@@ -6,11 +6,8 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Stored;
-use crate::alert::{Draft, DraftError, IncidentName, IncidentReport, IncidentStatus, Level, Metadata, Topic, rfc3339};
-
-/// The incident of a silent topic.
-const INCIDENT: &str = "silence";
+use super::{Stored, Subject};
+use crate::alert::{Draft, DraftError, IncidentName, IncidentReport, IncidentStatus, Level, Metadata, rfc3339};
 
 /// What is announced: the value of `expectation` in the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -56,8 +53,19 @@ impl Announcement {
         Some(Self { kind, due_ms: u64::try_from(due.as_millisecond()).ok()? })
     }
 
+    /// The incident that the stored JSON of an alert names.
+    #[must_use]
+    pub(crate) fn incident_of(json: &[u8]) -> Option<IncidentName> {
+        #[derive(Deserialize)]
+        struct Alert {
+            incident: Option<IncidentName>,
+        }
+        std::str::from_utf8(json).ok()?.contains("\"incident\":").then_some(())?;
+        serde_json::from_slice::<Alert>(json).ok()?.incident
+    }
+
     /// The alert. `last_ms` is the newest sign of life.
-    pub(crate) fn draft(self, topic: &Topic, stored: &Stored, last_ms: Option<u64>) -> Result<Draft, DraftError> {
+    pub(crate) fn draft(self, subject: &Subject, stored: &Stored, last_ms: Option<u64>) -> Result<Draft, DraftError> {
         let Self { kind, due_ms } = self;
         let (every, last) = (stored.every, last_ms.map(rfc3339));
         let members = json!({ "expectation": kind.as_str(), "every": every, "last": last, "due": rfc3339(due_ms) });
@@ -65,19 +73,19 @@ impl Announcement {
             (Kind::Missed, Some(last)) => (
                 stored.level,
                 format!(
-                    "{topic} is silent: nothing was published since {last}, and something is expected every {every}"
+                    "{subject} is silent: nothing was published since {last}, and something is expected every {every}"
                 ),
             ),
             (Kind::Missed, None) => {
                 let since = rfc3339(stored.since_ms);
                 let what = format!("nothing was published, and something is expected every {every} since {since}");
-                (stored.level, format!("{topic} is silent: {what}"))
+                (stored.level, format!("{subject} is silent: {what}"))
             }
             (Kind::Met, last) => {
                 let last = last.unwrap_or_default();
                 (
                     Level::Info,
-                    format!("{topic} is back: something was published at {last}, expected by {}", rfc3339(due_ms)),
+                    format!("{subject} is back: something was published at {last}, expected by {}", rfc3339(due_ms)),
                 )
             }
         };
@@ -87,27 +95,28 @@ impl Announcement {
             Kind::Missed => IncidentStatus::Open,
             Kind::Met => IncidentStatus::Resolved,
         };
-        let report = IncidentName::nearest(INCIDENT).map(|name| IncidentReport::new(name, status));
-        Ok(Draft::cut(topic.clone(), &message, level, metadata)?.reporting(report))
+        let report = IncidentName::nearest(&subject.silence()).map(|name| IncidentReport::new(name, status));
+        Ok(Draft::cut(subject.topic.clone(), &message, level, metadata)?.reporting(report))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::Id;
+    use crate::alert::{Id, Topic};
     use crate::expectation::Change;
 
     const DUE: u64 = 1_795_455_190_123;
 
     fn stored() -> Stored {
         let every = "25h".parse().unwrap();
-        let topic = Topic::fallback();
-        Change::Expect { topic, every, level: Level::Warn, user: "alice".into(), now_ms: 0 }.apply(None).unwrap()
+        let subject = Subject::topic(Topic::fallback());
+        Change::Expect { subject, every, level: Level::Warn, user: "alice".into(), now_ms: 0 }.apply(None).unwrap()
     }
 
     fn written(kind: Kind, last_ms: Option<u64>) -> (Draft, Vec<u8>) {
-        let draft = Announcement { kind, due_ms: DUE }.draft(&Topic::fallback(), &stored(), last_ms).unwrap();
+        let draft =
+            Announcement { kind, due_ms: DUE }.draft(&Subject::topic(Topic::fallback()), &stored(), last_ms).unwrap();
         let json = draft.record(Id::at(5), 5).json.to_vec();
         (draft, json)
     }
@@ -129,6 +138,18 @@ mod tests {
             );
         }
         assert!(written(Kind::Missed, None).0.message().contains("every 25h since 1970-01-01T00:00:00.000Z"));
+    }
+
+    #[test]
+    fn the_incident_of_an_alert_is_read_whatever_its_text_looks_like() {
+        for (body, incident) in [
+            (r#"{"message":"\"incident\":\"x\""}"#, None),
+            (r#"{"message":"x","metadata":{"incident":"y"}}"#, None),
+            (r#"{"message":"x","incident":"a \"b\""}"#, Some("a \"b\"")),
+        ] {
+            let record = Draft::from_json(None, body.as_bytes()).unwrap().record(Id::at(5), 5);
+            assert_eq!(Announcement::incident_of(&record.json).as_ref().map(IncidentName::as_str), incident, "{body}");
+        }
     }
 
     #[test]

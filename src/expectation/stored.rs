@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::alert::{Every, Level, Topic};
+use super::Subject;
+use crate::alert::{Every, Level};
 
-/// What is expected on a topic.
+/// What is expected of a subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     pub every: Every,
@@ -33,7 +34,7 @@ pub(crate) struct Stored {
 pub(crate) enum Change {
     /// Somebody expects something, from now on.
     Expect {
-        topic: Topic,
+        subject: Subject,
         every: Every,
         level: Level,
         user: String,
@@ -42,40 +43,40 @@ pub(crate) enum Change {
     /// An alert says when the next one is to be expected. An expectation keeps its level, and is as it was if it says the
     /// same: the alert is in the log.
     Within {
-        topic: Topic,
+        subject: Subject,
         every: Every,
         user: String,
         now_ms: u64,
     },
     /// A sign of life that is not in the log.
     Sign {
-        topic: Topic,
+        subject: Subject,
         at_ms: u64,
     },
     /// The alert that says so is in the log.
     Missed {
-        topic: Topic,
+        subject: Subject,
         due_ms: u64,
     },
     /// The same.
     Met {
-        topic: Topic,
+        subject: Subject,
         due_ms: u64,
     },
     Remove {
-        topic: Topic,
+        subject: Subject,
     },
 }
 
 impl Change {
-    pub(crate) const fn topic(&self) -> &Topic {
+    pub(crate) const fn subject(&self) -> &Subject {
         match self {
-            Self::Expect { topic, .. }
-            | Self::Within { topic, .. }
-            | Self::Sign { topic, .. }
-            | Self::Missed { topic, .. }
-            | Self::Met { topic, .. }
-            | Self::Remove { topic } => topic,
+            Self::Expect { subject, .. }
+            | Self::Within { subject, .. }
+            | Self::Sign { subject, .. }
+            | Self::Missed { subject, .. }
+            | Self::Met { subject, .. }
+            | Self::Remove { subject } => subject,
         }
     }
 
@@ -109,8 +110,8 @@ impl Change {
 mod tests {
     use super::*;
 
-    fn topic() -> Topic {
-        "ops.backup".parse().unwrap()
+    fn subject() -> Subject {
+        Subject::topic("ops.backup".parse().unwrap())
     }
 
     fn every(text: &str) -> Every {
@@ -118,26 +119,23 @@ mod tests {
     }
 
     fn within(text: &str, now_ms: u64) -> Change {
-        Change::Within { topic: topic(), every: every(text), user: "bob".into(), now_ms }
+        Change::Within { subject: subject(), every: every(text), user: "bob".into(), now_ms }
     }
 
     #[test]
     fn what_is_stored_reads_back_and_keeps_what_a_later_version_added() {
-        let text = r#"{"every":"25h","level":"warn","user":"alice","since_ms":5,"incident":"db"}"#;
+        let text = r#"{"every":"25h","level":"warn","user":"alice","since_ms":5,"zone":"db"}"#;
         let stored: Stored = serde_json::from_str(text).unwrap();
-        let changed = Change::Sign { topic: topic(), at_ms: 7 }.apply(Some(stored)).unwrap();
+        let changed = Change::Sign { subject: subject(), at_ms: 7 }.apply(Some(stored)).unwrap();
         let written = serde_json::to_string(&changed).unwrap();
-        assert_eq!(
-            written,
-            r#"{"every":"25h","level":"warn","user":"alice","since_ms":5,"last_ms":7,"incident":"db"}"#
-        );
+        assert_eq!(written, r#"{"every":"25h","level":"warn","user":"alice","since_ms":5,"last_ms":7,"zone":"db"}"#);
         assert!(serde_json::from_str::<Stored>(&text.replace("25h", "5s")).is_err());
     }
 
     #[test]
     fn an_alert_that_expects_the_same_changes_nothing_and_any_other_keeps_level_and_user() {
         let expect =
-            Change::Expect { topic: topic(), every: every("1h"), level: Level::Warn, user: "al".into(), now_ms: 5 };
+            Change::Expect { subject: subject(), every: every("1h"), level: Level::Warn, user: "al".into(), now_ms: 5 };
         let made = expect.apply(None).unwrap();
         assert_eq!(within("1h", 9).apply(Some(made.clone())), Some(made.clone()));
         let other = within("2h", 9).apply(Some(made.clone())).unwrap();
@@ -153,13 +151,13 @@ mod tests {
     #[test]
     fn a_silence_ends_before_another_begins() {
         let made = within("1h", 5).apply(None);
-        let missed = |due_ms| Change::Missed { topic: topic(), due_ms };
-        let met = |due_ms| Change::Met { topic: topic(), due_ms };
+        let missed = |due_ms| Change::Missed { subject: subject(), due_ms };
+        let met = |due_ms| Change::Met { subject: subject(), due_ms };
         let silent = missed(10).apply(made);
         assert_eq!(missed(20).apply(silent.clone()), silent);
         assert_eq!(met(20).apply(silent.clone()), silent);
         assert_eq!(met(10).apply(silent).unwrap().missed_ms, None);
-        assert_eq!(Change::Remove { topic: topic() }.apply(within("1h", 5).apply(None)), None);
+        assert_eq!(Change::Remove { subject: subject() }.apply(within("1h", 5).apply(None)), None);
         assert_eq!((missed(1).apply(None), met(1).apply(None)), (None, None));
     }
 }

@@ -1,4 +1,4 @@
-//! All expectations, with the last sign of life of each topic: what is due, and what is back.
+//! All expectations, with the last sign of life of each: what is due, and what is back.
 //!
 //! Times are milliseconds since 1970 by the engine's clock; that of an alert is the time in its id, which never goes back.
 //! Time while nothing could be published does not count: the table is told when it begins to judge, and judges nothing
@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Announcement, Change, Kind, Stored};
-use crate::alert::Topic;
+use super::{Announcement, Change, Kind, Stored, Subject};
+use crate::alert::{IncidentName, Record, Topic};
 
 /// Expectations of all users.
 pub(crate) const MAX: usize = 10_000;
@@ -27,7 +27,7 @@ pub(crate) enum Full {
     User(String),
 }
 
-/// An expectation, and what is known about its topic.
+/// An expectation, and what is known about its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Watched {
     pub stored: Stored,
@@ -66,7 +66,7 @@ impl Watched {
     }
 }
 
-/// What the log says about a topic.
+/// What the log says about a subject.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// The newest alert of a sender.
@@ -75,12 +75,26 @@ pub(crate) struct Seen {
     pub announced: Option<Announcement>,
 }
 
+impl Seen {
+    /// Notes an alert of the subject's topic. Newer ones come first.
+    pub(crate) fn note(&mut self, subject: &Subject, alert: &Record) {
+        let incident = Announcement::incident_of(&alert.json);
+        match Announcement::of(&alert.json) {
+            Some(announcement) if subject.is_announced_as(incident.as_ref()) => {
+                self.announced = self.announced.or(Some(announcement));
+            }
+            None if subject.includes(incident.as_ref()) => self.last_ms = self.last_ms.max(Some(alert.id.ms)),
+            _ => {}
+        }
+    }
+}
+
 /// What is to be done about the expectations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
-    /// Topics about which the log is to be read before anything is announced: those that it was not asked about before,
+    /// Subjects about which the log is to be read before anything is announced: those that it was not asked about before,
     /// and those that are due or back.
-    pub read: Vec<Topic>,
+    pub read: Vec<Subject>,
     /// Signs of life to be stored.
     pub signs: Vec<Change>,
 }
@@ -89,7 +103,7 @@ pub(crate) struct Work {
 pub(crate) struct Table {
     /// Of what is stored; none before that was read.
     revision: Option<u64>,
-    watched: BTreeMap<Topic, Watched>,
+    watched: BTreeMap<Subject, Watched>,
     /// When this process began to judge.
     from_ms: u64,
 }
@@ -103,11 +117,11 @@ impl Table {
         self.watched.is_empty()
     }
 
-    pub(crate) fn get(&self, topic: &Topic) -> Option<&Watched> {
-        self.watched.get(topic)
+    pub(crate) fn get(&self, subject: &Subject) -> Option<&Watched> {
+        self.watched.get(subject)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Topic, &Watched)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Subject, &Watched)> {
         self.watched.iter()
     }
 
@@ -115,48 +129,48 @@ impl Table {
         self.from_ms
     }
 
-    /// Replaces what is stored. What is known about a topic stays known.
-    pub(crate) fn install(&mut self, revision: u64, stored: BTreeMap<Topic, Stored>) {
+    /// Replaces what is stored. What is known about a subject stays known.
+    pub(crate) fn install(&mut self, revision: u64, stored: BTreeMap<Subject, Stored>) {
         let mut before = std::mem::take(&mut self.watched);
-        let taken = |(topic, stored): (Topic, Stored)| {
-            let watched = match before.remove(&topic) {
+        let taken = |(subject, stored): (Subject, Stored)| {
+            let watched = match before.remove(&subject) {
                 Some(known) => Watched { stored, ..known },
                 None => Watched::new(stored),
             };
-            (topic, watched)
+            (subject, watched)
         };
         self.watched = stored.into_iter().map(taken).collect();
         self.revision = Some(revision);
     }
 
     /// Takes over changes that were stored.
-    pub(crate) fn adopt(&mut self, revision: u64, difference: BTreeMap<Topic, Option<Stored>>) {
-        for (topic, stored) in difference {
+    pub(crate) fn adopt(&mut self, revision: u64, difference: BTreeMap<Subject, Option<Stored>>) {
+        for (subject, stored) in difference {
             match stored {
-                None => drop(self.watched.remove(&topic)),
-                Some(stored) => match self.watched.get_mut(&topic) {
+                None => drop(self.watched.remove(&subject)),
+                Some(stored) => match self.watched.get_mut(&subject) {
                     Some(watched) => watched.stored = stored,
-                    None => drop(self.watched.insert(topic, Watched::new(stored))),
+                    None => drop(self.watched.insert(subject, Watched::new(stored))),
                 },
             }
         }
         self.revision = Some(revision);
     }
 
-    /// What the changes make of what is stored, for the topics that they change.
+    /// What the changes make of what is stored, for the subjects that they change.
     ///
     /// # Errors
     /// A limit is reached; then nothing is changed.
-    pub(crate) fn difference(&self, changes: &[Change]) -> Result<BTreeMap<Topic, Option<Stored>>, Full> {
-        let mut after = BTreeMap::<Topic, Option<Stored>>::new();
-        let stored = |topic: &Topic| self.watched.get(topic).map(|watched| &watched.stored);
+    pub(crate) fn difference(&self, changes: &[Change]) -> Result<BTreeMap<Subject, Option<Stored>>, Full> {
+        let mut after = BTreeMap::<Subject, Option<Stored>>::new();
+        let stored = |subject: &Subject| self.watched.get(subject).map(|watched| &watched.stored);
         for change in changes {
-            let topic = change.topic();
-            let before = after.remove(topic).unwrap_or_else(|| stored(topic).cloned());
-            after.insert(topic.clone(), change.apply(before));
+            let subject = change.subject();
+            let before = after.remove(subject).unwrap_or_else(|| stored(subject).cloned());
+            after.insert(subject.clone(), change.apply(before));
         }
-        after.retain(|topic, after| stored(topic) != after.as_ref());
-        let added = after.iter().filter(|(topic, after)| after.is_some() && !self.watched.contains_key(*topic));
+        after.retain(|subject, after| stored(subject) != after.as_ref());
+        let added = after.iter().filter(|(subject, after)| after.is_some() && !self.watched.contains_key(*subject));
         let added: Vec<&str> = added.filter_map(|(_, after)| Some(after.as_ref()?.user.as_str())).collect();
         self.has_room(&added)?;
         Ok(after)
@@ -182,19 +196,41 @@ impl Table {
         self.from_ms = now_ms;
     }
 
+    /// Whether something is expected on a topic, or of an incident on it.
+    pub(crate) fn is_about(&self, topic: &Topic) -> bool {
+        let first = Subject::topic(topic.clone());
+        self.watched.range(first..).next().is_some_and(|(subject, _)| subject.topic == *topic)
+    }
+
     /// Notes an alert of a sender that the log has. Returns whether a silence ends with it.
-    pub(crate) fn heard(&mut self, topic: &Topic, at_ms: u64) -> bool {
-        let Some(watched) = self.watched.get_mut(topic) else { return false };
-        watched.heard_ms = watched.heard_ms.max(Some(at_ms));
-        watched.back().is_some()
+    pub(crate) fn heard(&mut self, topic: &Topic, incident: Option<&IncidentName>, at_ms: u64) -> bool {
+        let mut is_back = false;
+        self.renewed(topic, incident, |watched| {
+            watched.heard_ms = watched.heard_ms.max(Some(at_ms));
+            is_back |= watched.back().is_some();
+        });
+        is_back
     }
 
     /// Notes an alert that came again, so that the log does not have this sign of life. Returns whether it is expected.
-    pub(crate) fn repeated(&mut self, topic: &Topic, now_ms: u64) -> bool {
-        let Some(watched) = self.watched.get_mut(topic) else { return false };
-        watched.heard_ms = watched.heard_ms.max(Some(now_ms));
-        watched.unsaved_ms = watched.unsaved_ms.max(Some(now_ms));
-        true
+    pub(crate) fn repeated(&mut self, topic: &Topic, incident: Option<&IncidentName>, now_ms: u64) -> bool {
+        let mut is_expected = false;
+        self.renewed(topic, incident, |watched| {
+            watched.heard_ms = watched.heard_ms.max(Some(now_ms));
+            watched.unsaved_ms = watched.unsaved_ms.max(Some(now_ms));
+            is_expected = true;
+        });
+        is_expected
+    }
+
+    /// What an alert is a sign of life of: its topic, and its incident.
+    fn renewed(&mut self, topic: &Topic, incident: Option<&IncidentName>, mut note: impl FnMut(&mut Watched)) {
+        for incident in [None, incident].into_iter().take(1 + usize::from(incident.is_some())) {
+            let subject = Subject { topic: topic.clone(), incident: incident.cloned() };
+            if let Some(watched) = self.watched.get_mut(&subject) {
+                note(watched);
+            }
+        }
     }
 
     /// What is known may be incomplete: everything is looked up again.
@@ -202,17 +238,17 @@ impl Table {
         self.watched.values_mut().for_each(|watched| watched.is_read = false);
     }
 
-    /// What is to be done now, at most `most` topics to be read about. Signs of life are handed out once.
+    /// What is to be done now, at most `most` subjects to be read about. Signs of life are handed out once.
     pub(crate) fn work(&mut self, now_ms: u64, most: usize) -> Work {
         let mut work = Work::default();
         let from_ms = self.from_ms;
-        for (topic, watched) in &mut self.watched {
+        for (subject, watched) in &mut self.watched {
             if let Some(at_ms) = watched.unsaved_ms.take() {
-                work.signs.push(Change::Sign { topic: topic.clone(), at_ms });
+                work.signs.push(Change::Sign { subject: subject.clone(), at_ms });
             }
             let is_due = watched.stored.missed_ms.is_none() && watched.judged_ms(from_ms) <= now_ms;
             if work.read.len() < most && (!watched.is_read || is_due || watched.back().is_some()) {
-                work.read.push(topic.clone());
+                work.read.push(subject.clone());
             }
         }
         work
@@ -221,25 +257,25 @@ impl Table {
     /// Signs of life that could not be stored.
     pub(crate) fn give_back(&mut self, signs: Vec<Change>) {
         for sign in signs {
-            if let Change::Sign { topic, at_ms } = sign
-                && let Some(watched) = self.watched.get_mut(&topic)
+            if let Change::Sign { subject, at_ms } = sign
+                && let Some(watched) = self.watched.get_mut(&subject)
             {
                 watched.unsaved_ms = watched.unsaved_ms.max(Some(at_ms));
             }
         }
     }
 
-    /// Notes what the log says about a topic, and decides: an announcement that is to be published, or one that is in the
+    /// Notes what the log says about a subject, and decides: an announcement that is to be published, or one that is in the
     /// log and has to be stored.
-    pub(crate) fn judge(&mut self, topic: &Topic, seen: &Seen, now_ms: u64) -> Verdict {
+    pub(crate) fn judge(&mut self, subject: &Subject, seen: &Seen, now_ms: u64) -> Verdict {
         let from_ms = self.from_ms;
-        let Some(watched) = self.watched.get_mut(topic) else { return Verdict::Nothing };
+        let Some(watched) = self.watched.get_mut(subject) else { return Verdict::Nothing };
         watched.heard_ms = watched.heard_ms.max(seen.last_ms);
         watched.is_read = true;
         let announced = |kind: Kind| seen.announced.filter(|announced| announced.kind == kind);
         match (watched.stored.missed_ms, watched.back()) {
             (Some(due_ms), _) if announced(Kind::Met).is_some_and(|met| met.due_ms == due_ms) => {
-                Verdict::Store(Change::Met { topic: topic.clone(), due_ms })
+                Verdict::Store(Change::Met { subject: subject.clone(), due_ms })
             }
             (Some(_), Some(due_ms)) => Verdict::Announce(Announcement { kind: Kind::Met, due_ms }, watched.clone()),
             (Some(_), None) => Verdict::Nothing,
@@ -248,7 +284,7 @@ impl Table {
                 if let Some(missed) = announced(Kind::Missed)
                     && missed.due_ms > watched.stored.since_ms
                 {
-                    return Verdict::Store(Change::Missed { topic: topic.clone(), due_ms: missed.due_ms });
+                    return Verdict::Store(Change::Missed { subject: subject.clone(), due_ms: missed.due_ms });
                 }
                 if watched.judged_ms(from_ms) > now_ms {
                     return Verdict::Nothing;
@@ -260,7 +296,7 @@ impl Table {
     }
 }
 
-/// What follows from what the log says about a topic.
+/// What follows from what the log says about a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Nothing,

@@ -3,10 +3,10 @@
 use super::actor::Actor;
 use super::read::readable;
 use super::{Caller, Refusal, Service};
-use crate::alert::{Every, Level, Pattern, Topic, rfc3339};
+use crate::alert::{Every, IncidentName, Level, Pattern, Topic, rfc3339};
 use crate::api;
-use crate::engine::{Publish, Stored};
-use crate::expectation::{Change, MAX, Watched};
+use crate::engine::{Publish, Stored, Tracking};
+use crate::expectation::{Change, MAX, Subject, Watched};
 use crate::key::Scope;
 use crate::log::Event;
 
@@ -20,34 +20,41 @@ impl Service {
         self.refresh_expectations().await?;
         let table = self.watch.table.lock();
         let is_readable = |topic: &Topic| readable(caller).iter().any(|pattern| pattern.matches(topic.as_str()));
-        let shown = table.iter().filter(|(topic, _)| is_readable(topic));
+        let shown = table.iter().filter(|(subject, _)| is_readable(&subject.topic));
         Ok(api::Expectations {
-            expectations: shown.map(|(topic, watched)| show(topic, watched, table.begun_ms())).collect(),
+            expectations: shown.map(|(subject, watched)| show(subject, watched, table.begun_ms())).collect(),
         })
     }
 
-    /// What is expected on one topic.
+    /// What is expected on one topic, or of one incident on it.
     ///
     /// # Errors
-    /// As [`expectations`](Self::expectations), [`Refusal::Topic`], and [`Refusal::NotFound`].
-    pub(crate) async fn expectation(&self, caller: &Caller, topic: &Topic) -> Result<api::Expectation, Refusal> {
+    /// As [`expectations`](Self::expectations), [`Refusal::Topic`], [`Refusal::Invalid`], and [`Refusal::NotFound`].
+    pub(crate) async fn expectation(
+        &self,
+        caller: &Caller,
+        topic: Topic,
+        incident: Option<IncidentName>,
+    ) -> Result<api::Expectation, Refusal> {
         caller.require(Scope::Subscribe)?;
         caller.require_topics(&[Pattern::Exact(topic.clone())])?;
+        let subject = subject(topic, incident)?;
         self.refresh_expectations().await?;
-        self.shown(topic)
+        self.shown(&subject)
     }
 
-    fn shown(&self, topic: &Topic) -> Result<api::Expectation, Refusal> {
+    fn shown(&self, subject: &Subject) -> Result<api::Expectation, Refusal> {
         let table = self.watch.table.lock();
-        let watched = table.get(topic).ok_or_else(|| nothing(topic))?;
-        Ok(show(topic, watched, table.begun_ms()))
+        let watched = table.get(subject).ok_or_else(|| nothing(subject))?;
+        Ok(show(subject, watched, table.begun_ms()))
     }
 
-    /// Expects something on a topic, from now on.
+    /// Expects something on a topic, or of one incident on it, from now on.
     ///
     /// # Errors
     /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover publishing there, [`Refusal::TooMany`] over the
-    /// rate of publishes, [`Refusal::Invalid`] for an incident, [`Refusal::Unavailable`] at a limit, or if the store is.
+    /// rate of publishes, [`Refusal::Invalid`] for an incident with too long a name, [`Refusal::Unavailable`] at a limit, or
+    /// if the store is.
     pub(crate) async fn expect(
         &self,
         caller: &Caller,
@@ -57,17 +64,17 @@ impl Service {
         let _within_rate = self.may_publish(caller)?;
         caller.require_topics(&[Pattern::Exact(topic.clone())])?;
         let api::NewExpectation { every, level, incident } = new;
-        refuse_incident(incident.as_deref())?;
+        let subject = subject(topic, incident)?;
         let (user, now_ms) = (caller.user().to_owned(), self.now_ms());
-        self.change_expectations(&[Change::Expect { topic: topic.clone(), every, level, user, now_ms }]).await?;
-        self.audit_expected(caller, &topic, every, level).await;
-        // What the log has of the topic; if it cannot be read, the watch reads it later.
-        if let Ok(seen) = self.seen(&topic).await
+        self.change_expectations(&[Change::Expect { subject: subject.clone(), every, level, user, now_ms }]).await?;
+        self.audit_expected(caller, &subject, every, level).await;
+        // What the log has of it; if it cannot be read, the watch reads it later.
+        if let Ok(seen) = self.seen(&subject).await
             && let Some(last_ms) = seen.last_ms
         {
-            self.watch.table.lock().heard(&topic, last_ms);
+            self.watch.table.lock().heard(&subject.topic, subject.incident.as_ref(), last_ms);
         }
-        self.shown(&topic)
+        self.shown(&subject)
     }
 
     /// # Errors
@@ -76,25 +83,25 @@ impl Service {
         &self,
         caller: &Caller,
         topic: Topic,
-        incident: Option<String>,
+        incident: Option<IncidentName>,
     ) -> Result<(), Refusal> {
         let _within_rate = self.may_publish(caller)?;
         caller.require_topics(&[Pattern::Exact(topic.clone())])?;
-        refuse_incident(incident.as_deref())?;
+        let subject = subject(topic, incident)?;
         self.refresh_expectations().await?;
-        if self.watch.table.lock().get(&topic).is_none() {
-            return Err(nothing(&topic));
+        if self.watch.table.lock().get(&subject).is_none() {
+            return Err(nothing(&subject));
         }
-        self.change_expectations(&[Change::Remove { topic: topic.clone() }]).await?;
+        self.change_expectations(&[Change::Remove { subject: subject.clone() }]).await?;
         let by = Actor::of(caller).await;
         tracing::info!(
             message_id = %Event::ExpectationRemoved,
-            topic = %topic,
+            topic = %subject.topic,
             by = by.id(),
             by_user = by.user(),
             by_uid = by.uid(),
             address = by.address(),
-            "nothing is expected on {topic} any more: removed by {by}"
+            "nothing is expected on {subject} any more: removed by {by}"
         );
         Ok(())
     }
@@ -106,7 +113,8 @@ impl Service {
     pub(super) async fn announced_next(&self, caller: &Caller, alerts: &[Publish]) -> Result<Vec<Change>, Refusal> {
         let change = |Publish { draft, .. }: &Publish| {
             let (user, now_ms) = (caller.user().to_owned(), self.now_ms());
-            Some(Change::Within { topic: draft.topic().clone(), every: draft.expect_within()?, user, now_ms })
+            let subject = Subject::topic(draft.topic().clone());
+            Some(Change::Within { subject, every: draft.expect_within()?, user, now_ms })
         };
         let changes: Vec<_> = alerts.iter().filter_map(change).collect();
         if !changes.is_empty() {
@@ -135,32 +143,32 @@ impl Service {
     async fn make_expected(&self, caller: &Caller, changes: &[Change], alerts: &[Stored]) -> Result<(), Refusal> {
         let new = self.watch.table.lock().difference(changes).unwrap_or_default();
         self.change_expectations(changes).await?;
-        for Stored { record, repeated, .. } in alerts {
+        for Stored { record, repeated, incident } in alerts {
             // The feed may have told of them before anything was expected.
-            if *repeated {
-                self.heard_again(&record.topic);
+            if *repeated || *incident == Tracking::Counted {
+                self.heard_again(record);
             } else {
                 self.heard(std::slice::from_ref(record));
             }
         }
-        for (topic, stored) in new {
+        for (subject, stored) in new {
             if let Some(stored) = stored {
-                self.audit_expected(caller, &topic, stored.every, stored.level).await;
+                self.audit_expected(caller, &subject, stored.every, stored.level).await;
             }
         }
         Ok(())
     }
 
-    async fn audit_expected(&self, caller: &Caller, topic: &Topic, every: Every, level: Level) {
+    async fn audit_expected(&self, caller: &Caller, subject: &Subject, every: Every, level: Level) {
         let by = Actor::of(caller).await;
         tracing::info!(
             message_id = %Event::ExpectationMade,
-            topic = %topic,
+            topic = %subject.topic,
             by = by.id(),
             by_user = by.user(),
             by_uid = by.uid(),
             address = by.address(),
-            "something is expected on {topic} every {every}, or else there is an alert of level {level}: made by {by}"
+            "something is expected on {subject} every {every}, or else there is an alert of level {level}: made by {by}"
         );
     }
 
@@ -172,23 +180,19 @@ impl Service {
     }
 }
 
-fn nothing(topic: &Topic) -> Refusal {
-    Refusal::NotFound(format!("nothing is expected on {topic}"))
+fn nothing(subject: &Subject) -> Refusal {
+    Refusal::NotFound(format!("nothing is expected on {subject}"))
 }
 
-/// An expectation of the alerts of one incident is not supported.
-fn refuse_incident(incident: Option<&str>) -> Result<(), Refusal> {
-    match incident {
-        None => Ok(()),
-        Some(_) => Err(Refusal::invalid("incident", "an expectation is about a whole topic: leave it out")),
-    }
+fn subject(topic: Topic, incident: Option<IncidentName>) -> Result<Subject, Refusal> {
+    Subject::new(topic, incident).map_err(|too_long| Refusal::invalid("incident", too_long))
 }
 
-fn show(topic: &Topic, watched: &Watched, from_ms: u64) -> api::Expectation {
+fn show(subject: &Subject, watched: &Watched, from_ms: u64) -> api::Expectation {
     let due_ms = watched.stored.missed_ms.unwrap_or_else(|| watched.judged_ms(from_ms));
     api::Expectation {
-        topic: topic.clone(),
-        incident: None,
+        topic: subject.topic.clone(),
+        incident: subject.incident.clone(),
         every: watched.stored.every,
         level: watched.stored.level,
         last: watched.last_ms().map(rfc3339),

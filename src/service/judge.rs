@@ -1,7 +1,7 @@
-//! Announces silent topics, and their return.
+//! Announces that topics or incidents are silent, and their return.
 //!
-//! One task. Before anything is announced, the log is asked for the newest alert of the topic, so a feed that is behind
-//! never makes a topic silent. An announcement has an idempotency key of its topic and of the time when the sign of life
+//! One task. Before anything is announced, the log is asked for the newest alert of the subject, so a feed that is behind
+//! never makes it silent. An announcement has an idempotency key of its subject and of the time when the sign of life
 //! was due: however often it is published, by one node or several, it is in the log once.
 
 use std::sync::Arc;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::Service;
-use crate::alert::{Filter, Id, Level, Pattern, Topic};
+use crate::alert::{Filter, Id, Level, Pattern};
 use crate::engine::{Direction, Idempotency, Publish, Range, Unavailable};
-use crate::expectation::{Announcement, Change, Kind, Seen, Verdict, Watched, Work};
+use crate::expectation::{Announcement, Change, Kind, Seen, Subject, Verdict, Watched, Work};
+use crate::incident::Key;
 use crate::log::Event;
 
 /// How often what is due is looked for.
@@ -21,10 +22,12 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Without a look for this long, this process or its machine stood still, and no topic is silent because of that.
 const STOOD_STILL_MS: u64 = 10_000;
-/// Topics that one look reads about.
+/// Subjects that one look reads about.
 const MOST: usize = 500;
-/// Alerts of a topic that are read at once, and how often at most.
+/// Alerts of a topic that are read at once, and how often at most. On the way to an alert of one incident there may be many
+/// others.
 const PAGE: usize = 20;
+const INCIDENT_PAGE: usize = 500;
 const PAGES: usize = 50;
 /// The user of the idempotency keys. No key can have this name.
 const ALERTD: &str = "(alertd)";
@@ -53,8 +56,8 @@ impl Service {
         }
         let Work { read, signs } = self.watch.table.lock().work(now_ms, MOST);
         let mut changes = signs.clone();
-        for topic in read {
-            changes.extend(self.judge(&topic, now_ms).await);
+        for subject in read {
+            changes.extend(self.judge(&subject, now_ms).await);
         }
         self.store_changes(changes, signs).await;
     }
@@ -72,27 +75,27 @@ impl Service {
         }
     }
 
-    /// Reads about a topic, publishes what is to be announced, and returns what has to be stored.
-    async fn judge(&self, topic: &Topic, now_ms: u64) -> Option<Change> {
-        let seen = self.seen(topic).await.ok()?;
-        let verdict = self.watch.table.lock().judge(topic, &seen, now_ms);
+    /// Reads about a subject, publishes what is to be announced, and returns what has to be stored.
+    async fn judge(&self, subject: &Subject, now_ms: u64) -> Option<Change> {
+        let seen = self.seen(subject).await.ok()?;
+        let verdict = self.watch.table.lock().judge(subject, &seen, now_ms);
         match verdict {
             Verdict::Nothing => None,
             Verdict::Store(change) => Some(change),
-            Verdict::Announce(announcement, watched) => self.announce(topic, announcement, &watched).await,
+            Verdict::Announce(announcement, watched) => self.announce(subject, announcement, &watched).await,
         }
     }
 
-    async fn announce(&self, topic: &Topic, announcement: Announcement, watched: &Watched) -> Option<Change> {
+    async fn announce(&self, subject: &Subject, announcement: Announcement, watched: &Watched) -> Option<Change> {
         let Announcement { kind, due_ms } = announcement;
-        let draft = announcement.draft(topic, &watched.stored, watched.last_ms()).ok()?;
-        let key = format!("{} {topic} {due_ms}", kind.as_str());
+        let draft = announcement.draft(subject, &watched.stored, watched.last_ms()).ok()?;
+        let key = format!("{} {} {due_ms}", kind.as_str(), subject.key());
         // Nodes may differ in what they say, so the key alone identifies it.
         let idempotency = Some(Idempotency { user: ALERTD.into(), key, state: Some(kind.as_str().into()) });
         let stored = match self.engine.append(Publish { draft, user: ALERTD.into(), idempotency }).await {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::debug!(topic = %topic, "{} is not announced yet: {error}", kind.as_str());
+                tracing::debug!(topic = %subject.topic, "{} is not announced yet: {error}", kind.as_str());
                 return None;
             }
         };
@@ -100,31 +103,34 @@ impl Service {
             self.record_accepted(&stored.record, ALERTD);
             tracing::info!(
                 message_id = %Event::ExpectationAnnounced,
-                topic = %topic,
+                topic = %subject.topic,
                 alert_id = %stored.record.id,
-                "an alert says that what is expected on {topic} was {}",
+                "an alert says that what is expected on {subject} was {}",
                 kind.as_str()
             );
         }
-        let topic = topic.clone();
+        let subject = subject.clone();
         Some(match kind {
-            Kind::Missed => Change::Missed { topic, due_ms },
-            Kind::Met => Change::Met { topic, due_ms },
+            Kind::Missed => Change::Missed { subject, due_ms },
+            Kind::Met => Change::Met { subject, due_ms },
         })
     }
 
-    /// What the log says about a topic: one page, or more of them until there is an alert of a sender.
-    pub(super) async fn seen(&self, topic: &Topic) -> Result<Seen, Unavailable> {
-        let filter = Filter::new([Pattern::Exact(topic.clone())], Level::Info);
-        let (mut seen, mut until) = (Seen::default(), Id::MAX);
+    /// What the log says about a subject: one page, or more of them until there is an alert of a sender. What an incident
+    /// has as its last alert is a sign of life too, because the log may have many others behind it.
+    pub(super) async fn seen(&self, subject: &Subject) -> Result<Seen, Unavailable> {
+        let filter = Filter::new([Pattern::Exact(subject.topic.clone())], Level::Info);
+        let (mut seen, mut until, mut limit) = (Seen::default(), Id::MAX, PAGE);
+        if let Some(name) = subject.incident.clone() {
+            let row = self.engine.incident(Key { topic: subject.topic.clone(), name }).await?;
+            seen.last_ms = row.and_then(|row| row.last?.id).map(|id| id.ms);
+            limit = INCIDENT_PAGE;
+        }
         for _ in 0..PAGES {
-            let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit: PAGE, bytes: 256 << 10 };
+            let range = Range { filter: filter.clone(), after: Id::ZERO, until, limit, bytes: 256 << 10 };
             let page = self.engine.read(range, Direction::Backward).await?;
             for record in page.records.iter().rev().filter(|record| record.is_alert()) {
-                match Announcement::of(&record.json) {
-                    Some(announcement) => seen.announced = seen.announced.or(Some(announcement)),
-                    None => seen.last_ms = seen.last_ms.or(Some(record.id.ms)),
-                }
+                seen.note(subject, record);
             }
             match page.next {
                 Some(next) if seen.last_ms.is_none() => until = next.predecessor(),

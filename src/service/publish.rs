@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Caller, Refusal, Service};
 use crate::alert::{Draft, Level, Pattern, Record};
-use crate::engine::{AppendError, Idempotency, Publish, Stored};
+use crate::engine::{AppendError, Idempotency, Publish, Stored, Tracking};
 use crate::hooks::{Entry, Identity};
 use crate::key::Scope;
 
@@ -122,10 +122,10 @@ impl Service {
         if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
         }
-        for Stored { record, repeated, .. } in stored.unwrap_or_default() {
-            if *repeated {
+        for Stored { record, repeated, incident } in stored.unwrap_or_default() {
+            if *repeated || *incident == Tracking::Counted {
                 self.counters.repeated(record);
-                self.heard_again(&record.topic);
+                self.heard_again(record);
                 continue;
             }
             self.record_accepted(record, caller.user());

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Refusal, Service};
-use crate::alert::{Record, Topic};
+use crate::alert::Record;
 use crate::engine::{StoredTexts, TextChange, Unavailable};
-use crate::expectation::{Announcement, Change, Full, Stored, Table};
+use crate::expectation::{Announcement, Change, Full, Stored, Subject, Table};
 use crate::log::{Event, Repeated};
 
 /// How often a change is tried while other nodes make changes at the same time.
@@ -45,7 +45,7 @@ impl Watch {
 }
 
 impl Service {
-    /// Notes alerts that the log has, as signs of life of their topics.
+    /// Notes alerts that the log has, as signs of life of their topics and incidents.
     pub(crate) fn heard(&self, alerts: &[Record]) {
         if !self.watch.is_active() {
             return;
@@ -53,8 +53,11 @@ impl Service {
         let mut table = self.watch.table.lock();
         for alert in alerts.iter().filter(|record| record.is_alert()) {
             // alertd's own announcements are no signs of life.
-            let is_of_sender = table.get(&alert.topic).is_some() && Announcement::of(&alert.json).is_none();
-            if is_of_sender && table.heard(&alert.topic, alert.id.ms) {
+            if !table.is_about(&alert.topic) || Announcement::of(&alert.json).is_some() {
+                continue;
+            }
+            let incident = Announcement::incident_of(&alert.json);
+            if table.heard(&alert.topic, incident.as_ref(), alert.id.ms) {
                 self.watch.wake.notify_one();
             }
         }
@@ -66,8 +69,12 @@ impl Service {
     }
 
     /// Notes an alert that came again, as a sign of life.
-    pub(super) fn heard_again(&self, topic: &Topic) {
-        if self.watch.is_active() && self.watch.table.lock().repeated(topic, self.now_ms()) {
+    pub(super) fn heard_again(&self, alert: &Record) {
+        if !self.watch.is_active() {
+            return;
+        }
+        let incident = Announcement::incident_of(&alert.json);
+        if self.watch.table.lock().repeated(&alert.topic, incident.as_ref(), self.now_ms()) {
             self.watch.wake.notify_one();
         }
     }
@@ -89,10 +96,10 @@ impl Service {
                 return Ok(());
             }
             let mut change = TextChange { expected: known, floor: 0, put: Vec::new(), gone: Vec::new() };
-            for (topic, stored) in &difference {
+            for (subject, stored) in &difference {
                 match stored {
-                    Some(stored) => change.put.push((topic.to_string(), text(stored)?)),
-                    None => change.gone.push(topic.to_string()),
+                    Some(stored) => change.put.push((subject.key(), text(stored)?)),
+                    None => change.gone.push(subject.key()),
                 }
             }
             if let Some(revision) = self.engine.save_expectations(change).await? {
@@ -125,12 +132,12 @@ impl Service {
     }
 
     async fn load(&self) -> Result<(), Unavailable> {
-        let StoredTexts { revision, by_topic } = self.engine.load_expectations().await?;
+        let StoredTexts { revision, by_subject } = self.engine.load_expectations().await?;
         let known = self.watch.table.lock().revision();
         if known.is_some_and(|known| revision < known) {
-            return self.give_back(revision, &by_topic).await;
+            return self.give_back(revision, &by_subject).await;
         }
-        self.watch.update(|table| table.install(revision, read(by_topic)));
+        self.watch.update(|table| table.install(revision, read(by_subject)));
         Ok(())
     }
 
@@ -138,9 +145,9 @@ impl Service {
     async fn give_back(&self, revision: u64, found: &BTreeMap<String, String>) -> Result<(), Unavailable> {
         let change = {
             let table = self.watch.table.lock();
-            let put = table.iter().filter_map(|(topic, known)| Some((topic.to_string(), text(&known.stored).ok()?)));
+            let put = table.iter().filter_map(|(subject, known)| Some((subject.key(), text(&known.stored).ok()?)));
             let put: BTreeMap<_, _> = put.collect();
-            let gone = found.keys().filter(|topic| !put.contains_key(*topic)).cloned().collect();
+            let gone = found.keys().filter(|key| !put.contains_key(*key)).cloned().collect();
             let floor = table.revision().unwrap_or_default();
             TextChange { expected: revision, floor, put: put.into_iter().collect(), gone }
         };
@@ -169,17 +176,17 @@ fn text(stored: &Stored) -> Result<String, Refusal> {
 }
 
 /// Reads what is stored. What cannot be read is named in the journal and stays where it is.
-fn read(by_topic: BTreeMap<String, String>) -> BTreeMap<Topic, Stored> {
+fn read(by_subject: BTreeMap<String, String>) -> BTreeMap<Subject, Stored> {
     let mut stored = BTreeMap::new();
-    for (topic, text) in by_topic {
-        let parsed = topic.parse::<Topic>().map_err(|error| error.to_string());
-        let parsed = parsed
-            .and_then(|topic| Ok((topic, serde_json::from_str::<Stored>(&text).map_err(|error| error.to_string())?)));
+    for (key, text) in by_subject {
+        let parsed = key.parse::<Subject>().and_then(|subject| {
+            Ok((subject, serde_json::from_str::<Stored>(&text).map_err(|error| error.to_string())?))
+        });
         match parsed {
-            Ok((topic, expected)) => drop(stored.insert(topic, expected)),
+            Ok((subject, expected)) => drop(stored.insert(subject, expected)),
             Err(reason) => tracing::error!(
                 message_id = %Event::ExpectationsUnread,
-                "the expectation of {topic:?} cannot be read and is ignored ({reason}): make it again, or remove it"
+                "the expectation of {key:?} cannot be read and is ignored ({reason}): make it again, or remove it"
             ),
         }
     }

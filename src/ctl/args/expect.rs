@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::alert::{Every, Level, Topic};
+use crate::alert::{Every, IncidentName, Level, Topic};
 use crate::ctl::values;
 
 /// `alertctl expect`.
@@ -11,12 +11,16 @@ use crate::ctl::values;
 Examples:
   alertctl expect backup.nightly --every 25h
   alertctl expect ops.heartbeat --every 5m --level warn
+  alertctl expect backup --incident db1 --every 25h
   alertctl expect --list
   alertctl expect backup.nightly --remove")]
 pub(crate) struct Expect {
     /// Topic on which something is expected
     #[arg(required_unless_present = "list", conflicts_with = "list")]
     pub topic: Option<Topic>,
+    /// Only alerts of this incident count
+    #[arg(long, value_name = "NAME", conflicts_with = "list")]
+    pub incident: Option<IncidentName>,
     /// The longest time without an alert, from 10s to 366d
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["list", "remove"], conflicts_with_all = ["list", "remove"])]
     pub every: Option<Every>,

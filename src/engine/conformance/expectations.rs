@@ -4,8 +4,8 @@ use super::{Backend, UNLIMITED};
 use crate::engine::{StoredTexts, TextChange};
 
 fn texts(revision: u64, pairs: &[(&str, &str)]) -> StoredTexts {
-    let by_topic = pairs.iter().map(|(topic, text)| ((*topic).to_owned(), (*text).to_owned())).collect();
-    StoredTexts { revision, by_topic }
+    let by_subject = pairs.iter().map(|(topic, text)| ((*topic).to_owned(), (*text).to_owned())).collect();
+    StoredTexts { revision, by_subject }
 }
 
 fn change(expected: u64, floor: u64, put: &[(&str, &str)], gone: &[&str]) -> TextChange {
@@ -43,6 +43,6 @@ async fn as_many_as_are_allowed_are_stored_at_once() {
         let put: Vec<_> = (0..crate::expectation::MAX).map(|n| (format!("t.{n}"), "x".repeat(150))).collect();
         let change = TextChange { expected: 0, floor: 0, put, gone: Vec::new() };
         assert_eq!(log.engine.save_expectations(change).await.unwrap(), Some(1));
-        assert_eq!(log.engine.load_expectations().await.unwrap().by_topic.len(), crate::expectation::MAX);
+        assert_eq!(log.engine.load_expectations().await.unwrap().by_subject.len(), crate::expectation::MAX);
     }
 }

@@ -19,7 +19,8 @@ const FILE: &str = "expectations";
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Content {
     revision: u64,
-    by_topic: BTreeMap<String, String>,
+    #[serde(rename = "by_topic")]
+    by_subject: BTreeMap<String, String>,
 }
 
 pub(super) struct ExpectationFile {
@@ -50,9 +51,9 @@ impl ExpectationFile {
         }
         let mut new = content.clone();
         new.revision = change.expected.max(change.floor) + 1;
-        new.by_topic.extend(change.put);
-        for topic in &change.gone {
-            new.by_topic.remove(topic);
+        new.by_subject.extend(change.put);
+        for subject in &change.gone {
+            new.by_subject.remove(subject);
         }
         if !self.file.write(&new) {
             let detail = "the file of expectations cannot be written: see the entry before this one".to_owned();
@@ -71,8 +72,8 @@ impl Embedded {
 
     pub(in crate::engine) async fn load_expectations(&self) -> Result<StoredTexts, Unavailable> {
         self.expectations(|file| {
-            let Content { revision, by_topic } = file.content()?.clone();
-            Ok(StoredTexts { revision, by_topic })
+            let Content { revision, by_subject } = file.content()?.clone();
+            Ok(StoredTexts { revision, by_subject })
         })
         .await
     }

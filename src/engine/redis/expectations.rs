@@ -35,9 +35,9 @@ fn parse(answer: &[Vec<u8>]) -> Option<StoredTexts> {
     // A value that is not text is not an expectation; the service refuses it.
     let mut parts = answer.iter().map(|part| String::from_utf8_lossy(part).into_owned());
     let revision = parts.next()?.parse().ok()?;
-    let mut by_topic = BTreeMap::new();
-    while let Some(topic) = parts.next() {
-        by_topic.insert(topic, parts.next()?);
+    let mut by_subject = BTreeMap::new();
+    while let Some(subject) = parts.next() {
+        by_subject.insert(subject, parts.next()?);
     }
-    Some(StoredTexts { revision, by_topic })
+    Some(StoredTexts { revision, by_subject })
 }

@@ -3,8 +3,9 @@
 use hyper::{Response, StatusCode};
 
 use super::Context;
-use crate::alert::Topic;
+use crate::alert::{IncidentName, Topic};
 use crate::http::error::HttpError;
+use crate::http::query::Parameters;
 use crate::http::request;
 use crate::http::response::{self, Body};
 
@@ -13,10 +14,10 @@ pub(in crate::http) async fn list(context: Context) -> Result<Response<Body>, Ht
     Ok(response::json(StatusCode::OK, &context.service.expectations(&context.caller).await?))
 }
 
-pub(in crate::http) async fn show(context: Context) -> Result<Response<Body>, HttpError> {
-    context.parameters.finish("none")?;
-    let topic = topic(context.argument)?;
-    Ok(response::json(StatusCode::OK, &context.service.expectation(&context.caller, &topic).await?))
+pub(in crate::http) async fn show(mut context: Context) -> Result<Response<Body>, HttpError> {
+    let (topic, incident) = subject(context.argument, &mut context.parameters)?;
+    context.parameters.finish("incident")?;
+    Ok(response::json(StatusCode::OK, &context.service.expectation(&context.caller, topic, incident).await?))
 }
 
 pub(in crate::http) async fn put(context: Context) -> Result<Response<Body>, HttpError> {
@@ -28,11 +29,16 @@ pub(in crate::http) async fn put(context: Context) -> Result<Response<Body>, Htt
 }
 
 pub(in crate::http) async fn remove(mut context: Context) -> Result<Response<Body>, HttpError> {
-    let incident = context.parameters.one("incident")?;
+    let (topic, incident) = subject(context.argument, &mut context.parameters)?;
     context.parameters.finish("incident")?;
-    let topic = topic(context.argument)?;
     context.service.expect_nothing(&context.caller, topic, incident).await?;
     Ok(response::nothing())
+}
+
+fn subject(argument: Option<String>, parameters: &mut Parameters) -> Result<(Topic, Option<IncidentName>), HttpError> {
+    let incident = parameters.one("incident")?.map(|name| name.parse());
+    let incident = incident.transpose().map_err(|error| HttpError::invalid("incident", error))?;
+    Ok((topic(argument)?, incident))
 }
 
 fn topic(argument: Option<String>) -> Result<Topic, HttpError> {
