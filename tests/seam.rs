@@ -1,7 +1,7 @@
 //! The seam, as a property: whatever readers do, each sees the log's own sequence, or a gap exactly where the log no longer
 //! has it.
 
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use alertd::alert::{Filter, Id, Level, Pattern, Topic};
 use alertd::sse::Gap;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use crate::harness::{Daemon, Key, Request, Transport, eventually, over_both_transports};
+use crate::harness::{Daemon, Key, Request, Transport, over_both_transports};
 
 over_both_transports! {
     each_reader_sees_the_logs_sequence_or_a_gap_where_it_no_longer_has_it,
@@ -36,8 +36,46 @@ fn plan(alerts: usize) -> impl Strategy<Value = Plan> {
         .prop_map(|(pattern, level, from, breaks, stall)| Plan { pattern, level, from, breaks, stall })
 }
 
-/// What the log took, in its order.
-type Log = Mutex<Vec<(Id, Topic, Level)>>;
+/// What the log took.
+#[derive(Default)]
+struct Log {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    alerts: Vec<(Id, Topic, Level)>,
+    publishers: usize,
+}
+
+/// Ends with the last alert of a publisher, or its failure.
+struct Publisher<'a>(&'a Log);
+
+impl Log {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn publisher(&self) -> Publisher<'_> {
+        self.state().publishers += 1;
+        Publisher(self)
+    }
+
+    /// Waits for this number of alerts as long as there are publishers, however slow the machine is.
+    fn reach(&self, number: usize) {
+        let is_behind = |state: &mut State| state.alerts.len() < number && state.publishers > 0;
+        let state = self.changed.wait_while(self.state(), is_behind).unwrap();
+        assert!(state.alerts.len() >= number, "a publisher failed");
+    }
+}
+
+impl Drop for Publisher<'_> {
+    fn drop(&mut self) {
+        self.0.state().publishers -= 1;
+        self.0.changed.notify_all();
+    }
+}
 
 fn publish(daemon: &Daemon, key: &Key, number: usize, size: usize, log: &Log) {
     let (topic, level) = (TOPICS[number % 4], ["info", "error", "info"][number % 3]);
@@ -45,20 +83,20 @@ fn publish(daemon: &Daemon, key: &Key, number: usize, size: usize, log: &Log) {
     let answer = daemon.send(&Request::post(&format!("/alerts/{topic}")).key(key).json(&body));
     assert_eq!(answer.status, 200);
     let id: Id = answer.json()["alert"]["id"].as_str().unwrap().parse().unwrap();
-    log.lock().unwrap().push((id, topic.parse().unwrap(), level.parse().unwrap()));
+    log.state().alerts.push((id, topic.parse().unwrap(), level.parse().unwrap()));
+    log.changed.notify_all();
 }
 
 /// Follows as planned until the head of the finished log; returns its events as `Ok(id)` and `Err(gap)`.
 fn follow(daemon: &Daemon, key: &Key, plan: &Plan, log: &Log, alerts: usize) -> Vec<Result<Id, Gap>> {
-    let stored = |number: usize| eventually("alerts", || (log.lock().unwrap().len() >= number).then_some(()));
-    stored(plan.from);
+    log.reach(plan.from);
     let level = ["info", "error"][plan.level];
     let path = format!("/alerts?topic={}&level={level}", PATTERNS[plan.pattern]);
     let (mut seen, mut cursor, mut turn) = (Vec::new(), "0-0".to_owned(), 0);
     loop {
         let mut stream = daemon.follow(&Request::get(&path).key(key).header("Last-Event-ID", &cursor));
         if turn == 0 {
-            stored(plan.stall);
+            log.reach(plan.stall);
         }
         let mut left = plan.breaks.get(turn).copied().unwrap_or(usize::MAX);
         turn += 1;
@@ -73,9 +111,9 @@ fn follow(daemon: &Daemon, key: &Key, plan: &Plan, log: &Log, alerts: usize) -> 
             if let Some(id) = &stream.last_id {
                 cursor.clone_from(id);
             }
-            let log = log.lock().unwrap();
-            let head = log.iter().map(|alert| alert.0).max();
-            if log.len() == alerts && Some(cursor.parse().unwrap()) >= head && stream.last_id.is_some() {
+            let state = log.state();
+            let head = state.alerts.iter().map(|alert| alert.0).max();
+            if state.alerts.len() == alerts && Some(cursor.parse().unwrap()) >= head && stream.last_id.is_some() {
                 return seen;
             }
         }
@@ -114,21 +152,22 @@ fn run(transport: Transport, alerts: usize, size: usize, retain: usize, plans: &
     let key = daemon.key("alice");
     let log = Log::default();
     std::thread::scope(|scope| {
-        let readers: Vec<_> =
-            plans.iter().map(|plan| scope.spawn(|| follow(&daemon, &key, plan, &log, alerts))).collect();
         let publishers: Vec<_> = (0..3)
             .map(|first| {
-                scope.spawn({
-                    let (daemon, key, log) = (&daemon, &key, &log);
-                    move || (first..alerts).step_by(3).for_each(|number| publish(daemon, key, number, size, log))
+                let (daemon, key, log, publisher) = (&daemon, &key, &log, log.publisher());
+                scope.spawn(move || {
+                    let _publisher = publisher;
+                    (first..alerts).step_by(3).for_each(|number| publish(daemon, key, number, size, log));
                 })
             })
             .collect();
+        let readers: Vec<_> =
+            plans.iter().map(|plan| scope.spawn(|| follow(&daemon, &key, plan, &log, alerts))).collect();
         publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
-        log.lock().unwrap().sort();
+        log.state().alerts.sort();
         for (plan, reader) in plans.iter().zip(readers) {
             let seen = reader.join().unwrap();
-            check(plan, &seen, &log.lock().unwrap());
+            check(plan, &seen, &log.state().alerts);
         }
     });
 }
