@@ -34,6 +34,9 @@ fn aiontfy_publishes_and_follows_over_websocket() {
     assert_eq!(next(), "refused NtfyUnauthorizedError");
     assert_eq!(next(), "refused NtfyForbiddenError");
     assert!(child.wait().unwrap().success());
+    let incident = daemon.send(&Request::get("/incidents/web/disk").key(&key)).json();
+    assert_eq!((&incident["state"], &incident["message"]), (&json!("open"), &json!("full")), "{incident}");
+    assert!(!incident["ttl"].is_null(), "{incident}");
 }
 
 #[test]
