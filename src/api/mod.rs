@@ -22,8 +22,8 @@ pub(crate) use alert::{AllStored, History, NewAlert, NewAlertLine, Published};
 pub(crate) use expectation::{Expectation, Expectations, NewExpectation};
 pub(crate) use incident::{Incident, IncidentEvent, Incidents, NewNote};
 pub(crate) use status::{
-    CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, Listening, NodeStatus, Stage, Status,
-    TrafficStatus,
+    CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, IncidentStatus, Listening, NodeStatus,
+    Stage, Status, TrafficStatus,
 };
 
 /// The answer to `GET /health`.

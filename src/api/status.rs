@@ -41,6 +41,9 @@ pub(crate) struct Status {
     pub stage: Stage,
     /// The log of alerts.
     pub engine: EngineStatus,
+    /// Incidents that are not resolved.
+    #[serde(default)]
+    pub incidents: IncidentStatus,
     /// Open streams and their rings.
     pub hub: HubStatus,
     /// Counters since the start, and rates over the last minute.
@@ -155,6 +158,23 @@ pub(crate) struct EngineStatus {
     /// The nodes of the fleet that share the log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeStatus>,
+}
+
+/// The unresolved incidents; in a fleet, those of all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct IncidentStatus {
+    /// False if they cannot be counted now; the next two numbers are then unknown and 0.
+    pub counted: bool,
+    /// Number of open incidents.
+    pub open: u64,
+    /// Number of acknowledged incidents.
+    pub acknowledged: u64,
+    /// The maximum number of both together, `incidents.max_open`.
+    pub limit: u64,
+    /// Alerts stored by this node since its start that should have opened an incident and did not.
+    pub untracked: u64,
+    /// While the limit is reached, and for an hour after an alert has opened no incident: why, and what to do about it.
+    pub warning: Option<String>,
 }
 
 /// A node of a fleet.

@@ -46,6 +46,7 @@ pub(super) fn service(
         listening,
         state_dir: config.state_dir.clone(),
         retain: (config.alerts.retain_count, config.alerts.retain_bytes),
+        max_open_incidents: config.incidents.max_open,
         certificate: tls.and_then(Tls::certificate),
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{AppendError, Engine, Unavailable};
 use crate::alert::{Id, Record, Topic};
-use crate::incident::{Act, ActError, Key, Query, Row, Settings};
+use crate::incident::{Act, ActError, Counts, Key, Query, Row, Settings};
 
 /// An incident after an act.
 #[derive(Clone, Debug)]
@@ -74,6 +74,17 @@ impl Engine {
         match self {
             Self::Embedded(embedded) => Ok(embedded.incident_alert(&topic, id)),
             Self::Redis(redis) => redis.incident_alert(&topic, id).await,
+        }
+    }
+
+    /// How many incidents there are. In a fleet, those of all nodes.
+    ///
+    /// # Errors
+    /// They cannot be counted now.
+    pub(crate) async fn incident_counts(&self) -> Result<Counts, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.incident_counts()),
+            Self::Redis(redis) => redis.incident_counts().await,
         }
     }
 

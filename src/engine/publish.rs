@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Unavailable;
 use crate::alert::{Draft, Record};
+use crate::incident::Untracked;
 
 /// The beginning of a hash of a user's name.
 pub(super) type Owner = [u8; 8];
@@ -87,8 +88,8 @@ pub(crate) enum Tracking {
     None,
     /// It changed its incident.
     Tracked,
-    /// It would have opened an incident, but a limit is reached.
-    Untracked,
+    /// It would have opened an incident, and did not.
+    Untracked(Untracked),
     /// It was counted, and neither stored nor broadcast. The record is the last alert that was.
     Counted,
 }

@@ -2,7 +2,7 @@
 //!
 //! Made by the engines; read by the service for readiness and metrics, and by the daemon for the unit's status line.
 
-use super::Unavailable;
+use super::{IncidentTimes, Unavailable};
 use crate::histogram::Distribution;
 
 /// An engine at one moment.
@@ -16,4 +16,6 @@ pub(crate) struct Status {
     pub server_warnings: Vec<String>,
     /// How long each write took: a commit on disk, or a call of Redis including the wait for replicas.
     pub commits: Distribution,
+    /// What this node stored about incidents.
+    pub incidents: IncidentTimes,
 }

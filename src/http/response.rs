@@ -163,7 +163,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> 
 pub(crate) fn published(stored: &Stored) -> Response<Body> {
     let begin: &[u8] = match stored.incident {
         Tracking::None | Tracking::Tracked => br#"{"status":"alert stored","alert":"#,
-        Tracking::Untracked => br#"{"status":"alert stored","incident":"untracked","alert":"#,
+        Tracking::Untracked(_) => br#"{"status":"alert stored","incident":"untracked","alert":"#,
         Tracking::Counted => br#"{"status":"alert repeated","alert":"#,
     };
     let parts = [begin, &frame::line(&stored.record)[..], b"}\n"];
@@ -281,6 +281,7 @@ mod tests {
     use super::*;
     use crate::alert::{Draft, Id};
     use crate::api;
+    use crate::incident::Untracked;
     use crate::sse::Gap;
 
     fn text(response: Response<Body>) -> Bytes {
@@ -297,7 +298,7 @@ mod tests {
         let line = |alert: &serde_json::value::RawValue| alert.get().as_bytes().to_vec();
         for (incident, status, word) in [
             (Tracking::None, "alert stored", None),
-            (Tracking::Untracked, "alert stored", Some("untracked")),
+            (Tracking::Untracked(Untracked::MaxOpen(3)), "alert stored", Some("untracked")),
             (Tracking::Counted, "alert repeated", None),
         ] {
             let stored = Stored { record: record(5), repeated: false, incident };

@@ -175,7 +175,7 @@ impl Act {
             (Action::Resolve, _) => {
                 (State::Resolved, row.acknowledged.clone(), deed(), self.note.clone().or_else(|| row.note.clone()))
             }
-            (Action::Reopen, State::Resolved) if room() == Room::None => return Err(ActError::Full),
+            (Action::Reopen, State::Resolved) if room() != Room::Some => return Err(ActError::Full),
             (Action::Reopen, _) => (State::Open, None, None, self.note.clone()),
         };
         let ends_ms = row.ends_ms.filter(|_| self.action == Action::Acknowledge);
@@ -305,7 +305,7 @@ mod tests {
         let unknown = Act { key: key(), action: Action::Resolve, by: "bob".into(), note: None };
         assert_eq!(unknown.apply(None, 1, || Room::Some), Err(ActError::Unknown));
         let full = Act { key: key(), action: Action::Reopen, by: "bob".into(), note: None };
-        assert_eq!(full.apply(Some(&resolved), 1, || Room::None), Err(ActError::Full));
+        assert_eq!(full.apply(Some(&resolved), 1, || settings(0).room(usize::MAX, 0)), Err(ActError::Full));
     }
 
     #[test]

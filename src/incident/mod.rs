@@ -11,17 +11,23 @@
 //! | [`row`] | an incident as it is stored |
 //! | [`report`] | what an alert makes of an incident |
 //! | [`action`] | what people and time make of it |
+//! | [`counts`] | how many there are, by state and level |
+//! | [`happened`] | what changes amount to, for the metrics |
 //! | [`query`] | which incidents a reader wants, and how they are shown |
 //! | [`settings`] | limits, and the times of repeats and reminders |
 
 pub(crate) mod action;
+mod counts;
+mod happened;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod row;
 pub(crate) mod settings;
 
 pub(crate) use action::{Act, ActError, Acted, Action};
+pub(crate) use counts::Counts;
+pub(crate) use happened::Happened;
 pub(crate) use query::{Query, Wanted};
-pub(crate) use report::{Reported, Room};
+pub(crate) use report::{Reported, Room, Untracked};
 pub(crate) use row::{Key, Row, State};
 pub(crate) use settings::Settings;

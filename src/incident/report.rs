@@ -1,5 +1,7 @@
 //! What an alert makes of its incident.
 
+use std::fmt;
+
 use super::row::{Deed, Key, LastAlert, Row, State};
 use super::settings::Settings;
 use crate::alert::{Draft, IncidentPlace, IncidentReport, IncidentStatus, Level, Repeats, Topic};
@@ -8,8 +10,63 @@ use crate::alert::{Draft, IncidentPlace, IncidentReport, IncidentStatus, Level, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Some,
-    /// `incidents.max_open` or `incidents.max_open_per_user` is reached.
-    None,
+    None(Untracked),
+}
+
+/// Why an alert that reports an incident opens none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untracked {
+    /// `incidents.max_open` is reached, which is this.
+    MaxOpen(usize),
+    /// `incidents.max_open_per_user` is reached, which is this.
+    MaxOpenPerUser(usize),
+    /// A node that does not know incidents shares the log.
+    OlderNode,
+}
+
+impl Untracked {
+    /// The words for each, in the order of [`number`](Self::number).
+    pub(crate) const NAMES: [&'static str; 3] = ["max_open", "max_open_per_user", "older_node"];
+
+    pub(crate) const fn number(self) -> usize {
+        match self {
+            Self::MaxOpen(_) => 0,
+            Self::MaxOpenPerUser(_) => 1,
+            Self::OlderNode => 2,
+        }
+    }
+}
+
+impl fmt::Display for Untracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const REMEDY: &str = "resolve incidents (alertctl incidents), give alerts a ttl, or raise it";
+        match self {
+            Self::MaxOpen(limit) => {
+                write!(f, "no more than {limit} incidents may be unresolved (incidents.max_open): {REMEDY}")
+            }
+            Self::MaxOpenPerUser(limit) => write!(
+                f,
+                "no more than {limit} incidents of one user may be unresolved (incidents.max_open_per_user): {REMEDY}"
+            ),
+            Self::OlderNode => f.write_str(
+                "a node of an earlier version, which does not know incidents, shares the log: upgrade every node; one that was stopped counts for an hour",
+            ),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether one more may be open while so many are, and so many of the user whose alert would open it.
+    pub(crate) const fn room(&self, open: usize, of_user: usize) -> Room {
+        let Self { max_open, max_open_per_user, .. } = *self;
+        if open >= max_open {
+            Room::None(Untracked::MaxOpen(max_open))
+        } else if of_user >= max_open_per_user {
+            Room::None(Untracked::MaxOpenPerUser(max_open_per_user))
+        } else {
+            Room::Some
+        }
+    }
 }
 
 /// What follows from an alert that reports an incident.
@@ -17,8 +74,8 @@ pub(crate) enum Room {
 pub(crate) enum Reported {
     /// It changes no incident, and is stored as any other alert.
     Unchanged,
-    /// The same, because a limit is reached.
-    Untracked,
+    /// The same, although it would open an incident.
+    Untracked(Untracked),
     /// It is counted and neither stored nor broadcast.
     Counted(Box<Row>),
     /// It is stored with this place, and its incident becomes this.
@@ -56,7 +113,7 @@ pub(crate) fn report(
         }
         (_, IncidentStatus::Resolved, _) | (_, _, Level::Info) => Reported::Unchanged,
         (before, IncidentStatus::Open, Level::Warn | Level::Error) => match room() {
-            Room::None => Reported::Untracked,
+            Room::None(why) => Reported::Untracked(why),
             Room::Some => opened(before.map_or(0, |row| row.occurrence), draft, report, user, now_ms),
         },
     }
@@ -179,8 +236,12 @@ mod tests {
         assert_eq!((informed.count, informed.level, informed.updated_ms), (2, Level::Warn, 7));
         assert_eq!(informed.last.unwrap().message, "n");
         let full = draft(WARN);
-        let refused = report(None, &full, full.incident().unwrap(), "alice", 5, &SETTINGS, || Room::None);
-        assert_eq!(refused, Reported::Untracked);
+        for (open, of_user, why) in [(1, 0, Untracked::MaxOpen(1)), (0, 1, Untracked::MaxOpenPerUser(1))] {
+            let room = || SETTINGS.room(open, of_user);
+            let refused = report(None, &full, full.incident().unwrap(), "alice", 5, &SETTINGS, room);
+            assert_eq!(refused, Reported::Untracked(why));
+        }
+        assert_eq!(SETTINGS.room(0, 0), Room::Some);
     }
 
     #[test]

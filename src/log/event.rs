@@ -201,6 +201,10 @@ events! {
     IncidentChanged("incident-changed", "35", "alertctl(1)"): "Somebody changed an incident",
         "The message says which incident was acknowledged, resolved or reopened, and by whom. `alertctl incidents` lists \
          those that are not resolved.";
+    IncidentsUntracked("incidents-untracked", "37", "alertd.toml(5)"): "Alerts open no more incidents",
+        "They are stored and delivered as ever. The message says why, and what to do about it: as many incidents are \
+         unresolved as incidents.max_open or incidents.max_open_per_user allows, or a node of an earlier version shares the \
+         log. `alertctl incidents` lists the unresolved ones.";
 }
 
 impl Event {

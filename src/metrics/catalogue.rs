@@ -12,6 +12,7 @@ use crate::alert::Level;
 use crate::api::ConnectionStatus;
 use crate::delivery::Takeover;
 use crate::histogram::Distribution;
+use crate::incident::{Counts, State};
 use crate::service::Measurements;
 
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl Collector for Catalogue {
         self.streams(&mut writer)?;
         self.connections(&mut writer)?;
         self.log(&mut writer)?;
+        self.incidents(&mut writer)?;
         self.keys(&mut writer)
     }
 }
@@ -167,6 +169,29 @@ impl Catalogue {
         let oldest = store.and_then(|store| store.oldest).map(|oldest| ([], oldest.ms as f64 / 1000.0));
         let help = "Time in the id of the oldest alert in the log, in seconds since 1970";
         writer.gauge("oldest_alert_timestamp", help, Some(Unit::Seconds), oldest)
+    }
+
+    fn incidents(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {
+        let it = &self.0;
+        let kinds = State::ALL.into_iter().flat_map(|state| Counts::LEVELS.map(|level| (state, level)));
+        let counts = it.incidents.iter().flat_map(|counts| {
+            kinds
+                .clone()
+                .map(|(state, level)| ([("state", state.as_str()), ("level", level.as_str())], counts.of(state, level)))
+        });
+        let help = "Incidents by state and level; resolved ones are forgotten with their last alert";
+        writer.gauge("incidents", help, None, counts)?;
+        let help = "Maximum number of unresolved incidents (incidents.max_open)";
+        writer.lone("incidents_limit", help, None, it.max_open_incidents)?;
+        let untracked = it.untracked.iter().map(|(reason, count)| ([("reason", *reason)], *count));
+        let help = "Alerts stored by this node that should have opened an incident and did not, by reason";
+        writer.counter("alerts_untracked", help, untracked)?;
+        let help = "Time from the opening of an incident to its acknowledgement";
+        writer.histogram("incident_acknowledgement", help, &it.incident_times.acknowledgement)?;
+        let help = "Time from the opening of an incident to its resolution";
+        writer.histogram("incident_resolution", help, &it.incident_times.resolution)?;
+        let help = "Reminders sent by this node: alerts that announce again what nobody has acknowledged";
+        writer.counter("incident_reminders", help, [([], it.incident_times.reminders)])
     }
 
     fn keys(&self, writer: &mut MetricWriter<'_>) -> Result<(), Error> {

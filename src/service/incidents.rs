@@ -1,12 +1,14 @@
 //! Incidents: listed, looked at, and changed by callers.
 
+use std::time::Instant;
+
 use super::actor::Actor;
 use super::{Caller, PublishPermit, Refusal, Service};
 use crate::alert::{Filter, Id, Pattern, Record, Topic, rfc3339};
 use crate::api;
 use crate::engine::{ActFailure, Changed, Direction, IncidentPage, Range};
 use crate::incident::action::MAX_NOTE;
-use crate::incident::{Act, ActError, Action, Key, Query, Row};
+use crate::incident::{Act, ActError, Action, Key, Query, Row, State, Untracked};
 use crate::key::Scope;
 use crate::log::Event;
 
@@ -50,6 +52,21 @@ impl Service {
         }
         let kept = self.engine.incident_alert(topic.clone(), id).await?;
         kept.ok_or_else(|| Refusal::NotFound(format!("there is no alert {id} on {topic}")))
+    }
+
+    pub(super) async fn incident_status(&self) -> api::IncidentStatus {
+        let counted = self.engine.incident_counts().await.ok();
+        let (counts, max_open) = (counted.unwrap_or_default(), self.settings.load().max_open_incidents);
+        // Who sets the limit to 0 wants no incidents.
+        let is_full = counted.is_some() && max_open > 0 && counts.unresolved() >= max_open as u64;
+        api::IncidentStatus {
+            counted: counted.is_some(),
+            open: counts.of_state(State::Open),
+            acknowledged: counts.of_state(State::Acknowledged),
+            limit: max_open as u64,
+            untracked: self.untracked.counts().iter().map(|(_, count)| count).sum(),
+            warning: self.untracked.warning(is_full.then_some(Untracked::MaxOpen(max_open)), Instant::now()),
+        }
     }
 }
 

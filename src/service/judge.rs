@@ -100,7 +100,7 @@ impl Service {
             }
         };
         if !stored.repeated {
-            self.record_accepted(&stored.record, ALERTD);
+            self.record_accepted(&stored, ALERTD);
             tracing::info!(
                 message_id = %Event::ExpectationAnnounced,
                 topic = %subject.topic,

@@ -11,8 +11,9 @@ use super::{Caller, Refusal, Service};
 use crate::alert::{Filter, Level, Pattern};
 use crate::api::{ConnectionStatus, EngineStatus};
 use crate::delivery::{KINDS, PageSource, Takeover, Transport};
-use crate::engine::{Direction, Range};
+use crate::engine::{Direction, IncidentTimes, Range};
 use crate::histogram::Distribution;
+use crate::incident::Counts;
 use crate::key::Scope;
 use crate::process::{Disk, Process};
 use crate::sse::FormatKind;
@@ -54,6 +55,13 @@ pub(crate) struct Measurements {
     pub engine_is_up: bool,
     pub commits: Distribution,
     pub store: Option<EngineStatus>,
+    /// None if they cannot be counted now.
+    pub incidents: Option<Counts>,
+    /// `incidents.max_open`.
+    pub max_open_incidents: usize,
+    pub incident_times: IncidentTimes,
+    /// Alerts that opened no incident, by reason.
+    pub untracked: Vec<(&'static str, u64)>,
     pub keys: usize,
     /// Expectations that are waited for and that were missed, and their limit.
     pub expectations: [usize; 3],
@@ -77,8 +85,7 @@ impl Service {
     /// [`Refusal::Scope`] without the scope `metrics`.
     pub(crate) async fn measure(&self, caller: &Caller) -> Result<Measurements, Refusal> {
         caller.require(Scope::Metrics)?;
-        let stats = tokio::time::timeout(STATS_TIMEOUT, async { (self.engine.stats().await, self.lag().await) });
-        let (store, lag) = stats.await.ok().unzip();
+        let (store, lag, incidents) = self.ask_engine().await;
         let (process, disk) = self.ask_system().await.unzip();
         let engine = self.engine.status();
         let (counters, delivered) = (&self.counters, self.delivery.counters());
@@ -99,7 +106,7 @@ impl Service {
             subscriptions: self.hub.rings(),
             deliveries: delivered.delivered(),
             latency: delivered.latency(),
-            lag: lag.flatten(),
+            lag,
             loops_behind: self.delivery.backpressure().loops_behind(),
             overtaken: delivered.overtaken(),
             replay_pages: delivered.replay_pages().collect(),
@@ -112,6 +119,10 @@ impl Service {
             engine_is_up: engine.health.is_ok(),
             commits: engine.commits,
             store: store.filter(|store| store.counted),
+            incidents,
+            max_open_incidents: self.settings.load().max_open_incidents,
+            incident_times: engine.incidents,
+            untracked: self.untracked.counts().into(),
             keys: self.keyring.len(),
             expectations: self.count_expectations(),
             attempts: counters.attempts().map(|(attempt, count)| (attempt.as_str(), count)).collect(),
@@ -124,6 +135,13 @@ impl Service {
             process,
             disk: disk.flatten(),
         })
+    }
+
+    /// Asks the engine for what it has to ask its store for.
+    async fn ask_engine(&self) -> (Option<EngineStatus>, Option<Duration>, Option<Counts>) {
+        let asked =
+            async { (Some(self.engine.stats().await), self.lag().await, self.engine.incident_counts().await.ok()) };
+        tokio::time::timeout(STATS_TIMEOUT, asked).await.unwrap_or_default()
     }
 
     /// Asks the system about the process and the disk of its state.

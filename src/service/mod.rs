@@ -24,6 +24,7 @@ mod refusal;
 mod takeover;
 mod tickets;
 mod topic_classes;
+mod untracked;
 mod watch;
 
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ pub(crate) use publish::{Line, PublishPermit};
 pub(crate) use read::{HistoryPage, Query};
 pub(crate) use refusal::Refusal;
 use tickets::Tickets;
+use untracked::UntrackedAlerts;
 use watch::Watch;
 
 /// The settings that a reload can change.
@@ -95,6 +97,8 @@ pub(crate) struct Settings {
     pub state_dir: PathBuf,
     /// `alerts.retain_count` and `alerts.retain_bytes`; 0 means no limit.
     pub retain: (u64, u64),
+    /// `incidents.max_open`.
+    pub max_open_incidents: usize,
     /// The certificate that clients see; `None` without TLS.
     pub certificate: Option<Arc<Certificate>>,
 }
@@ -134,6 +138,7 @@ pub(crate) struct Service {
     /// Taken by the backup that is being made.
     backups: Arc<Semaphore>,
     counters: Counters,
+    untracked: UntrackedAlerts,
     watch: Watch,
     /// Whether the last reload was refused.
     reload_refused: AtomicBool,
@@ -175,6 +180,7 @@ impl Service {
             payloads: PayloadSlots::default(),
             backups: Arc::new(Semaphore::new(1)),
             counters: Counters::default(),
+            untracked: UntrackedAlerts::default(),
             watch: Watch::default(),
             reload_refused: AtomicBool::new(false),
             asking: Arc::new(Semaphore::new(1)),
@@ -209,6 +215,7 @@ impl Service {
         self.counters.sample(now, self.delivery.counters().delivered());
         self.auth_log.settle(now, Settle::Ended);
         self.connections.settle(now);
+        self.untracked.settle(now);
         self.delivery.counters().settle(now);
         self.note_drained();
         self.note_certificate();
@@ -244,6 +251,7 @@ impl Service {
             not_ready,
             stage: settings.stage,
             engine: self.engine.stats().await,
+            incidents: self.incident_status().await,
             hub: HubStatus {
                 streams: self.streams(),
                 subscriptions,

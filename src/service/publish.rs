@@ -122,19 +122,23 @@ impl Service {
         if stored.is_err_and(|error| error.unavailable().is_some()) {
             self.counters.publish_failed();
         }
-        for Stored { record, repeated, incident } in stored.unwrap_or_default() {
+        for stored in stored.unwrap_or_default() {
+            let Stored { record, repeated, incident } = stored;
             if *repeated || *incident == Tracking::Counted {
                 self.counters.repeated(record);
                 self.heard_again(record);
                 continue;
             }
-            self.record_accepted(record, caller.user());
+            self.record_accepted(stored, caller.user());
         }
     }
 
     /// Counts and logs a new alert.
-    pub(super) fn record_accepted(&self, record: &Record, user: &str) {
+    pub(super) fn record_accepted(&self, Stored { record, incident, .. }: &Stored, user: &str) {
         self.counters.accepted(record);
+        if let Tracking::Untracked(why) = incident {
+            self.untracked.note(*why, record, user, Instant::now());
+        }
         tracing::debug!(topic = %record.topic, alert_id = %record.id, user, "stored");
         if self.settings.load().mirror_alerts {
             mirror(record, user);

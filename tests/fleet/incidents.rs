@@ -47,6 +47,18 @@ fn two_nodes_that_acknowledge_at_once_make_one_acknowledgement() {
         }
     }
     assert_eq!(transitions(&fleet, 1).len(), 10);
+    // Every node has all incidents, and the one that stored an acknowledgement has measured it.
+    let acknowledged = |node: usize| {
+        let text = fleet.node(node, |daemon| Request::get("/metrics").over(&daemon.control()).text());
+        let value = |series: &str| -> u64 {
+            text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')).unwrap().parse().unwrap()
+        };
+        let incidents = value("alertd_incidents{state=\"acknowledged\",level=\"error\"}");
+        (incidents, value("alertd_incident_acknowledgement_seconds_count"))
+    };
+    let [first, second, third] = [0, 1, 2].map(acknowledged);
+    assert_eq!([first.0, second.0, third.0], [10; 3]);
+    assert_eq!((first.1 + second.1, third.1), (10, 0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Incidents: what alerts open, people acknowledge and resolve, and time ends, on both engines.
 
 mod command;
+mod measured;
 mod time;
 mod ways;
 
@@ -12,14 +13,18 @@ use crate::harness::{Answer, Daemon, Key, Redis, Request, Stream, eventually};
 fn engines(configuration: &str) -> [(Daemon, Option<Redis>); 2] {
     let redis = Redis::start();
     let fleet = redis.configuration(configuration);
-    [(Daemon::with(configuration), None), (Daemon::with(&fleet), Some(redis))]
+    [(Daemon::with(configuration), None), (ready(Daemon::with(&fleet)), Some(redis))]
 }
 
-/// The same daemon again, once it serves: a node of a fleet has to reach its Redis first.
-fn again(daemon: Daemon) -> Daemon {
-    let daemon = daemon.again();
+/// The daemon, once it serves: a node of a fleet has to reach its Redis first.
+fn ready(daemon: Daemon) -> Daemon {
     eventually("a daemon that is ready", || (daemon.send(&Request::get("/readyz")).status == 200).then_some(()));
     daemon
+}
+
+/// The same daemon again.
+fn again(daemon: Daemon) -> Daemon {
+    ready(daemon.again())
 }
 
 fn report(daemon: &Daemon, key: &Key, topic: &str, body: &Value) -> Answer {
@@ -227,7 +232,7 @@ fn incidents_outlive_a_crash_and_retention_leaves_the_unresolved_ones() {
     let redis = Redis::start();
     for configuration in [String::new(), redis.configuration("")] {
         let configuration = format!("{configuration}\n[alerts]\nretain_count = 5\n");
-        let mut daemon = Daemon::with(&configuration);
+        let mut daemon = ready(Daemon::with(&configuration));
         let key = daemon.key("alice");
         let kept = reported(&daemon, &key, "ops", &error());
         reported(&daemon, &key, "web", &json!({"message": "slow", "level": "warn", "incident": "slow"}));

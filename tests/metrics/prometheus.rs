@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Daemon, Request, Running, eventually, fixed_port, told};
+use crate::harness::{Daemon, Key, Request, Running, eventually, fixed_port, told};
 
 const RULES: &str = include_str!("../../packaging/prometheus/alertd.rules.yml");
 const DASHBOARD: &str = include_str!("../../packaging/grafana/alertd.json");
@@ -102,6 +102,16 @@ fn filled_in(query: &str) -> String {
     query
 }
 
+/// An incident that is acknowledged and resolved at once.
+fn flash(daemon: &Daemon, key: &Key) {
+    let body = json!({"message": "m", "level": "warn", "incident": "flash"});
+    assert_eq!(daemon.send(&Request::post("/alerts/ops.db").key(key).json(&body)).status, 200);
+    for act in ["acknowledge", "resolve"] {
+        let path = format!("/incidents/ops.db/flash/{act}");
+        assert_eq!(daemon.send(&Request::post(&path).key(key).json(&json!({}))).status, 200);
+    }
+}
+
 #[test]
 fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated() {
     let daemon = Daemon::start();
@@ -115,6 +125,8 @@ fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated() {
             eventually(&format!("data for {title}: {query}"), || {
                 // Rates and quantiles are of what happens now.
                 daemon.publish(&key, "ops.db", "x");
+                flash(&daemon, &key);
+                stream.message();
                 stream.message();
                 (!prometheus.query(&query).is_empty()).then_some(())
             });

@@ -17,7 +17,9 @@ use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::{escaped, local};
 use crate::alert::Id;
-use crate::api::{CertificateStatus, ConnectionStatus, EngineStatus, HubStatus, Listening, NodeStatus, Status};
+use crate::api::{
+    CertificateStatus, ConnectionStatus, EngineStatus, HubStatus, IncidentStatus, Listening, NodeStatus, Status,
+};
 use dashboard::Dashboard;
 
 /// An answer of `GET /status`.
@@ -121,7 +123,8 @@ fn line((name, value): (&str, String), output: &Output) -> String {
 fn warnings(status: &Status) -> impl Iterator<Item = &String> {
     let certificate = status.certificate.as_ref().and_then(|certificate| certificate.warning.as_ref());
     let connections = status.connections.iter().filter_map(|connections| connections.warning.as_ref());
-    certificate.into_iter().chain(&status.engine.server_warnings).chain(connections)
+    let incidents = status.incidents.warning.as_ref();
+    certificate.into_iter().chain(&status.engine.server_warnings).chain(connections).chain(incidents)
 }
 
 fn version(status: &Status) -> String {
@@ -160,7 +163,21 @@ fn log(status: &Status) -> Rows {
     if engine.damaged > 0 {
         rows.push(("damage", format!("{}, listed by journalctl -u alertd", plural(engine.damaged, "place"))));
     }
+    rows.push(("incidents", incidents(&status.incidents)));
     rows
+}
+
+/// The unresolved incidents, and how many alerts opened none.
+fn incidents(incidents: &IncidentStatus) -> String {
+    let IncidentStatus { counted, open, acknowledged, limit, untracked, .. } = incidents;
+    let unresolved = match counted {
+        true => format!("{open} open, {acknowledged} acknowledged, of at most {limit}"),
+        false => UNKNOWN.to_owned(),
+    };
+    match untracked {
+        0 => unresolved,
+        _ => format!("{unresolved}; {} opened none", plural(*untracked, "alert")),
+    }
 }
 
 /// The nodes that share the log.

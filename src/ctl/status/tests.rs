@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{plural, run, size, time};
 use crate::alert::Id;
-use crate::api::{DrainStatus, EngineStatus, HubStatus, Listening, Stage, Status, TrafficStatus};
+use crate::api::{DrainStatus, EngineStatus, HubStatus, IncidentStatus, Listening, Stage, Status, TrafficStatus};
 use crate::ctl::args;
 use crate::ctl::client::Client;
 use crate::ctl::exit::Failure;
@@ -20,7 +20,9 @@ fn status(published: u64, not_ready: Option<&str>) -> Reply {
 }
 
 fn status_of(published: u64, not_ready: Option<&str>, engine: EngineStatus) -> Reply {
+    let incidents = IncidentStatus { counted: engine.counted, ..IncidentStatus::default() };
     let status = Status {
+        incidents,
         version: "0.1.0".into(),
         uptime: 93_784,
         ready: not_ready.is_none(),
@@ -120,7 +122,7 @@ async fn a_number_that_cannot_be_determined_is_unknown_and_not_zero() {
             if is_terminal { shown(captured.clone(), || (100, 40), false) } else { Output::to(captured.clone()) };
         watched(vec![status_of(0, Some("Redis is away"), engine)], once(false), output).await.unwrap();
         let text = captured.text();
-        assert_eq!(text.matches("unknown: the log cannot be read now").count(), 3, "{text}");
+        assert_eq!(text.matches("unknown: the log cannot be read now").count(), 4, "{text}");
         assert!(!text.contains("0 alerts") && !text.contains("in its memory") && !text.contains("none"), "{text}");
     }
 }
@@ -143,7 +145,7 @@ async fn watching_continues_while_the_daemon_is_away_and_ends_with_the_key() {
 
 #[tokio::test]
 async fn a_pipe_gets_all_readings_without_control_codes() {
-    for (json, lines) in [(true, 2), (false, 2 * 16)] {
+    for (json, lines) in [(true, 2), (false, 2 * 17)] {
         let captured = Captured::default();
         let args = args::Status { json, watch: Some(Duration::from_millis(1)) };
         let replies = vec![status(1, None), Reply::Close, Reply::Close, status(2, None), Reply::problem(403, "no")];

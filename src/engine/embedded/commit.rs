@@ -60,7 +60,7 @@ impl Store {
             let mut stage = Stage::new(&known, clock_ms, now_ms, head.max(self.base));
             (fill(&mut stage), stage.into_batch())
         };
-        let Batch { staged, notes, own_keys } = batch;
+        let Batch { staged, notes, own_keys, happened } = batch;
         let plan = self.plan(&staged, retention, limit);
         if !staged.is_empty() || !notes.is_empty() || !plan.is_empty() {
             let entries: Vec<_> = staged.iter().map(Entry::Alert).collect();
@@ -76,6 +76,7 @@ impl Store {
         self.keys.expire(clock_ms, FORGOTTEN);
         if !notes.incidents.is_empty() {
             self.has_incidents = true;
+            self.incident_meter.note(&happened);
             let mut incidents = self.incidents.write();
             notes.incidents.into_iter().for_each(|(key, row)| incidents.set(key, row));
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::incident_table::IncidentTable;
-use crate::incident::{Key, Room, Row, Settings};
+use crate::incident::{Happened, Key, Room, Row, Settings};
 
 /// Incidents after a batch; none for one that is removed.
 pub(super) type ChangedRows = BTreeMap<Key, Option<Row>>;
@@ -14,11 +14,12 @@ pub(super) struct IncidentChanges<'t> {
     /// How many more, or fewer, are unresolved, in all and of each user.
     more: isize,
     more_of: HashMap<String, isize>,
+    happened: Happened,
 }
 
 impl<'t> IncidentChanges<'t> {
     pub(super) fn new(table: &'t IncidentTable) -> Self {
-        Self { table, changed: ChangedRows::new(), more: 0, more_of: HashMap::new() }
+        Self { table, changed: ChangedRows::new(), more: 0, more_of: HashMap::new(), happened: Happened::default() }
     }
 
     pub(super) const fn settings(&self) -> &'t Settings {
@@ -30,8 +31,12 @@ impl<'t> IncidentChanges<'t> {
     }
 
     pub(super) fn set(&mut self, key: Key, row: Option<Row>) {
+        let former = self.changed.get(&key).map_or_else(|| self.table.get(&key), Option::as_ref);
+        if let Some(row) = &row {
+            self.happened.change(former, row);
+        }
         let unresolved = |row: Option<&Row>| row.filter(|row| !row.is_resolved()).map(|row| row.user.clone());
-        let before = unresolved(self.get(&key)).map(|user| (user, -1));
+        let before = unresolved(former).map(|user| (user, -1));
         let after = unresolved(row.as_ref()).map(|user| (user, 1));
         for (user, more) in before.into_iter().chain(after) {
             self.more += more;
@@ -42,14 +47,13 @@ impl<'t> IncidentChanges<'t> {
 
     /// Whether an alert of this user may open one more.
     pub(super) fn room(&self, user: &str) -> Room {
-        let Settings { max_open, max_open_per_user, .. } = *self.settings();
         let more_of = self.more_of.get(user).copied().unwrap_or(0);
         let open = self.table.unresolved().saturating_add_signed(self.more);
         let own = self.table.unresolved_of(user).saturating_add_signed(more_of);
-        if open < max_open && own < max_open_per_user { Room::Some } else { Room::None }
+        self.settings().room(open, own)
     }
 
-    pub(super) fn into_changed(self) -> ChangedRows {
-        self.changed
+    pub(super) fn into_changed(self) -> (ChangedRows, Happened) {
+        (self.changed, self.happened)
     }
 }

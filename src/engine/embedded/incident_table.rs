@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::alert::{Id, Record, Topic};
 use crate::incident::settings::MAX_RESOLVED;
-use crate::incident::{Key, Query, Row, Settings};
+use crate::incident::{Counts, Key, Query, Row, Settings};
 
 #[derive(Debug)]
 pub(super) struct Incident {
@@ -31,6 +31,7 @@ type ByChange = BTreeMap<Id, Arc<Incident>>;
 #[derive(Clone, Default)]
 pub(super) struct IncidentTable {
     settings: Settings,
+    counts: Counts,
     by_key: HashMap<Key, Arc<Incident>>,
     unresolved: ByChange,
     resolved: ByChange,
@@ -65,6 +66,10 @@ impl IncidentTable {
         self.by_key.len()
     }
 
+    pub(super) const fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// How many are unresolved.
     pub(super) fn unresolved(&self) -> usize {
         self.unresolved.len()
@@ -83,6 +88,7 @@ impl IncidentTable {
         let other = self.unresolved.get(&changed).or_else(|| self.resolved.get(&changed)).cloned();
         other.iter().for_each(|other| self.remove(&other.key));
         let incident = Arc::new(Incident { key: key.clone(), row });
+        self.counts.add(&incident.row);
         if incident.row.is_resolved() {
             self.resolved.insert(changed, Arc::clone(&incident));
         } else {
@@ -96,11 +102,13 @@ impl IncidentTable {
             && let Some((_, oldest)) = self.resolved.pop_first()
         {
             self.by_key.remove(&oldest.key);
+            self.counts.remove(&oldest.row);
         }
     }
 
     fn remove(&mut self, key: &Key) {
         let Some(incident) = self.by_key.remove(key) else { return };
+        self.counts.remove(&incident.row);
         let changed = incident.row.changed.unwrap_or_default();
         self.resolved.remove(&changed);
         if self.unresolved.remove(&changed).is_none() {
@@ -201,7 +209,12 @@ mod tests {
         for changed in 1..600 {
             let (key, user) = (key(random.index(20)), ["alice", "bob"][random.index(2)]);
             let state = ["open", "acknowledged", "resolved"][random.index(3)];
-            let row = random.chance(90).then(|| row(changed, state, user, random.below(1000)));
+            let level = Counts::LEVELS[random.index(2)];
+            let row = random.chance(90).then(|| {
+                let mut row = row(changed, state, user, random.below(1000));
+                row.level = level;
+                row
+            });
             table.set(key.clone(), row.clone());
             plain.insert(key, row);
             plain.retain(|_, row| row.is_some());
@@ -216,6 +229,9 @@ mod tests {
             assert_eq!(pages(&table, Wanted::Only(State::Open), 2), of(|row| row.state == State::Open));
             let unresolved: Vec<_> = all.iter().filter(|(_, row)| !row.is_resolved()).collect();
             assert_eq!((table.len(), table.unresolved()), (all.len(), unresolved.len()));
+            let mut counts = Counts::default();
+            all.iter().for_each(|(_, row)| counts.add(row));
+            assert_eq!((table.counts(), counts.unresolved()), (counts, unresolved.len() as u64));
             for user in ["alice", "bob"] {
                 let count = unresolved.iter().filter(|(_, row)| row.user == user).count();
                 assert_eq!(table.unresolved_of(user), count);
@@ -241,5 +257,6 @@ mod tests {
         }
         assert_eq!((table.len(), table.resolved_after(Id::ZERO, 1)[0].key.clone()), (MAX_RESOLVED + 1, key(4)));
         assert!(table.get(&key(3)).is_none() && table.get(&key(0)).is_some());
+        assert_eq!(table.counts().of_state(State::Resolved), MAX_RESOLVED as u64);
     }
 }

@@ -4,7 +4,7 @@ use super::Embedded;
 use crate::alert::{Id, Record, Topic};
 use crate::engine::intake::ActOutcome;
 use crate::engine::{ActFailure, IncidentPage};
-use crate::incident::{Act, Key, Query, Row, Settings};
+use crate::incident::{Act, Counts, Key, Query, Row, Settings};
 
 impl Embedded {
     pub(in crate::engine) async fn act(&self, act: Act) -> ActOutcome {
@@ -28,6 +28,10 @@ impl Embedded {
 
     pub(in crate::engine) fn incident_alert(&self, topic: &Topic, id: Id) -> Option<Record> {
         self.0.incidents.read().alert(topic, id)
+    }
+
+    pub(in crate::engine) fn incident_counts(&self) -> Counts {
+        self.0.incidents.read().counts()
     }
 
     pub(in crate::engine) fn set_incidents(&self, settings: Settings) {

@@ -89,6 +89,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::incident_meter::IncidentMeter;
 use super::intake::{Intake, Outcome};
 use super::topics::Run;
 use super::{Cause, Clock, Direction, Feed, Page, Publish, Range, Retention, Seek, Status, Unavailable};
@@ -154,6 +155,7 @@ struct Inner {
     shared: Arc<Shared>,
     view: View,
     incidents: Arc<RwLock<IncidentTable>>,
+    incident_meter: Arc<IncidentMeter>,
     jobs: JobSender,
     intake: Intake,
     readers: Semaphore,
@@ -194,6 +196,7 @@ impl Embedded {
         }
         let shared = Arc::new(Shared::new(settings.directory.clone(), settings.retention));
         let (view, incidents) = (View::new(Arc::clone(&store.catalog)), Arc::clone(&store.incidents));
+        let incident_meter = Arc::clone(&store.incident_meter);
         let (jobs, queued) = job_queue(QUEUE);
         let (chores, kept) = queue::sync_channel(CHORES);
         let (feed, fed) = mpsc::channel(FEED);
@@ -216,7 +219,8 @@ impl Embedded {
         let store = format!("the store in {}", settings.directory.display());
         let intake = Intake::new(store, DEADLINE, DEADLINE);
         let (readers, threads, durability) = (Semaphore::new(READERS), Mutex::new(threads), settings.durability);
-        let inner = Inner { shared, view, incidents, jobs, intake, readers, threads, durability, export };
+        let inner =
+            Inner { shared, view, incidents, incident_meter, jobs, intake, readers, threads, durability, export };
         Ok((Self(Arc::new(inner)), fed))
     }
 
@@ -311,6 +315,7 @@ impl Embedded {
             health: shared.health().map_or(Ok(()), Err),
             server_warnings: Vec::new(),
             commits: shared.commits.read(),
+            incidents: self.0.incident_meter.read(),
         }
     }
 

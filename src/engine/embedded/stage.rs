@@ -18,7 +18,7 @@ use crate::alert::{Id, Record};
 use crate::engine::intake::Outcome;
 use crate::engine::{AppendError, Changed, Publish, Stored, Tracking};
 use crate::incident::report::report;
-use crate::incident::{Act, ActError, Acted, Key, Reported, Room, Row};
+use crate::incident::{Act, ActError, Acted, Happened, Key, Reported, Room, Row};
 
 /// An alert or a transition that is to be written.
 pub(super) struct Staged {
@@ -54,6 +54,7 @@ pub(super) struct Batch {
     pub(super) staged: Vec<Staged>,
     pub(super) notes: Notes,
     pub(super) own_keys: HashMap<[u8; 32], KeyRow>,
+    pub(super) happened: Happened,
 }
 
 impl<'a> Stage<'a> {
@@ -73,8 +74,9 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn into_batch(self) -> Batch {
-        let notes = Notes { keys: self.counted_keys, incidents: self.incidents.into_changed() };
-        Batch { staged: self.staged, notes, own_keys: self.own_keys }
+        let (incidents, happened) = self.incidents.into_changed();
+        let notes = Notes { keys: self.counted_keys, incidents };
+        Batch { staged: self.staged, notes, own_keys: self.own_keys, happened }
     }
 
     /// Adds the alerts of a group, or none of them.
@@ -124,7 +126,7 @@ impl<'a> Stage<'a> {
         let (incident, place, row) = match self.report(publish) {
             Reported::Counted(row) => return Ok(self.count(publish, key, *row)),
             Reported::Unchanged => (Tracking::None, None, None),
-            Reported::Untracked => (Tracking::Untracked, None, None),
+            Reported::Untracked(why) => (Tracking::Untracked(why), None, None),
             Reported::Stored(row, place) => (Tracking::Tracked, Some(place), Some(row)),
         };
         let id = self.next_id();
@@ -201,7 +203,7 @@ impl<'a> Stage<'a> {
     pub(super) fn act(&mut self, act: &Act) -> Result<Changed, ActError> {
         let incidents = &self.incidents;
         let row = incidents.get(&act.key);
-        let room = || row.map_or(Room::None, |row| incidents.room(&row.user));
+        let room = || row.map_or(Room::Some, |row| incidents.room(&row.user));
         match act.apply(row, self.now_ms, room)? {
             Some(acted) => Ok(self.record(&act.key, acted, &act.by)),
             None => Ok(Changed { row: row.cloned().ok_or(ActError::Unknown)?, record: None }),

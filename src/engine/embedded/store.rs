@@ -27,6 +27,7 @@ use super::segment::{Position, Segment};
 use super::snapshot::{self, Place, State, stop};
 use crate::alert::Id;
 use crate::engine::Retention;
+use crate::engine::incident_meter::IncidentMeter;
 
 /// The options of a store.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,7 @@ pub(super) struct Store {
     pub(super) appender: Appender,
     pub(super) keys: Keys,
     pub(super) incidents: Arc<RwLock<IncidentTable>>,
+    pub(super) incident_meter: Arc<IncidentMeter>,
     /// Whether there are incidents, or were some in this process.
     pub(super) has_incidents: bool,
     /// Resolved incidents that changed before this id were looked at in the present round of removals.
@@ -106,6 +108,7 @@ impl Store {
             keys: state.keys,
             has_incidents: state.incidents.len() > 0,
             incidents: Arc::new(RwLock::new(state.incidents)),
+            incident_meter: Arc::default(),
             swept: Id::ZERO,
             base,
             oldest: None,

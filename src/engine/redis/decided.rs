@@ -149,12 +149,16 @@ impl Writer {
             let ids: Vec<Ids> = texts.iter().map(ids).collect::<Option<_>>().ok_or_else(malformed)?;
             let outcomes = call.outcomes(&plan, &ids, look.now_ms, || shared.link.timed_out());
             let mut outcomes = outcomes.ok_or_else(malformed)?;
+            let mut are_all_stored = true;
             if let Durability::Replicas(replicas) = shared.durability {
                 let settlement = Settlement { epoch: &epoch, replicas, until, head };
                 let waiting = Waiting::of(&plan, call, &look, &texts, &ids);
-                self.settle_decided(&settlement, &waiting, &mut outcomes).await?;
+                are_all_stored = self.settle_decided(&settlement, &waiting, &mut outcomes).await?;
             }
             self.promise(outcomes.newest())?;
+            if are_all_stored {
+                shared.incident_meter.note(&plan.happened);
+            }
             return Ok(Some(outcomes));
         }
     }
@@ -190,14 +194,15 @@ impl Writer {
         }
     }
 
+    /// Whether all of it is stored.
     async fn settle_decided(
         &mut self,
         settlement: &Settlement<'_>,
         waiting: &Waiting,
         outcomes: &mut Outcomes,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         if waiting.entries.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let settled = self.settle(settlement, &waiting.entries).await?;
         for (outcome, entries) in outcomes.groups.iter_mut().zip(&waiting.groups) {
@@ -210,7 +215,7 @@ impl Writer {
                 *outcome = Err(error);
             }
         }
-        Ok(())
+        Ok(settled.error(&(0..waiting.entries.len()).collect::<Vec<_>>()).is_none())
     }
 
     /// Does what is due. If the times of reminders were changed, everything is looked at first.

@@ -14,7 +14,7 @@ use crate::engine::{
     ActFailure, AppendError, Cause, Direction, Feed, Idempotency, Page, Publish, Range, Retention, Stored, Tracking,
     Unavailable,
 };
-use crate::incident::{Act, Action, Key, State};
+use crate::incident::{Act, Action, Key, State, Untracked};
 
 const NOW: u64 = 1_795_455_190_000;
 
@@ -141,7 +141,7 @@ async fn while_a_node_of_the_previous_schema_is_listed_nothing_is_written_that_i
         Publish { draft, user: "u".into(), idempotency: None }
     };
     let stored = engine.append_all(vec![report()]).await.unwrap().remove(0);
-    assert_eq!(stored.incident, Tracking::Untracked);
+    assert_eq!(stored.incident, Tracking::Untracked(Untracked::OlderNode));
     assert_eq!(read_all(&engine).await.unwrap().records, [stored.record]);
     let key = Key { topic: "a".parse().unwrap(), name: "disk".parse().unwrap() };
     let act = || Act { key: key.clone(), action: Action::Acknowledge, by: "u".into(), note: None };

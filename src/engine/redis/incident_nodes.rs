@@ -13,7 +13,7 @@ use crate::engine::{
     ActFailure, AppendError, Changed, Direction, Idempotency, IncidentPage, Publish, Range, Stored, Tracking,
 };
 use crate::incident::settings::MAX_RESOLVED;
-use crate::incident::{self, Act, Action, Key, Query, Row, State, Wanted};
+use crate::incident::{self, Act, Action, Counts, Key, Query, Row, State, Wanted};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -100,6 +100,12 @@ async fn of_two_nodes_that_acknowledge_at_once_one_does_and_both_see_the_same() 
     }
     let transitions = texts(&log(&one).await, RecordKind::Transition);
     assert_eq!(transitions.len(), 30);
+    // Both count the same incidents, and each measures what it did.
+    let mut counts = Counts::default();
+    counts.set(State::Acknowledged, Level::Error, 30);
+    assert_eq!([one.incident_counts().await.unwrap(), two.incident_counts().await.unwrap()], [counts; 2]);
+    let measured = [one.status(), two.status()].map(|status| status.incidents.acknowledgement.count());
+    assert_eq!(measured.iter().sum::<u64>(), 30);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,6 +160,13 @@ async fn what_is_due_happens_once_although_the_clocks_of_nodes_are_ten_minutes_a
         let row = row(&nodes[2], name).await.unwrap();
         assert!((opened..opened + 120_000).contains(&row.resolved.unwrap().ms), "only the clock of the server counts");
     }
+    let alerts = texts(&records, RecordKind::Alert);
+    let reminders = alerts.iter().filter(|alert| !alert["metadata"]["reminder"].is_null()).count() as u64;
+    let measured = || {
+        let of = nodes.iter().map(|node| node.status().incidents);
+        of.fold((0, 0), |(sent, over), it| (sent + it.reminders, over + it.resolution.count()))
+    };
+    until(async || measured() == (reminders, 40)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,7 +188,10 @@ async fn what_the_replicas_do_not_confirm_changes_no_incident() {
     assert!(engine.append_all(many).await.is_err());
     let failed = act(&engine, "disk", Action::Acknowledge, "a").await.unwrap_err();
     assert!(matches!(failed, ActFailure::Failed(_)), "{failed:?}");
+    let measured = engine.status().incidents;
+    assert_eq!((measured.acknowledgement.count(), measured.resolution.count()), (0, 0));
     until(async || row(&engine, "disk").await == before && row(&engine, "other").await.is_none()).await;
+    assert_eq!(engine.incident_counts().await.unwrap().of(State::Open, Level::Error), 1);
     assert_eq!(log(&engine).await.len(), count);
     assert_eq!(list(&engine, Wanted::All, None, 10).await.incidents, [(key("disk"), before.unwrap())]);
     replica.signal("CONT");
@@ -219,6 +235,8 @@ async fn the_resolved_incidents_that_changed_last_are_kept() {
         server.ask(&[command, &format!("{{i}}:{name}")]).trim().parse::<usize>().unwrap()
     });
     assert_eq!(counts, [MAX_RESOLVED + 1, MAX_RESOLVED, 1, 0, 1]);
+    let counts = engine.incident_counts().await.unwrap();
+    assert_eq!((counts.of_state(State::Resolved), counts.of(State::Open, Level::Error)), (MAX_RESOLVED as u64, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,9 +4,9 @@
 //! that stores a record gives it its id.
 
 use super::codec;
-use crate::alert::Id;
+use crate::alert::{Id, Level};
 use crate::engine::publish::owner;
-use crate::incident::{Key, Row, Settings};
+use crate::incident::{Key, Row, Settings, State};
 use crate::text::hex;
 
 /// The field of an incident. A topic has no space.
@@ -50,11 +50,15 @@ pub(super) fn rest(row: &Row, settings: &Settings) -> Vec<u8> {
     if let Some(last) = &mut row.last {
         last.id = None;
     }
-    let is_open = u8::from(!row.is_resolved());
     let due = row.due_ms(settings).map_or_else(|| "-".to_owned(), |ms| ms.to_string());
-    let mut stored = format!("{} {is_open} {due} ", hex(&owner(row.user.as_bytes()))).into_bytes();
+    let mut stored = format!("{} {} {due} ", hex(&owner(row.user.as_bytes())), kind(row.state, row.level)).into_bytes();
     stored.extend(serde_json::to_vec(&row).unwrap_or_default()); // texts and numbers into a Vec cannot fail
     stored
+}
+
+/// State and level, as the rows and their counts name them.
+pub(super) fn kind(state: State, level: Level) -> String {
+    format!("{state}:{level}")
 }
 
 /// The texts of both ids, and the rest.
@@ -76,7 +80,7 @@ mod tests {
         let Reported::Stored(mut row, _) = reported else { panic!("{reported:?}") };
         row.recorded(Id::at(100), true);
         let stored = whole(b"100-0", b"100-0", &rest(&row, &settings));
-        assert!(stored.starts_with(b"100-0 100-0 2bd806c97f0e00af 1 5100 {\"occurrence\":1"), "{stored:?}");
+        assert!(stored.starts_with(b"100-0 100-0 2bd806c97f0e00af open:warn 5100 {\"occurrence\":1"), "{stored:?}");
         assert_eq!((read(&stored), due_ms(&stored)), (Some((*row).clone()), Some(5100)));
         let mut retracted = *row;
         retracted.last = None;

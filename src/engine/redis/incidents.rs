@@ -3,11 +3,13 @@
 //! The rows are a hash, changed by the scripts that store. Under `replicas:N` a reader may see a change a moment before its
 //! record is visible, and one that the replicas do not confirm until it is undone.
 
+use std::collections::HashMap;
+
 use super::codec::{self, Unreadable};
 use super::{Redis, incident_row, store_script as script};
-use crate::alert::{Id, Record, Topic};
+use crate::alert::{Id, Level, Record, Topic};
 use crate::engine::{ActFailure, Changed, IncidentPage, Unavailable};
-use crate::incident::{Act, Key, Query, Row, Settings};
+use crate::incident::{Act, Counts, Key, Query, Row, Settings, State};
 
 /// Rows and bytes of one read.
 const PAGE: (usize, usize) = (500, 1 << 20);
@@ -68,6 +70,17 @@ impl Redis {
         let Some(row) = self.incident(&key).await? else { return Ok(None) };
         let last = row.last.as_ref().filter(|last| last.id == Some(id));
         Ok(last.and_then(|last| last.record(&key, row.occurrence)))
+    }
+
+    pub(in crate::engine) async fn incident_counts(&self) -> Result<Counts, Unavailable> {
+        let mut all = redis::cmd("HGETALL");
+        all.arg(self.0.queries.shared.link.key("incidents-counts"));
+        let stored: HashMap<String, u64> = self.0.queries.command(&all).await?;
+        let mut counts = Counts::default();
+        for (state, level) in State::ALL.into_iter().flat_map(|state| Level::ALL.map(|level| (state, level))) {
+            counts.set(state, level, stored.get(&incident_row::kind(state, level)).copied().unwrap_or(0));
+        }
+        Ok(counts)
     }
 
     pub(in crate::engine) fn set_incidents(&self, settings: Settings) {

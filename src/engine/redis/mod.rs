@@ -72,6 +72,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
+use super::incident_meter::IncidentMeter;
 use super::intake::{Intake, Job, Outcome};
 use super::{Cause, Clock, Feed, Publish, Retention, Status, Unavailable};
 use crate::alert::Id;
@@ -168,6 +169,7 @@ impl Redis {
             durability: settings.durability,
             retention: Mutex::new(settings.retention),
             incidents: Mutex::default(),
+            incident_meter: IncidentMeter::default(),
             due: Mutex::default(),
             ticked: Notify::new(),
             clock: settings.clock,
@@ -225,7 +227,13 @@ impl Redis {
     pub(super) fn status(&self) -> Status {
         let shared = &self.0.queries.shared;
         let (trouble, server_warnings) = shared.state(|state| (state.trouble.clone(), state.server_warnings.clone()));
-        Status { kind: "redis", health: trouble.map_or(Ok(()), Err), server_warnings, commits: shared.commits.read() }
+        Status {
+            kind: "redis",
+            health: trouble.map_or(Ok(()), Err),
+            server_warnings,
+            commits: shared.commits.read(),
+            incidents: shared.incident_meter.read(),
+        }
     }
 
     pub(crate) fn fleet(&self) -> &Fleet {

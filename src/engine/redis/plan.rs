@@ -14,7 +14,7 @@ use crate::engine::intake::Outcome;
 use crate::engine::publish::{Owner, owner};
 use crate::engine::{AppendError, Changed, Publish, Stored, Tracking, Unavailable};
 use crate::incident::report::report;
-use crate::incident::{Act, ActError, Key, Reported, Room, Row, Settings};
+use crate::incident::{Act, ActError, Happened, Key, Reported, Room, Row, Settings};
 
 pub(super) enum GroupPlan {
     Late,
@@ -36,6 +36,8 @@ pub(super) struct Plan<'a> {
     pub(super) steps: Vec<Step<'a>>,
     pub(super) groups: Vec<GroupPlan>,
     pub(super) acts: Vec<ActPlan>,
+    /// What it amounts to, once it is stored.
+    pub(super) happened: Happened,
 }
 
 /// An idempotency key, as the steps so far leave it.
@@ -60,6 +62,7 @@ struct Planner<'a, 'l> {
     users: HashMap<Owner, u64>,
     keys: HashMap<[u8; 32], Taken>,
     steps: Vec<Step<'a>>,
+    happened: Happened,
 }
 
 impl<'a> Plan<'a> {
@@ -79,11 +82,12 @@ impl<'a> Plan<'a> {
             users: look.users.clone(),
             keys: look.keys.keys().filter_map(known).collect(),
             steps: Vec::new(),
+            happened: Happened::default(),
         };
         let groups = wishes.groups.iter().map(|(deadline_ms, alerts)| planner.group(*deadline_ms, alerts)).collect();
         let acts = wishes.acts.iter().map(|(deadline_ms, act)| planner.act(*deadline_ms, act)).collect();
         wishes.due.iter().for_each(|key| planner.due(key));
-        Self { steps: planner.steps, groups, acts }
+        Self { steps: planner.steps, groups, acts, happened: planner.happened }
     }
 
     /// The earliest deadline of what is stored, on the server's clock.
@@ -157,7 +161,9 @@ impl<'a> Planner<'a, '_> {
         };
         Told::New(match reported {
             (_, Reported::Unchanged) => self.step(Does::Alert(publish, Tracking::None), String::new(), None),
-            (_, Reported::Untracked) => self.step(Does::Alert(publish, Tracking::Untracked), String::new(), None),
+            (_, Reported::Untracked(why)) => {
+                self.step(Does::Alert(publish, Tracking::Untracked(why)), String::new(), None)
+            }
             (field, Reported::Counted(row)) => self.step(Does::Count(publish), field, Some(row)),
             (field, Reported::Stored(row, _)) => self.step(Does::Alert(publish, Tracking::Tracked), field, Some(row)),
         })
@@ -213,11 +219,9 @@ impl<'a> Planner<'a, '_> {
     }
 
     fn room(&self, user: &str) -> Room {
-        let limit = |limit: usize| limit as u64;
         let of_user = self.users.get(&owner(user.as_bytes())).copied().unwrap_or(0);
-        let Settings { max_open, max_open_per_user, .. } = self.settings;
-        let has_room = self.open < limit(*max_open) && of_user < limit(*max_open_per_user);
-        if has_room { Room::Some } else { Room::None }
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        self.settings.room(number(self.open), number(of_user))
     }
 
     /// Adds a step and returns its number.
@@ -227,6 +231,7 @@ impl<'a> Planner<'a, '_> {
             stored = incident_row::rest(row, self.settings);
             self.changed.insert(field.clone(), self.steps.len());
             let before = self.rows.insert(field.clone(), row.clone());
+            self.happened.change(before.as_deref(), row);
             if let Some(before) = before.filter(|before| !before.is_resolved()) {
                 self.count(&before.user, false);
             }

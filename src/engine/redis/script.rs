@@ -104,7 +104,7 @@ impl Arguments {
 
     /// Declares the keys of incidents too.
     pub(super) fn with_incidents(mut self, link: &Link) -> Self {
-        let names = ["", "-open", "-over", "-due", "-of", "-alerts"];
+        let names = ["", "-open", "-over", "-due", "-of", "-alerts", "-counts"];
         self.keys.extend(names.map(|name| link.key(&format!("incidents{name}"))));
         self
     }

@@ -19,6 +19,7 @@ use super::last_seen::LastSeen;
 use super::link::Link;
 use super::seen::Seen;
 use crate::alert::Id;
+use crate::engine::incident_meter::IncidentMeter;
 use crate::engine::{Cause, Clock, Retention, Unavailable};
 use crate::histogram::Histogram;
 use crate::incident::{Key, Settings as Incidents};
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) retention: Mutex<Retention>,
     pub(super) incidents: Mutex<Incidents>,
+    pub(super) incident_meter: IncidentMeter,
     /// Incidents for which something was due at the last comparison; at most [`MAX_DUE`](super::script::MAX_DUE).
     pub(super) due: Mutex<Vec<Key>>,
     /// The follower has compared this node with the log, or settings of incidents were changed.

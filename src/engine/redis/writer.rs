@@ -22,6 +22,7 @@ use super::{ANSWER_WITHIN, Durability, Shared, TAKE_WITHIN};
 use crate::alert::{Id, Level};
 use crate::engine::intake::{Gathered, Group, Job, Outcome, WriteLimits};
 use crate::engine::{AppendError, Cause, Idempotency, Stored, Tracking, Unavailable};
+use crate::incident::Untracked;
 
 /// The limits of one call: Redis serves nobody else meanwhile.
 const CALL: WriteLimits = WriteLimits { alerts: 128, bytes: 1 << 20 };
@@ -244,7 +245,8 @@ impl Writer {
                         let repeated = fields.next()? == b"1";
                         // Stored in this way only while a node that does not know incidents may be running.
                         let is_untracked = !repeated && publish.draft.incident().is_some();
-                        let incident = if is_untracked { Tracking::Untracked } else { Tracking::None };
+                        let incident =
+                            if is_untracked { Tracking::Untracked(Untracked::OlderNode) } else { Tracking::None };
                         Some(Stored { record: publish.draft.record(id, ms), repeated, incident })
                     });
                     Ok(stored.collect::<Option<Vec<_>>>()?)

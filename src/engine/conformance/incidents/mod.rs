@@ -1,7 +1,7 @@
 //! Incidents: random sequences of what senders, people, time, retention and restarts do, against a model of a few rules.
 //!
-//! After each step the incidents that the engine answers are those of the model, a fold of the feed agrees with them, and
-//! the log reads as it was fed.
+//! After each step the incidents that the engine answers are those of the model, a fold of the feed agrees with them, the
+//! engine has counted and measured them, and the log reads as it was fed.
 
 mod fold;
 mod model;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Backend, UNLIMITED};
 use crate::alert::{Draft, Level};
 use crate::engine::{ActFailure, Changed, Feed, Publish, Retention, Tracking};
-use crate::incident::{Act, ActError, Action, Key, Settings};
+use crate::incident::{Act, ActError, Action, Key, Settings, Untracked};
 use model::Alert;
 use run::Run;
 
@@ -83,7 +83,7 @@ async fn acts_are_refused_for_a_reason() {
         let full = log.engine.act(act("one", Action::Reopen)).await;
         assert_eq!(refused(full), ActFailure::Refused(ActError::Full));
         let untracked = log.engine.append(alert("three", false)).await.unwrap();
-        assert_eq!(untracked.incident, Tracking::Untracked);
+        assert_eq!(untracked.incident, Tracking::Untracked(Untracked::MaxOpen(1)));
         // There is room again within the same group.
         let both = log.engine.append_all(vec![alert("two", true), alert("three", false)]).await.unwrap();
         assert_eq!(both.last().unwrap().incident, Tracking::Tracked);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::alert::{Id, Level};
-use crate::incident::{Act, ActError, Action, Key, Settings, State};
+use crate::incident::{Act, ActError, Action, Happened, Key, Settings, State, Untracked};
 
 #[derive(Clone, Debug)]
 pub(super) struct Alert {
@@ -20,7 +20,7 @@ pub(super) struct Alert {
 pub(super) enum Told {
     Plain,
     Tracked,
-    Untracked,
+    Untracked(Untracked),
     /// Answered with this alert.
     Counted(Id),
 }
@@ -51,29 +51,34 @@ pub(super) struct Model {
     pub(super) settings: Settings,
     /// With the time of the last alert that was broadcast.
     incidents: BTreeMap<Key, (Shown, u64)>,
+    /// What happened since the engine started.
+    pub(super) happened: Happened,
 }
 
 impl Model {
     pub(super) fn new(now_ms: u64, settings: Settings) -> Self {
-        Self { now_ms, settings, incidents: BTreeMap::new() }
+        Self { now_ms, settings, incidents: BTreeMap::new(), happened: Happened::default() }
     }
 
-    fn is_full(&self, user: &str) -> bool {
+    fn full(&self, user: &str) -> Option<Untracked> {
+        let Settings { max_open, max_open_per_user, .. } = self.settings;
         let open = || self.incidents.values().filter(|(shown, _)| shown.state != State::Resolved);
         let own = open().filter(|(shown, _)| shown.user == user).count();
-        open().count() >= self.settings.max_open || own >= self.settings.max_open_per_user
+        let of_user = (own >= max_open_per_user).then_some(Untracked::MaxOpenPerUser(max_open_per_user));
+        (open().count() >= max_open).then_some(Untracked::MaxOpen(max_open)).or(of_user)
     }
 
     /// Takes an alert, which gets this id if it is stored.
     pub(super) fn publish(&mut self, alert: &Alert, id: Id) -> Told {
         let (now_ms, ends_ms) = (self.now_ms, alert.ttl_s.map(|s| self.now_ms + 1000 * s));
-        let is_full = self.is_full(alert.user);
+        let full = self.full(alert.user);
         let known = self.incidents.get_mut(&alert.key);
         let occurrence = known.as_ref().map_or(0, |(shown, _)| shown.occurrence);
         if let Some((shown, last_ms)) = known.filter(|(shown, _)| shown.state != State::Resolved) {
             if alert.is_end {
                 (shown.state, shown.resolved) = (State::Resolved, Some((Some(alert.user.to_owned()), now_ms)));
                 shown.ends_ms = None;
+                self.happened.resolved_ms.push(now_ms - shown.opened_ms);
             } else {
                 shown.count += 1;
                 shown.ends_ms = ends_ms;
@@ -96,8 +101,8 @@ impl Model {
         if alert.is_end || alert.level == Level::Info {
             return Told::Plain;
         }
-        if is_full {
-            return Told::Untracked;
+        if let Some(why) = full {
+            return Told::Untracked(why);
         }
         let shown = Shown {
             occurrence: occurrence + 1,
@@ -124,7 +129,7 @@ impl Model {
     pub(super) fn act(&mut self, act: &Act) -> Result<bool, ActError> {
         let state = self.incidents.get(&act.key).map(|(shown, _)| (shown.state, shown.user.clone()));
         let (state, user) = state.ok_or(ActError::Unknown)?;
-        let is_full = self.is_full(&user);
+        let is_full = self.full(&user).is_some();
         let Some((shown, _)) = self.incidents.get_mut(&act.key) else { return Err(ActError::Unknown) };
         let now_ms = self.now_ms;
         let deed = Some((Some(act.by.clone()), now_ms));
@@ -137,10 +142,12 @@ impl Model {
             (Action::Acknowledge, State::Open) => {
                 (shown.state, shown.acknowledged) = (State::Acknowledged, deed);
                 shown.note.clone_from(&act.note);
+                self.happened.acknowledged_ms.push(now_ms - shown.opened_ms);
             }
             (Action::Resolve, _) => {
                 (shown.state, shown.resolved, shown.ends_ms) = (State::Resolved, deed, None);
                 shown.note = act.note.clone().or(shown.note.take());
+                self.happened.resolved_ms.push(now_ms - shown.opened_ms);
             }
             (Action::Reopen, _) => {
                 (shown.state, shown.acknowledged, shown.resolved, shown.ends_ms) = (State::Open, None, None, None);
@@ -161,9 +168,11 @@ impl Model {
             if shown.ends_ms.is_some_and(|ends_ms| ends_ms <= now_ms) {
                 (shown.state, shown.resolved, shown.ends_ms) = (State::Resolved, Some((None, now_ms)), None);
                 shown.updated_ms = now_ms;
+                self.happened.resolved_ms.push(now_ms - shown.opened_ms);
                 due.insert(key.clone(), None);
             } else if is_waiting && shown.announced_ms + remind_after_ms <= now_ms {
                 (shown.reminders, shown.announced_ms) = (shown.reminders + 1, now_ms);
+                self.happened.reminders += 1;
                 due.insert(key.clone(), Some(shown.reminders));
             }
         }

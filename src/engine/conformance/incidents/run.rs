@@ -11,7 +11,8 @@ use super::model::{self, Alert, Model, Told};
 use super::{incident, key, plain};
 use crate::alert::{Id, Level, Record, RecordKind, Start};
 use crate::engine::{ActFailure, Direction, Feed, Idempotency, Publish, Range, Retention, Stored, Tracking};
-use crate::incident::{Act, Action, Key, Query, Row, Settings, State, Wanted};
+use crate::histogram::Distribution;
+use crate::incident::{Act, Action, Counts, Happened, Key, Query, Row, Settings, State, Wanted};
 use crate::random::Random;
 
 const TOPICS: [&str; 2] = ["ops", "ops.db"];
@@ -124,7 +125,7 @@ impl Run {
             let expected = match told {
                 Told::Plain => Tracking::None,
                 Told::Tracked => Tracking::Tracked,
-                Told::Untracked => Tracking::Untracked,
+                Told::Untracked(why) => Tracking::Untracked(why),
                 Told::Counted(_) => Tracking::Counted,
             };
             assert_eq!((stored.incident, stored.repeated), (expected, false), "{}: {alert:?}", self.name);
@@ -203,6 +204,7 @@ impl Run {
         self.log = self.backend.open(&self.name, self.retention).await;
         self.log.clock.store(self.model.now_ms, Ordering::Relaxed);
         self.log.engine.set_incidents(self.settings);
+        self.model.happened = Happened::default();
     }
 
     /// All incidents, in pages.
@@ -245,15 +247,23 @@ impl Run {
             let rows = self.all(Wanted::All).await;
             let expected = self.model.all();
             let found: Vec<_> = rows.iter().map(|(key, row)| (key.clone(), shown(row))).collect();
-            if found == expected && (self.retention == UNLIMITED || alerts <= self.retention.count) {
+            if found == expected
+                && self.is_measured()
+                && (self.retention == UNLIMITED || alerts <= self.retention.count)
+            {
                 let fed: Vec<_> = self.fed.iter().filter(|record| record.id >= oldest).cloned().collect();
                 assert_eq!(retained, fed, "{}", self.name);
                 break rows;
             }
             let now = self.model.now_ms - NOW;
-            assert!(began.elapsed() < PATIENCE, "{} at {now}: {found:#?}\nexpected {expected:#?}", self.name);
+            let measured = (self.log.engine.status().incidents, &self.model.happened);
+            let seen = (&found, &expected, measured);
+            assert!(began.elapsed() < PATIENCE, "{} at {now}: found, expected, measured: {seen:#?}", self.name);
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
+        let mut counts = Counts::default();
+        rows.iter().for_each(|(_, row)| counts.add(row));
+        assert_eq!(self.log.engine.incident_counts().await.unwrap(), counts, "{}", self.name);
         let unresolved: Vec<_> = rows.iter().filter(|(_, row)| row.state != State::Resolved).cloned().collect();
         assert_eq!(self.all(Wanted::Unresolved).await, unresolved, "{}", self.name);
         let resolved: Vec<_> = rows.iter().filter(|(_, row)| row.state == State::Resolved).cloned().collect();
@@ -268,6 +278,18 @@ impl Run {
             let alert = self.log.engine.incident_alert(key.topic.clone(), id).await.unwrap();
             assert_eq!(alert.as_ref(), self.fed.iter().find(|fed| fed.id == id), "{}", self.name);
         }
+    }
+
+    /// Whether the engine has measured what happened since its start. A node of a fleet may do so after the feed has told.
+    fn is_measured(&self) -> bool {
+        let measured = self.log.engine.status().incidents;
+        let Happened { acknowledged_ms, resolved_ms, reminders } = &self.model.happened;
+        let is = |seen: &Distribution, ms: &[u64]| {
+            (seen.count(), seen.sum()) == (ms.len() as u64, Duration::from_millis(ms.iter().sum()))
+        };
+        is(&measured.acknowledgement, acknowledged_ms)
+            && is(&measured.resolution, resolved_ms)
+            && measured.reminders == *reminders
     }
 
     pub(super) async fn run(mut self, steps: usize) {

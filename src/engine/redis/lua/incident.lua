@@ -2,27 +2,32 @@
 --
 -- A field of these keys is a topic, a space, and the name of an incident.
 --   incidents         hash by field: the row. It has the id of the newest record that changed it, the id of its last alert or
---                     `-`, the hash of the user whose alert opened it, `1` if it is unresolved or `0`, when something is due or `-`, and its JSON
+--                     `-`, the hash of the user whose alert opened it, its state and level as in `open:error`, when something is
+--                     due or `-`, and its JSON
 --   incidents-open    sorted set of the unresolved ones, and
 --   incidents-over    of the resolved ones: the id of the newest change as a text that sorts, a space, the field
 --   incidents-due     sorted set of fields by the time when something is due
 --   incidents-of      hash by the hash of a user: unresolved ones that the alerts of this user opened
 --   incidents-alerts  hash by the id of the last alert of an unresolved one: its field
+--   incidents-counts  hash by state and level: how many there are
 
 local INCIDENTS, OPEN, OVER = base .. 'incidents', base .. 'incidents-open', base .. 'incidents-over'
 local DUE, OPEN_OF, LAST_ALERTS = base .. 'incidents-due', base .. 'incidents-of', base .. 'incidents-alerts'
+local COUNTS = base .. 'incidents-counts'
 
 -- A row without its JSON; nil if alertd did not write it.
 local function head_of(row)
-  local changed, alert, owner, open, due = string.match(row, '^(%d+%-%d+) (%S+) (%S+) ([01]) (%S+) ')
-  return due and { changed = changed, alert = alert, owner = owner, is_open = open == '1', due = due }
+  local changed, alert, owner, state, level, due = string.match(row, '^(%d+%-%d+) (%S+) (%S+) (%a+):(%a+) (%S+) ')
+  if not due then return nil end
+  local kind, is_open = state .. ':' .. level, state ~= 'resolved'
+  return { changed = changed, alert = alert, owner = owner, kind = kind, is_open = is_open, due = due }
 end
 
 -- The field in a member of `incidents-open` or `incidents-over`, whose beginning has one length.
 local function field_of(member) return string.sub(member, 43) end
 
-local function count_open(owner, change)
-  if redis.call('HINCRBY', OPEN_OF, owner, change) <= 0 then redis.call('HDEL', OPEN_OF, owner) end
+local function count_in(hash, name, change)
+  if redis.call('HINCRBY', hash, name, change) <= 0 then redis.call('HDEL', hash, name) end
 end
 
 -- Puts a row in the place of the one that is there; an empty one removes it.
@@ -31,8 +36,9 @@ local function put_row(field, row)
   former = former and head_of(former)
   if former then
     redis.call('ZREM', former.is_open and OPEN or OVER, order(former.changed) .. ' ' .. field)
+    count_in(COUNTS, former.kind, -1)
     if former.is_open then
-      count_open(former.owner, -1)
+      count_in(OPEN_OF, former.owner, -1)
       redis.call('HDEL', LAST_ALERTS, former.alert)
     end
   end
@@ -44,8 +50,9 @@ local function put_row(field, row)
   redis.call('HSET', INCIDENTS, field, row)
   local new = head_of(row)
   redis.call('ZADD', new.is_open and OPEN or OVER, 0, order(new.changed) .. ' ' .. field)
+  count_in(COUNTS, new.kind, 1)
   if new.is_open then
-    count_open(new.owner, 1)
+    count_in(OPEN_OF, new.owner, 1)
     if new.alert ~= '-' then redis.call('HSET', LAST_ALERTS, new.alert, field) end
   end
   if new.due ~= '-' then redis.call('ZADD', DUE, new.due, field) end
