@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use hyper::Method;
 use hyper::header::HeaderName;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, sleep};
 
 use super::client::{Client, ClientError, Request};
 use super::exit::Failure;
+use super::incident;
 use super::output::note;
 use super::tail::backoff::Backoff;
+use crate::alert::{IncidentName, Topic};
 use crate::api::{AllStored, Published};
 use crate::random;
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Retries without an end, for what must not be lost.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// An alert that was not stored, or may not have been.
 #[derive(Debug)]
@@ -65,6 +69,25 @@ pub(super) async fn send_lines(
 ) -> Result<AllStored, Undelivered> {
     let request = Request::new(Method::POST, "/alerts").body("application/x-ndjson", lines);
     repeat(client, None, request, "", (retry_for, wait)).await
+}
+
+/// Resolves an incident, and retries as [`send`] does. Nothing changes if there is none of this name, or if it is resolved.
+///
+/// # Errors
+/// [`Failure`] if the daemon refuses it, or is not there for as long.
+pub(super) async fn resolve(
+    client: &Client,
+    topic: &Topic,
+    incident: &IncidentName,
+    note: &str,
+    retries: (Duration, Await),
+) -> Result<(), Failure> {
+    let request = incident::action("resolve", topic, incident, Some(note.to_owned()))?;
+    match repeat::<IgnoredAny>(client, None, request, "", retries).await {
+        Err(Undelivered::Refused(ClientError::Refused { status: 404, .. })) => Ok(()),
+        Err(Undelivered::GivenUp { error, .. }) => Err(error.into()),
+        other => Ok(other.map(drop)?),
+    }
 }
 
 async fn repeat<T: DeserializeOwned>(

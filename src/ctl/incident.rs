@@ -7,7 +7,7 @@ use super::client::{Client, Request, encoded, target};
 use super::exit::Failure;
 use super::output::{Output, Paint, note};
 use super::text::{escaped, local, table};
-use crate::alert::{Level, Pattern};
+use crate::alert::{IncidentName, Level, Pattern, Topic};
 use crate::api::{self, NewNote};
 use crate::incident::State;
 
@@ -62,11 +62,7 @@ pub(crate) async fn act(change: Change, client: &Client, output: &mut Output) ->
         Change::Reopen(args) => ("reopen", args),
     };
     let Act { topic, incident, note: text, json: as_json } = args;
-    let path = format!("/incidents/{}/{}/{verb}", encoded(topic.as_str()), encoded(incident.as_str()));
-    let body = serde_json::to_string(&NewNote { note: text });
-    let body = body.map_err(|e| Failure::Failed(format!("cannot write the request: {e}")))?;
-    let request = Request::new(Method::POST, path).body("application/json", body);
-    let changed: api::Incident = client.send(request).await?.json().await?;
+    let changed: api::Incident = client.send(action(verb, &topic, &incident, text)?).await?.json().await?;
     if as_json {
         return output.line(&json(&changed)?).await;
     }
@@ -74,6 +70,22 @@ pub(crate) async fn act(change: Change, client: &Client, output: &mut Output) ->
     let by = by.filter(|_| changed.state != State::Open).map_or_else(String::new, |by| format!(", by {}", escaped(by)));
     note(&format!("{} on {topic} is {}{by}", escaped(incident.as_str()), changed.state));
     Ok(())
+}
+
+/// The request that acknowledges, resolves or reopens an incident.
+///
+/// # Errors
+/// [`Failure::Failed`] if it cannot be written.
+pub(crate) fn action(
+    verb: &str,
+    topic: &Topic,
+    incident: &IncidentName,
+    note: Option<String>,
+) -> Result<Request, Failure> {
+    let path = format!("/incidents/{}/{}/{verb}", encoded(topic.as_str()), encoded(incident.as_str()));
+    let body = serde_json::to_string(&NewNote { note });
+    let body = body.map_err(|e| Failure::Failed(format!("cannot write the request: {e}")))?;
+    Ok(Request::new(Method::POST, path).body("application/json", body))
 }
 
 fn json(incident: &api::Incident) -> Result<String, Failure> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Failure;
 
-/// Bytes to read of the file, more than a state has: the longest names 256 entries of the journal.
-const MAX_STATE_FILE: u64 = 64 << 10;
+/// Bytes to read of the file, more than a state has: the longest names 256 entries of the journal, or 128 failed units.
+const MAX_STATE_FILE: u64 = 128 << 10;
 
 /// Reads the line; `None` if the file is missing or empty.
 ///

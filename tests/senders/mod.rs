@@ -10,6 +10,7 @@ mod json;
 mod prometheus;
 mod readers;
 mod types;
+mod units;
 
 use std::io::Write;
 use std::path::Path;

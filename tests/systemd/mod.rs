@@ -26,6 +26,7 @@ mod recipes;
 mod repository;
 mod streams;
 mod takeover;
+mod unit_incidents;
 mod units;
 mod upgrade;
 mod watchdog;

@@ -43,6 +43,9 @@ pub(crate) struct Journal {
     /// Topic to publish to
     #[arg(short, long, default_value = "host.journal", env = "ALERTCTL_JOURNAL_TOPIC")]
     pub topic: Topic,
+    /// Also report units that fail as incidents on this topic, and when they are back
+    #[arg(long, value_name = "TOPIC")]
+    pub failed_units: Option<Topic>,
     /// File that keeps the position in the journal [default: cursor, in systemd's state directory]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub state: Option<PathBuf>,

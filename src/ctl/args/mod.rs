@@ -108,6 +108,9 @@ pub(crate) enum Command {
     /// then watches the unit for a while and reports further failures together in one alert. The time for which it watches
     /// doubles with each such alert, up to an hour, so a unit that crashes again and again does not flood subscribers.
     ///
+    /// If alertd-journal.service is enabled, an alert about a unit that systemd does not start again opens the incident
+    /// HOST/UNIT, which that service resolves when the unit is back.
+    ///
     /// Needs no key: it uses the publish socket.
     UnitFailed(UnitFailed),
     /// Publish journal entries as alerts, as they are written
@@ -116,6 +119,9 @@ pub(crate) enum Command {
     /// saved, and the journal's cursor is the idempotency key. The first run begins with the entries written from then on.
     /// If the journal dropped entries before they were read, or suppressed them because a service wrote too many, an alert
     /// says so. Entries of alertd's own units are skipped.
+    ///
+    /// With --failed-units, units that fail are also reported as incidents, which end when the units are back. Failures of
+    /// units with OnFailure=alertd-unit-failed@%n.service are left to that.
     ///
     /// Needs no key: it uses the publish socket. Priorities 0 to 3 become level error, 4 becomes warn, all others info.
     Journal(Journal),

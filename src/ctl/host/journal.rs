@@ -3,6 +3,7 @@
 //! Entries are published in the order of the journal, many in one request. The position is saved only after the alerts up to
 //! it are stored, and an entry that is read again has the same idempotency key. So a restart of alertctl or of the daemon
 //! neither loses nor repeats an entry. [`overtaking`](super::overtaking) has the one exception from the order.
+//! [`failed_units`](super::failed_units) works beside that.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::JournalCursor;
 use super::entry::Entry;
+use super::failed_units::FailedUnits;
 use super::journal_alert as alert;
 use super::overtaking::Overtaking;
 use super::reader::{self, Reader};
@@ -19,14 +21,12 @@ use super::selection;
 use crate::alert::Topic;
 use crate::ctl::args::Journal;
 use crate::ctl::client::{Client, ClientError};
-use crate::ctl::deliver::{Await, Undelivered, send_lines};
+use crate::ctl::deliver::{Await, FOR_EVER, Undelivered, send_lines};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::ctl::tail::backoff::Backoff;
 use crate::random;
 
-/// Retries without a limit, because no entry may be lost.
-const NO_TIME_LIMIT: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// After this time without an entry, the position moves to the end of the journal. Otherwise journald might delete the
 /// entry at the position, which would look like a loss.
 const IDLE_INTERVAL: Duration = Duration::from_secs(300);
@@ -50,8 +50,16 @@ pub(crate) async fn run(args: Journal, client: &Client, stop: &CancellationToken
         cursor: JournalCursor::open(&path)?,
         client,
     };
+    let mut units = args.failed_units.map(|topic| FailedUnits::open(topic, client, &path)).transpose()?;
+    let watch = Box::pin(async {
+        match &mut units {
+            Some(units) => units.run().await,
+            None => std::future::pending().await,
+        }
+    });
     tokio::select! {
         done = follower.run() => done,
+        done = watch => done,
         // The next run sends the alerts in flight again, with the same idempotency keys.
         () = stop.cancelled() => Ok(()),
     }
@@ -127,7 +135,7 @@ impl Follower<'_> {
 
     /// The first run begins at the end of the journal. An empty journal has none.
     async fn begin(&mut self) -> Result<(), Failure> {
-        match newest_cursor().await? {
+        match reader::newest_cursor().await? {
             Some(cursor) => self.cursor.save(cursor),
             None => Ok(()),
         }
@@ -188,7 +196,7 @@ impl Follower<'_> {
             if part.is_empty() {
                 continue;
             }
-            match send_lines(self.client, part.join("\n"), (NO_TIME_LIMIT, Await::Person)).await {
+            match send_lines(self.client, part.join("\n"), (FOR_EVER, Await::Person)).await {
                 Err(Undelivered::Refused(error @ ClientError::Refused { status: 409 | 413, .. })) => {
                     if let [_] = part {
                         note(&format!("skipped a journal entry: {error}"));
@@ -205,15 +213,9 @@ impl Follower<'_> {
 
     /// Saves the end of the journal as the position, unless there are matching entries before it.
     async fn advance_to_end(&mut self) -> Result<(), Failure> {
-        let Some(end) = newest_cursor().await? else { return Ok(()) };
+        let Some(end) = reader::newest_cursor().await? else { return Ok(()) };
         let pending = reader::read(&self.arguments("--lines=all"), 2).await?;
         let is_done = |entry: &Entry| entry.cursor().as_deref() == self.cursor.cursor();
         if pending.iter().all(is_done) { self.cursor.save(end) } else { Ok(()) }
     }
-}
-
-/// The cursor of the newest entry in the journal, whether it matches or not.
-async fn newest_cursor() -> Result<Option<String>, Failure> {
-    let last = reader::read(&["--lines=1".to_owned()], 1).await?;
-    Ok(last.first().and_then(Entry::cursor))
 }

@@ -52,13 +52,16 @@ pub(super) fn written(cursor: &str) -> Option<jiff::Timestamp> {
 /// Whether alertd wrote the entry or it is about one of alertd's units. An alert about it might cause another entry, and
 /// so on without end.
 pub(crate) fn is_own(entry: &Entry) -> bool {
-    let is_ours = |unit: String| {
-        let suffix = unit.strip_prefix("alertd").unwrap_or("another");
-        suffix.starts_with(['.', '@'])
-            || ["-control", "-publish", "-journal", "-unit-failed"].iter().any(|n| suffix.starts_with(n))
-    };
     let fields = ["_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT"];
-    entry.text("ALERTD_TARGET").is_some() || fields.iter().flat_map(|field| entry.values(field)).any(is_ours)
+    entry.text("ALERTD_TARGET").is_some()
+        || fields.iter().flat_map(|field| entry.values(field)).any(|unit| is_own_unit(&unit))
+}
+
+/// Whether it is a unit without which there are no alerts from this machine.
+pub(super) fn is_own_unit(unit: &str) -> bool {
+    let suffix = unit.strip_prefix("alertd").unwrap_or("another");
+    suffix.starts_with(['.', '@'])
+        || ["-control", "-publish", "-journal", "-unit-failed"].iter().any(|n| suffix.starts_with(n))
 }
 
 fn level(entry: &Entry) -> Level {

@@ -4,7 +4,11 @@
 //! |---|---|
 //! | [`entry`] | one entry of the journal |
 //! | [`reader`] | `journalctl`, run once or followed |
+//! | [`manager`] | what the service manager says about units |
+//! | [`failure`] | a failure of a unit, and the alert about it |
 //! | [`mod@unit`] | `alertctl unit-failed` |
+//! | [`failed_units`] | `alertctl journal`: units that fail and come back |
+//! | [`known`] | the failed units that are known, kept in a file |
 //! | [`journal`] | `alertctl journal`: the entries in their order |
 //! | [`selection`] | which entries become alerts |
 //! | [`journal_alert`] | an entry as an alert |
@@ -17,29 +21,28 @@
 
 pub(crate) mod cursor;
 pub(crate) mod entry;
+mod failed_units;
+mod failure;
 pub(crate) mod journal;
 pub(crate) mod journal_alert;
+mod known;
+mod manager;
 mod overtaking;
 pub(crate) mod reader;
 mod selection;
 pub(crate) mod stopping;
 pub(crate) mod unit;
 
-use crate::alert::{Draft, Level, Metadata, Topic};
-use crate::ctl::exit::Failure;
+use sha2::{Digest, Sha256};
 
+use crate::alert::{Draft, IncidentName, Level, Metadata, Topic};
+use crate::ctl::exit::Failure;
+use crate::text::{hex, prefix};
+
+/// The note on an incident that is resolved without an alert.
+const BACK: &str = "the unit is not failed any more";
 /// Maximum bytes of all journal lines in one alert: a body may have 64 KiB, and JSON may encode a byte in six.
 const MAX_LINES: usize = 8 << 10;
-
-/// The body of an alert about the host, cut to the allowed length.
-fn body(
-    topic: &Topic,
-    level: Level,
-    message: &str,
-    metadata: serde_json::Map<String, serde_json::Value>,
-) -> Result<String, Failure> {
-    draft(topic, level, message, metadata).map(|draft| draft.publish_body())
-}
 
 /// An alert about the host, cut to the allowed length.
 fn draft(
@@ -70,6 +73,19 @@ fn last_lines(lines: Vec<String>) -> Vec<String> {
     kept
 }
 
+/// The incident of a failed unit: `HOST/UNIT`. A name that is too long ends in a hash of the whole, because the beginnings of
+/// two such names may be the same.
+fn incident_name(host: &str, unit: &str) -> Option<IncidentName> {
+    let whole = format!("{host}/{unit}");
+    let short = if whole.chars().count() <= IncidentName::MAX {
+        whole
+    } else {
+        let hash = hex(&Sha256::digest(&whole)[..8]);
+        format!("{}~{hash}", prefix(&whole, IncidentName::MAX - 1 - hash.len()))
+    };
+    IncidentName::nearest(&short)
+}
+
 /// The host name of this machine.
 fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |n| n.trim().to_owned())
@@ -92,7 +108,17 @@ mod tests {
     fn the_largest_alert_is_valid() {
         let lines = last_lines(vec!["\u{1}".repeat(400); 100]);
         let metadata = serde_json::json!({ "journal": lines }).as_object().unwrap().clone();
-        let body = body(&"host.units".parse().unwrap(), Level::Error, &"x".repeat(9000), metadata).unwrap();
+        let draft = draft(&"host.units".parse().unwrap(), Level::Error, &"x".repeat(9000), metadata).unwrap();
+        let body = draft.publish_body();
         assert!(body.len() < 64 << 10, "{}", body.len());
+    }
+
+    #[test]
+    fn a_failed_unit_has_an_incident_of_its_own_however_long_its_name() {
+        assert_eq!(incident_name("h", "a.service").unwrap().as_str(), "h/a.service");
+        let long = |end: &str| incident_name("h", &format!("{}{end}", "x".repeat(200))).unwrap();
+        assert_eq!(long("1.service"), long("1.service"));
+        assert_ne!(long("1.service"), long("2.service"));
+        assert_eq!(long("1.service").as_str().len(), IncidentName::MAX);
     }
 }

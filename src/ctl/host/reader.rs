@@ -143,3 +143,12 @@ pub(crate) async fn read(arguments: &[String], limit: usize) -> Result<Vec<Entry
     }
     reader.end().await.map(|()| found)
 }
+
+/// The cursor of the newest entry in the journal, whatever it is; none in an empty journal.
+///
+/// # Errors
+/// [`Failure::Failed`] if journalctl cannot read it.
+pub(crate) async fn newest_cursor() -> Result<Option<String>, Failure> {
+    let last = read(&["--lines=1".to_owned()], 1).await?;
+    Ok(last.first().and_then(Entry::cursor))
+}

@@ -5,17 +5,10 @@
 //! `ExecStopPost=`, runs after each end, and empties systemd's store if the daemon has failed.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
-use tokio::process::Command;
-use tokio::time::timeout;
-
+use super::manager;
 use crate::ctl::exit::Failure;
 use crate::systemd;
-
-/// How long systemd may take to answer. The daemon is then stopped, and its clients resume.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Closes the streams that a daemon has left, if a later one failed before it took them. If the program cannot be
 /// started at all, their clients would otherwise wait for as long as systemd tries.
@@ -42,17 +35,10 @@ pub(crate) async fn run(unit: &str, control_socket: &Path) -> Result<(), Failure
 
 /// The type of the unit's job, such as `stop` or `restart`.
 async fn job(unit: &str) -> Result<Option<String>, Failure> {
-    let mut systemctl = Command::new("systemctl");
-    systemctl.args(["list-jobs", "--plain", "--no-legend", "--no-pager", "--full"]).env("LC_ALL", "C.UTF-8");
-    systemctl.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-    let failed = |why: String| Failure::Failed(format!("cannot ask systemd for the jobs of {unit}: {why}"));
-    let output = match timeout(PATIENCE, systemctl.output()).await {
-        Ok(Ok(output)) if output.status.success() => output,
-        Ok(Ok(output)) => return Err(failed(format!("systemctl ended with {}", output.status))),
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed("systemctl does not answer".to_owned())),
-    };
-    Ok(job_type(&String::from_utf8_lossy(&output.stdout), unit))
+    let arguments = ["list-jobs", "--plain", "--no-legend", "--full"];
+    let failed = |why| Failure::Failed(format!("cannot ask systemd for the jobs of {unit}: {why}"));
+    let lines = manager::systemctl(&arguments).await.map_err(failed)?;
+    Ok(job_type(&lines, unit))
 }
 
 /// Reads lines such as `123 alertd.service restart running`.
