@@ -45,6 +45,7 @@ mod publish;
 mod readme;
 mod recipes;
 mod replay;
+mod retraction;
 mod seam;
 mod senders;
 mod stream;

@@ -17,6 +17,7 @@
 //! | [`metadata`] | the sender's own JSON object |
 //! | [`excerpt`] | what is left of metadata that is too long |
 //! | [`frame`] | the bounds of what a reader gets of one alert |
+//! | [`retraction`] | the record that an alert was taken back |
 //! | [`schema`] | JSON Schemas of the values that are text |
 
 pub mod draft;
@@ -32,6 +33,7 @@ pub mod json_body;
 pub mod level;
 pub mod line_ends;
 pub mod metadata;
+pub mod retraction;
 pub mod schema;
 pub mod topic;
 
@@ -44,6 +46,7 @@ pub use incident::{IncidentFields, IncidentName, IncidentPlace, IncidentReport, 
 pub use level::Level;
 pub use line_ends::escape_line_ends;
 pub use metadata::Metadata;
+pub use retraction::Retraction;
 pub use topic::{NotATopic, Pattern, Topic};
 
 use bytes::Bytes;
@@ -55,16 +58,18 @@ pub enum RecordKind {
     Alert,
     /// A change of an incident that is not an alert.
     Transition,
+    /// The alert with this id was taken back.
+    Retraction(Id),
 }
 
-/// An alert or a transition with its id, as it is stored and sent: the fields that filters need, and its line of JSON,
+/// An alert, a transition or a retraction with its id, as it is stored and sent: the fields that filters need, and its line of JSON,
 /// encoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub id: Id,
     pub kind: RecordKind,
     pub topic: Topic,
-    /// A transition has the highest level, so that every filter passes it.
+    /// A transition or a retraction has the highest level, so that every filter passes it.
     pub level: Level,
     /// By the server's clock, in milliseconds since 1970.
     pub received_ms: u64,

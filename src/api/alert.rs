@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::IncidentEvent;
+use super::{IncidentEvent, RetractEvent};
 use crate::alert::{Every, Id, IncidentName, IncidentStatus, Level, Topic, Ttl};
 use crate::sse::Gap;
 
@@ -145,12 +145,14 @@ pub(crate) enum HistoryEntry {
 pub(crate) enum HistoryEvent {
     /// An incident was changed.
     Incident(IncidentEvent),
+    /// An alert was retracted.
+    Retract(RetractEvent),
 }
 
 /// A page of history, oldest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct History {
-    /// Alerts; with `include=incidents` also changes of incidents, which have a member `event`.
+    /// Alerts; with `include=incidents` also changes of incidents and retractions, which have a member `event`.
     #[schemars(with = "Vec<HistoryEntry>")]
     pub alerts: Vec<Box<RawValue>>,
     /// Cursor for the next page in the same direction; null at the end.

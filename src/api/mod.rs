@@ -5,6 +5,7 @@
 mod alert;
 mod expectation;
 mod incident;
+mod retraction;
 mod status;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub(crate) use alert::Alert;
 pub(crate) use alert::{AllStored, History, NewAlert, NewAlertLine, Published};
 pub(crate) use expectation::{Expectation, Expectations, NewExpectation};
 pub(crate) use incident::{Incident, IncidentEvent, Incidents, NewNote};
+pub(crate) use retraction::RetractEvent;
 pub(crate) use status::{
     CertificateStatus, ConnectionStatus, DrainStatus, EngineStatus, HubStatus, IncidentStatus, Listening, NodeStatus,
     Stage, Status, TrafficStatus,
@@ -57,6 +59,8 @@ pub(crate) enum StreamEvent {
     Gap(Gap),
     /// An incident was changed. In Server-Sent Events its id is also in `id:`.
     Incident(IncidentEvent),
+    /// An alert was retracted; its content is gone.
+    Retract(RetractEvent),
     /// The server ends the stream.
     Bye {
         reason: Bye,

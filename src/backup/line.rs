@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Extent, Part};
-use crate::alert::{Id, IncidentName, Level, Record, RecordKind, Topic};
+use crate::alert::{Id, IncidentName, Level, Record, RecordKind, Retraction, Topic};
 use crate::incident::{Key, Row};
 use crate::text::{hex, unhex};
 
@@ -113,6 +113,15 @@ enum Stored<'a> {
         #[serde(borrow)]
         transition: &'a RawValue,
     },
+    Retraction {
+        id: Id,
+        topic: Topic,
+        received_ms: u64,
+        #[serde(default)]
+        user: Cow<'a, str>,
+        #[serde(borrow)]
+        retraction: &'a RawValue,
+    },
     Retired {
         id: Id,
     },
@@ -166,21 +175,15 @@ fn stored(item: &Item) -> serde_json::Result<Stored<'_>> {
     Ok(match item {
         Item::Header(header) => Stored::Header(header.clone()),
         Item::UserKey { id, entry } => Stored::UserKey { id: id.into(), entry: entry.into() },
-        Item::Part(Part::Alert { record, user }) if record.kind == RecordKind::Transition => Stored::Transition {
-            id: record.id,
-            topic: record.topic.clone(),
-            received_ms: record.received_ms,
-            user: user.into(),
-            transition: serde_json::from_slice(&record.json)?,
-        },
-        Item::Part(Part::Alert { record, user }) => Stored::Alert {
-            id: record.id,
-            topic: record.topic.clone(),
-            level: record.level,
-            received_ms: record.received_ms,
-            user: user.into(),
-            alert: serde_json::from_slice(&record.json)?,
-        },
+        Item::Part(Part::Alert { record, user }) => {
+            let Record { id, kind, level, received_ms, .. } = *record;
+            let (topic, user, json) = (record.topic.clone(), user.into(), serde_json::from_slice(&record.json)?);
+            match kind {
+                RecordKind::Alert => Stored::Alert { id, topic, level, received_ms, user, alert: json },
+                RecordKind::Transition => Stored::Transition { id, topic, received_ms, user, transition: json },
+                RecordKind::Retraction(_) => Stored::Retraction { id, topic, received_ms, user, retraction: json },
+            }
+        }
         Item::Part(Part::Retired(id)) => Stored::Retired { id: *id },
         Item::Part(Part::Lost { after, upto }) => Stored::Lost { after: *after, upto: *upto },
         Item::Part(Part::TopicTrim(topic, upto)) => Stored::TopicTrim { topic: topic.clone(), upto: *upto },
@@ -223,6 +226,14 @@ pub(super) fn read(line: &[u8]) -> Result<(u64, Item), String> {
     Ok((number, item(stored)?))
 }
 
+fn copied(json: &RawValue) -> Bytes {
+    Bytes::copy_from_slice(json.get().as_bytes())
+}
+
+fn part(record: Record, user: Cow<'_, str>) -> Item {
+    Item::Part(Part::Alert { record, user: user.into() })
+}
+
 fn item(stored: Stored<'_>) -> Result<Item, String> {
     let hash = |text: &str| unhex::<32>(text).ok_or_else(|| "it holds no hash of 32 bytes".to_owned());
     Ok(match stored {
@@ -238,15 +249,17 @@ fn item(stored: Stored<'_>) -> Result<Item, String> {
         Stored::Header(header) => Item::Header(header),
         Stored::UserKey { id, entry } => Item::UserKey { id: id.into(), entry: entry.into() },
         Stored::Alert { id, topic, level, received_ms, user, alert } => {
-            let json = Bytes::copy_from_slice(alert.get().as_bytes());
-            let record = Record { id, kind: RecordKind::Alert, topic, level, received_ms, json };
-            Item::Part(Part::Alert { record, user: user.into() })
+            part(Record { id, kind: RecordKind::Alert, topic, level, received_ms, json: copied(alert) }, user)
         }
         Stored::Transition { id, topic, received_ms, user, transition } => {
-            let json = Bytes::copy_from_slice(transition.get().as_bytes());
-            let (kind, level) = (RecordKind::Transition, Level::Error);
-            let record = Record { id, kind, topic, level, received_ms, json };
-            Item::Part(Part::Alert { record, user: user.into() })
+            let (kind, level, json) = (RecordKind::Transition, Level::Error, copied(transition));
+            part(Record { id, kind, topic, level, received_ms, json }, user)
+        }
+        Stored::Retraction { id, topic, received_ms, user, retraction } => {
+            let json = copied(retraction);
+            let alert = Retraction::alert_of(&json).ok_or_else(|| "it names no retracted alert".to_owned())?;
+            let (kind, level) = (RecordKind::Retraction(alert), Level::Error);
+            part(Record { id, kind, topic, level, received_ms, json }, user)
         }
         Stored::Retired { id } => Item::Part(Part::Retired(id)),
         Stored::Lost { after, upto } => Item::Part(Part::Lost { after, upto }),

@@ -11,6 +11,7 @@
 //! | [`doctor`] | what is wrong on this machine, and the remedies |
 //! | [`expect`] | what is expected on topics |
 //! | [`incident`] | incidents: listed and changed |
+//! | [`retract`] | an alert is taken back |
 //! | [`drain`] | streams that leave before maintenance |
 //! | [`pages`] | pages of stored alerts |
 //! | [`deliver`] | alerts, sent until the outcome is known |
@@ -51,6 +52,7 @@ pub(crate) mod output;
 pub(crate) mod pages;
 pub(crate) mod progress;
 pub(crate) mod publish;
+pub(crate) mod retract;
 pub(crate) mod settings;
 pub(crate) mod state;
 pub(crate) mod status;
@@ -142,10 +144,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         }
         Command::UnitStopped => host::stopping::stopped()?,
         Command::UnitFailed(args) => host::unit::run(args, &publisher(&ctl.daemon)?).await?,
-        Command::Journal(args) => {
-            let stop = stop(false)?;
-            host::journal::run(args, &publisher(&ctl.daemon)?, &stop).await?;
-        }
+        Command::Journal(args) => host::journal::run(args, &publisher(&ctl.daemon)?, &stop(false)?).await?,
         Command::Tail(args) => {
             let (client, _) = client(&ctl.daemon)?;
             let stop = stop(args.exec.is_none())?;
@@ -168,6 +167,7 @@ async fn run(ctl: Ctl) -> Result<(), Failure> {
         }
         Command::Incidents(args) => incident::list(args, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Change(change) => incident::act(change, &client(&ctl.daemon)?.0, &mut output).await?,
+        Command::Retract(args) => retract::run(args, &client(&ctl.daemon)?.0).await?,
         Command::Expect(args) => expect::run(args, &client(&ctl.daemon)?.0, &mut output).await?,
         Command::Drain(args) => drain::drain(&args, &client(&ctl.daemon)?.0).await?,
         Command::Undrain => drain::undrain(&client(&ctl.daemon)?.0).await?,

@@ -12,7 +12,7 @@ use super::shared_pages::SharedPages;
 use super::takeover::{StreamRecord, SubscriptionRecord, Suspension};
 use crate::alert::{Filter, Start};
 use crate::engine::Engine;
-use crate::hub::{Hub, Subscription};
+use crate::hub::{Held, Hub, Subscription};
 use crate::sse::{Bye, Format};
 
 /// Made when a stream is opened. In a broadcast loop the first stream of a key group lends its context to all others.
@@ -55,6 +55,16 @@ impl StreamContext {
             patience,
             unsent,
         }
+    }
+
+    /// Whether one of these alerts may have been retracted since they were read.
+    pub(super) fn has_retracted(&self, held: &Held) -> bool {
+        self.hub.has_retracted(held, &self.filter)
+    }
+
+    /// Waits until one of these alerts may have been retracted. Safe to cancel.
+    pub(super) async fn retracts(&self, held: &Held) {
+        self.hub.retracts(held, &self.filter).await;
     }
 
     pub(super) fn now_ms(&self) -> u64 {

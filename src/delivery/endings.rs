@@ -16,6 +16,8 @@ use crate::sse::Bye;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
     Gone,
+    /// An alert was retracted of which the client may have got a part.
+    Retracted,
     /// A poll has got everything.
     Complete,
     /// The server ends the stream and says why.
@@ -23,8 +25,9 @@ pub(crate) enum StreamEnd {
 }
 
 impl StreamEnd {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Gone,
+        Self::Retracted,
         Self::Complete,
         Self::Bye(Bye::Restart),
         Self::Bye(Bye::Stop),
@@ -40,6 +43,7 @@ impl StreamEnd {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Retracted => "retracted",
             Self::Complete => "complete",
             Self::Bye(bye) => bye.as_str(),
         }

@@ -77,6 +77,7 @@ impl Delivery {
             subscription: context.subscribe(),
             start: record.start.clone(),
             backlog: VecDeque::new(),
+            backlog_since: 0,
             latest_after_ms: record.latest_after_ms,
             seam: if record.has_passed_seam { Seam::Sent } else { Seam::Due },
             ends_at_seam: false,

@@ -22,6 +22,8 @@
 //! | [`shared_pages`] | encoded pages of the log, for streams that replay the same part |
 //! | [`context`] | what the streams of one key and filter share |
 //! | [`sink`] | where a stream writes to |
+//! | [`waiting`] | a stream while its engine is away |
+//! | [`writer`] | a task's writes to it |
 //! | [`socket_sink`] | a plain socket as a sink |
 //! | [`drain`] | whether streams go on, leave one after the other, or all end |
 //! | [`endings`] | the reasons for which streams end |
@@ -53,6 +55,8 @@ mod suspend;
 pub(crate) mod takeover;
 #[cfg(test)]
 mod tests;
+mod waiting;
+mod writer;
 
 use std::collections::VecDeque;
 use std::io;
@@ -178,6 +182,7 @@ impl Delivery {
             subscription: context.subscribe(),
             start,
             backlog: VecDeque::new(),
+            backlog_since: 0,
             latest_after_ms,
             seam: Seam::Due,
             ends_at_seam,

@@ -7,10 +7,13 @@ use tokio::time::timeout;
 
 use super::endings::StreamEnd;
 use super::shared_pages::{EncodedPage, PAGE_BYTES, PageKey};
-use super::sink::{StreamSink, Writer};
-use super::stream::{ENGINE_RETRY, Stream};
-use crate::alert::{Id, Start};
+use super::sink::StreamSink;
+use super::stream::Stream;
+use super::waiting::ENGINE_RETRY;
+use super::writer::Writer;
+use crate::alert::{Id, Record, Start};
 use crate::engine::Seek;
+use crate::hub::Held;
 use crate::sse::Gap;
 
 /// Whether a page ends at the seam.
@@ -39,6 +42,7 @@ impl Stream {
 
     /// Sends what the log has up to where the subscription joins, and returns that id.
     pub(super) async fn replay<S: StreamSink>(&mut self, writer: &mut Writer<'_, S>) -> Result<Id, StreamEnd> {
+        let since = self.context.hub.retractions();
         let Some((until, seek)) = self.seek(writer).await? else { return Ok(self.subscription.joined()) };
         let mut blocks = BytesMut::new();
         if let Some(gap) = seek.gap {
@@ -47,11 +51,12 @@ impl Stream {
         let (mut cursor, mut trimmed) = (seek.after, seek.trimmed);
         // The log has nothing between the two, and another process must not report this gap again.
         self.start = Start::After(cursor.max(trimmed));
-        self.backlog = seek.latest.into();
+        (self.backlog, self.backlog_since) = (seek.latest.into(), since);
         self.send_backlog(blocks, Page::ending_at(cursor, until), writer).await?;
         while cursor < until {
             let (filter, format) = (Arc::clone(&self.context.filter), self.context.format.clone());
             let key = PageKey { filter, format, after: cursor };
+            let since = self.context.hub.retractions();
             let page = match self.context.pages.read(&key, until).await {
                 Ok((page, source)) => {
                     self.context.counters.replayed_page(source);
@@ -67,8 +72,8 @@ impl Stream {
                 blocks.extend_from_slice(&self.gap(gap, cursor.max(page.log.trimmed)));
             }
             trimmed = trimmed.max(page.log.trimmed);
-            cursor = page.cursor;
-            self.send_page(blocks, &page, Page::ending_at(cursor, until), writer).await?;
+            let held = Held { since, after: cursor, upto: cursor };
+            cursor = self.send_page(blocks, &page, held, until, writer).await?;
         }
         Ok(cursor.max(until))
     }
@@ -101,7 +106,13 @@ impl Stream {
         self.context.format.gap(&gap, resume, self.context.now_ms())
     }
 
-    /// Sends `blocks` and the backlog; with the replay's last page also the seam.
+    /// Whether an alert of the backlog was retracted since it was read.
+    pub(super) fn is_retracted(&self, alert: &Record) -> bool {
+        let held = Held { since: self.backlog_since, after: alert.id.predecessor(), upto: alert.id };
+        self.context.has_retracted(&held)
+    }
+
+    /// Sends `blocks` and the backlog, but for what was retracted meanwhile; with the replay's last page also the seam.
     async fn send_backlog<S: StreamSink>(
         &mut self,
         mut blocks: BytesMut,
@@ -109,42 +120,56 @@ impl Stream {
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
         let mut alerts = 0;
+        let mut held = Held { since: self.backlog_since, after: Id::ZERO, upto: Id::ZERO };
         while let Some(record) = self.backlog.pop_front() {
+            if self.is_retracted(&record) {
+                continue;
+            }
             alerts += u64::from(self.context.format.alert(&mut blocks, &record));
+            held.upto = record.id;
             if blocks.len() >= PAGE_BYTES {
-                self.send(blocks.split(), writer).await?;
+                self.send(blocks.split(), Some(&held), writer).await?;
+                held.after = held.upto;
             }
         }
         if page == Page::Last {
             self.push_seam(&mut blocks);
         }
-        self.send(blocks, writer).await?;
+        self.send(blocks, Some(&held), writer).await?;
         self.context.counters.replayed(alerts);
         Ok(())
     }
 
-    /// Sends `blocks` and a page of the log; after the alerts of the last page also the seam.
+    /// Sends `blocks` and a page of the log; after the alerts of the last page also the seam. Returns up to where. If one of its
+    /// alerts is retracted before it is sent, that is before it, and the log is to be read again from there.
     async fn send_page<S: StreamSink>(
         &mut self,
         mut blocks: BytesMut,
         encoded: &EncodedPage,
-        page: Page,
+        mut held: Held,
+        until: Id,
         writer: &mut Writer<'_, S>,
-    ) -> Result<(), StreamEnd> {
+    ) -> Result<Id, StreamEnd> {
         for (piece, last) in &encoded.pieces {
             // A gap goes with the first piece.
             if blocks.len() >= PAGE_BYTES {
-                self.send(blocks.split(), writer).await?;
+                self.send(blocks.split(), Some(&held), writer).await?;
+                held.after = held.upto;
+            }
+            if self.context.has_retracted(&Held { after: held.upto, upto: *last, ..held }) {
+                self.send(blocks, Some(&held), writer).await?;
+                return Ok(held.upto);
             }
             self.start = Start::After(*last);
+            held.upto = *last;
             blocks.extend_from_slice(piece);
         }
         self.start = Start::After(encoded.cursor);
-        if page == Page::Last {
+        if Page::ending_at(encoded.cursor, until) == Page::Last {
             self.push_seam(&mut blocks);
         }
-        self.send(blocks, writer).await?;
+        self.send(blocks, Some(&held), writer).await?;
         self.context.counters.replayed(encoded.alerts);
-        Ok(())
+        Ok(encoded.cursor)
     }
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::endings::StreamEnd;
 
@@ -26,19 +25,4 @@ pub(crate) trait StreamSink: Send {
 
     /// Waits until the client has disconnected.
     fn disconnected(&mut self) -> impl Future<Output = ()> + Send + 'static;
-}
-
-/// A sink, and when the stream's next heartbeat is due.
-pub(super) struct Writer<'a, S> {
-    pub(super) sink: &'a mut S,
-    pub(super) heartbeat: Duration,
-    pub(super) next_heartbeat: Instant,
-}
-
-impl<S: StreamSink> Writer<'_, S> {
-    pub(super) async fn send(&mut self, blocks: Bytes) -> Result<(), StreamEnd> {
-        self.sink.send(blocks).await?;
-        self.next_heartbeat = Instant::now() + self.heartbeat;
-        Ok(())
-    }
 }

@@ -8,24 +8,20 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep_until};
 
 use super::context::StreamContext;
 use super::endings::StreamEnd;
-use super::sink::{StreamSink, Writer};
+use super::sink::StreamSink;
 use super::slots::{StreamSlot, Transport};
 use super::socket_sink::{ConnectionGuard, SocketSink};
 use super::takeover::CarriedStream;
+use super::writer::Writer;
 use crate::alert::{Id, Record, Start};
-use crate::engine::Engine;
-use crate::hub::{Next, Subscription};
+use crate::hub::{Held, Next, Subscription};
 use crate::sse::Bye;
-
-/// Pause between two attempts to reach an engine that is away.
-pub(super) const ENGINE_RETRY: Duration = Duration::from_millis(500);
 
 /// A stream before, or while, a task carries it.
 pub(crate) struct Stream {
@@ -35,6 +31,8 @@ pub(crate) struct Stream {
     pub(super) start: Start,
     /// Alerts to send before what `start` says: the newest one of each topic.
     pub(super) backlog: VecDeque<Record>,
+    /// How many alerts had been retracted before the backlog was read.
+    pub(super) backlog_since: u64,
     /// With [`Start::Latest`]: older alerts are not sent.
     pub(super) latest_after_ms: u64,
     pub(super) seam: Seam,
@@ -92,7 +90,7 @@ pub(super) struct CaughtUp {
 }
 
 impl Stream {
-    /// Continues a stream whose ring has overwritten what follows `cursor`: from the log, then on the ring again.
+    /// Continues a stream whose ring no longer has what follows `cursor`: from the log, then on the ring again.
     pub(super) fn resume(
         context: Arc<StreamContext>,
         cursor: Id,
@@ -100,11 +98,11 @@ impl Stream {
         expires_at: Option<Instant>,
         slot: StreamSlot,
     ) -> Box<Self> {
-        context.counters.stream_overtaken();
         Box::new(Self {
             subscription: context.subscribe(),
             start: Start::After(cursor),
             backlog: VecDeque::new(),
+            backlog_since: 0,
             latest_after_ms: 0,
             seam: Seam::Sent,
             ends_at_seam: false,
@@ -198,13 +196,15 @@ impl Stream {
     /// Replay, the seam, and live. Returns the cursor at the seam with [`Until::CaughtUp`]; otherwise it never succeeds.
     async fn advance(&mut self, sink: &mut impl StreamSink, until: Until) -> Result<Id, StreamEnd> {
         let heartbeat = self.context.heartbeat;
-        let mut writer = Writer { sink, heartbeat, next_heartbeat: Instant::now() + heartbeat };
+        let context = Arc::clone(&self.context);
+        let mut writer = Writer { sink, context, heartbeat, next_heartbeat: Instant::now() + heartbeat };
         let engine = self.context.engine.clone();
         let is_synced = engine.head().is_some();
         if !is_synced || self.seam == Seam::Sent || !self.needs_no_replay(self.subscription.joined()) {
             // The head of the response goes out at once if reading the log may take a while, or if no seam follows and
             // nothing else might be sent before the stream is handed over.
-            writer.sink.start().await?;
+            let upto = if let Start::After(cursor) = self.start { cursor } else { Id::ZERO };
+            writer.start(&Held { since: self.context.hub.retractions(), after: Id::ZERO, upto }).await?;
         }
         if !is_synced {
             self.wait_until_synced(&engine, &mut writer).await?;
@@ -227,44 +227,26 @@ impl Stream {
             let mut blocks = BytesMut::new();
             self.start = Start::After(cursor);
             self.push_seam(&mut blocks);
-            self.send(blocks, &mut writer).await?;
+            self.send(blocks, None, &mut writer).await?;
             if until == Until::CaughtUp {
                 return Ok(cursor);
             }
             let cursor = self.live(cursor, &mut writer).await?;
-            if self.subscription.ring_position().is_some() {
-                self.context.counters.stream_overtaken();
-            }
             // The missing alerts come from the log, up to where the subscription joins again.
             self.subscription.rejoin();
             self.start = Start::After(cursor);
         }
     }
 
-    /// Waits until the engine knows its newest id. Before that, it cannot tell what follows a cursor.
-    async fn wait_until_synced<S: StreamSink>(
-        &mut self,
-        engine: &Engine,
-        writer: &mut Writer<'_, S>,
-    ) -> Result<(), StreamEnd> {
-        let synced = engine.synced();
-        tokio::pin!(synced);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut synced => return Ok(()),
-                waited = self.wait_for_engine("it was not reached yet", writer) => waited?,
-            }
-        }
-    }
-
     /// Sends what comes until the subscription is lost. Returns the cursor.
     async fn live<S: StreamSink>(&mut self, mut cursor: Id, writer: &mut Writer<'_, S>) -> Result<Id, StreamEnd> {
         loop {
+            let since = self.context.hub.retractions();
             match self.subscription.next() {
                 Next::Chunk(chunk) => {
                     self.start = Start::After(chunk.last);
-                    writer.send(chunk.blocks()).await?;
+                    let held = Held { since, after: chunk.first.predecessor(), upto: chunk.last };
+                    writer.send_alerts(chunk.blocks(), &held).await?;
                     let now_ms = (self.context.endings.clock)();
                     self.context.counters.sent_live(chunk.alerts, chunk.received_ms, now_ms);
                     cursor = chunk.last;
@@ -279,7 +261,13 @@ impl Stream {
                         }
                     }
                 }
-                Next::Lost => return Ok(cursor),
+                Next::Retracted => return Ok(cursor),
+                Next::Lost => {
+                    if self.subscription.ring_position().is_some() {
+                        self.context.counters.stream_overtaken();
+                    }
+                    return Ok(cursor);
+                }
             }
         }
     }
@@ -292,10 +280,11 @@ impl Stream {
         }
     }
 
-    /// Sends blocks, if there are any; before the very first ones what opens the stream.
+    /// Sends blocks, if there are any, with the alerts that are `held`; before the very first ones what opens the stream.
     pub(super) async fn send<S: StreamSink>(
         &mut self,
         blocks: BytesMut,
+        held: Option<&Held>,
         writer: &mut Writer<'_, S>,
     ) -> Result<(), StreamEnd> {
         if blocks.is_empty() {
@@ -305,32 +294,10 @@ impl Stream {
             Some(opening) => [&opening[..], &blocks].concat().into(),
             None => blocks.freeze(),
         };
-        writer.send(blocks).await
-    }
-
-    /// Keeps the stream open for a moment while the engine is away.
-    pub(super) async fn wait_for_engine<S: StreamSink>(
-        &mut self,
-        reason: &str,
-        writer: &mut Writer<'_, S>,
-    ) -> Result<(), StreamEnd> {
-        tracing::debug!(reason, "a stream waits for the engine");
-        self.send_heartbeat_if_due(writer).await?;
-        // At random, because all streams lost the engine at the same moment.
-        tokio::time::sleep(crate::random::between(ENGINE_RETRY / 2, ENGINE_RETRY * 3 / 2)).await;
-        Ok(())
-    }
-
-    /// Sends a heartbeat without a cursor, which is not known before the replay is complete.
-    pub(super) async fn send_heartbeat_if_due<S: StreamSink>(
-        &mut self,
-        writer: &mut Writer<'_, S>,
-    ) -> Result<(), StreamEnd> {
-        if Instant::now() >= writer.next_heartbeat && !self.ends_at_seam {
-            let heartbeat = BytesMut::from(&self.context.format.cursor(None, self.context.now_ms())[..]);
-            self.send(heartbeat, writer).await?;
+        match held {
+            Some(held) => writer.send_alerts(blocks, held).await,
+            None => writer.send(blocks).await,
         }
-        Ok(())
     }
 }
 

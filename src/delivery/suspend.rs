@@ -24,6 +24,9 @@ impl Stream {
         }
         let mut blocks = BytesMut::new();
         while let Some(alert) = self.backlog.pop_front() {
+            if self.is_retracted(&alert) {
+                continue;
+            }
             self.context.format.alert(&mut blocks, &alert);
             if blocks.len() >= PAGE_BYTES {
                 sink.put(blocks.split().freeze());

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ActFailure, AppendError, Cause, Changed, Publish, Stored, Unavailable};
+use super::{
+    ActFailure, AppendError, Cause, Changed, Publish, Retract, RetractFailure, Retracted, Stored, Unavailable,
+};
 use crate::incident::{Act, ActError};
 
 /// The shortest time between two log lines about publishes that fail for the same cause.
@@ -28,6 +30,7 @@ pub(super) type ActOutcome = Result<Changed, ActFailure>;
 pub(super) enum Job {
     Append(Group),
     Act(ActRequest),
+    Retract(RetractRequest),
     /// Look at what else is due, such as the watchdog's marker.
     Wake,
     /// Store everything queued before this, then end.
@@ -43,6 +46,10 @@ pub(super) struct Group {
 }
 
 impl Group {
+    pub(super) fn reports_incident(&self) -> bool {
+        self.alerts.iter().any(|alert| alert.draft.incident().is_some())
+    }
+
     /// A publisher that has given up is not an error.
     pub(super) fn answer(self, outcome: Outcome) {
         let _ = self.answer.send(outcome);
@@ -60,6 +67,21 @@ pub(super) struct ActRequest {
 impl ActRequest {
     /// Whoever waited and has given up is not an error.
     pub(super) fn answer(self, outcome: Result<Result<Changed, ActError>, AppendError>) {
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// An alert that is to be taken back, and who waits for the outcome.
+pub(super) struct RetractRequest {
+    pub(super) retract: Retract,
+    /// As that of a [`Group`].
+    pub(super) deadline: Instant,
+    answer: oneshot::Sender<Result<Result<Retracted, RetractFailure>, AppendError>>,
+}
+
+impl RetractRequest {
+    /// Whoever waited and has given up is not an error.
+    pub(super) fn answer(self, outcome: Result<Result<Retracted, RetractFailure>, AppendError>) {
         let _ = self.answer.send(outcome);
     }
 }
@@ -116,6 +138,16 @@ impl Intake {
             Ok(outcome) => outcome.map_err(ActFailure::Refused),
             Err(error) => Err(ActFailure::Failed(error)),
         }
+    }
+
+    /// The same for a retraction.
+    pub(super) async fn submit_retract<E: Into<Refused>>(
+        &self,
+        retract: Retract,
+        send: impl AsyncFnOnce(Job) -> Result<(), E>,
+    ) -> Result<Retracted, RetractFailure> {
+        let job = |deadline, answer| Job::Retract(RetractRequest { retract, deadline, answer });
+        self.ask(job, send).await.unwrap_or_else(|error| Err(RetractFailure::Failed(error)))
     }
 
     async fn ask<T, E: Into<Refused>>(
@@ -182,7 +214,8 @@ pub(super) struct WriteLimits {
 pub(super) struct Gathered {
     pub(super) groups: Vec<Group>,
     pub(super) acts: Vec<ActRequest>,
-    /// Alerts of all groups, and acts.
+    pub(super) retractions: Vec<RetractRequest>,
+    /// Alerts of all groups, acts and retractions.
     pub(super) alerts: usize,
     pub(super) is_woken: bool,
     /// Whether the request to close was taken; nothing after it is.
@@ -204,6 +237,10 @@ impl Gathered {
                 Job::Act(request) => {
                     gathered.alerts += 1;
                     gathered.acts.push(request);
+                }
+                Job::Retract(request) => {
+                    gathered.alerts += 1;
+                    gathered.retractions.push(request);
                 }
                 Job::Wake => gathered.is_woken = true,
                 Job::Close => {

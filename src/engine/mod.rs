@@ -15,6 +15,7 @@ mod limits;
 mod publish;
 mod read;
 pub(crate) mod redis;
+mod retraction;
 mod status;
 pub(crate) mod topics;
 mod unavailable;
@@ -34,13 +35,14 @@ use read::Known;
 pub(crate) use read::{Direction, Page, Range, Seek, complete_from};
 pub(crate) use redis::Fleet;
 use redis::Redis;
+pub(crate) use retraction::{Retract, RetractFailure, Retractable, Retracted};
 pub(crate) use status::Status;
 pub(crate) use unavailable::{Cause, Unavailable};
 
 /// What an engine feeds the hub with, in the order of the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Feed {
-    /// Alerts and transitions of one commit.
+    /// Alerts, transitions and retractions of one commit.
     Alerts(Arc<[Record]>),
     /// The feed has a break: the log continues after this id, and everything before it must be read from the log.
     Reset(Id),

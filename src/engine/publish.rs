@@ -108,6 +108,9 @@ pub(crate) struct Stored {
 pub(crate) enum AppendError {
     #[error("the Idempotency-Key was used for another alert within the last 24 hours: use a new key for a new alert")]
     Conflict,
+    /// The alert that the idempotency key stands for was taken back.
+    #[error("the alert with this Idempotency-Key was retracted: use a new key for a new alert")]
+    Retracted,
     #[error("{0}: nothing was stored, send it again")]
     NotStored(Unavailable),
     /// The outcome is unknown until a retry with the same idempotency key.
@@ -116,11 +119,11 @@ pub(crate) enum AppendError {
 }
 
 impl AppendError {
-    /// Why the engine could not store it; none for a conflict.
+    /// Why the engine could not store it; none for a conflict or a retracted alert.
     #[must_use]
     pub(crate) const fn unavailable(&self) -> Option<&Unavailable> {
         match self {
-            Self::Conflict => None,
+            Self::Conflict | Self::Retracted => None,
             Self::NotStored(unavailable) | Self::Unknown(unavailable) => Some(unavailable),
         }
     }

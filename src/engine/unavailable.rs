@@ -70,7 +70,9 @@ impl Cause {
             Self::ReadOnly => "the log of alerts is read-only now",
             Self::Damaged => "a part of the log of alerts cannot be read",
             Self::UnknownFormat => "the log of alerts has a format that this version of alertd does not know",
-            Self::OlderNodes => "a node of the fleet has an earlier version, which does not know incidents",
+            Self::OlderNodes => {
+                "a node of the fleet has an earlier version, which does not know this: upgrade it first"
+            }
             Self::NotSafe => "too few replicas confirmed the alert",
             Self::QueueFull => "too many alerts are waiting to be stored",
             Self::TimedOut => "the log of alerts did not answer in time",

@@ -21,7 +21,7 @@ pub(crate) fn apply(origins: &[String], request: Option<&HeaderValue>, preflight
     if preflight {
         let methods = HeaderValue::from_static("GET, PUT, POST, DELETE");
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-        let allowed = "Authorization, Content-Type, Last-Event-ID, Idempotency-Key, Expect-Within, Cache-Control";
+        let allowed = "Authorization, Content-Type, Last-Event-ID, Idempotency-Key, Expect-Within, Incident, Incident-Status, Incident-Ttl, Cache-Control";
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }

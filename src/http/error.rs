@@ -108,7 +108,12 @@ impl HttpError {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "No valid key")
             }
             Self::Refused(
-                Refusal::Scope(_) | Refusal::Topic(..) | Refusal::PublishOnly | Refusal::KeyOnly | Refusal::ControlOnly,
+                Refusal::Scope(_)
+                | Refusal::Topic(..)
+                | Refusal::PublishOnly
+                | Refusal::KeyOnly
+                | Refusal::ControlOnly
+                | Refusal::NotOwn,
             ) => (StatusCode::FORBIDDEN, "not-permitted", "The key does not permit this"),
             Self::Refused(Refusal::NotFound(_)) | Self::NotFound(_) | Self::NoDocumentation(_) => {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
@@ -121,6 +126,7 @@ impl HttpError {
             Self::Refused(Refusal::Conflict(_)) => {
                 (StatusCode::CONFLICT, "conflict", "The request contradicts an earlier one")
             }
+            Self::Refused(Refusal::Gone(_)) => (StatusCode::GONE, "gone", "The alert was retracted"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::MediaType { .. } | Self::ContentEncoding(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

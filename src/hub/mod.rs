@@ -9,6 +9,7 @@
 //! rings is limited, for each key and in total; a subscription beyond the limit gets a wake-up signal instead and reads the
 //! alerts from the engine.
 
+mod retractions;
 mod ring;
 mod routes;
 mod subscription;
@@ -16,18 +17,20 @@ mod subscription;
 mod tests;
 mod wake_signal;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
-use crate::alert::{Filter, Id, Record};
+use crate::alert::{Filter, Id, Record, RecordKind};
 use crate::chunked;
 use crate::ntfy::Content;
 use crate::sse::Format;
 
+pub(crate) use retractions::Held;
+use retractions::Retractions;
 use ring::Ring;
 pub(crate) use ring::{Chunk, ReadOutcome, RingListener, RingTag};
 use routes::{Filtered, Routes};
@@ -53,6 +56,7 @@ struct Shared {
     state: Mutex<State>,
     head: watch::Sender<Id>,
     marker: watch::Sender<u64>,
+    retractions: Retractions,
 }
 
 struct State {
@@ -79,6 +83,7 @@ impl Hub {
             state: Mutex::new(state),
             head: watch::Sender::new(head),
             marker: watch::Sender::new(0),
+            retractions: Retractions::default(),
         }))
     }
 
@@ -86,8 +91,9 @@ impl Hub {
     pub(crate) fn deliver(&self, alerts: &[Record]) {
         let Some(last) = alerts.last() else { return };
         let state = self.0.state();
+        let retracted = self.retract(&state, alerts);
         let mut touched: Vec<Arc<Ring>> = Vec::new();
-        for record in alerts {
+        for record in alerts.iter().filter(|record| !retracted.contains(&record.id)) {
             let mut encoded = Encoded::default();
             for ring in state.routes.of(&record.topic).filter(|ring| record.level >= ring.filter().level()) {
                 if let Some(chunk) = encoded.of(ring.format(), record)
@@ -106,6 +112,36 @@ impl Hub {
         }
         // After the rings and signals: a subscription that sees this head and finds nothing has everything up to it.
         self.0.head.send_replace(last.id);
+    }
+
+    /// Drops the alerts that these records retract from all rings, also from those whose clients are not told. Returns their
+    /// ids, because some may be among the records.
+    fn retract(&self, state: &State, records: &[Record]) -> HashSet<Id> {
+        let mut retracted = HashSet::new();
+        for record in records {
+            let RecordKind::Retraction(alert) = record.kind else { continue };
+            state.routes.of(&record.topic).for_each(|ring| ring.retract(alert));
+            self.0.retractions.add(record.topic.clone(), alert);
+            retracted.insert(alert);
+        }
+        retracted
+    }
+
+    /// How many alerts were retracted since the start, to be remembered before alerts are read.
+    #[must_use]
+    pub(crate) fn retractions(&self) -> u64 {
+        self.0.retractions.count()
+    }
+
+    /// Whether one of these alerts, which pass the filter, may have been retracted since they were read.
+    #[must_use]
+    pub(crate) fn has_retracted(&self, held: &Held, filter: &Filter) -> bool {
+        self.0.retractions.concern(held, filter)
+    }
+
+    /// Waits until [`has_retracted`](Self::has_retracted). Safe to cancel.
+    pub(crate) async fn retracts(&self, held: &Held, filter: &Filter) {
+        self.0.retractions.reach(held, filter).await;
     }
 
     /// Reports a break in the feed, which goes on after this id. Every subscription is lost and continues from the engine.

@@ -4,6 +4,7 @@
 //! blocks.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -33,6 +34,8 @@ pub(crate) enum ReadOutcome {
     Nothing,
     /// The ring no longer has this position.
     Overwritten,
+    /// The same, because an alert was retracted.
+    Retracted,
 }
 
 /// Whole blocks that go out together.
@@ -41,6 +44,8 @@ pub(crate) struct Chunk {
     /// The encoded blocks, as one chunk of HTTP/1.1's chunked coding.
     pub wire: Bytes,
     pub alerts: u64,
+    /// The id of the first alert.
+    pub first: Id,
     /// The id of the last alert.
     pub last: Id,
     /// When the first alert was received, milliseconds since 1970.
@@ -71,12 +76,15 @@ pub(super) struct Ring {
 #[derive(Default)]
 struct Log {
     base: u64,
+    /// The positions that were dropped with a retracted alert, the last time.
+    retracted: Range<u64>,
     chunks: VecDeque<Chunk>,
     bytes: usize,
     /// The alerts of the batch that is being fed, encoded as a chunk each. Not visible yet; bounded by
     /// [`Ring::CHUNK_BYTES`].
     open: Vec<Bytes>,
     open_bytes: usize,
+    open_first: Id,
     open_last: Id,
     open_received_ms: u64,
 }
@@ -114,7 +122,7 @@ impl Ring {
         let mut log = self.log();
         let first = log.open.is_empty();
         if first {
-            log.open_received_ms = record.received_ms;
+            (log.open_first, log.open_received_ms) = (record.id, record.received_ms);
         }
         log.open_bytes += alert.len();
         log.open.push(alert);
@@ -151,6 +159,23 @@ impl Ring {
         self.wake();
     }
 
+    /// Drops the chunk that has this alert, if one does, and all before it. Subscribers who did not get to its end continue
+    /// from the log, which has the alert no more.
+    pub(super) fn retract(&self, alert: Id) {
+        let mut log = self.log();
+        let at = log.chunks.partition_point(|chunk| chunk.last < alert);
+        if log.chunks.get(at).is_none_or(|chunk| alert < chunk.first) {
+            return;
+        }
+        if log.retracted.end != log.base {
+            log.retracted = log.base..log.base;
+        }
+        for _ in 0..=at {
+            log.drop_oldest();
+        }
+        log.retracted.end = log.base;
+    }
+
     fn wake(&self) {
         self.wake.send_replace(());
         for (listener, tag) in &*self.listeners() {
@@ -172,7 +197,8 @@ impl Ring {
     pub(super) fn read(&self, position: u64, limit: usize, mut take: impl FnMut(Chunk)) -> ReadOutcome {
         let log = self.log();
         let Some(offset) = position.checked_sub(log.base).and_then(|offset| usize::try_from(offset).ok()) else {
-            return ReadOutcome::Overwritten;
+            let is_retracted = log.retracted.contains(&position);
+            return if is_retracted { ReadOutcome::Retracted } else { ReadOutcome::Overwritten };
         };
         let mut bytes = 0;
         for chunk in log.chunks.range(offset.min(log.chunks.len())..) {
@@ -214,17 +240,21 @@ impl Log {
         self.open.clear();
         self.open_bytes = 0;
         self.bytes += wire.len();
-        let (last, received_ms) = (self.open_last, self.open_received_ms);
-        self.chunks.push_back(Chunk { wire, alerts: alerts as u64, last, received_ms });
+        let (first, last, received_ms) = (self.open_first, self.open_last, self.open_received_ms);
+        self.chunks.push_back(Chunk { wire, alerts: alerts as u64, first, last, received_ms });
     }
 
     /// Keeps the newest chunk in any case, or a ring with a tiny share would deliver nothing.
     fn shrink(&mut self, cap: usize) {
         while self.bytes > cap && self.chunks.len() > 1 {
-            if let Some(old) = self.chunks.pop_front() {
-                self.bytes -= old.wire.len();
-                self.base += 1;
-            }
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(old) = self.chunks.pop_front() {
+            self.bytes -= old.wire.len();
+            self.base += 1;
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Next {
     Idle(Id),
     /// The hub does not have what comes next: [`rejoin`](Subscription::rejoin), and read up to there from the engine.
     Lost,
+    /// The same, because an alert was retracted.
+    Retracted,
 }
 
 /// Identifies a ring while it lives.
@@ -126,6 +128,7 @@ impl Subscription {
                 let mut next = None;
                 match (ring.read(*position, 0, |chunk| next = Some(chunk)), next) {
                     (ReadOutcome::Overwritten, _) => Next::Lost,
+                    (ReadOutcome::Retracted, _) => Next::Retracted,
                     (_, Some(chunk)) => {
                         *position += 1;
                         Next::Chunk(chunk)
@@ -162,6 +165,12 @@ impl RingReader {
     #[must_use]
     pub(crate) fn format(&self) -> &Format {
         self.ring.format()
+    }
+
+    /// As [`Hub::retractions`](super::Hub::retractions).
+    #[must_use]
+    pub(crate) fn retractions(&self) -> u64 {
+        self.hub.retractions.count()
     }
 
     /// Appends the chunks from `position` on: at least one, and about `limit` bytes.

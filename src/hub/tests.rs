@@ -2,7 +2,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use super::*;
-use crate::alert::{Draft, Level, Metadata};
+use crate::alert::{Draft, Level, Metadata, Retraction};
+use crate::ntfy::{Names, Selection, Shape, View};
 
 const ROOMY: Settings = Settings { memory: 1 << 20, max_subscriptions: 8, max_subscriptions_per_key: 4 };
 
@@ -118,4 +119,59 @@ async fn a_waiting_reader_wakes_for_an_alert_that_passes() {
     });
     hub.deliver(&[record(1, "a", Level::Info)]);
     assert_eq!(waiting.await.unwrap(), (1, Some(Id::at(1))));
+}
+
+fn retraction(ms: u64, topic: &str, alert: u64) -> Record {
+    Retraction::new(topic.parse().unwrap(), Id::at(alert), "alice").record(Id::at(ms), ms)
+}
+
+/// What a subscription still gets, as text; none if its ring no longer has it because of a retraction.
+fn rest(subscription: &mut Subscription) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        match subscription.next() {
+            Next::Chunk(chunk) => text.push_str(std::str::from_utf8(&chunk.wire).unwrap()),
+            Next::Retracted => return None,
+            Next::Lost => panic!("it was not overtaken"),
+            Next::Idle(_) => return Some(text),
+        }
+    }
+}
+
+#[test]
+fn a_retracted_alert_is_dropped_from_each_ring_that_has_it_and_from_no_other() {
+    let hub = Hub::new(ROOMY, Id::ZERO);
+    let names = Names::parse("ops", false).unwrap();
+    let view = View { shape: Shape::Json, names, selection: Selection::default(), retained_s: None };
+    let subscribe = |pattern: &str, format: &Format| hub.subscribe(&filter(&[pattern], Level::Info), format, "k");
+    let formats = [Format::Sse, Format::Ndjson, Format::Ntfy(Arc::new(view))];
+    let mut ops = formats.clone().map(|format| subscribe("ops", &format));
+    let mut web = subscribe("web", &Format::Sse);
+    let mut behind = subscribe("ops", &Format::Sse);
+    hub.deliver(&[record(1, "ops", Level::Info), record(2, "web", Level::Info)]);
+    hub.deliver(&[record(3, "ops", Level::Info)]);
+    hub.deliver(&[record(4, "ops", Level::Info)]);
+    // One that has got past it loses nothing.
+    let mut ahead = subscribe("ops", &Format::Sse);
+    hub.deliver(&[record(5, "ops", Level::Info)]);
+    assert!(matches!(behind.next(), Next::Chunk(chunk) if chunk.last == Id::at(1)));
+    let held = Held { since: hub.retractions(), after: Id::at(1), upto: Id::at(3) };
+    hub.deliver(&[retraction(6, "ops", 3)]);
+    assert!(hub.has_retracted(&held, &filter(&["ops"], Level::Error)));
+    assert!(!hub.has_retracted(&held, &filter(&["web"], Level::Info)));
+    for subscription in ops.iter_mut().chain([&mut behind]) {
+        assert_eq!(rest(subscription), None);
+        assert_eq!(subscription.rejoin(), Id::at(6));
+        assert_eq!(rest(subscription), Some(String::new()));
+    }
+    let seen = rest(&mut ahead).unwrap();
+    assert!(seen.contains("id: 5-0") && seen.contains("event: retract") && !seen.contains("id: 4-0"), "{seen}");
+    assert!(rest(&mut web).unwrap().contains("id: 2-0"));
+    // An older alert, which no ring has any more, and one that is retracted in its own batch.
+    hub.deliver(&[record(7, "ops", Level::Info)]);
+    hub.deliver(&[retraction(8, "ops", 1), record(9, "ops", Level::Info), retraction(10, "ops", 9)]);
+    let seen = rest(&mut ahead).unwrap();
+    assert!(seen.contains("id: 7-0") && !seen.contains("id: 9-0") && seen.contains("id: 10-0"), "{seen}");
+    let ntfy = rest(&mut ops[2]).unwrap();
+    assert!(ntfy.contains("7-0") && !ntfy.contains("9-0") && !ntfy.contains("10-0"), "{ntfy}");
 }

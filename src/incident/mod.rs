@@ -13,12 +13,14 @@
 //! | [`action`] | what people and time make of it |
 //! | [`counts`] | how many there are, by state and level |
 //! | [`happened`] | what changes amount to, for the metrics |
+//! | [`placed`] | an alert of the log that has a place in an incident |
 //! | [`query`] | which incidents a reader wants, and how they are shown |
 //! | [`settings`] | limits, and the times of repeats and reminders |
 
 pub(crate) mod action;
 mod counts;
 mod happened;
+pub(crate) mod placed;
 pub(crate) mod query;
 pub(crate) mod report;
 pub(crate) mod row;
@@ -27,6 +29,7 @@ pub(crate) mod settings;
 pub(crate) use action::{Act, ActError, Acted, Action};
 pub(crate) use counts::Counts;
 pub(crate) use happened::Happened;
+pub(crate) use placed::PlacedAlert;
 pub(crate) use query::{Query, Wanted};
 pub(crate) use report::{Reported, Room, Untracked};
 pub(crate) use row::{Key, Row, State};

@@ -78,13 +78,17 @@ impl LastAlert {
     const MAX_METADATA: usize = 4096;
 
     pub(super) fn of(draft: &Draft, status: IncidentStatus, count: u64, ms: u64) -> Self {
-        let metadata = draft.metadata();
-        let metadata = if metadata.as_str().len() > Self::MAX_METADATA {
+        let metadata = Self::kept(draft.metadata());
+        Self { id: None, ms, level: draft.level(), message: draft.message().to_owned(), metadata, status, count }
+    }
+
+    /// What is kept of metadata.
+    pub(super) fn kept(metadata: &Metadata) -> String {
+        if metadata.as_str().len() > Self::MAX_METADATA {
             metadata.cut(Self::MAX_METADATA).as_str().to_owned()
         } else {
             metadata.as_str().to_owned()
-        };
-        Self { id: None, ms, level: draft.level(), message: draft.message().to_owned(), metadata, status, count }
+        }
     }
 
     /// The title that the sender gave it.

@@ -201,6 +201,9 @@ events! {
     IncidentChanged("incident-changed", "35", "alertctl(1)"): "Somebody changed an incident",
         "The message says which incident was acknowledged, resolved or reopened, and by whom. `alertctl incidents` lists \
          those that are not resolved.";
+    AlertRetracted("alert-retracted", "36", "alertctl(1)"): "Somebody retracted an alert",
+        "The message says which alert was taken back, and by whom. Its content is gone from the log; copies may be in backups, \
+         in the journal if `log.mirror_alerts` is on, and with those who received it.";
     IncidentsUntracked("incidents-untracked", "37", "alertd.toml(5)"): "Alerts open no more incidents",
         "They are stored and delivered as ever. The message says why, and what to do about it: as many incidents are \
          unresolved as incidents.max_open or incidents.max_open_per_user allows, or a node of an earlier version shares the \

@@ -21,6 +21,7 @@ mod measure;
 mod publish;
 mod read;
 mod refusal;
+mod retraction;
 mod takeover;
 mod tickets;
 mod topic_classes;

@@ -35,6 +35,10 @@ pub(crate) enum Refusal {
     /// The topics of the key do not cover a topic.
     #[error("this key may not use the topic {0}: its topics are {own}", own = joined(.1))]
     Topic(Pattern, Vec<Pattern>),
+    #[error(
+        "this alert is not one of this key's user: use a key of the user who published it, or one with the scope \"admin\""
+    )]
+    NotOwn,
     /// A field or parameter is invalid.
     #[error("{field}: {reason}")]
     Invalid { field: String, reason: String },
@@ -44,6 +48,9 @@ pub(crate) enum Refusal {
     /// The request contradicts an earlier one.
     #[error("{0}")]
     Conflict(String),
+    /// The alert was retracted.
+    #[error("{0}")]
+    Gone(String),
     #[error("{what}")]
     TooMany {
         /// The text for the client, with the name of the limit.
@@ -89,6 +96,7 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => Self::Conflict(error.to_string()),
+            AppendError::Retracted => Self::Gone(error.to_string()),
             AppendError::NotStored(ref unavailable) | AppendError::Unknown(ref unavailable) => {
                 Self::Unavailable { reason: error.to_string(), detail: Some(unavailable.detail.clone()) }
             }

@@ -260,6 +260,7 @@ const fn event_of(kind: RecordKind) -> Option<&'static str> {
     match kind {
         RecordKind::Alert => None,
         RecordKind::Transition => Some("incident"),
+        RecordKind::Retraction(_) => Some("retract"),
     }
 }
 

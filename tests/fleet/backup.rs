@@ -84,6 +84,102 @@ fn a_backup_goes_from_redis_to_the_embedded_engine_and_back_with_everything() {
     assert_eq!(contents(&second), contents(&first));
 }
 
+fn send(node: &Daemon, key: &Key, request: Request) -> Value {
+    let answer = node.send(&request.key(key));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// Publishes an alert of an incident, and returns its id.
+fn report(node: &Daemon, key: &Key, incident: &str, message: &str, more: &Value) -> String {
+    let mut body = json!({"message": message, "level": "error", "incident": incident});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let request = Request::post("/alerts/ops").header("Idempotency-Key", message).json(&body);
+    send(node, key, request)["alert"]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_backup_takes_incidents_and_retractions_from_engine_to_engine_and_they_go_on() {
+    let [redis, copy, other] = [(); 3].map(|()| Redis::start());
+    let mut node = Daemon::with(&redis.configuration(""));
+    let key = node.key_once_ready();
+    let place = tempfile::tempdir().unwrap();
+    let [first, second, embedded] = ["first", "second", "embedded"].map(|name| place.path().join(name));
+    let retract =
+        |node: &Daemon, id: &str| node.send(&Request::new("DELETE", &format!("/alerts/ops/{id}")).key(&key)).status;
+    let open = report(&node, &key, "open", "one", &json!({}));
+    let secret = report(&node, &key, "open", "a secret", &json!({"ttl": "1h"}));
+    report(&node, &key, "acknowledged", "two", &json!({}));
+    send(&node, &key, Request::post("/incidents/ops/acknowledged/acknowledge").json(&json!({"note": "mine"})));
+    report(&node, &key, "resolved", "three", &json!({}));
+    send(&node, &key, Request::post("/incidents/ops/resolved/resolve").json(&json!({})));
+    eventually("a retraction", || (retract(&node, &secret) == 204).then_some(()));
+    let short = report(&node, &key, "short", "four", &json!({"ttl": "1d"}));
+
+    let all = |node: &Daemon| {
+        let incidents = send(node, &key, Request::get("/incidents?state=all"));
+        let path = "/alerts?topic=*&since=all&include=incidents";
+        [incidents, send(node, &key, Request::get(path).header("Accept", "application/json"))]
+    };
+    let before = all(&node);
+    let [incidents, log] = &before;
+    assert_eq!(incidents["incidents"].as_array().unwrap().len(), 4, "{incidents}");
+    let kinds: Vec<_> = log["alerts"].as_array().unwrap().iter().map(|one| one["event"].as_str()).collect();
+    assert_eq!(kinds, [None, None, Some("incident"), None, Some("incident"), Some("retract"), None], "{log}");
+    back_up(&node, &first);
+    assert!(node.stop().success());
+    assert!(!fs::read_to_string(&first).unwrap().contains("a secret"));
+    let in_copy = restored_into(&copy, "", &first);
+    assert_eq!(all(&in_copy), before);
+    back_up(&in_copy, &second);
+    assert_eq!(contents(&second), contents(&first));
+    let on_disk = restored("", &[], &second);
+    assert_eq!(all(&on_disk), before);
+    back_up(&on_disk, &embedded);
+    assert_eq!(contents(&embedded), contents(&first));
+    let in_redis = restored_into(&other, "", &embedded);
+    assert_eq!(all(&in_redis), before);
+    assert_eq!([&in_copy, &in_redis].map(|node| retract(node, &secret)), [204, 204]);
+    for node in [&in_copy, &on_disk, &in_redis] {
+        assert!(!gap(node, &key, &open) && !gap(node, &key, &secret));
+        let body = json!({"message": "a secret", "level": "error", "incident": "open", "ttl": "1h"});
+        let again = Request::post("/alerts/ops").header("Idempotency-Key", "a secret").json(&body).key(&key);
+        assert_eq!(node.send(&again).status, 410);
+        // Its publisher is known, and so is the alert before it.
+        let more = report(node, &key, "short", "five", &json!({"ttl": "1s"}));
+        assert_eq!(retract(node, &more), 204);
+        let incident = send(node, &key, Request::get("/incidents/ops/short"));
+        assert_eq!((&incident["alert"], &incident["count"]), (&json!(short), &json!(2)));
+        assert_eq!(retract(node, &short), 204);
+        eventually("the end of an incident", || {
+            let incident = send(node, &key, Request::get("/incidents/ops/short"));
+            (incident["state"] == "resolved" && incident["resolved_by"].is_null()).then_some(())
+        });
+    }
+}
+
+#[test]
+fn what_an_incident_is_due_for_happens_after_a_restore() {
+    let (redis, other) = (Redis::start(), Redis::start());
+    let node = Daemon::with(&redis.configuration(""));
+    let key = node.key_once_ready();
+    report(&node, &key, "ends", "one", &json!({"ttl": "2s"}));
+    report(&node, &key, "goes on", "two", &json!({}));
+    let place = tempfile::tempdir().unwrap();
+    let backup = place.path().join("backup");
+    back_up(&node, &backup);
+    drop(node);
+    let configuration = other.configuration("[incidents]\nremind_after = \"1s\"\n");
+    let node = restored(&configuration, &[], &backup);
+    eventually("a node that takes alerts", || (Request::get("/readyz").to(node.address).status == 200).then_some(()));
+    eventually("the end of an incident", || {
+        (send(&node, &key, Request::get("/incidents/ops/ends"))["state"] == "resolved").then_some(())
+    });
+    eventually("two reminders", || {
+        history(&node).values().any(|alert| alert["metadata"]["reminder"] == 2).then_some(())
+    });
+}
+
 #[test]
 fn backups_of_a_fleet_under_publishers_and_retention_hold_exactly_a_prefix_of_the_log() {
     let redis = Redis::with(&["--appendonly", "no"]);

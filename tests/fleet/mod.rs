@@ -15,6 +15,7 @@ mod nodes;
 mod partition;
 mod proxies;
 mod restored;
+mod retraction;
 mod sentinel;
 mod servers;
 mod table;

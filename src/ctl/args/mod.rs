@@ -7,6 +7,7 @@ mod incident;
 mod key;
 mod publish;
 mod read;
+mod retract;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub(crate) use incident::{Act, Change, Incidents};
 pub(crate) use key::Key;
 pub(crate) use publish::Publish;
 pub(crate) use read::{Doctor, Drain, History, Status, Tail};
+pub(crate) use retract::Retract;
 
 /// Publishes and reads alerts, and manages the keys of alertd
 ///
@@ -148,6 +150,13 @@ pub(crate) enum Command {
     Incidents(Incidents),
     #[command(flatten)]
     Change(Change),
+    /// Take an alert back: its content is removed from wherever alertd has it
+    ///
+    /// For a secret that was published by mistake, say. Subscribers are told with an event that has the id of the alert, but
+    /// whoever received the alert still has it, and so do backups, the journal if alerts are mirrored to it, and the
+    /// append-only file of Redis. It needs a key of the user who published the alert, or one with the scope admin, or the
+    /// control socket. Repeating it changes nothing.
+    Retract(Retract),
     /// Say how often something is expected on a topic, and be told if it does not come
     ///
     /// If no alert is published on the topic for that long, alertd publishes one there. When the sender is back, it publishes

@@ -23,12 +23,33 @@ const DEFAULT_SILENCE: Duration = Duration::from_secs(24);
 /// The heartbeat interval is a setting and may be longer. So the limit doubles each time that it is reached, up to this.
 const MAX_SILENCE: Duration = Duration::from_secs(360);
 
+/// What a record that is not an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Incident,
+    Retraction,
+}
+
+impl Change {
+    /// The change that an event of this name tells.
+    fn of_event(name: &str) -> Option<Self> {
+        [Self::Incident, Self::Retraction].into_iter().find(|change| change.event() == name)
+    }
+
+    pub(crate) const fn event(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Retraction => "retract",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// An alert and its JSON, unchanged.
     Alert(Id, String),
-    /// A change of an incident and its JSON, unchanged.
-    Change(Id, String),
+    /// A change of an incident, or a retraction: the event, its id, and its JSON, unchanged.
+    Change(Change, Id, String),
     /// Everything up to this id was delivered or filtered out.
     Cursor(Id),
     /// Alerts may be missing.
@@ -227,7 +248,6 @@ impl<'a> Follower<'a> {
                     reason: "it sent an alert without an id".into(),
                 });
             }
-            ("incident", Some(id)) => self.waiting.push_back(Item::Change(id, event.data)),
             ("cursor", Some(id)) => self.waiting.push_back(Item::Cursor(id)),
             ("gap", _) => match serde_json::from_str(&event.data) {
                 Ok(gap) => self.waiting.push_back(Item::Gap(gap)),
@@ -245,7 +265,11 @@ impl<'a> Follower<'a> {
                 let reason = format!("ended the stream ({})", escaped(&reason));
                 return Err(ClientError::Broken { address: address(), reason });
             }
-            // An event that only a newer daemon knows.
+            (name, Some(id)) => {
+                // Another event is one that only a newer daemon knows.
+                let known = Change::of_event(name).map(|change| Item::Change(change, id, event.data));
+                self.waiting.extend(known);
+            }
             _ => {}
         }
         Ok(())

@@ -24,11 +24,12 @@ use super::incident::Transition;
 use super::output::{Output, note};
 use super::pages::gap_message;
 use super::progress::Progress;
+use super::retract::Retraction;
 use crate::random;
 use backoff::Backoff;
 use cursor::Cursor;
 use exec::Outcome;
-use follow::{Follower, Item, Start, Timing};
+use follow::{Change, Follower, Item, Start, Timing};
 
 /// Runs until `stop`, until `--count` alerts were handled, or until the reader closes the output.
 ///
@@ -69,8 +70,8 @@ pub(crate) async fn run(
                 progress.add(1, id);
                 id
             }
-            Item::Change(id, json) => {
-                if handler.show(&json, output).await?.is_break() {
+            Item::Change(change, id, json) => {
+                if handler.show(change, &json, output).await?.is_break() {
                     break;
                 }
                 id
@@ -130,17 +131,20 @@ impl Handler<'_> {
         self.print(&line, output).await
     }
 
-    /// Prints a change of an incident. It is no alert, so that no command runs for it.
-    async fn show(&self, json: &str, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
-        let line = match serde_json::from_str::<Transition>(json) {
-            _ if self.exec.is_some() => return Ok(ControlFlow::Continue(())),
+    /// Prints a change of an incident, or a retraction. It is no alert, so that no command runs for it.
+    async fn show(&self, change: Change, json: &str, output: &mut Output) -> Result<ControlFlow<()>, Failure> {
+        let line = match change {
+            _ if self.exec.is_some() => None,
             // As in a stream of lines, so that programs can tell it from an alert.
-            _ if self.is_json => json.replacen('{', r#"{"event":"incident","#, 1),
-            Ok(change) => change.row(output),
-            // Of a newer daemon.
-            Err(_) => return Ok(ControlFlow::Continue(())),
+            _ if self.is_json => Some(json.replacen('{', &format!(r#"{{"event":"{}","#, change.event()), 1)),
+            Change::Incident => serde_json::from_str(json).ok().map(|change: Transition| change.row(output)),
+            Change::Retraction => serde_json::from_str(json).ok().map(|taken: Retraction| taken.row(output)),
         };
-        self.print(&line, output).await
+        match line {
+            Some(line) => self.print(&line, output).await,
+            // Nothing to show, or of a newer daemon.
+            None => Ok(ControlFlow::Continue(())),
+        }
     }
 
     async fn print(&self, line: &str, output: &mut Output) -> Result<ControlFlow<()>, Failure> {

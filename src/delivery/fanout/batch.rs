@@ -3,11 +3,10 @@
 //! Owned by a loop, which builds it once for all subscribers at the same position, so nothing is allocated or copied for
 //! each of them.
 
-use bytes::Bytes;
-
 use super::ids::RingQueueId;
+use super::subscribers::Unsent;
 use crate::alert::Id;
-use crate::hub::{Chunk, ReadOutcome, RingReader};
+use crate::hub::{Chunk, Held, ReadOutcome, RingReader};
 
 /// The approximate size of one write. Beyond it the socket would rarely accept what was gathered.
 const MAX_BATCH_BYTES: usize = 256 << 10;
@@ -25,18 +24,22 @@ pub(super) struct Batch {
     tally: Vec<(u64, u64)>,
     /// The ring has more, but that is too much for one write.
     full: bool,
+    /// How many alerts had been retracted before it was filled.
+    since: u64,
 }
 
 impl Batch {
     /// Makes this the batch for a subscriber at `position`: up to `end`, or as much as one write may be.
     pub(super) fn fill(&mut self, queue: RingQueueId, reader: &RingReader, position: u64, end: u64) -> ReadOutcome {
+        let since = reader.retractions();
         if let Some((of, from, to)) = self.of
-            && (of, from) == (queue, position)
+            && (of, from, since) == (queue, position, self.since)
             && (to >= end || self.full)
         {
             return ReadOutcome::Chunks;
         }
         self.clear();
+        self.since = since;
         let outcome = reader.read(position, MAX_BATCH_BYTES, &mut self.chunks);
         if outcome == ReadOutcome::Chunks {
             if self.chunks.len() > 1 {
@@ -95,8 +98,9 @@ impl Batch {
     }
 
     /// Counts a subscriber whose socket took only the first `sent` bytes. A partly sent chunk counts as delivered: the
-    /// result is the position after it, the id of its last alert, and the rest of its bytes. None if nothing was sent.
-    pub(super) fn sent_part(&mut self, mut sent: usize) -> Option<(u64, Id, Bytes)> {
+    /// result is the position after it, the id of its last alert, and the rest of its bytes, if any. None if nothing was
+    /// sent.
+    pub(super) fn sent_part(&mut self, mut sent: usize) -> Option<(u64, Id, Option<Unsent>)> {
         let (_, from, _) = self.of?;
         let (mut position, mut last) = (from, None);
         for chunk in &self.chunks {
@@ -107,10 +111,13 @@ impl Batch {
             count(&mut self.tally, chunk, 1);
             match sent.checked_sub(chunk.wire.len()) {
                 Some(behind) => sent = behind,
-                None => return Some((position, chunk.last, chunk.wire.slice(sent..))),
+                None => {
+                    let held = Held { since: self.since, after: chunk.first.predecessor(), upto: chunk.last };
+                    return Some((position, chunk.last, Some(Unsent { bytes: chunk.wire.slice(sent..), held })));
+                }
             }
         }
-        last.map(|last| (position, last, Bytes::new()))
+        last.map(|last| (position, last, None))
     }
 }
 
@@ -172,7 +179,7 @@ mod tests {
         batch.sent();
         batch.sent();
         let (position, _, unsent) = batch.sent_part(first + 1).unwrap();
-        assert_eq!((position, unsent.len()), (2, batch.chunks[1].wire.len() - 1));
+        assert_eq!((position, unsent.unwrap().bytes.len()), (2, batch.chunks[1].wire.len() - 1));
         assert_eq!(batch.fill(RingQueueId(0), &reader, to, end), ReadOutcome::Overwritten);
         let delivered: Vec<_> = batch.delivered().collect();
         assert_eq!(delivered.iter().map(|(_, alerts)| alerts).sum::<u64>(), 2 * alerts + 2);

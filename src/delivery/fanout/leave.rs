@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::event::epoll;
 use rustix::net::{Shutdown, shutdown};
 use tokio::time::Instant;
 
 use super::ids::{KeyGroupId, SubscriberId};
 use super::invariant::present;
-use super::subscribers::{ListKind, State};
+use super::subscribers::{ListKind, State, Unsent};
 use super::{Fanout, WRITES_PER_SLICE};
 use crate::chunked;
 use crate::delivery::endings::StreamEnd;
 use crate::delivery::socket_sink::SocketSink;
 use crate::delivery::stream::Stream;
+use crate::hub::Held;
 use crate::sse::Bye;
 
 impl Fanout {
@@ -42,15 +44,17 @@ impl Fanout {
         let (group, retry_ms) = (subscriber.group, subscriber.retry_ms);
         let group = present!(self.ring_queues.key_group(group), "the key group of a subscriber");
         let last = chunked::last(&group.context.format.bye(bye, retry_ms.into()));
+        let is_retracted = self.holds_retracted(id);
         self.leave_lists(id);
         self.shared.counters.stream_ended(StreamEnd::Bye(bye));
-        let unsent = self.subscribers.unsent(id).cloned();
-        if bye == Bye::Slow && unsent.is_some() {
+        let unsent = self.subscribers.unsent(id);
+        if unsent.is_some() && (bye == Bye::Slow || is_retracted) {
             // The socket took part of a chunk, so the client would read a bye as the rest of that chunk.
             return self.close(id);
         }
-        let last = [&unsent.unwrap_or_default()[..], &last].concat();
-        self.subscribers.set_unsent(id, last.into());
+        let (rest, held) = unsent.map_or((&[][..], Held::NOTHING), |unsent| (&unsent.bytes, unsent.held));
+        let bytes = [rest, &last].concat().into();
+        self.subscribers.set_unsent(id, Unsent { bytes, held });
         let subscriber = present!(self.subscribers.get(id), "a subscriber to end");
         (subscriber.state, subscriber.last_write_ms) = (State::Ending, self.now_ms as u32);
         self.resume(id);
@@ -95,7 +99,7 @@ impl Fanout {
         }
     }
 
-    /// Gives a stream whose ring has overwritten its next frames to a task, which reads them from the log and brings
+    /// Gives a stream whose ring no longer has its next frames to a task, which reads them from the log and brings
     /// the stream back.
     pub(super) fn hand_back(&mut self, id: SubscriberId) {
         let group = present!(self.subscribers.get(id), "a subscriber to hand back").group;
@@ -104,9 +108,10 @@ impl Fanout {
         self.leave_lists(id);
         let (subscriber, unsent) = present!(self.subscribers.remove(id), "a subscriber to hand back");
         let _ = epoll::delete(&self.epoll, &subscriber.socket);
-        let expires_at = self.expires_at(subscriber.expires_at_s);
+        let (expires_at, unsent) =
+            (self.expires_at(subscriber.expires_at_s), unsent.map_or_else(Bytes::new, |it| it.bytes));
         let stream = Stream::resume(context, subscriber.cursor, subscriber.retry_ms, expires_at, subscriber.slot);
-        let sink = SocketSink::new(subscriber.socket, unsent.unwrap_or_default(), subscriber.connection);
+        let sink = SocketSink::new(subscriber.socket, unsent, subscriber.connection);
         let (loops, task) = (Arc::clone(&self.shared.loops), self.shared.suspension.task());
         self.shared.runtime.spawn(async move {
             loops.carry(stream, sink).await;

@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::ids::{KeyGroupId, SubscriberId};
 use super::invariant::present;
 use crate::alert::Id;
 use crate::delivery::slots::StreamSlot;
 use crate::delivery::socket_sink::ConnectionGuard;
+use crate::hub::Held;
 
 /// Subscribers of one page. The slab grows by pages, so it never copies a subscriber.
 const SLAB_PAGE: usize = 1024;
@@ -96,7 +97,14 @@ pub(super) struct SubscriberSlab {
     pages: Vec<Vec<Option<Subscriber>>>,
     free: Vec<SubscriberId>,
     /// The rest of a chunk that a socket took in part.
-    unsent: HashMap<SubscriberId, Bytes>,
+    unsent: HashMap<SubscriberId, Unsent>,
+}
+
+/// What goes out to a subscriber before anything else.
+pub(super) struct Unsent {
+    pub(super) bytes: Bytes,
+    /// The alerts of the chunk that the bytes are a part of.
+    pub(super) held: Held,
 }
 
 impl SubscriberSlab {
@@ -129,13 +137,13 @@ impl SubscriberSlab {
     }
 
     /// Takes a subscriber out, with its unsent bytes, and leaves all lists as they are. For the end of the loop.
-    pub(super) fn take(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Bytes>)> {
+    pub(super) fn take(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Unsent>)> {
         let subscriber = self.pages.get_mut(id.0 as usize / SLAB_PAGE)?.get_mut(id.0 as usize % SLAB_PAGE)?.take()?;
         Some((subscriber, self.unsent.remove(&id)))
     }
 
     /// Removes a subscriber, which must be in no list, and returns it with its unsent bytes.
-    pub(super) fn remove(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Bytes>)> {
+    pub(super) fn remove(&mut self, id: SubscriberId) -> Option<(Subscriber, Option<Unsent>)> {
         let removed = self.take(id)?;
         self.free.push(id);
         if self.is_empty() {
@@ -146,16 +154,21 @@ impl SubscriberSlab {
         Some(removed)
     }
 
-    pub(super) fn unsent(&self, id: SubscriberId) -> Option<&Bytes> {
+    pub(super) fn unsent(&self, id: SubscriberId) -> Option<&Unsent> {
         self.unsent.get(&id)
     }
 
-    /// Sets what goes out before anything else.
-    pub(super) fn set_unsent(&mut self, id: SubscriberId, bytes: Bytes) {
-        if bytes.is_empty() {
-            self.unsent.remove(&id);
-        } else {
-            self.unsent.insert(id, bytes);
+    pub(super) fn set_unsent(&mut self, id: SubscriberId, unsent: Unsent) {
+        self.unsent.insert(id, unsent);
+    }
+
+    /// Takes off the first bytes of what is unsent.
+    pub(super) fn sent(&mut self, id: SubscriberId, bytes: usize) {
+        if let Some(unsent) = self.unsent.get_mut(&id) {
+            unsent.bytes.advance(bytes);
+            if unsent.bytes.is_empty() {
+                self.unsent.remove(&id);
+            }
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Fanout;
 use super::ids::SubscriberId;
 use super::invariant::present;
 use super::mailbox::Command;
 use super::subscribers::State;
 use crate::alert::Start;
+use crate::delivery::endings::StreamEnd;
 use crate::delivery::sink::SLOW_READER_TIMEOUT;
 use crate::delivery::takeover::CarriedStream;
 
@@ -32,6 +35,10 @@ impl Fanout {
     }
 
     fn suspend_one(&mut self, id: SubscriberId) -> Option<CarriedStream> {
+        if self.holds_retracted(id) {
+            self.shared.counters.stream_ended(StreamEnd::Retracted);
+            return None;
+        }
         let (subscriber, unsent) = present!(self.subscribers.take(id), "a subscriber to suspend");
         if subscriber.state == State::Ending {
             return None;
@@ -45,7 +52,7 @@ impl Fanout {
         let silent = Duration::from_millis((self.now_ms as u32).wrapping_sub(subscriber.last_write_ms).into());
         let patience = (subscriber.state == State::Blocked).then(|| SLOW_READER_TIMEOUT.saturating_sub(silent));
         let expires_at = self.expires_at(subscriber.expires_at_s);
-        let unsent = unsent.unwrap_or_default();
+        let unsent = unsent.map_or_else(Bytes::new, |unsent| unsent.bytes);
         let record = context.record(Start::After(cursor), subscriber.retry_ms, expires_at, unsent, patience);
         Some(CarriedStream { socket: subscriber.socket, record })
     }

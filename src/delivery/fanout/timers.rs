@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::ids::{RingQueueId, SubscriberId};
 use super::invariant::present;
-use super::subscribers::{ListKind, State};
+use super::subscribers::{ListKind, State, Unsent};
 use super::sweep::Sweep;
 use super::write::write;
 use super::{Fanout, WRITES_PER_SLICE};
@@ -16,6 +15,7 @@ use crate::chunked;
 use crate::delivery::drain::Drain;
 use crate::delivery::endings::StreamEnd;
 use crate::delivery::sink::{BYE_TIMEOUT, SLOW_READER_TIMEOUT};
+use crate::hub::Held;
 use crate::sse::Bye;
 
 /// Whether a visit of the sweep wrote to the socket.
@@ -100,10 +100,12 @@ impl Fanout {
                 subscriber.last_write_ms = self.now_ms as u32;
                 if sent < heartbeat.len() {
                     // A heartbeat of which nothing was sent is not needed any more.
-                    let unsent = if sent == 0 { Bytes::new() } else { heartbeat.slice(sent..) };
+                    let unsent = (sent > 0).then(|| heartbeat.slice(sent..));
                     subscriber.state = State::Blocked;
                     self.subscribers.unlink(&mut queue.ready, ListKind::Ready, id);
-                    self.subscribers.set_unsent(id, unsent);
+                    if let Some(bytes) = unsent {
+                        self.subscribers.set_unsent(id, Unsent { bytes, held: Held::NOTHING });
+                    }
                     self.poll_writable(id);
                 }
             }

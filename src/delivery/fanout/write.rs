@@ -72,8 +72,11 @@ impl Fanout {
                 subscriber.state = State::Ready;
                 return self.subscribers.push_last(&mut queue.ready, ListKind::Ready, id);
             }
-            ReadOutcome::Overwritten => {
+            outcome @ (ReadOutcome::Overwritten | ReadOutcome::Retracted) => {
                 subscriber.state = State::Blocked;
+                if outcome == ReadOutcome::Overwritten {
+                    self.shared.counters.stream_overtaken();
+                }
                 return self.hand_back(id);
             }
         }
@@ -95,7 +98,9 @@ impl Fanout {
                 (subscriber.last_write_ms, subscriber.state) = (self.now_ms as u32, State::Blocked);
                 if let Some((position, cursor, unsent)) = self.batch.sent_part(sent) {
                     (subscriber.position, subscriber.cursor) = (position, cursor);
-                    self.subscribers.set_unsent(id, unsent);
+                    if let Some(unsent) = unsent {
+                        self.subscribers.set_unsent(id, unsent);
+                    }
                 }
                 self.poll_writable(id);
             }
@@ -131,15 +136,29 @@ impl Fanout {
         }
     }
 
+    /// Whether the unsent bytes of a subscriber may have an alert that was retracted.
+    pub(super) fn holds_retracted(&mut self, id: SubscriberId) -> bool {
+        let Some(held) = self.subscribers.unsent(id).map(|unsent| unsent.held) else { return false };
+        let group = present!(self.subscribers.get(id), "a subscriber with unsent bytes").group;
+        // One that is ending is in no group any more.
+        let group = self.ring_queues.key_group(group);
+        group.is_some_and(|group| group.context.has_retracted(&held))
+    }
+
     /// Writes the unsent bytes. True if none are left.
     fn write_unsent(&mut self, id: SubscriberId) -> bool {
-        let Some(unsent) = self.subscribers.unsent(id).cloned() else { return true };
+        if self.holds_retracted(id) {
+            // The client would take anything else for the rest of the chunk.
+            self.remove(id, StreamEnd::Retracted);
+            return false;
+        }
+        let Some(unsent) = self.subscribers.unsent(id).map(|unsent| unsent.bytes.clone()) else { return true };
         let subscriber = present!(self.subscribers.get(id), "a subscriber with unsent bytes");
         match write(&subscriber.socket, &unsent) {
             Ok(sent) => {
                 if sent > 0 {
                     subscriber.last_write_ms = self.now_ms as u32;
-                    self.subscribers.set_unsent(id, unsent.slice(sent..));
+                    self.subscribers.sent(id, sent);
                 }
                 if sent < unsent.len() {
                     self.poll_writable(id);

@@ -4,19 +4,24 @@ mod expectations;
 mod idempotency;
 mod incidents;
 mod pages;
+mod retraction;
 mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Receiver;
 
-use super::embedded::{Durability, Embedded, Settings};
+use super::embedded::{Durability, Embedded, OpenError, Settings};
 use super::redis::testing::Server;
 use super::{Clock, Direction, Engine, Feed, Publish, Range, Retention};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, Start};
 
 const NOW: u64 = 1_795_455_190_000;
+
+/// How long anything may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
 
@@ -44,8 +49,15 @@ impl Backend {
             Self::Embedded(directory, durability) => {
                 let directory = directory.path().join(name);
                 let settings = Settings { directory, durability: *durability, retention, clock: now };
-                let (embedded, feed) = Embedded::open(settings).unwrap();
-                (Engine::Embedded(embedded), feed)
+                let began = Instant::now();
+                loop {
+                    match Embedded::open(settings.clone()) {
+                        Ok((embedded, feed)) => break (Engine::Embedded(embedded), feed),
+                        // Another test starts a program, which has the lock of the log before until it runs.
+                        Err(OpenError::InUse(_)) if began.elapsed() < PATIENCE => tokio::task::yield_now().await,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
             }
             Self::Redis(server) => {
                 let (redis, feed) = server.engine(name, retention, now);
@@ -124,7 +136,7 @@ impl Log {
     /// Waits until retention has nothing more to do.
     async fn settled(&self, alerts: u64) {
         while self.engine.stats().await.alerts != alerts {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
@@ -249,7 +261,7 @@ async fn leap(backend: Backend) {
     log.clock.store(NOW + 365 * day, Ordering::Relaxed);
     let second = log.publish("a", "two", Level::Info).await.id;
     // A marker that came after a tick says that retention has seen the new time.
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     log.engine.probe(7);
     assert!(matches!(log.feed.recv().await, Some(Feed::Marker(7))));
     log.clock.store(NOW + 1000, Ordering::Relaxed);

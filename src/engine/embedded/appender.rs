@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use super::catalog::Catalog;
 use super::codec::StoredAlert;
 use super::disk::Disk;
-use super::frame::{Draft, Head, KEYED, Kind, Mark, Salt};
+use super::frame::{Draft, Head, Kind, Mark, Salt};
 use super::header::{Header, Previous, RECORDS, VERSION};
 use super::index::Index;
 use super::scan::{Item, walk};
@@ -270,7 +270,7 @@ fn rewrite(failed: &Failed, header: &Header) -> (Vec<u8>, Vec<Moved>) {
         let draft = Draft { kind, flags, user, id, before, topic_before, content: &[content] };
         crc = crc32c::crc32c_append(crc, &draft.encode(&mut out, RECORDS, header.salt).to_le_bytes());
         if kind.has_id() {
-            let stored = kind.is_read().then(|| StoredAlert::read(content, flags & KEYED != 0).ok()).flatten();
+            let stored = kind.is_read().then(|| StoredAlert::read(content, flags).ok()).flatten();
             let alert = stored.and_then(|stored| Some((stored.topic.parse().ok()?, stored.level)));
             moved.push(Moved { id, offset, size: head.size(), alert });
         }

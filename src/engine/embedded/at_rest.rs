@@ -51,6 +51,7 @@ impl AtRest {
             catalog: Arc::new(RwLock::new(recovered.catalog)),
             snapshotted: Arc::new(AtomicU32::new(recovered.snapshotted)),
             pins: Arc::default(),
+            retracted: Arc::default(),
         };
         let export = Export::begin(&keeper).map_err(|source| OpenError::Io { path: log.to_owned(), source })?;
         Ok(Self { export, damage: recovered.damage, lock })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::appender::{Appender, Tail};
 use super::catalog::Catalog;
 use super::codec::{Writer, alert_prefix, put_incident};
-use super::frame::{Draft, KEYED, Kind, Mark, Salt};
+use super::frame::{Draft, Kind, Mark, STATED, Salt};
 use super::notes::{CountedKey, Notes};
 use super::retain::Plan;
 use super::stage::Staged;
@@ -65,20 +65,25 @@ impl Encoder<'_> {
     }
 
     /// Appends a record without an id of its own, after the record with the id `before`.
-    fn note(&mut self, kind: Kind, user: &str, id: Id, before: Id, content: &[&[u8]]) {
-        self.put(&Draft { kind, flags: 0, user, id, before, topic_before: Id::ZERO, content });
+    fn note(&mut self, kind: Kind, id: Id, before: Id, content: &[&[u8]]) {
+        self.put(&Draft { kind, flags: 0, user: "", id, before, topic_before: Id::ZERO, content });
     }
 
     fn notes(&mut self, notes: &Notes, before: Id) {
         for CountedKey { key, user, id, received_ms } in &notes.keys {
             let received = received_ms.to_le_bytes();
-            self.note(Kind::Key, user, *id, before, &[&key.hash, &key.fingerprint, &received]);
+            let content: &[&[u8]] = &[&key.hash, &key.fingerprint, &received];
+            let (flags, id) = (key.flags() & STATED, *id);
+            self.put(&Draft { kind: Kind::Key, flags, user, id, before, topic_before: Id::ZERO, content });
         }
         for (key, row) in &notes.incidents {
             let mut incident = Writer::default();
             put_incident(&mut incident, key, row.as_ref());
             let of_text = row.as_ref().and_then(|row| row.last.as_ref()?.id);
-            self.note(Kind::Incident, "", of_text.unwrap_or_default(), before, &[&incident.0]);
+            self.note(Kind::Incident, of_text.unwrap_or_default(), before, &[&incident.0]);
+        }
+        for erasure in &notes.erasures {
+            self.note(Kind::Erase, erasure.id, before, &[&erasure.encode()]);
         }
     }
 }
@@ -106,11 +111,12 @@ pub(super) fn encode(
                 batch.put(&Draft { kind: Kind::Retired, flags: 0, user: "", id, before, topic_before, content: &[] })
             }
             Entry::Alert(Staged { record, user, key }) => {
-                let (flags, prefix) = (if key.is_some() { KEYED } else { 0 }, alert_prefix(record, key.as_ref()));
+                let (flags, prefix) = (key.map_or(0, |key| key.flags()), alert_prefix(record, key.as_ref()));
                 let content: &[&[u8]] = &[&prefix, &record.json];
                 let kind = match record.kind {
                     RecordKind::Alert => Kind::Alert,
                     RecordKind::Transition => Kind::Transition,
+                    RecordKind::Retraction(_) => Kind::Retraction,
                 };
                 batch.put(&Draft { kind, flags, user, id, before, topic_before, content })
             }
@@ -121,7 +127,7 @@ pub(super) fn encode(
     for removed in plan.topics.values() {
         let mut topic = Writer::default();
         topic.topic(&removed.topic);
-        batch.note(Kind::TopicTrim, "", removed.trim, last, &[&topic.0]);
+        batch.note(Kind::TopicTrim, removed.trim, last, &[&topic.0]);
     }
     let Encoder { out, crc, .. } = batch;
     let trim = plan.trim.map_or(trim, |(planned, _)| planned.max(trim));

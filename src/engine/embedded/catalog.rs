@@ -36,6 +36,8 @@ pub(super) struct Catalog {
     pub(super) emptied: Vec<u32>,
     /// Segments that were dropped from within the log.
     pub(super) dropped: Vec<DroppedRange>,
+    /// How many alerts were erased since the start.
+    pub(super) erased: u64,
     /// The time that retention uses, milliseconds since 1970: the clock, followed at a bounded speed when it leaps
     /// forward.
     pub(super) clock_ms: u64,

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::alert::{Id, Level, Record, RecordKind, Topic};
+use super::frame::{Head, KEYED, Kind, STATED};
+use crate::alert::{Id, Level, Record, RecordKind, Retraction, Topic};
 use crate::incident::{Key, Row};
 
 /// A stored value cannot be decoded.
@@ -118,6 +119,15 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
 pub(super) struct Keyed {
     pub(super) hash: [u8; 32],
     pub(super) fingerprint: [u8; 32],
+    /// Whether the fingerprint is that of a state.
+    pub(super) is_state: bool,
+}
+
+impl Keyed {
+    /// What a record with this key is flagged with.
+    pub(super) const fn flags(&self) -> u8 {
+        if self.is_state { KEYED | STATED } else { KEYED }
+    }
 }
 
 /// The part of the content of an alert or a transition before the JSON.
@@ -143,16 +153,28 @@ pub(super) struct StoredAlert<'a> {
 }
 
 impl<'a> StoredAlert<'a> {
-    pub(super) fn read(content: &'a [u8], is_keyed: bool) -> Result<Self, Damaged> {
+    pub(super) fn read(content: &'a [u8], flags: u8) -> Result<Self, Damaged> {
         let mut reader = Reader(content);
         let level = Level::from_u8(reader.u8()?).ok_or(Damaged)?;
         let received_ms = reader.u64()?;
         let length = reader.u8()?;
         let topic = std::str::from_utf8(reader.bytes(length.into())?).map_err(|_| Damaged)?;
-        let key = is_keyed
-            .then(|| Ok::<_, Damaged>(Keyed { hash: reader.array()?, fingerprint: reader.array()? }))
-            .transpose()?;
+        let key = || {
+            let (hash, fingerprint) = (reader.array()?, reader.array()?);
+            Ok::<_, Damaged>(Keyed { hash, fingerprint, is_state: flags & STATED != 0 })
+        };
+        let key = (flags & KEYED != 0).then(key).transpose()?;
         Ok(Self { level, received_ms, topic, key, json: reader.0 })
+    }
+
+    /// The record with this head.
+    pub(super) fn of(&self, head: &Head) -> Result<Record, Damaged> {
+        let kind = match head.kind {
+            Kind::Transition => RecordKind::Transition,
+            Kind::Retraction => RecordKind::Retraction(Retraction::alert_of(self.json).ok_or(Damaged)?),
+            _ => RecordKind::Alert,
+        };
+        self.record(head.id, kind)
     }
 
     pub(super) fn record(&self, id: Id, kind: RecordKind) -> Result<Record, Damaged> {
@@ -189,13 +211,14 @@ mod tests {
     fn an_alert_reads_back_with_and_without_a_key() {
         let draft = Draft::new("ops.db".parse().unwrap(), "m".into(), Level::Warn, Metadata::default()).unwrap();
         let record = draft.record(Id { ms: 7, seq: 3 }, 99);
-        let key = Keyed { hash: [1; 32], fingerprint: [2; 32] };
-        for key in [None, Some(key)] {
+        let key = Keyed { hash: [1; 32], fingerprint: [2; 32], is_state: false };
+        for key in [None, Some(key), Some(Keyed { is_state: true, ..key })] {
+            let flags = key.map_or(0, |key| key.flags());
             let content = [&alert_prefix(&record, key.as_ref())[..], &record.json].concat();
-            let stored = StoredAlert::read(&content, key.is_some()).unwrap();
+            let stored = StoredAlert::read(&content, flags).unwrap();
             assert_eq!((stored.record(record.id, record.kind).unwrap(), stored.key), (record.clone(), key));
             for cut in 0..16 {
-                assert!(StoredAlert::read(&content[..cut], key.is_some()).is_err(), "{cut}");
+                assert!(StoredAlert::read(&content[..cut], flags).is_err(), "{cut}");
             }
         }
     }

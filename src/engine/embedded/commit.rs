@@ -1,4 +1,4 @@
-//! One commit of the writer: a batch of alerts, transitions and incidents.
+//! One commit of the writer: a batch of alerts, transitions, retractions and incidents.
 //!
 //! The order is always the same: stage, plan removals, write (and sync), and only then change what readers see.
 
@@ -80,6 +80,7 @@ impl Store {
             let mut incidents = self.incidents.write();
             notes.incidents.into_iter().for_each(|(key, row)| incidents.set(key, row));
         }
+        notes.erasures.iter().for_each(|erasure| self.hidden(erasure));
         self.drop_segments();
         Ok((answer, staged.into_iter().map(|staged| staged.record).collect()))
     }
@@ -112,7 +113,8 @@ impl Store {
         if reserve {
             self.appender.reserved_ms = last.ms.saturating_add(AHEAD);
         }
-        let sync = !is_none || reserve || force_sync;
+        // A power cut must not undo a retraction that was answered.
+        let sync = !is_none || reserve || force_sync || !notes.erasures.is_empty();
         let first = entries.first().map_or(Id::ZERO, Entry::id);
         let written =
             self.appender.write(first, sync, |appender, tail, out| encode(entries, notes, plan, appender, tail, out));
@@ -134,6 +136,8 @@ impl Store {
                     }
                 }
             }
+            // With the records that say so, so that no reader gets an alert after its retraction.
+            notes.erasures.iter().for_each(|erasure| erasure.hide(&mut catalog));
         }
         self.appender.settle(sync);
         Ok(())

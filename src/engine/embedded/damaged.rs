@@ -10,7 +10,7 @@ use super::catalog::Catalog;
 use super::segment::Segment;
 use crate::log::Event;
 
-/// Places that are remembered; further ones are not named.
+/// Places that are remembered; further ones are not named. Their number fits into 16 bits.
 const NAMED: usize = 10_000;
 /// In place of an ordinal: the header of the segment.
 const HEADER: u32 = u32::MAX;

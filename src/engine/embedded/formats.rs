@@ -16,6 +16,7 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/segm
 fn alert(format: u32, number: usize) -> Publish {
     let message = format!("alert {number} of segment format {format}");
     let mut alert = publish(&format!("ops.{}", number % 3), &message, Level::Warn, Some(&format!("key-{number}")));
+    alert.user = "(publish socket)".into();
     if let Some(key) = &mut alert.idempotency {
         key.user = "(publish socket)".into();
     }
@@ -25,7 +26,7 @@ fn alert(format: u32, number: usize) -> Publish {
 fn open(directory: &Path, format: u32) -> Embedded {
     let directory = directory.to_owned();
     // Later than the alerts of the files, and within the age of their keys.
-    let now_ms = NOW + if format == 1 { 446_500_000 } else { 602_000_000 };
+    let now_ms = NOW + [446_500_000, 602_000_000, 620_000_000][format as usize - 1];
     let clock: crate::engine::Clock = Arc::new(move || now_ms);
     let settings = Settings { directory, durability: Durability::Fsync, retention: UNLIMITED, clock };
     let (engine, mut feed) = Embedded::open(settings).unwrap();

@@ -4,7 +4,7 @@
 //! belongs to another file never fits. The head's does not cover the content's: damaged content is skipped exactly, and
 //! an erase rewrites content, flags and their checksum while the head stays valid throughout.
 
-use crate::alert::{Id, RecordKind};
+use crate::alert::Id;
 
 pub(super) const HEAD: usize = 64;
 /// A length beyond this is damage: the largest body that can be configured, with room for the escapes of JSON.
@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Incident = 8,
     /// An idempotency key whose alert was only counted; the id is that of the alert that answers a repeat.
     Key = 9,
+    /// An alert was taken back.
+    Retraction = 10,
 }
 
 impl Kind {
@@ -47,25 +49,28 @@ impl Kind {
             7 => Self::Transition,
             8 => Self::Incident,
             9 => Self::Key,
+            10 => Self::Retraction,
             _ => return None,
         })
     }
 
     /// Whether its id is its place in the log, rather than that of another record.
     pub(super) const fn has_id(self) -> bool {
-        matches!(self, Self::Alert | Self::Retired | Self::Transition)
+        matches!(self, Self::Alert | Self::Retired | Self::Transition | Self::Retraction)
     }
 
     /// Whether the readers of its topic get it.
     pub(super) const fn is_read(self) -> bool {
-        matches!(self, Self::Alert | Self::Transition)
+        matches!(self, Self::Alert | Self::Transition | Self::Retraction)
     }
 }
 
 /// The content holds an idempotency key.
 pub(super) const KEYED: u8 = 1;
-/// The content was erased.
+/// What may not stay of the content was erased.
 pub(super) const ERASED: u8 = 2;
+/// The idempotency key in the content names something with a state, and the fingerprint is that of the state.
+pub(super) const STATED: u8 = 4;
 
 /// The first 64 bytes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +114,7 @@ impl Salt {
         crc32c::crc32c_append(self.seed(offset), &covered)
     }
 
-    fn content_crc(self, offset: u64, flags: u8, content: &[u8]) -> u32 {
+    pub(super) fn content_crc(self, offset: u64, flags: u8, content: &[u8]) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c_append(self.seed(offset), &[flags]), content)
     }
 }
@@ -199,14 +204,6 @@ impl Head {
         self.crc
     }
 
-    /// What it is to readers, if they get it.
-    pub(super) const fn record_kind(&self) -> RecordKind {
-        match self.kind {
-            Kind::Transition => RecordKind::Transition,
-            _ => RecordKind::Alert,
-        }
-    }
-
     pub(super) const fn is_erased(&self) -> bool {
         self.flags & ERASED != 0
     }
@@ -220,17 +217,6 @@ impl Head {
         }
         content.split_at_checked(self.user.into())
     }
-}
-
-/// Overwrites the content of the record at the start of `bytes` with zeros, marks it as erased, and updates its
-/// checksum. The head's checksum stays valid.
-pub(super) fn erase(bytes: &mut [u8], head: &Head, offset: u64, salt: Salt) {
-    let end = HEAD + head.length as usize;
-    bytes[HEAD..end].fill(0);
-    let flags = head.flags | ERASED;
-    bytes[13] = flags;
-    let crc = salt.content_crc(offset, flags, &bytes[HEAD..end]);
-    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The end of a batch, with the facts about the log as a whole at that point.
@@ -317,17 +303,6 @@ mod tests {
             let head = Head::read(&bytes[..cut], 4096, SALT);
             assert!(head.is_none_or(|head| head.content(&bytes[..cut], 4096, SALT).is_none()), "{cut}");
         }
-    }
-
-    #[test]
-    fn an_erased_record_keeps_its_ids_and_nothing_of_its_content() {
-        let mut bytes = record();
-        let head = Head::read(&bytes, 4096, SALT).unwrap();
-        erase(&mut bytes, &head, 4096, SALT);
-        let erased = Head::read(&bytes, 4096, SALT).unwrap();
-        assert!(erased.is_erased() && erased.content(&bytes, 4096, SALT).is_some());
-        assert_eq!((erased.id, erased.before, erased.crc()), (head.id, head.before, head.crc()));
-        assert!(!bytes.windows(4).any(|window| window == b"tent"));
     }
 
     #[test]

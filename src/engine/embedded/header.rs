@@ -15,8 +15,8 @@ const COPY: usize = 2048;
 /// How a segment's name ends.
 pub(super) const SUFFIX: &str = ".seg";
 const SEGMENT_KIND: [u8; 16] = *b"alertd segment\n\0";
-/// Version 2 adds records of dropped segments to version 1, and version 3 adds those of incidents.
-pub(super) const VERSION: u32 = 3;
+/// Version 2 adds records of dropped segments to version 1, version 3 those of incidents, and version 4 retractions.
+pub(super) const VERSION: u32 = 4;
 const OLDEST_VERSION: u32 = 1;
 
 /// Why a header or a small file cannot be read.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::batch::Entry;
+use super::codec::Keyed;
 use super::disk::Disk;
 use super::index::Hole;
 use super::inventory::RecoverError;
@@ -71,8 +72,9 @@ impl Import {
                 self.notes.incidents.insert(key, Some(*row));
             }
             Part::Key { hash, fingerprint, id, received_ms } => {
-                // Neither a backup nor the earlier store names the user.
-                self.store.keys.insert(hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() });
+                // Neither a backup nor the earlier store names the user, or says whether the key has a state.
+                let key = Keyed { hash, fingerprint, is_state: false };
+                self.store.keys.insert(hash, KeyRow::of(&key, id, received_ms, Owner::default()));
             }
         }
         let is_full = self.batch.len().max(self.notes.incidents.len()) >= BATCH || self.bytes >= BATCH_BYTES;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::incident_table::IncidentTable;
+use crate::alert::{Id, Topic};
 use crate::incident::{Happened, Key, Room, Row, Settings};
 
 /// Incidents after a batch; none for one that is removed.
@@ -28,6 +29,11 @@ impl<'t> IncidentChanges<'t> {
 
     pub(super) fn get(&self, key: &Key) -> Option<&Row> {
         self.changed.get(key).map_or_else(|| self.table.get(key), Option::as_ref)
+    }
+
+    /// The incident whose last alert this is, as far as it is unresolved in the log.
+    pub(super) fn of_alert(&self, topic: &Topic, id: Id) -> Option<&'t Key> {
+        self.table.of_alert(topic, id)
     }
 
     pub(super) fn set(&mut self, key: Key, row: Option<Row>) {

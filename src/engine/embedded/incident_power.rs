@@ -90,6 +90,7 @@ pub(super) fn check_rows(records: &[Record], rows: &Rows, at: &str) -> usize {
         match record.kind {
             RecordKind::Transition => assert_eq!(row.state.as_str(), json["state"], "{at}"),
             RecordKind::Alert => assert_eq!(row.state == State::Resolved, json["status"] == "resolved", "{at}"),
+            RecordKind::Retraction(_) => unreachable!("it has no occurrence"),
         }
     }
     newest.len()

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::retracted::Retracted;
 use crate::alert::{Id, Record, Topic};
 use crate::incident::settings::MAX_RESOLVED;
 use crate::incident::{Counts, Key, Query, Row, Settings};
@@ -155,6 +156,27 @@ impl IncidentTable {
     pub(super) fn alert(&self, topic: &Topic, id: Id) -> Option<Record> {
         let incident = self.by_alert.get(&id).filter(|incident| incident.key.topic == *topic)?;
         incident.row.last.as_ref()?.record(&incident.key, incident.row.occurrence)
+    }
+
+    /// The unresolved incident whose last alert this is.
+    pub(super) fn of_alert(&self, topic: &Topic, id: Id) -> Option<&Key> {
+        let incident = self.by_alert.get(&id).filter(|incident| incident.key.topic == *topic)?;
+        incident.row.last.as_ref().map(|_| &incident.key)
+    }
+
+    /// Removes the texts of retracted alerts. Returns whether there were any.
+    pub(super) fn forget(&mut self, retracted: &Retracted) -> bool {
+        let has_text = |incident: &&Incident| {
+            let last = incident.row.last.as_ref().and_then(|last| last.id);
+            last.is_some_and(|id| retracted.contains_key(&id))
+        };
+        let found: Vec<_> = self.iter().filter(has_text).map(|one| (one.key.clone(), one.row.clone())).collect();
+        let is_any = !found.is_empty();
+        for (key, mut row) in found {
+            row.last = None;
+            self.set(key, Some(row));
+        }
+        is_any
     }
 
     /// Unresolved incidents for which something is due, at most `most`.

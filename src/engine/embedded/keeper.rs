@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::catalog::Catalog;
 use super::disk::{self, Disk};
@@ -15,10 +15,10 @@ use super::header::sidecar_name;
 use super::inventory::DROPPED;
 use super::pins::Pins;
 use super::replay::replay;
+use super::retracted::Retracted;
 use super::segment::Segment;
 use super::sidecar;
 use super::snapshot::{self, Place};
-use crate::alert::Id;
 
 /// A dropped file is shortened in steps of this size: freeing 64 MiB at once stalls the writer's sync for 50 ms.
 const STEP: u64 = 1 << 20;
@@ -32,8 +32,6 @@ pub(super) enum Chore {
     Drop(String),
     /// Removes a file that was dropped before.
     Shorten(String),
-    /// Removes the key of an erased alert from the snapshot.
-    EraseKey(Id),
 }
 
 pub(super) struct Keeper {
@@ -41,6 +39,8 @@ pub(super) struct Keeper {
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) snapshotted: Arc<AtomicU32>,
     pub(super) pins: Arc<Pins>,
+    /// Retracted alerts whose copies are not erased yet.
+    pub(super) retracted: Arc<Mutex<Retracted>>,
 }
 
 impl Keeper {
@@ -54,13 +54,12 @@ impl Keeper {
             Chore::Snapshot => self.write_snapshot(),
             Chore::Drop(name) => self.drop_segment(&name, pause),
             Chore::Shorten(name) => self.shorten(&name, pause),
-            Chore::EraseKey(id) => self.erase_key(id),
         }
     }
 
-    /// Frees the space that exports no longer need.
+    /// Erases copies of retracted alerts, and frees the space that exports no longer need.
     pub(super) fn catch_up(&self, pause: &mut dyn FnMut()) -> io::Result<()> {
-        let mut outcome = Ok(());
+        let mut outcome = self.erase_copies();
         for file in self.pins.take_waiting() {
             // The next start repeats what fails.
             outcome = outcome.and(self.shorten(&file, pause));
@@ -101,6 +100,7 @@ impl Keeper {
         state.topic_trims.retain(|_, removed| *removed > trim);
         state.dropped.retain(|range| range.last > trim);
         state.erasures.retain(|(number, _)| segments.iter().any(|segment| segment.number() == *number));
+        state.retracted.retain(|id, _| self.retracted.lock().contains_key(id));
         let (offset, head) = {
             let index = last.index.read();
             (index.end, index.last)
@@ -124,18 +124,6 @@ impl Keeper {
         let length = usize::try_from(file.length().ok()?).ok()?;
         let snapshot = snapshot::decode(&disk::read(&*file, 0, length).ok()?).ok()?;
         Some(snapshot).filter(|(place, _)| place.identity == identity)
-    }
-
-    fn erase_key(&self, id: Id) -> io::Result<()> {
-        let _snapshot = self.pins.snapshot.lock();
-        let Some(identity) = self.catalog.read().segments.first().map(|segment| segment.header.identity) else {
-            return Ok(());
-        };
-        let Some((place, mut state)) = self.snapshot(identity) else { return Ok(()) };
-        if state.keys.erase(id) {
-            disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
-        }
-        Ok(())
     }
 
     fn drop_segment(&self, name: &str, pause: &mut dyn FnMut()) -> io::Result<()> {

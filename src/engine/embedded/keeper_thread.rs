@@ -7,7 +7,7 @@ use super::keeper::{Chore, Keeper};
 use super::location::Lock;
 use super::scrub::Scrub;
 
-/// How often the keeper checks for space that an export no longer needs.
+/// How often the keeper looks for copies of retracted alerts, and for space that an export no longer needs.
 const RETRY: Duration = Duration::from_secs(1);
 /// The pause between two steps of freeing space, so that they do not delay the writer's sync.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::codec::Keyed;
 use crate::alert::Id;
 use crate::engine::limits::{IDEMPOTENCY_AGE_MS, MAX_IDEMPOTENCY_KEYS};
 use crate::engine::publish::Owner;
@@ -16,6 +17,19 @@ pub(super) struct KeyRow {
     pub(super) id: Id,
     pub(super) received_ms: u64,
     pub(super) owner: Owner,
+    /// Whether the fingerprint is that of a state, which is no secret.
+    pub(super) is_state: bool,
+}
+
+impl KeyRow {
+    pub(super) const fn of(key: &Keyed, id: Id, received_ms: u64, owner: Owner) -> Self {
+        Self { fingerprint: key.fingerprint, id, received_ms, owner, is_state: key.is_state }
+    }
+
+    /// Whether it stands for an alert that was retracted.
+    pub(super) fn is_retracted(&self) -> bool {
+        !self.is_state && self.fingerprint == [0; 32]
+    }
 }
 
 /// Keys by age, the oldest first.
@@ -77,10 +91,10 @@ impl Keys {
         }
     }
 
-    /// Forgets the fingerprint of an alert whose content is erased. Returns whether a key had one.
-    pub(super) fn erase(&mut self, id: Id) -> bool {
-        let rows = self.rows.values_mut().filter(|row| row.id == id);
-        rows.map(|row| row.fingerprint = [0; 32]).count() > 0
+    /// Forgets the fingerprints of an alert whose content is erased.
+    pub(super) fn erase(&mut self, id: Id) {
+        let rows = self.rows.values_mut().filter(|row| row.id == id && !row.is_state);
+        rows.for_each(|row| row.fingerprint = [0; 32]);
     }
 
     /// By age, the oldest first.
@@ -97,6 +111,10 @@ impl Keys {
 mod tests {
     use super::*;
 
+    fn row(ms: u64) -> KeyRow {
+        KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms, owner: [9; 8], is_state: false }
+    }
+
     #[test]
     fn keys_end_with_their_age_or_beyond_their_number_the_oldest_first() {
         const MAX_KEYS: usize = 100_000;
@@ -106,7 +124,6 @@ mod tests {
             hash[..8].copy_from_slice(&n.to_le_bytes());
             hash
         };
-        let row = |ms: u64| KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms, owner: [9; 8] };
         for n in 0..=MAX_KEYS {
             keys.insert(hash(n), row(n as u64));
         }
@@ -119,8 +136,10 @@ mod tests {
             (keys.len(), keys.get(&hash(9), 0), keys.get(&hash(1), 0)),
             (MAX_KEYS - 8, None, Some(row(1_000_000)))
         );
+        keys.insert(hash(2), KeyRow { is_state: true, ..row(1_000_000) });
         keys.erase(Id::at(1_000_000));
-        assert_eq!(keys.get(&hash(1), 0).unwrap().fingerprint, [0; 32]);
+        assert!(keys.get(&hash(1), 0).unwrap().is_retracted());
+        assert_eq!(keys.get(&hash(2), 0).unwrap().fingerprint, [1; 32]);
         assert_eq!(keys.iter().count(), keys.len());
     }
 
@@ -132,8 +151,7 @@ mod tests {
             hash[..8].copy_from_slice(&n.to_le_bytes());
             hash
         };
-        let row =
-            |ms: u64, owner: u8| KeyRow { fingerprint: [1; 32], id: Id::at(ms), received_ms: ms, owner: [owner; 8] };
+        let row = |ms: u64, owner: u8| KeyRow { owner: [owner; 8], ..row(ms) };
         (0..10).for_each(|n| keys.insert(hash(n, 1), row(n, 1)));
         (10..MAX_IDEMPOTENCY_KEYS + 500).for_each(|n| keys.insert(hash(n, 2), row(n, 2)));
         assert_eq!(keys.len() as u64, MAX_IDEMPOTENCY_KEYS);

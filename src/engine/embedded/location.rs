@@ -90,8 +90,8 @@ pub(super) fn prepare(settings: &Settings, progress: &dyn Fn(&str)) -> Result<Lo
 }
 
 /// Removes the converted store, which is not needed after the first clean stop.
-pub(super) fn stopped(directory: &Path) {
-    // If it cannot be removed, the next stop tries again.
+pub(super) fn remove_converted(directory: &Path) {
+    // If it cannot be removed, the next stop or retraction tries again.
     if fs::remove_file(directory.join(CONVERTED)).is_ok() {
         let _ = sync(directory);
     }

@@ -19,6 +19,7 @@ mod catalog;
 mod codec;
 mod commit;
 mod convert;
+mod copies;
 #[cfg(test)]
 mod corruption;
 mod damaged;
@@ -66,6 +67,8 @@ mod recovered;
 mod replay;
 mod reserve;
 mod retain;
+mod retracted;
+mod retraction;
 mod scan;
 mod scrub;
 mod segment;
@@ -271,8 +274,12 @@ impl Embedded {
     }
 
     pub(super) fn page_version(&self, filter: &Filter, after: Id) -> Option<u64> {
-        let is_whole = self.0.view.catalog.read().trimmed(filter) <= after;
-        if is_whole { self.0.view.damaged.version() } else { None }
+        let (is_whole, erased) = {
+            let catalog = self.0.view.catalog.read();
+            (catalog.trimmed(filter) <= after, catalog.erased)
+        };
+        let damaged = self.0.view.damaged.version().filter(|_| is_whole)?;
+        Some(erased << 16 | damaged)
     }
 
     pub(super) async fn topics(&self, runs: Vec<Run>, most: usize) -> Result<Vec<Topic>, Unavailable> {
@@ -332,7 +339,7 @@ impl Embedded {
             for thread in threads {
                 let _ = thread.join();
             }
-            location::stopped(&inner.shared.directory);
+            location::remove_converted(&inner.shared.directory);
         });
         let _ = closed.await;
     }

@@ -1,6 +1,7 @@
 //! What a batch says besides its records with an id.
 
 use super::codec::Keyed;
+use super::erase::Erasure;
 use super::incident_changes::ChangedRows;
 use crate::alert::Id;
 
@@ -19,10 +20,11 @@ pub(super) struct CountedKey {
 pub(super) struct Notes {
     pub(super) keys: Vec<CountedKey>,
     pub(super) incidents: ChangedRows,
+    pub(super) erasures: Vec<Erasure>,
 }
 
 impl Notes {
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.incidents.is_empty()
+        self.keys.is_empty() && self.incidents.is_empty() && self.erasures.is_empty()
     }
 }

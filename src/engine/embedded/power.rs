@@ -7,7 +7,7 @@ use super::disk::Disk;
 use super::disk::simulated::SimulatedDisk;
 use super::header::SUFFIX;
 use super::testing::{Log, by_id, filter, publish, runs};
-use crate::alert::{Id, Level, Record};
+use crate::alert::{Id, Level, Record, RecordKind};
 use crate::engine::Retention;
 use crate::random::Random;
 
@@ -97,11 +97,11 @@ impl Run {
         }
         if self.erases && self.random.chance(10) && !self.model.answered.is_empty() {
             let at = usize::try_from(self.random.below(self.model.answered.len() as u64)).unwrap();
-            let id = *self.model.answered.keys().nth(at).unwrap();
-            match log.store.erase(id) {
-                Ok(true) => drop(self.model.erased.insert(id)),
-                Ok(false) => {}
-                Err(_) => drop(self.model.half_erased.insert(id)),
+            let record = self.model.answered.values().nth(at).unwrap().clone();
+            match log.retract(&record) {
+                Ok(Some(_)) => drop(self.model.erased.insert(record.id)),
+                Ok(None) => {}
+                Err(_) => drop(self.model.half_erased.insert(record.id)),
             }
             log.work();
         }
@@ -172,6 +172,7 @@ impl Run {
             assert!(!self.model.erased.contains(&record.id), "{at}: {} was erased", record.id);
             match known {
                 Some(known) => assert_eq!(known, record, "{at}"),
+                None if self.is_retraction(record) => {}
                 None => assert!(self.model.unknown.contains(&text(record)), "{at}: {} was never answered", record.id),
             }
         }
@@ -195,6 +196,12 @@ impl Run {
         }
         self.model.unknown.clear();
         self.model.synced = self.model.highest;
+    }
+
+    /// Whether it says that an alert was retracted that is, or may be.
+    fn is_retraction(&self, record: &Record) -> bool {
+        let RecordKind::Retraction(alert) = record.kind else { return false };
+        self.model.erased.contains(&alert) || self.model.half_erased.contains(&alert)
     }
 
     fn check_erased(&self, disk: &SimulatedDisk, at: &str) {

@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use super::catalog::Catalog;
 use super::damaged::DamagedPlaces;
 use super::fetch::{Entry, fetch};
-use super::segment::{Alert, Found, Position, Segment};
+use super::segment::{Found, Position, Segment};
 use crate::alert::{Filter, Id, Level, Pattern, Record, RecordKind, Start, Topic};
 use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
 use crate::engine::topics::Run;
@@ -47,8 +47,8 @@ impl Filling<'_> {
     }
 }
 
-fn is_alert(alert: &Alert) -> bool {
-    alert.record.kind == RecordKind::Alert
+fn is_alert(record: &Record) -> bool {
+    record.kind == RecordKind::Alert
 }
 
 impl View {
@@ -125,9 +125,9 @@ impl View {
                 continue;
             }
             let record = match segment.as_ref().map(|segment| segment.read(at.ordinal)).transpose()? {
-                Some(Found::Alert(alert)) if is_alert(&alert) && alert.record.id <= until => Some(alert.record),
+                Some(Found::Alert(record)) if is_alert(&record) && record.id <= until => Some(*record),
                 // No segment: the newest one was erased, and an older one may be retained. After a start a transition
-                // counts as the newest one.
+                // or a retraction counts as the newest one.
                 None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
                 Some(Found::Dropped) => None,
                 Some(Found::Damaged) => {
@@ -160,7 +160,7 @@ impl View {
             };
             for ordinal in ordinals {
                 match segment.read(ordinal)? {
-                    Found::Alert(alert) if is_alert(&alert) => return Ok(Some(alert.record)),
+                    Found::Alert(record) if is_alert(&record) => return Ok(Some(*record)),
                     _ => {}
                 }
             }
@@ -289,14 +289,13 @@ impl View {
                     filling.lost = filling.lost.max(lost);
                     id = Some(lost);
                 }
-                Some(Found::Alert(alert)) => {
-                    let record = alert.record;
+                Some(Found::Alert(record)) => {
                     id = Some(record.id);
                     let is_left =
                         record.id > topic_trim || self.catalog.read().is_retained(record.topic.as_str(), record.id);
                     if is_left && filter.matches(record.topic.as_str(), record.level) {
                         filling.bytes += record.json.len();
-                        filling.records.push(record);
+                        filling.records.push(*record);
                     }
                 }
             }

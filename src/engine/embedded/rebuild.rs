@@ -4,9 +4,9 @@ use std::io;
 
 use super::codec::StoredAlert;
 use super::disk::{self, Disk, DiskFile};
-use super::frame::{Head, KEYED, Kind, Mark};
+use super::frame::{Head, Kind, Mark};
 use super::header::{RECORDS, sidecar_name};
-use super::index::{Hole, Index};
+use super::index::Index;
 use super::inventory::File;
 use super::scan::{Accepted, Outcome, accept};
 use super::segment::Segment;
@@ -45,12 +45,22 @@ pub(super) fn records(file: &dyn DiskFile, end: u64) -> io::Result<Vec<u8>> {
     disk::read(file, RECORDS, usize::try_from(end.saturating_sub(RECORDS)).unwrap_or(0))
 }
 
+/// A record whose content is damaged, unless it is only erased in part.
+pub(super) struct DamagedContent {
+    pub(super) segment: u32,
+    pub(super) offset: u64,
+    /// Its own, or that of the alert whose text it has.
+    pub(super) id: Id,
+    /// Whether it has an id of its own.
+    pub(super) is_alert: bool,
+}
+
 /// A segment whose records were read.
 pub(super) struct Scanned {
     pub(super) segment: Segment,
     pub(super) outcome: Outcome,
-    /// Alerts whose content is damaged, or erased in part: segment, offset, and the id.
-    pub(super) contents: Vec<(u32, u64, Hole)>,
+    /// Records whose content is damaged, or erased in part.
+    pub(super) contents: Vec<DamagedContent>,
     /// Other damage, in words.
     pub(super) damage: Vec<String>,
 }
@@ -59,19 +69,19 @@ pub(super) struct Scanned {
 pub(super) fn scan(file: File, bytes: &[u8], vouched: u64, last: Id, topics: &mut Topics) -> Scanned {
     let (number, mut index, mut contents) = (file.header.number, Index::new(last), Vec::new());
     let outcome = accept(bytes, file.header.salt, vouched, last, |Accepted { offset, head, content }| {
+        if content.is_none() {
+            contents.push(DamagedContent { segment: number, offset, id: head.id, is_alert: head.kind.has_id() });
+        }
         if !head.kind.has_id() {
             return;
         }
         let stored = content.filter(|_| head.kind.is_read() && !head.is_erased()).and_then(|(_, content)| {
-            let stored = StoredAlert::read(content, head.flags & KEYED != 0).ok()?;
+            let stored = StoredAlert::read(content, head.flags).ok()?;
             Some((topics.intern(&stored.topic.parse().ok()?), stored.level))
         });
-        if content.is_none() {
-            contents.push((number, offset, Hole { after: head.id.predecessor(), upto: head.id }));
-        }
         index.push(head.id, offset, head.size(), stored);
     });
-    let is_content = |offset: &u64| contents.iter().any(|(_, at, _)| at == offset);
+    let is_content = |offset: &u64| contents.iter().any(|damaged: &DamagedContent| damaged.offset == *offset);
     let others = outcome.damage.iter().filter(|offset| !is_content(offset));
     let damage = others.map(|offset| format!("{}: damaged at offset {offset}", file.name)).collect();
     index.holes.clone_from(&outcome.holes);

@@ -51,6 +51,8 @@ pub(super) fn recover(disk: &dyn Disk, now_ms: u64) -> Result<Recovered, Recover
     if has_forgotten_ranges {
         state.dropped.clear();
     }
+    // Their incidents have newer texts, unless the records of those are damaged.
+    state.incidents.forget(&state.retracted);
     recovery.forgive(&state, ended.trim);
     let to_drop = recovery.drop_rest(&state);
     overwrite::redo(&recovery.found, &mut state, ended.is_clean)?;

@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::dropped::DroppedRange;
 use super::header::Previous;
 use super::index::Hole;
+use super::rebuild::DamagedContent;
 use super::segment::{Position, Segment};
 use super::snapshot::{Place, State};
 use crate::alert::Id;
@@ -53,8 +54,7 @@ pub(super) struct Recovery<'a> {
     pub(super) missing: Vec<(String, Hole)>,
     /// What the snapshot says about dropped segments.
     pub(super) dropped: Vec<DroppedRange>,
-    /// Alerts whose content is damaged, unless it is erased: segment, offset, and the ids around it.
-    pub(super) contents: Vec<(u32, u64, Hole)>,
+    pub(super) contents: Vec<DamagedContent>,
     pub(super) stop: Option<Place>,
     pub(super) snapshot: Option<Place>,
 }
@@ -76,13 +76,18 @@ pub(super) struct Ended {
 impl Recovery<'_> {
     /// Reports damage, except for alerts that an interrupted erase left behind and for segments that were dropped.
     pub(super) fn forgive(&mut self, state: &State, trim: Id) {
-        for (number, offset, hole) in std::mem::take(&mut self.contents) {
-            if state.erasures.contains(&(number, offset)) {
+        for DamagedContent { segment: number, offset, id, is_alert } in std::mem::take(&mut self.contents) {
+            let is_copy = !is_alert && state.retracted.contains_key(&id);
+            if is_copy || state.erasures.contains(&(number, offset)) {
                 continue;
             }
-            if let Some(segment) = self.found.iter().find(|segment| segment.number() == number) {
-                self.damage.push(format!("{}: damaged at offset {offset}: alert {} is lost", segment.name, hole.upto));
-                segment.index.write().holes.push(hole);
+            let Some(segment) = self.found.iter().find(|segment| segment.number() == number) else { continue };
+            let place = format!("{}: damaged at offset {offset}", segment.name);
+            if is_alert {
+                self.damage.push(format!("{place}: alert {id} is lost"));
+                segment.index.write().holes.push(Hole { after: id.predecessor(), upto: id });
+            } else {
+                self.damage.push(place);
             }
         }
         for (what, hole) in std::mem::take(&mut self.missing) {

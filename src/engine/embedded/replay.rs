@@ -5,10 +5,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::codec::{Reader, StoredAlert, take_incident};
+use super::codec::{Keyed, Reader, StoredAlert, take_incident};
 use super::disk;
 use super::dropped::DroppedRange;
-use super::frame::{Head, KEYED, Kind};
+use super::frame::{Head, KEYED, Kind, STATED};
 use super::header::RECORDS;
 use super::keys::KeyRow;
 use super::scan::{Item, walk};
@@ -58,10 +58,12 @@ pub(super) fn replay_until<'a>(
 fn apply(state: &mut State, head: &Head, user: &[u8], content: &[u8]) {
     let mut reader = Reader(content);
     match head.kind {
-        Kind::Alert if head.flags & KEYED != 0 && !head.is_erased() => {
-            if let Ok(StoredAlert { key: Some(key), received_ms, .. }) = StoredAlert::read(content, true) {
-                let (fingerprint, owner) = (key.fingerprint, owner(user));
-                state.keys.insert(key.hash, KeyRow { fingerprint, id: head.id, received_ms, owner });
+        Kind::Alert if head.flags & KEYED != 0 => {
+            if let Ok(StoredAlert { key: Some(key), received_ms, topic, .. }) = StoredAlert::read(content, head.flags)
+                // One that was erased as a whole has none.
+                && !topic.is_empty()
+            {
+                state.keys.insert(key.hash, KeyRow::of(&key, head.id, received_ms, owner(user)));
             }
         }
         Kind::TopicTrim => {
@@ -73,6 +75,7 @@ fn apply(state: &mut State, head: &Head, user: &[u8], content: &[u8]) {
         Kind::Erase => {
             if let (Ok(segment), Ok(offset)) = (reader.u32(), reader.u64()) {
                 state.keys.erase(head.id);
+                state.retracted.insert(head.id, reader.u8().is_ok_and(|has_copies| has_copies != 0));
                 if !state.erasures.contains(&(segment, offset)) {
                     state.erasures.push((segment, offset));
                 }
@@ -85,14 +88,17 @@ fn apply(state: &mut State, head: &Head, user: &[u8], content: &[u8]) {
         }
         Kind::Key => {
             if let (Ok(hash), Ok(fingerprint), Ok(received_ms)) = (reader.array(), reader.array(), reader.u64()) {
-                state.keys.insert(hash, KeyRow { fingerprint, id: head.id, received_ms, owner: owner(user) });
+                let key = Keyed { hash, fingerprint, is_state: head.flags & STATED != 0 };
+                state.keys.insert(hash, KeyRow::of(&key, head.id, received_ms, owner(user)));
             }
         }
+        // The record of its retraction came with a newer one.
+        Kind::Incident if head.is_erased() => {}
         Kind::Incident => {
             if let Ok((key, row)) = take_incident(&mut reader) {
                 state.incidents.set(key, row);
             }
         }
-        Kind::Alert | Kind::Transition | Kind::Mark | Kind::Retired => {}
+        Kind::Alert | Kind::Transition | Kind::Retraction | Kind::Mark | Kind::Retired => {}
     }
 }

@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn what_was_erased_is_no_damage() {
         let (_disk, mut log, mut scrub) = scrubbed();
-        let id = log.read(&super::super::testing::filter("*")).unwrap().0[20].id;
-        log.store.erase(id).unwrap();
+        let record = log.read(&super::super::testing::filter("*")).unwrap().0[20].clone();
+        log.retract(&record).unwrap();
         log.work();
         assert_eq!(pass(&mut scrub), 0);
     }

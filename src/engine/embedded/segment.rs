@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::codec::StoredAlert;
 use super::disk::{self, DiskFile};
-use super::frame::{Head, KEYED};
+use super::frame::Head;
 use super::header::Header;
 use super::index::Index;
 use crate::alert::{Id, Level, Record};
@@ -37,20 +37,14 @@ pub(super) struct Position {
 }
 
 /// The result of reading a record.
-pub(super) enum Found<A = Box<Alert>> {
-    /// An alert or a transition.
+pub(super) enum Found<A = Box<Record>> {
+    /// An alert, a transition or a retraction.
     Alert(A),
     /// Its id is still a valid cursor, but its content is gone.
     Erased(Id),
     Damaged,
     /// Its segment was dropped meanwhile.
     Dropped,
-}
-
-pub(super) struct Alert {
-    pub(super) record: Record,
-    /// Bytes of the record in the log.
-    pub(super) size: u32,
 }
 
 impl Segment {
@@ -148,13 +142,9 @@ impl Segment {
     /// transition of this level.
     pub(super) fn decode(&self, bytes: &[u8], offset: u64, ordinal: u32, level: Option<Level>) -> Found {
         match self.inspect(bytes, offset, ordinal, level) {
-            Found::Alert((head, stored)) => match stored.record(head.id, head.record_kind()) {
-                Ok(record) => {
-                    let size = u32::try_from(head.size()).unwrap_or(u32::MAX);
-                    Found::Alert(Box::new(Alert { record, size }))
-                }
-                Err(_) => self.lost(),
-            },
+            Found::Alert((head, stored)) => {
+                stored.of(&head).map_or_else(|_| self.lost(), |record| Found::Alert(Box::new(record)))
+            }
             Found::Erased(id) => Found::Erased(id),
             Found::Damaged => Found::Damaged,
             Found::Dropped => Found::Dropped,
@@ -175,7 +165,7 @@ impl Segment {
             return Found::Erased(head.id);
         }
         let content = head.content(bytes, offset, salt).map(|(_, content)| content);
-        match content.and_then(|content| StoredAlert::read(content, head.flags & KEYED != 0).ok()) {
+        match content.and_then(|content| StoredAlert::read(content, head.flags).ok()) {
             // With another level than in the index, the record does not belong to this segment.
             Some(stored) if Some(stored.level) == level => Found::Alert((head, stored)),
             // Read while it was being overwritten.

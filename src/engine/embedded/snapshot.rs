@@ -9,6 +9,7 @@ use super::dropped::DroppedRange;
 use super::header::{Unreadable, seal, unseal};
 use super::incident_table::IncidentTable;
 use super::keys::{KeyRow, Keys};
+use super::retracted::Retracted;
 use crate::alert::{Id, Topic};
 use crate::engine::publish::Owner;
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub(super) struct State {
     /// Segments that were dropped from within the log.
     pub(super) dropped: Vec<DroppedRange>,
     pub(super) incidents: IncidentTable,
+    pub(super) retracted: Retracted,
 }
 
 /// A place in the log, and the state of the log there.
@@ -85,6 +87,12 @@ pub(super) fn encode(place: &Place, state: &State) -> Vec<u8> {
     for incident in state.incidents.iter() {
         put_incident(&mut out, &incident.key, Some(&incident.row));
     }
+    state.keys.iter().for_each(|(_, row)| out.u8(row.is_state.into()));
+    out.u32(u32::try_from(state.retracted.len()).unwrap_or(u32::MAX));
+    for (id, has_copies) in &state.retracted {
+        out.id(*id);
+        out.u8((*has_copies).into());
+    }
     seal(KIND, VERSION, &out.0)
 }
 
@@ -102,9 +110,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
     for _ in 0..reader.u32()? {
         let (hash, fingerprint) = (reader.array()?, reader.array()?);
         let (id, received_ms) = (reader.id()?, reader.u64()?);
-        keys.push((hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default() }));
+        keys.push((hash, KeyRow { fingerprint, id, received_ms, owner: Owner::default(), is_state: false }));
     }
-    // A snapshot of an earlier build ends here, or before the owners of the keys, or before the incidents.
+    // A snapshot of an earlier build ends here, or before the owners of the keys, the incidents, or the retractions.
     if !reader.0.is_empty() {
         state.dropped = DroppedRange::take(&mut reader)?;
     }
@@ -117,6 +125,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Place, State), Unreadable> {
         for _ in 0..reader.u32()? {
             let (key, row) = take_incident(&mut reader)?;
             state.incidents.set(key, row);
+        }
+    }
+    if !reader.0.is_empty() {
+        for (_, row) in &mut keys {
+            row.is_state = reader.u8()? != 0;
+        }
+        for _ in 0..reader.u32()? {
+            state.retracted.insert(reader.id()?, reader.u8()? != 0);
         }
     }
     keys.into_iter().for_each(|(hash, row)| state.keys.insert(hash, row));
@@ -144,13 +160,16 @@ pub(super) mod stop {
 
 #[cfg(test)]
 mod tests {
+    use super::super::codec::Keyed;
     use super::*;
     use crate::incident::Key;
 
     #[test]
     fn a_snapshot_reads_back_whole_or_not_at_all() {
         let mut state = State::default();
-        state.keys.insert([1; 32], KeyRow { fingerprint: [2; 32], id: Id::at(3), received_ms: 4, owner: [6; 8] });
+        let key = Keyed { hash: [1; 32], fingerprint: [2; 32], is_state: true };
+        state.keys.insert(key.hash, KeyRow::of(&key, Id::at(3), 4, [6; 8]));
+        state.retracted.extend([(Id::at(3), true), (Id::at(4), false)]);
         state.topic_trims.insert("ops.db".parse().unwrap(), Id::at(9));
         state.erasures.push((5, 4096));
         let row = r#"{"occurrence":2,"state":"open","level":"warn","count":3,"user":"u","opened_ms":4,"updated_ms":5,"changed":"6-0","announced_ms":7}"#;
@@ -161,6 +180,7 @@ mod tests {
         let (at, back) = decode(&bytes).unwrap();
         assert_eq!((at, back.topic_trims, back.erasures), (place, state.topic_trims, state.erasures));
         assert_eq!(back.keys.get(&[1; 32], 0), state.keys.get(&[1; 32], 0));
+        assert_eq!(back.retracted, state.retracted);
         assert_eq!((back.incidents.len(), back.incidents.get(&incident)), (1, state.incidents.get(&incident)));
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();

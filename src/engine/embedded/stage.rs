@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::catalog::Catalog;
 use super::codec::Keyed;
+use super::erase::Erasure;
 use super::incident_changes::IncidentChanges;
 use super::incident_table::IncidentTable;
 use super::keys::{KeyRow, Keys};
@@ -16,11 +17,12 @@ use super::notes::{CountedKey, Notes};
 use super::segment::Found;
 use crate::alert::{Id, Record};
 use crate::engine::intake::Outcome;
+use crate::engine::publish::owner;
 use crate::engine::{AppendError, Changed, Publish, Stored, Tracking};
 use crate::incident::report::report;
 use crate::incident::{Act, ActError, Acted, Happened, Key, Reported, Room, Row};
 
-/// An alert or a transition that is to be written.
+/// An alert, a transition or a retraction that is to be written.
 pub(super) struct Staged {
     pub(super) record: Record,
     pub(super) user: String,
@@ -37,14 +39,15 @@ pub(super) struct Known<'a> {
 /// One batch.
 pub(super) struct Stage<'a> {
     keys: &'a Keys,
-    catalog: &'a RwLock<Catalog>,
-    incidents: IncidentChanges<'a>,
+    pub(super) catalog: &'a RwLock<Catalog>,
+    pub(super) incidents: IncidentChanges<'a>,
     clock_ms: u64,
-    now_ms: u64,
-    staged: Vec<Staged>,
+    pub(super) now_ms: u64,
+    pub(super) staged: Vec<Staged>,
     /// Keys of this batch.
     own_keys: HashMap<[u8; 32], KeyRow>,
     counted_keys: Vec<CountedKey>,
+    pub(super) erasures: Vec<Erasure>,
     /// The newest id that was given.
     head: Id,
 }
@@ -69,49 +72,57 @@ impl<'a> Stage<'a> {
             staged: Vec::new(),
             own_keys: HashMap::new(),
             counted_keys: Vec::new(),
+            erasures: Vec::new(),
             head,
         }
     }
 
     pub(super) fn into_batch(self) -> Batch {
         let (incidents, happened) = self.incidents.into_changed();
-        let notes = Notes { keys: self.counted_keys, incidents };
+        let notes = Notes { keys: self.counted_keys, incidents, erasures: self.erasures };
         Batch { staged: self.staged, notes, own_keys: self.own_keys, happened }
     }
 
     /// Adds the alerts of a group, or none of them.
     pub(super) fn add(&mut self, group: &[Publish]) -> Outcome {
         // For a single alert, `append` checks this itself.
-        if group.len() > 1 && !self.fits(group) {
-            return Err(AppendError::Conflict);
+        if group.len() > 1 {
+            self.check(group)?;
         }
         group.iter().map(|publish| self.append(publish)).collect()
     }
 
-    /// Whether none of a group's keys stands for another alert; checked before anything is added.
-    fn fits(&self, group: &[Publish]) -> bool {
+    /// Checks that none of a group's keys stands for another alert, before anything is added.
+    fn check(&self, group: &[Publish]) -> Result<(), AppendError> {
         let mut own = HashMap::new();
-        group.iter().all(|publish| {
-            let Some(key) = publish.idempotency.as_ref().filter(|key| key.state.is_none()) else { return true };
+        for publish in group {
+            let Some(key) = publish.idempotency.as_ref().filter(|key| key.state.is_none()) else { continue };
             let (hash, fingerprint) = (key.hash(), publish.fingerprint());
-            let known = self.known(&hash).map_or(fingerprint, |known| known.fingerprint);
-            known == fingerprint && *own.entry(hash).or_insert(fingerprint) == fingerprint
-        })
+            if let Some(known) = self.known(&hash).filter(|known| known.fingerprint != fingerprint) {
+                return Err(other_than(&known));
+            }
+            if *own.entry(hash).or_insert(fingerprint) != fingerprint {
+                return Err(AppendError::Conflict);
+            }
+        }
+        Ok(())
     }
 
     fn known(&self, hash: &[u8; 32]) -> Option<KeyRow> {
         self.own_keys.get(hash).copied().or_else(|| self.keys.get(hash, self.clock_ms))
     }
 
-    fn next_id(&mut self) -> Id {
+    pub(super) fn next_id(&mut self) -> Id {
         self.head = self.head.next(self.now_ms);
         self.head
     }
 
     /// Adds an alert, or finds what its idempotency key stands for.
     fn append(&mut self, publish: &Publish) -> Result<Stored, AppendError> {
-        let key =
-            publish.idempotency.as_ref().map(|key| Keyed { hash: key.hash(), fingerprint: publish.fingerprint() });
+        let key = publish.idempotency.as_ref().map(|key| {
+            let (hash, fingerprint) = (key.hash(), publish.fingerprint());
+            Keyed { hash, fingerprint, is_state: key.state.is_some() }
+        });
         if let Some(key) = &key
             && let Some(known) = self.known(&key.hash)
         {
@@ -120,7 +131,7 @@ impl<'a> Stage<'a> {
                 return Ok(Stored { record, repeated: true, incident: Tracking::None });
             }
             if publish.state().is_none() {
-                return Err(AppendError::Conflict);
+                return Err(other_than(&known));
             }
         }
         let (incident, place, row) = match self.report(publish) {
@@ -138,8 +149,7 @@ impl<'a> Stage<'a> {
             row.recorded(id, true);
             self.incidents.set(incident, Some(*row));
         }
-        let user = publish.idempotency.as_ref().map_or_else(String::new, |key| key.user.clone());
-        self.staged.push(Staged { record: record.clone(), user, key });
+        self.staged.push(Staged { record: record.clone(), user: publish.user.to_string(), key });
         Ok(Stored { record, repeated: false, incident })
     }
 
@@ -154,11 +164,9 @@ impl<'a> Stage<'a> {
     }
 
     fn remember(&mut self, publish: &Publish, key: &Keyed, id: Id) {
-        if let Some(named) = &publish.idempotency {
-            let Keyed { hash, fingerprint } = *key;
-            let row = KeyRow { fingerprint, id, received_ms: self.now_ms, owner: named.owner() };
-            self.own_keys.insert(hash, row);
-        }
+        // As a start finds the user in the record.
+        let row = KeyRow::of(key, id, self.now_ms, owner(publish.user.as_bytes()));
+        self.own_keys.insert(key.hash, row);
     }
 
     /// Counts an alert without storing it.
@@ -167,9 +175,10 @@ impl<'a> Stage<'a> {
         if let Some(incident) = Key::of(&publish.draft) {
             self.incidents.set(incident, Some(row));
         }
-        if let (Some(key), Some(named)) = (key, &publish.idempotency) {
+        if let Some(key) = key {
             self.remember(publish, &key, id);
-            self.counted_keys.push(CountedKey { key, user: named.user.clone(), id, received_ms: self.now_ms });
+            let user = publish.user.to_string();
+            self.counted_keys.push(CountedKey { key, user, id, received_ms: self.now_ms });
         }
         let record = self.repeated(publish, id, self.now_ms);
         Stored { record, repeated: false, incident: Tracking::Counted }
@@ -194,7 +203,7 @@ impl<'a> Stage<'a> {
         }
         let segment = self.catalog.read().segment_behind(id.predecessor())?;
         match segment.read(segment.behind(id.predecessor())) {
-            Ok(Found::Alert(alert)) if alert.record.id == id => Some(alert.record),
+            Ok(Found::Alert(record)) if record.id == id => Some(*record),
             _ => None,
         }
     }
@@ -232,4 +241,9 @@ impl<'a> Stage<'a> {
         self.staged.push(Staged { record: record.clone(), user: by.to_owned(), key: None });
         Changed { row, record: Some(record) }
     }
+}
+
+/// Why an idempotency key that stands for this is no use for another alert.
+fn other_than(known: &KeyRow) -> AppendError {
+    if known.is_retracted() { AppendError::Retracted } else { AppendError::Conflict }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::Durability;
 use super::appender::{Appender, Tail};
@@ -23,6 +23,7 @@ use super::pins::Pins;
 use super::recover::recover;
 use super::recovered::Recovered;
 use super::retain::{self, Plan};
+use super::retracted::Retracted;
 use super::segment::{Position, Segment};
 use super::snapshot::{self, Place, State, stop};
 use crate::alert::Id;
@@ -63,6 +64,8 @@ pub(super) struct Store {
     pub(super) erasures: Vec<(u32, u64)>,
     /// Alerts whose content could not be overwritten yet.
     pub(super) unfinished_erasures: Vec<(Arc<Segment>, u64)>,
+    /// Retracted alerts whose copies the keeper has not erased yet.
+    pub(super) retracted: Arc<Mutex<Retracted>>,
     pins: Arc<Pins>,
 }
 
@@ -117,6 +120,7 @@ impl Store {
             snapshotted: Arc::new(AtomicU32::new(snapshotted)),
             erasures: state.erasures,
             unfinished_erasures: Vec::new(),
+            retracted: Arc::new(Mutex::new(state.retracted)),
             pins: Arc::default(),
         };
         if recovered.has_forgotten_ranges {
@@ -157,6 +161,8 @@ impl Store {
         self.appender.stop()?;
         // A start after a clean stop does not repeat erasures.
         self.redo_erasures()?;
+        // What is left is in the snapshot.
+        let _ = keeper.erase_copies();
         let Some(tail) = &self.appender.tail else { return Ok(()) };
         let segment = Arc::clone(&tail.segment);
         let place = {
@@ -177,6 +183,7 @@ impl Store {
             erasures: self.erasures.clone(),
             dropped: self.catalog.read().dropped.clone(),
             incidents: self.incidents.read().clone(),
+            retracted: self.retracted.lock().clone(),
         };
         keeper.write_sidecar(&segment)?;
         disk::replace(&*self.disk, snapshot::FILE, &snapshot::encode(&place, &state))?;
@@ -186,7 +193,8 @@ impl Store {
     /// The keeper of this store.
     pub(super) fn keeper(&self) -> Keeper {
         let (disk, catalog) = (Arc::clone(&self.disk), Arc::clone(&self.catalog));
-        Keeper { disk, catalog, snapshotted: Arc::clone(&self.snapshotted), pins: Arc::clone(&self.pins) }
+        let (snapshotted, pins) = (Arc::clone(&self.snapshotted), Arc::clone(&self.pins));
+        Keeper { disk, catalog, snapshotted, pins, retracted: Arc::clone(&self.retracted) }
     }
 
     /// Frees the space that exports hold, if any. Returns whether exports fail because of it.

@@ -11,7 +11,7 @@ use super::keeper::Keeper;
 use super::read::View;
 use super::store::{Options, Store};
 use crate::alert::{Draft, Filter, Id, Level, Record};
-use crate::engine::{Idempotency, Publish, Range, Retention};
+use crate::engine::{Idempotency, Publish, Range, Retention, Retract, Retractable, Retracted};
 
 pub(super) const NOW: u64 = 1_795_455_190_000;
 pub(super) const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
@@ -58,6 +58,16 @@ impl Log {
         for chore in self.store.take_chores() {
             let _ = self.keeper.perform(chore, &mut || ());
         }
+        let _ = self.keeper.erase_copies();
+    }
+
+    /// Takes an alert back and overwrites it. None if the log has no such alert.
+    pub(super) fn retract(&mut self, record: &Record) -> io::Result<Option<Retracted>> {
+        let (topic, id) = (record.topic.clone(), record.id);
+        let request = Retract { topic, id, by: "carol".into(), allowed: Retractable::All };
+        let (mut outcomes, _) = self.store.retract(&[request], self.now_ms, &self.retention)?;
+        self.store.redo_erasures()?;
+        Ok(outcomes.remove(0)?.ok())
     }
 
     pub(super) fn stop(mut self) -> io::Result<()> {

@@ -15,11 +15,12 @@ use super::Settings;
 use super::disk;
 use super::job_queue::JobReceiver;
 use super::keeper::Chore;
+use super::location;
 use super::reserve::Reserve;
 use super::shared::Shared;
 use super::store::Store;
 use crate::alert::Record;
-use crate::engine::intake::{ActRequest, Gathered, Group, Job, Outcome, WriteLimits};
+use crate::engine::intake::{ActRequest, Gathered, Group, Job, Outcome, RetractRequest, WriteLimits};
 use crate::engine::{AppendError, Cause, Clock, Feed, Unavailable};
 use crate::log::Event;
 
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     /// Since when answered alerts are only in the kernel.
     unsynced: Option<Instant>,
     warned: bool,
+    /// The content of a retracted alert could not be overwritten.
+    is_unerased: bool,
 }
 
 impl Writer {
@@ -71,6 +74,7 @@ impl Writer {
             looked: Instant::now(),
             unsynced: None,
             warned: false,
+            is_unerased: false,
         };
         writer.store.advance((writer.clock)(), 0);
         if let Err(error) = writer.reserve.hold() {
@@ -85,6 +89,9 @@ impl Writer {
             let gathered = Gathered::gather(first, BATCH, || jobs.try_recv());
             if !gathered.groups.is_empty() || !gathered.acts.is_empty() {
                 self.append(gathered.groups, gathered.acts, gathered.alerts);
+            }
+            if !gathered.retractions.is_empty() {
+                self.retract(gathered.retractions);
             }
             self.sync_if_due();
             if self.looked.elapsed() >= TICK {
@@ -139,6 +146,51 @@ impl Writer {
                 self.answer_all(groups, acts, &AppendError::Unknown(trouble));
             }
         }
+    }
+
+    fn retract(&mut self, requests: Vec<RetractRequest>) {
+        let answer_all = |requests: Vec<RetractRequest>, error: &AppendError| {
+            requests.into_iter().for_each(|request| request.answer(Err(error.clone())));
+        };
+        if let Some(trouble) = self.shared.trouble() {
+            return answer_all(requests, &AppendError::NotStored(trouble));
+        }
+        let (now_ms, retention) = ((self.clock)(), *self.shared.retention.lock());
+        let wanted: Vec<_> = requests.iter().map(|request| request.retract.clone()).collect();
+        match self.store.retract(&wanted, now_ms, &retention) {
+            Ok((outcomes, records)) => {
+                self.erase();
+                if !records.is_empty() {
+                    // It has copies, and is kept only for the way back to an earlier version.
+                    location::remove_converted(&self.shared.directory);
+                }
+                let unread = |error: std::io::Error| {
+                    let detail = format!("the log cannot be read: {error}");
+                    AppendError::NotStored(Unavailable::new(Cause::StoreFailing, detail))
+                };
+                for (request, outcome) in requests.into_iter().zip(outcomes) {
+                    request.answer(outcome.map_err(unread));
+                }
+                self.feed(records);
+            }
+            Err(error) => {
+                self.fail(&error);
+                let trouble = self.shared.trouble().unwrap_or_else(Unavailable::stopping);
+                answer_all(requests, &AppendError::Unknown(trouble));
+            }
+        }
+    }
+
+    /// Overwrites what was retracted. Nobody reads it any more, whether this succeeds or not.
+    fn erase(&mut self) {
+        let erased = self.store.redo_erasures();
+        if let (Err(error), false) = (&erased, self.is_unerased) {
+            let directory = self.shared.directory.display();
+            tracing::error!(
+                "the text of a retracted alert cannot be overwritten in {directory} ({error}): repair the disk; alertd tries again each second"
+            );
+        }
+        self.is_unerased = erased.is_err();
     }
 
     fn feed(&self, records: Arc<[Record]>) {
@@ -205,6 +257,9 @@ impl Writer {
         }
         if self.store.is_due(&self.shared.retention.lock()) {
             self.retain();
+        }
+        if self.is_unerased {
+            self.erase();
         }
         let retention = *self.shared.retention.lock();
         match self.store.keep_up_incidents(now_ms, &retention) {

@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use serde::de::IgnoredAny;
 
 use super::link::Link;
-use crate::alert::{Id, Level, Record, RecordKind, Topic};
+use crate::alert::{Id, Level, Record, RecordKind, Retraction, Topic};
 use crate::api::NodeStatus;
 use crate::engine::{Known, Page};
 
@@ -42,6 +42,9 @@ pub(super) enum Unreadable {
 /// The kind of entries that are transitions.
 pub(super) const TRANSITION: &[u8] = b"transition";
 
+/// The kind of entries that are retractions.
+pub(super) const RETRACTION: &[u8] = b"retraction";
+
 /// Id, time, level, topic and JSON. A record that is not an alert has `?` and its kind instead of the level.
 pub(super) fn record([id, ms, level, topic, json]: [&[u8]; 5]) -> Result<Record, Unreadable> {
     let read = match level.strip_prefix(b"?") {
@@ -49,6 +52,7 @@ pub(super) fn record([id, ms, level, topic, json]: [&[u8]; 5]) -> Result<Record,
             number(level).and_then(|level| Level::from_u8(u8::try_from(level).ok()?)).map(|l| (RecordKind::Alert, l))
         }
         Some(TRANSITION) => Some((RecordKind::Transition, Level::Error)),
+        Some(RETRACTION) => Retraction::alert_of(json).map(|alert| (RecordKind::Retraction(alert), Level::Error)),
         Some(kind) => {
             let [id, kind] = [id, kind].map(|text| String::from_utf8_lossy(text).into_owned());
             return Err(Unreadable::UnknownKind { id, kind });
@@ -157,13 +161,17 @@ pub(super) struct TickAnswer {
     pub(super) trimmed: Id,
     pub(super) keys_revision: u64,
     pub(super) are_keys_whole: bool,
+    /// Whether the newest alert that the node has seen was taken back.
+    pub(super) is_seen_retracted: bool,
     /// The fields of incidents for which something is due.
     pub(super) due: Vec<Vec<u8>>,
 }
 
 impl TickAnswer {
     pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, visible, trimmed, keys, are_keys_whole, due @ ..] = answer else { return None };
+        let [ms, epoch, visible, trimmed, keys, are_keys_whole, is_seen_retracted, due @ ..] = answer else {
+            return None;
+        };
         Some(Self {
             server_ms: number(ms)?,
             epoch: text(epoch)?.to_owned(),
@@ -171,6 +179,7 @@ impl TickAnswer {
             trimmed: id(trimmed)?,
             keys_revision: number(keys)?,
             are_keys_whole: are_keys_whole == b"1",
+            is_seen_retracted: is_seen_retracted == b"1",
             due: due.to_vec(),
         })
     }
@@ -270,13 +279,13 @@ mod tests {
     #[test]
     fn a_record_of_an_unknown_kind_is_refused_by_name() {
         let alert = ["1-0", "1", "1", "ops", "{}"].map(Vec::from);
-        let other = ["2-0", "2", "?retraction", "ops", "{}"].map(Vec::from);
+        let other = ["2-0", "2", "?other", "ops", "{}"].map(Vec::from);
         let transition = ["3-0", "3", "?transition", "ops", "{}"].map(Vec::from);
         let read = records(&[alert.clone(), transition].concat()).unwrap().0;
         let kinds: Vec<_> = read.iter().map(|record| (record.kind, record.level)).collect();
         assert_eq!(kinds, [(RecordKind::Alert, Level::Warn), (RecordKind::Transition, Level::Error)]);
         let refused = records(&[alert, other].concat()).unwrap_err();
-        assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "retraction".into() });
+        assert_eq!(refused, Unreadable::UnknownKind { id: "2-0".into(), kind: "other".into() });
         assert_eq!(records(&["1-0"].map(Vec::from)).unwrap_err(), Unreadable::Malformed);
     }
 
@@ -308,8 +317,11 @@ mod tests {
         assert_eq!((read.id.to_string().as_str(), read.received_ms, read.level), ("9-1", 7, Level::Error));
         let transition = entry("9-1", &fields(&[&alert[..], &["kind", "transition"]].concat())).unwrap();
         assert_eq!((transition.kind, transition.level), (RecordKind::Transition, Level::Error));
-        let other = entry("9-1", &fields(&[&alert[..], &["kind", "retraction"]].concat())).unwrap_err();
-        assert_eq!(other, Unreadable::UnknownKind { id: "9-1".into(), kind: "retraction".into() });
+        let retraction = ["ms", "7", "level", "2", "topic", "ops", "alert", r#"{"alert":"8-0"}"#, "kind", "retraction"];
+        let retraction = entry("9-1", &fields(&[&retraction[..], &["of", "8-0"]].concat())).unwrap();
+        assert_eq!((retraction.kind, retraction.level), (RecordKind::Retraction(Id::at(8)), Level::Error));
+        let other = entry("9-1", &fields(&[&alert[..], &["kind", "other"]].concat())).unwrap_err();
+        assert_eq!(other, Unreadable::UnknownKind { id: "9-1".into(), kind: "other".into() });
         assert_eq!(entry("9-1", &fields(&alert[..6])).unwrap_err(), Unreadable::Malformed);
         let newest = |level| newest_of("9-0 5-0 7-0 6-0 more", level);
         assert_eq!([Level::Info, Level::Warn, Level::Error].map(newest), [7, 7, 6].map(|ms| Some(Id::at(ms))));

@@ -35,6 +35,10 @@ impl Follower {
         if is_other || ticked.trimmed > self.at.id {
             self.reset(ticked.visible).await;
         } else if ticked.visible > self.at.id {
+            if ticked.is_seen_retracted {
+                // No page has it any more; that the log has what comes after it says as much.
+                shared.saw(Seen::id(ticked.visible));
+            }
             // Announcements that are on the way need not be read from the log, which may no longer have them because of
             // a limit.
             let held = self.drain(session).await?;
@@ -104,6 +108,7 @@ impl Follower {
                 "a part of the log was lost before this node had read it: its streams continue from the log and get a gap if they missed something"
             );
         }
+        self.shared.retractions.fetch_add(1, Ordering::AcqRel);
         // From here on the node follows a log whose ids are above all that it has seen.
         self.at.raise(Seen::id(visible));
         self.shared.saw(self.at.clone());

@@ -14,7 +14,7 @@ use super::plan::{ActPlan, GroupPlan, Plan, read};
 use super::script::{INCIDENTS_SCHEMA, MAX_DUE};
 use super::seen::Seen;
 use super::step::{Does, Ids, Told};
-use super::store_script::{self as script, Undo, UndoKind, Unsettled};
+use super::store_script::{self as script, Read, Undo, UndoKind, Unsettled};
 use super::writer::{Settlement, Writer};
 use super::{Durability, TAKE_WITHIN, incident_row};
 use crate::alert::{Id, Record};
@@ -43,7 +43,7 @@ struct Outcomes {
 }
 
 /// What the script answered about a commit.
-enum Committed {
+pub(super) enum Committed {
     /// It was stored: the newest id, and of each step the texts of both ids.
     Done(Id, Vec<[Vec<u8>; 2]>),
     /// Something has changed since it was read.
@@ -100,9 +100,9 @@ impl Writer {
         }
     }
 
-    fn older_nodes(&self) -> Unavailable {
+    pub(super) fn older_nodes(&self) -> Unavailable {
         let detail = format!(
-            "{} is shared with a node of an earlier version, which does not know incidents: upgrade every node; one that was stopped counts for an hour",
+            "{} is shared with a node of an earlier version, which could not read what this would store: upgrade every node; one that was stopped counts for an hour",
             self.shared.link.topology()
         );
         Unavailable::new(Cause::OlderNodes, detail)
@@ -138,7 +138,9 @@ impl Writer {
                 ));
             }
             let deadline_ms = plan.deadline_ms(&wishes, at(call.due_until));
-            let (head, texts) = match self.commit(&epoch, &plan, &look, deadline_ms, until).await? {
+            let steps = plan.steps.iter().map(|step| step.arguments());
+            let times = (look.now_ms, deadline_ms);
+            let (head, texts) = match self.commit(&epoch, &read(&look), steps, times, until).await? {
                 Committed::Done(head, texts) => (head, texts),
                 Committed::Stale => continue,
                 Committed::OtherEpoch => {
@@ -163,12 +165,13 @@ impl Writer {
         }
     }
 
-    async fn commit(
+    /// Stores steps that were decided at `now_ms` from what was read.
+    pub(super) async fn commit<'a>(
         &mut self,
         epoch: &str,
-        plan: &Plan<'_>,
-        look: &Look,
-        deadline_ms: u64,
+        read: &[Read<'_>],
+        steps: impl Iterator<Item = script::Step<'a>>,
+        (now_ms, deadline_ms): (u64, u64),
         until: Instant,
     ) -> Result<Committed, Unavailable> {
         let shared = Arc::clone(&self.shared);
@@ -179,8 +182,7 @@ impl Writer {
             retention: &shared.retention(),
             deadline_ms,
         };
-        let steps = plan.steps.iter().map(|step| step.arguments());
-        let answer = self.call(&script::commit(&shared.link, look.now_ms, &commit, &read(look), steps), until).await?;
+        let answer = self.call(&script::commit(&shared.link, now_ms, &commit, read, steps), until).await?;
         let malformed = || shared.link.unreadable(&Unreadable::Malformed);
         match answer.split_first().ok_or_else(malformed)? {
             (word, _) if word == b"stale" => Ok(Committed::Stale),
@@ -251,7 +253,7 @@ impl Writer {
     }
 }
 
-fn ids([changed, alert]: &[Vec<u8>; 2]) -> Option<Ids> {
+pub(super) fn ids([changed, alert]: &[Vec<u8>; 2]) -> Option<Ids> {
     let optional = |text: &[u8]| if text == b"-" { Some(None) } else { codec::id(text).map(Some) };
     Some((optional(changed)?.unwrap_or_default(), optional(alert)?))
 }

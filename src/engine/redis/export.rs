@@ -3,18 +3,20 @@
 //! Called through [`Export`](crate::engine::Export), by a node that runs or by `alertctl` when none does. An export has
 //! everything that was visible when it began, except what retention removes before it is read: an id that the limit of a
 //! topic removed is exported as such, and where retention of the whole log overtakes the export there is a loss, as there
-//! would be for a stream. It holds one page, and the idempotency keys.
+//! would be for a stream. Incidents are read first, again and again until none has changed meanwhile, so they are as the log
+//! left them where the export ends. It holds one page, the incidents and the idempotency keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue};
 
 use super::codec::{self, Unreadable};
+use super::exported_page::ExportedPage;
 use super::link::Link;
-use super::{Queries, Redis, Settings, keys, script};
-use crate::alert::{Id, RecordKind};
+use super::{Queries, Redis, Settings, incident_row, keys, script};
+use crate::alert::{Id, Record, RecordKind};
 use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
 use crate::text::unhex;
@@ -39,6 +41,7 @@ enum Step {
     Log,
     /// The limits of topics, from this place of the hash.
     Rows(u64),
+    Incidents,
     /// The idempotency keys, from this place of the hash.
     Keys(u64),
     /// The idempotency keys that were read, by age.
@@ -57,23 +60,13 @@ pub(crate) struct Export {
     /// The newest id that was read.
     last: Id,
     first: Option<ExportedPage>,
+    /// The incidents as they are stored, by field.
+    incidents: HashMap<Vec<u8>, Vec<u8>>,
+    /// Alerts that were taken back, perhaps after their incidents were read.
+    retracted: HashSet<Id>,
     /// Idempotency keys by their hashes, with the time at which each was received. A hash that grows while it is scanned
     /// gives some entries twice.
     keys: HashMap<[u8; 32], (u64, Part)>,
-}
-
-/// The answer of `export.lua`.
-struct ExportedPage {
-    epoch: String,
-    visible: Id,
-    trim: Id,
-    oldest: Option<Id>,
-    clock_ms: u64,
-    alerts: u64,
-    /// None if the page reads to the end.
-    next: Option<Id>,
-    /// Alerts and ids whose alert is gone, by id.
-    parts: Vec<(Id, Part)>,
 }
 
 impl Redis {
@@ -98,17 +91,18 @@ impl Export {
     }
 
     async fn begin(mut source: Source) -> Result<Self, Unavailable> {
-        let first = source.page(Id::ZERO, None).await?;
+        let (incidents, until) = source.incidents().await?;
+        let first = source.page(Id::ZERO, until).await?;
         if first.epoch.is_empty() {
             let detail = format!("{} has no log of alertd under this prefix", source.name());
             return Err(Unavailable::new(Cause::StoreFailing, detail));
         }
         // A part that was lost leaves older alerts in the log.
         let trim = first.oldest.map_or(first.trim, |oldest| first.trim.min(oldest.predecessor()));
-        let extent = Extent { trim, until: first.visible, clock_ms: first.clock_ms };
+        let extent = Extent { trim, until, clock_ms: first.clock_ms };
         let (epoch, alerts) = (first.epoch.clone(), first.alerts);
-        let (step, last, keys) = (Step::Log, trim, HashMap::new());
-        Ok(Self { source, extent, epoch, alerts, step, last, first: Some(first), keys })
+        let (step, last, retracted, keys) = (Step::Log, trim, HashSet::new(), HashMap::new());
+        Ok(Self { source, extent, epoch, alerts, step, last, first: Some(first), incidents, retracted, keys })
     }
 
     /// The next parts; none at the end.
@@ -123,6 +117,7 @@ impl Export {
                     let at = *at;
                     self.rows(at).await?
                 }
+                Step::Incidents => self.hand_out_incidents(),
                 Step::Keys(at) => {
                     let at = *at;
                     self.read_keys(at).await?;
@@ -139,7 +134,7 @@ impl Export {
     async fn log(&mut self) -> Result<Vec<Part>, Unavailable> {
         let page = match self.first.take() {
             Some(first) => first,
-            None => self.source.page(self.last, Some(self.extent.until)).await?,
+            None => self.source.page(self.last, self.extent.until).await?,
         };
         if page.epoch != self.epoch {
             let detail = format!("{} was emptied or restored while it was read", self.source.name());
@@ -151,6 +146,9 @@ impl Export {
                 self.lose(page.trim, &mut parts);
             }
             self.last = id;
+            if let Part::Alert { record: Record { kind: RecordKind::Retraction(alert), .. }, .. } = &part {
+                self.retracted.insert(*alert);
+            }
             parts.push(part);
         }
         if let Some(next) = page.next {
@@ -173,12 +171,27 @@ impl Export {
     /// The limits of topics are read last, because they may remove alerts while the log is read.
     async fn rows(&mut self, at: u64) -> Result<Vec<Part>, Unavailable> {
         let (next, rows): (u64, Vec<(String, String)>) = self.source.scan("rows", at).await?;
-        self.step = if next == 0 { Step::Keys(0) } else { Step::Rows(next) };
+        self.step = if next == 0 { Step::Incidents } else { Step::Rows(next) };
         let trim = |(topic, row): (String, String)| {
             let trim = row.split(' ').next()?.parse().ok().filter(|trim| *trim != Id::ZERO)?;
             Some(Part::TopicTrim(topic.parse().ok()?, trim))
         };
         Ok(rows.into_iter().filter_map(trim).collect())
+    }
+
+    /// What another program has put among the incidents is left out.
+    fn hand_out_incidents(&mut self) -> Vec<Part> {
+        let fields: Vec<_> = self.incidents.keys().take(GROUP).cloned().collect();
+        if fields.is_empty() {
+            self.step = Step::Keys(0);
+        }
+        let part = |field: Vec<u8>| {
+            let row = self.incidents.remove(&field)?;
+            let mut row = incident_row::read(&row)?;
+            row.last.take_if(|last| last.id.is_some_and(|id| self.retracted.contains(&id)));
+            Some(Part::Incident(incident_row::key(&field)?, Box::new(row)))
+        };
+        fields.into_iter().filter_map(part).collect()
     }
 
     async fn read_keys(&mut self, at: u64) -> Result<(), Unavailable> {
@@ -248,49 +261,29 @@ impl Source {
         self.command(&scan).await
     }
 
-    async fn page(&mut self, after: Id, until: Option<Id>) -> Result<ExportedPage, Unavailable> {
+    /// All incidents, and the newest visible id when they were so.
+    async fn incidents(&mut self) -> Result<(HashMap<Vec<u8>, Vec<u8>>, Id), Unavailable> {
+        let (mut incidents, mut after) = (HashMap::new(), Id::ZERO);
+        loop {
+            let answer = self.script(|link| script::changed(link, after, SCANNED)).await?;
+            let read =
+                answer.split_first_chunk().and_then(|([visible, more], rows)| Some((codec::id(visible)?, more, rows)));
+            let (visible, has_more, rows) = read.ok_or_else(|| self.unreadable(&Unreadable::Malformed))?;
+            for [field, row] in rows.as_chunks::<2>().0 {
+                let changed = row.split(|byte| *byte == b' ').next().and_then(codec::id);
+                after = after.max(changed.unwrap_or_default());
+                incidents.insert(field.clone(), row.clone());
+            }
+            if has_more != b"1" || rows.is_empty() {
+                return Ok((incidents, visible));
+            }
+        }
+    }
+
+    async fn page(&mut self, after: Id, until: Id) -> Result<ExportedPage, Unavailable> {
         let (limit, bytes) = PAGE;
         let answer = self.script(|link| script::export(link, after, until, limit, bytes)).await?;
         ExportedPage::read(&answer).map_err(|reason| self.unreadable(&reason))
-    }
-}
-
-impl ExportedPage {
-    fn read(answer: &[Vec<u8>]) -> Result<Self, Unreadable> {
-        let [epoch, visible, trim, oldest, clock, alerts, next, rest @ ..] = answer else {
-            return Err(Unreadable::Malformed);
-        };
-        let end = rest.iter().position(Vec::is_empty).ok_or(Unreadable::Malformed)?;
-        let (removed, read) = rest.split_at(end);
-        let removed = removed.iter().map(|removed| {
-            let id = codec::id(removed).ok_or(Unreadable::Malformed)?;
-            Ok((id, Part::Retired(id)))
-        });
-        let (read, odd) = read[1..].as_chunks::<6>();
-        if !odd.is_empty() {
-            return Err(Unreadable::Malformed);
-        }
-        let read = read.iter().map(|[id, ms, level, topic, json, user]| {
-            match codec::record([id, ms, level, topic, json].map(Vec::as_slice)) {
-                // A backup has neither incidents nor their transitions; the id stays a known cursor.
-                Ok(record) if record.kind == RecordKind::Transition => Ok((record.id, Part::Retired(record.id))),
-                Ok(record) => Ok((record.id, Part::Alert { record, user: String::from_utf8_lossy(user).into_owned() })),
-                Err(Unreadable::Malformed) => {
-                    let upto = codec::id(id).ok_or(Unreadable::Malformed)?;
-                    Ok((upto, Part::Lost { after: upto.predecessor(), upto }))
-                }
-                Err(unknown) => Err(unknown),
-            }
-        });
-        let mut parts = removed.chain(read).collect::<Result<Vec<_>, Unreadable>>()?;
-        parts.sort_by_key(|(id, _)| *id);
-        let head = || {
-            let (visible, trim, oldest) = (codec::id(visible)?, codec::id(trim)?, codec::optional_id(oldest)?);
-            Some((visible, trim, oldest, codec::number(clock)?, codec::number(alerts)?, codec::optional_id(next)?))
-        };
-        let (visible, trim, oldest, clock_ms, alerts, next) = head().ok_or(Unreadable::Malformed)?;
-        let epoch = String::from_utf8_lossy(epoch).into_owned();
-        Ok(Self { epoch, visible, trim, oldest, clock_ms, alerts, next, parts })
     }
 }
 

@@ -21,7 +21,7 @@ use super::codec::Announcement;
 use super::seen::Seen;
 use super::trial::{Trial, Verdict};
 use super::{Shared, jittered, server_warnings};
-use crate::alert::Record;
+use crate::alert::{Record, RecordKind};
 use crate::engine::{Cause, Feed, Unavailable};
 use crate::log::Event;
 
@@ -282,6 +282,9 @@ impl Follower {
     pub(super) async fn deliver(&mut self, mut records: Vec<Record>) {
         records.retain(|record| record.id > self.at.id);
         let Some(last) = records.last() else { return };
+        if records.iter().any(|record| matches!(record.kind, RecordKind::Retraction(_))) {
+            self.shared.retractions.fetch_add(1, Ordering::AcqRel);
+        }
         self.at = Seen::record(last);
         self.shared.saw(self.at.clone());
         self.pass(Feed::Alerts(records.into())).await;

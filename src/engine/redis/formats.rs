@@ -74,12 +74,12 @@ async fn a_newer_schema_is_refused_by_name_and_nothing_is_changed() {
     engine.synced().await;
     let before = publish(&engine, "k").await.record;
     engine.close().await;
-    for newer in ["3", "soon"] {
+    for newer in ["4", "soon"] {
         let _: u64 = run(&mut direct, &format!("HSET {{f}}:state schema {newer}")).await;
         let stored = snapshot(&mut direct).await;
         let (engine, _feed) = start(&server);
         let detail = refused(&engine, Cause::UnknownFormat).await;
-        assert!(detail.contains(&format!("a log of schema {newer}")) && detail.contains("supports 0 to 2"), "{detail}");
+        assert!(detail.contains(&format!("a log of schema {newer}")) && detail.contains("supports 0 to 3"), "{detail}");
         assert_eq!(read_all(&engine).await.unwrap_err().cause, Cause::UnknownFormat);
         assert_eq!((engine.head(), snapshot(&mut direct).await), (None, stored));
         engine.close().await;
@@ -194,10 +194,10 @@ async fn unknown_fields_are_ignored_and_kept_and_an_unknown_kind_is_refused_by_n
     assert_eq!(ids, [first.id, second.id, third]);
 
     let fourth = third.successor();
-    let entry = format!("XADD {{f}}:log {fourth} ms {NOW} level 0 topic a alert {{}} kind retraction");
+    let entry = format!("XADD {{f}}:log {fourth} ms {NOW} level 0 topic a alert {{}} kind other");
     let _: String = run(&mut direct, &entry).await;
     let _: u64 = run(&mut direct, &format!("HSET {{f}}:state head {fourth} shown {fourth}")).await;
     let refused = read_all(&engine).await.unwrap_err();
     assert_eq!(refused.cause, Cause::UnknownFormat, "{}", refused.detail);
-    assert!(refused.detail.contains(&format!("the record {fourth} of kind \"retraction\"")), "{}", refused.detail);
+    assert!(refused.detail.contains(&format!("the record {fourth} of kind \"other\"")), "{}", refused.detail);
 }

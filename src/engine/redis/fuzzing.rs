@@ -33,8 +33,10 @@ pub(crate) fn replies(input: &[u8]) {
         let names = [&b"ms"[..], b"level", b"topic", b"alert"];
         let [_, values @ ..] = fields(&record);
         let mut again: Vec<_> = names.iter().zip(values).flat_map(|(name, value)| [name.to_vec(), value]).collect();
-        if record.kind == RecordKind::Transition {
-            again.extend([b"kind".to_vec(), codec::TRANSITION.to_vec()]);
+        match record.kind {
+            RecordKind::Alert => {}
+            RecordKind::Transition => again.extend([b"kind".to_vec(), codec::TRANSITION.to_vec()]),
+            RecordKind::Retraction(_) => again.extend([b"kind".to_vec(), codec::RETRACTION.to_vec()]),
         }
         assert_eq!(codec::entry(id, &again).as_ref(), Ok(&record));
     }
@@ -74,6 +76,7 @@ fn fields(record: &Record) -> [Vec<u8>; 5] {
         match kind {
             RecordKind::Alert => text((*level as u8).to_string()),
             RecordKind::Transition => [b"?", codec::TRANSITION].concat(),
+            RecordKind::Retraction(_) => [b"?", codec::RETRACTION].concat(),
         },
         text(topic.to_string()),
         json.to_vec(),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::codec::{self, Unreadable};
 use super::{Redis, incident_row, store_script as script};
 use crate::alert::{Id, Level, Record, Topic};
-use crate::engine::{ActFailure, Changed, IncidentPage, Unavailable};
+use crate::engine::{ActFailure, Changed, IncidentPage, Retract, RetractFailure, Retracted, Unavailable};
 use crate::incident::{Act, Counts, Key, Query, Row, Settings, State};
 
 /// Rows and bytes of one read.
@@ -17,6 +17,10 @@ const PAGE: (usize, usize) = (500, 1 << 20);
 impl Redis {
     pub(in crate::engine) async fn act(&self, act: Act) -> Result<Changed, ActFailure> {
         self.0.intake.submit_act(act, async |job| self.0.jobs.try_send(job)).await
+    }
+
+    pub(in crate::engine) async fn retract(&self, retract: Retract) -> Result<Retracted, RetractFailure> {
+        self.0.intake.submit_retract(retract, async |job| self.0.jobs.try_send(job)).await
     }
 
     pub(in crate::engine) async fn incidents(&self, query: &Query) -> Result<IncidentPage, Unavailable> {

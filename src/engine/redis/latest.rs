@@ -19,7 +19,7 @@ use crate::sse::Gap;
 const ROWS: usize = 500;
 /// Alerts that one pipeline reads; Redis serves nobody else meanwhile.
 const ALERTS: usize = 100;
-/// Entries of a topic that are searched for an older alert of the filter's level; transitions are among them.
+/// Entries of a topic that are searched for an older alert of the filter's level; transitions and retractions are among them.
 const OLDER: usize = 1000;
 
 /// A query for the newest alert of each topic.
@@ -194,15 +194,21 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The alerts for a stream that asked a moment later: those in `meanwhile` replace older ones of their topics.
+    /// The alerts for a stream that asked a moment later: those in `meanwhile` replace older ones of their topics, or take
+    /// them back.
     pub(super) fn with(&self, since_ms: u64, meanwhile: &[Record]) -> Vec<Record> {
+        let retracted = meanwhile.iter().filter_map(|record| match record.kind {
+            RecordKind::Retraction(alert) => Some(alert),
+            _ => None,
+        });
+        let retracted: BTreeSet<_> = retracted.collect();
         let mut topics = BTreeSet::new();
         let alerts = meanwhile.iter().rev().filter(|record| record.kind == RecordKind::Alert);
         let newest = alerts.filter(|record| topics.insert(record.topic.as_str()));
         let mut records: Vec<Record> = newest.cloned().collect();
         let older = self.records.iter().rev().filter(|record| !topics.contains(record.topic.as_str()));
         records.extend(older.cloned());
-        records.retain(|record| record.received_ms >= since_ms);
+        records.retain(|record| record.received_ms >= since_ms && !retracted.contains(&record.id));
         records.reverse();
         records
     }
@@ -233,5 +239,7 @@ mod tests {
         let ids = |records: Vec<Record>| records.iter().map(|record| record.received_ms).collect::<Vec<_>>();
         assert_eq!(ids(found.with(1, &[])), [1, 2, 3, 4]);
         assert_eq!(ids(found.with(2, &[record(5, "b"), record(6, "e"), record(7, "b")])), [3, 4, 6, 7]);
+        let retraction = Record { kind: RecordKind::Retraction(Id::at(3)), ..record(5, "c") };
+        assert_eq!(ids(found.with(1, &[retraction])), [1, 2, 4]);
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct LookedKey {
     pub(super) stored: Vec<u8>,
     /// Time and JSON of its alert; none if that is gone.
     pub(super) alert: Option<(u64, Vec<u8>)>,
+    /// Whether its alert was taken back.
+    pub(super) is_retracted: bool,
 }
 
 pub(super) struct LookedRow {
@@ -79,6 +81,7 @@ pub(super) struct Known {
     pub(super) fingerprint: [u8; 32],
     pub(super) id: Id,
     pub(super) received_ms: u64,
+    pub(super) is_retracted: bool,
 }
 
 impl Look {
@@ -90,7 +93,8 @@ impl Look {
         for key in &questions.keys {
             let (stored, ms, json) = (parts.next()?.clone(), parts.next()?, parts.next()?.clone());
             let alert = if json.is_empty() { None } else { Some((codec::number(ms)?, json)) };
-            look.keys.insert(*key, LookedKey { stored, alert });
+            let is_retracted = parts.next()? == b"1";
+            look.keys.insert(*key, LookedKey { stored, alert, is_retracted });
         }
         for field in &questions.fields {
             let (stored, of_user) = (parts.next()?.clone(), codec::number(parts.next()?)?);
@@ -108,11 +112,12 @@ impl Look {
 
     /// What a key stands for, unless that was too long ago.
     pub(super) fn known(&self, key: &[u8; 32]) -> Option<Known> {
-        let mut parts = std::str::from_utf8(&self.keys.get(key)?.stored).ok()?.split(' ');
+        let LookedKey { stored, is_retracted, .. } = self.keys.get(key)?;
+        let mut parts = std::str::from_utf8(stored).ok()?.split(' ');
         // A state has a mark, which a backup does not have.
         let fingerprint = unhex(parts.next()?.trim_start_matches('='))?;
         let (id, received_ms): (Id, u64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let is_young = received_ms.saturating_add(IDEMPOTENCY_AGE_MS) >= self.now_ms;
-        is_young.then_some(Known { fingerprint, id, received_ms })
+        is_young.then_some(Known { fingerprint, id, received_ms, is_retracted: *is_retracted })
     }
 }

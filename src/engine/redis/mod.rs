@@ -19,6 +19,7 @@ mod damaged;
 mod decided;
 mod expectations;
 mod export;
+mod exported_page;
 mod failure;
 mod fleet;
 mod follower;
@@ -48,6 +49,11 @@ mod reader;
 #[cfg(test)]
 mod refusals;
 mod restore;
+mod retraction;
+#[cfg(test)]
+mod retraction_nodes;
+#[cfg(test)]
+mod retractions;
 mod script;
 mod seen;
 mod server_warnings;
@@ -183,6 +189,7 @@ impl Redis {
             compare_now: Notify::new(),
             left: Notify::new(),
             marker: AtomicU64::new(0),
+            retractions: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             commits: Histogram::default(),
             damaged: damaged::DamagedEntries::default(),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::incident_row;
-use super::look::{Look, LookedRow, Wishes};
+use super::look::{Known, Look, LookedRow, Wishes};
 use super::step::{Does, Ids, Step, Told};
 use super::store_script::Read;
 use crate::alert::Id;
@@ -18,7 +18,7 @@ use crate::incident::{Act, ActError, Happened, Key, Reported, Room, Row, Setting
 
 pub(super) enum GroupPlan {
     Late,
-    Conflict,
+    Refused(AppendError),
     Taken(Vec<Told>),
 }
 
@@ -48,7 +48,7 @@ struct Taken {
 
 enum TakenBy {
     Step(usize),
-    Earlier { id: Id, received_ms: u64 },
+    Earlier { id: Id, received_ms: u64, is_retracted: bool },
 }
 
 struct Planner<'a, 'l> {
@@ -68,9 +68,8 @@ struct Planner<'a, 'l> {
 impl<'a> Plan<'a> {
     pub(super) fn decide(wishes: &Wishes<'a>, look: &Look, settings: &Settings) -> Self {
         let known = |key: &[u8; 32]| {
-            let known = look.known(key)?;
-            let by = TakenBy::Earlier { id: known.id, received_ms: known.received_ms };
-            Some((*key, Taken { fingerprint: known.fingerprint, by }))
+            let Known { fingerprint, id, received_ms, is_retracted } = look.known(key)?;
+            Some((*key, Taken { fingerprint, by: TakenBy::Earlier { id, received_ms, is_retracted } }))
         };
         let row = |(field, looked): (&String, &LookedRow)| Some((field.clone(), Box::new(looked.row.clone()?)));
         let mut planner = Planner {
@@ -121,24 +120,32 @@ impl<'a> Planner<'a, '_> {
         if deadline_ms < self.look.clock_ms {
             return GroupPlan::Late;
         }
-        if !self.fits(alerts) {
-            return GroupPlan::Conflict;
+        match self.fits(alerts) {
+            Err(refused) => GroupPlan::Refused(refused),
+            Ok(()) => GroupPlan::Taken(alerts.iter().map(|publish| self.alert(publish)).collect()),
         }
-        GroupPlan::Taken(alerts.iter().map(|publish| self.alert(publish)).collect())
     }
 
-    /// Whether none of a group's keys was used for another alert. A different state takes over its key.
-    fn fits(&self, alerts: &[Publish]) -> bool {
+    /// Fails if one of a group's keys was used for another alert, or for one that was taken back. A different state takes
+    /// over its key, and the same one is a repeat whatever became of the alert.
+    fn fits(&self, alerts: &[Publish]) -> Result<(), AppendError> {
         let mut own = HashMap::new();
-        alerts.iter().all(|publish| {
-            let Some(idempotency) = &publish.idempotency else { return true };
+        for publish in alerts {
+            let Some(idempotency) = &publish.idempotency else { continue };
             let (key, fingerprint) = (idempotency.hash(), publish.fingerprint());
-            let is_same = |used: Option<[u8; 32]>| used.is_none_or(|used| used == fingerprint);
-            let known = self.keys.get(&key).map(|taken| taken.fingerprint);
-            let fits = idempotency.state.is_some() || is_same(known) && is_same(own.get(&key).copied());
+            if idempotency.state.is_none() {
+                let known = self.keys.get(&key);
+                if known.is_some_and(|known| matches!(known.by, TakenBy::Earlier { is_retracted: true, .. })) {
+                    return Err(AppendError::Retracted);
+                }
+                let mut used = known.map(|taken| taken.fingerprint).into_iter().chain(own.get(&key).copied());
+                if used.any(|used| used != fingerprint) {
+                    return Err(AppendError::Conflict);
+                }
+            }
             own.insert(key, fingerprint);
-            fits
-        })
+        }
+        Ok(())
     }
 
     fn alert(&mut self, publish: &'a Publish) -> Told {
@@ -175,7 +182,7 @@ impl<'a> Planner<'a, '_> {
         let taken = self.keys.get(&key).filter(|taken| taken.fingerprint == publish.fingerprint())?;
         Some(match taken.by {
             TakenBy::Step(step) => Told::Again(step),
-            TakenBy::Earlier { id, received_ms } => {
+            TakenBy::Earlier { id, received_ms, .. } => {
                 Told::Known { id, received_ms, alert: self.look.keys.get(&key).and_then(|looked| looked.alert.clone()) }
             }
         })
@@ -263,7 +270,7 @@ impl Plan<'_> {
     ) -> Option<Outcome> {
         let told = match plan {
             GroupPlan::Late => return Some(Err(AppendError::NotStored(late()))),
-            GroupPlan::Conflict => return Some(Err(AppendError::Conflict)),
+            GroupPlan::Refused(refused) => return Some(Err(refused.clone())),
             GroupPlan::Taken(told) => told,
         };
         let done = |step: usize| self.steps.get(step)?.record(*ids.get(step)?, now_ms);

@@ -5,6 +5,7 @@
 //! a reader asked is complete for that reader up to where the query looked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::latest::{Found, Latest};
 use super::single_flight::{Answered, SingleFlight};
@@ -27,6 +28,8 @@ struct PageOf {
     until: Option<Id>,
     limit: usize,
     bytes: usize,
+    /// See [`Shared`](super::Shared).
+    retractions: u64,
 }
 
 /// Running queries for pages, with the end of the range that each was read for.
@@ -35,7 +38,7 @@ type Pages = SingleFlight<PageOf, Result<(Id, Arc<Page>), Unavailable>>;
 /// The queries of readers that are running now.
 pub(super) struct Reader {
     seeks: SingleFlight<(Filter, Option<Id>), Result<Known, Unavailable>>,
-    latest: SingleFlight<Filter, Result<Arc<Found>, Unavailable>>,
+    latest: SingleFlight<(Filter, u64), Result<Arc<Found>, Unavailable>>,
     pages: Pages,
     /// One at a time asks for the primary, however many readers have a cursor above the newest id.
     asking: tokio::sync::Mutex<()>,
@@ -109,7 +112,8 @@ impl Redis {
         let asked = || self.clone().latest(filter.clone(), until, since_ms);
         let mut found = None;
         for _ in 0..SHARED_ROUNDS {
-            let (shared, _) = answered(self.0.reader.latest.ask(filter.clone(), asked()).await)?;
+            let query = (filter.clone(), self.retractions());
+            let (shared, _) = answered(self.0.reader.latest.ask(query, asked()).await)?;
             // Otherwise the query ran for a stream that joined its ring later.
             if shared.until <= until && shared.since_ms <= since_ms {
                 found = Some(shared);
@@ -154,7 +158,8 @@ impl Redis {
     pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
         let Range { filter, after, until, limit, bytes } = range.clone();
         let is_forward = direction == Direction::Forward;
-        let query = PageOf { filter, after, until: (!is_forward).then_some(until), limit, bytes };
+        let (end, retractions) = ((!is_forward).then_some(until), self.retractions());
+        let query = PageOf { filter, after, until: end, limit, bytes, retractions };
         let asked = self.clone().page(range, direction);
         let ((end, page), _) = answered(self.0.reader.pages.ask(query, asked).await)?;
         let mut page = Arc::unwrap_or_clone(page);
@@ -165,6 +170,10 @@ impl Redis {
             page.next = page.next.filter(|next| *next < until);
         }
         Ok(page)
+    }
+
+    fn retractions(&self) -> u64 {
+        self.0.queries.shared.retractions.load(Ordering::Acquire)
     }
 
     async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {

@@ -10,10 +10,11 @@ use tokio::runtime::Handle;
 
 use super::compare::random_epoch;
 use super::link::Link;
-use super::{Settings, script};
-use crate::alert::{Id, RecordKind};
+use super::{Settings, codec, incident_row, script};
+use crate::alert::{Id, Record, RecordKind};
 use crate::backup::{Extent, Part};
 use crate::engine::{Cause, Unavailable};
+use crate::incident;
 use crate::text::hex;
 
 /// Values and bytes of one call, about. Redis serves nobody else meanwhile.
@@ -83,18 +84,31 @@ impl Restore {
     /// The server refuses it, or cannot be reached.
     pub(crate) fn add(&mut self, part: Part) -> Result<(), RestoreError> {
         match part {
-            // Incidents are not restored into Redis; the id stays a valid cursor.
-            Part::Alert { record, .. } if record.kind == RecordKind::Transition => {
-                self.value("r", [record.id.to_string()])
-            }
-            Part::Incident(..) => Ok(()),
             Part::Alert { record, user } => {
-                let (id, ms, level) = (record.id.to_string(), record.received_ms.to_string(), record.level as u8);
-                let of_alert = [id, ms, level.to_string(), record.topic.to_string()].map(String::into_bytes);
+                let Record { id, kind, topic, level, received_ms, json } = record;
+                let (kind, of) = match kind {
+                    RecordKind::Alert => (&b"alert"[..], None),
+                    RecordKind::Transition => (codec::TRANSITION, None),
+                    RecordKind::Retraction(alert) => (codec::RETRACTION, Some(alert)),
+                };
+                let of_record = [id.to_string(), received_ms.to_string(), (level as u8).to_string(), topic.to_string()];
                 self.values.push(b"a".to_vec());
-                self.values.extend(of_alert);
-                self.bytes += record.json.len();
-                self.values.extend([record.json.to_vec(), user.into_bytes()]);
+                self.values.extend(of_record.map(String::into_bytes));
+                self.bytes += json.len();
+                let of = of.map_or_else(String::new, |of| of.to_string()).into_bytes();
+                self.values.extend([json.to_vec(), user.into_bytes(), kind.to_vec(), of]);
+                self.send_full()
+            }
+            Part::Incident(key, row) => {
+                let [changed, alert] =
+                    [row.changed, row.last.as_ref().and_then(|last| last.id)].map(|id| id.map(|id| id.to_string()));
+                let (changed, alert) =
+                    (changed.unwrap_or_else(|| "0-0".to_owned()), alert.unwrap_or_else(|| "-".to_owned()));
+                // A node stores anew when something is due if its times of reminders are other ones.
+                let rest = incident_row::rest(&row, &incident::Settings::default());
+                let stored = incident_row::whole(changed.as_bytes(), alert.as_bytes(), &rest);
+                self.bytes += stored.len();
+                self.values.extend([b"i".to_vec(), incident_row::field(&key).into_bytes(), stored]);
                 self.send_full()
             }
             Part::Retired(id) => self.value("r", [id.to_string()]),

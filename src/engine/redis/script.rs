@@ -18,12 +18,14 @@ use crate::incident::settings::MAX_RESOLVED;
 pub(super) use crate::text::hex;
 
 /// The format of the keys in Redis that this version writes, see `lua/log.lua`.
-pub(super) const SCHEMA: u64 = 2;
+pub(super) const SCHEMA: u64 = 3;
 /// The oldest format that it still reads. The previous one is among them, so that a fleet is upgraded node by node; so is 0,
 /// because a new log has no number yet.
 pub(super) const OLDEST_SCHEMA: u64 = 0;
 /// The oldest format that has incidents.
 pub(super) const INCIDENTS_SCHEMA: u64 = 2;
+/// The oldest format in which alerts are taken back.
+pub(super) const RETRACTIONS_SCHEMA: u64 = 3;
 /// Entries that one call reads; Redis serves nobody else meanwhile, so these are fewer than the embedded engine's.
 const MAX_SCANNED: usize = 500;
 /// Topics of a filter whose limits are checked one by one; with more topics, a removal from any topic counts.
@@ -64,7 +66,7 @@ pub(super) fn constants() -> String {
     format!("local {} = {}\n", names.join(", "), values.join(", "))
 }
 
-script!(TICK, "incident.lua", "tick.lua");
+script!(TICK, "change.lua", "incident.lua", "tick.lua");
 script!(SEEK, "seek.lua");
 script!(READ, "read.lua");
 script!(KEYS, "keys.lua");
@@ -72,7 +74,8 @@ script!(TOPICS, "topics.lua");
 script!(EXPECTATIONS, "expectations.lua");
 script!(TRIAL, "trial.lua");
 script!(EXPORT, "export.lua");
-script!(IMPORT, "import.lua");
+script!(CHANGED, "incident.lua", "changed.lua");
+script!(IMPORT, "change.lua", "incident.lua", "import.lua");
 script!(REPLACE, "replace.lua");
 
 /// Before the names of the keys of a log that is being restored.
@@ -92,8 +95,20 @@ impl Arguments {
     /// For a log whose keys have names that begin like this.
     fn of_log(script: &'static LazyLock<Script>, link: &Link, begin: &str, time: String) -> Self {
         // All keys are declared, so that a slot that is being moved refuses the call before it has changed anything.
-        let names =
-            ["log", "state", "rows", "topics", "recent", "removed", "idem", "idem-age", "idem-users", "keys", "nodes"];
+        let names = [
+            "log",
+            "state",
+            "rows",
+            "topics",
+            "recent",
+            "removed",
+            "retracted",
+            "idem",
+            "idem-age",
+            "idem-users",
+            "keys",
+            "nodes",
+        ];
         let new = Self {
             script,
             keys: names.iter().map(|name| link.key(&format!("{begin}{name}"))).collect(),
@@ -103,9 +118,13 @@ impl Arguments {
     }
 
     /// Declares the keys of incidents too.
-    pub(super) fn with_incidents(mut self, link: &Link) -> Self {
+    pub(super) fn with_incidents(self, link: &Link) -> Self {
+        self.with_incidents_of(link, "")
+    }
+
+    fn with_incidents_of(mut self, link: &Link, begin: &str) -> Self {
         let names = ["", "-open", "-over", "-due", "-of", "-alerts", "-counts"];
-        self.keys.extend(names.map(|name| link.key(&format!("incidents{name}"))));
+        self.keys.extend(names.map(|name| link.key(&format!("{begin}incidents{name}"))));
         self
     }
 
@@ -256,15 +275,20 @@ pub(super) fn trial(link: &Link, time: String, node: &str) -> Arguments {
     call
 }
 
-/// A page of the log for a backup; without `until`, up to the newest visible id.
-pub(super) fn export(link: &Link, after: Id, until: Option<Id>, limit: usize, bytes: usize) -> Arguments {
-    let until = until.map_or_else(String::new, |until| until.to_string());
-    Arguments::new(&EXPORT, link, String::new()).arg(after.to_string()).arg(until).arg(limit).arg(bytes)
+/// A page of the log for a backup.
+pub(super) fn export(link: &Link, after: Id, until: Id, limit: usize, bytes: usize) -> Arguments {
+    let call = Arguments::new(&EXPORT, link, String::new()).arg(after.to_string()).arg(until.to_string());
+    call.arg(limit).arg(bytes)
+}
+
+/// Incidents that were changed after an id, for a backup.
+pub(super) fn changed(link: &Link, after: Id, limit: usize) -> Arguments {
+    Arguments::new(&CHANGED, link, String::new()).with_incidents(link).arg(after.to_string()).arg(limit)
 }
 
 /// Parts of a backup, which are added as further arguments.
 pub(super) fn import(link: &Link) -> Arguments {
-    Arguments::of_log(&IMPORT, link, IMPORTED, String::new())
+    Arguments::of_log(&IMPORT, link, IMPORTED, String::new()).with_incidents_of(link, IMPORTED)
 }
 
 /// A step of the replacement of the log by one that was imported.

@@ -70,6 +70,8 @@ pub(super) struct Shared {
     pub(super) left: Notify,
     /// The watchdog's marker that is waiting; 0 for none.
     pub(super) marker: AtomicU64,
+    /// Changes whenever alerts may have been taken back, so that nobody gets the answer of a query that ran before.
+    pub(super) retractions: AtomicU64,
     pub(super) stopping: AtomicBool,
     pub(super) commits: Histogram,
     pub(super) damaged: DamagedEntries,

@@ -2,7 +2,8 @@
 //!
 //! Made by [`plan`](super::plan).
 
-use super::{incident_row, store_script};
+use super::incident_row;
+use super::store_script::{self, LastAlert};
 use crate::alert::{Id, Record, RecordKind};
 use crate::engine::{Publish, Tracking};
 use crate::incident::action::Unrecorded;
@@ -49,26 +50,27 @@ impl Step<'_> {
     pub(super) fn arguments(&self) -> store_script::Step<'_> {
         let place = self.row.as_ref().map(|row| row.place());
         let topic = || Some(incident_row::key(self.field.as_bytes())?.topic);
-        let (kind, record, publish, has_alert) = match &self.does {
+        let (kind, record, publish, last) = match &self.does {
             Does::Alert(publish, _) => {
                 let draft = &publish.draft;
                 let record = (draft.topic().clone(), draft.level(), draft.json_between(place));
-                ("alert", Some(record), Some(*publish), self.row.is_some())
+                let last = if self.row.is_some() { LastAlert::Own } else { LastAlert::Same };
+                ("alert", Some(record), Some(*publish), last)
             }
-            Does::Count(publish) => ("count", None, Some(*publish), false),
+            Does::Count(publish) => ("count", None, Some(*publish), LastAlert::Same),
             Does::Record(record) => {
                 let kind = match record.kind() {
                     RecordKind::Alert => "alert",
                     RecordKind::Transition => "transition",
+                    RecordKind::Retraction(_) => "retraction",
                 };
                 let json = self.row.as_ref().map(|row| record.json_between(row)).unwrap_or_default();
-                (kind, topic().map(|topic| (topic, record.level(), json)), None, false)
+                (kind, topic().map(|topic| (topic, record.level(), json)), None, LastAlert::Same)
             }
-            Does::Keep => ("keep", None, None, false),
-            Does::Undue => ("undue", None, None, false),
+            Does::Keep => ("keep", None, None, LastAlert::Same),
+            Does::Undue => ("undue", None, None, LastAlert::Same),
         };
-        let publish = publish.filter(|publish| publish.idempotency.is_some());
-        store_script::Step { kind, record, publish, field: &self.field, has_alert, row: &self.stored }
+        store_script::Step { kind, record, of: None, publish, field: &self.field, last, row: &self.stored }
     }
 
     /// The incident after the step.

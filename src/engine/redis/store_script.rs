@@ -14,10 +14,11 @@ use crate::engine::publish::Owner;
 use crate::engine::{Publish, Retention};
 use crate::text::hex;
 
-script!(STORE, "record.lua", "store.lua");
-script!(SETTLE, "incident.lua", "settle.lua");
+script!(STORE, "change.lua", "record.lua", "store.lua");
+script!(SETTLE, "change.lua", "incident.lua", "settle.lua");
 script!(LOOK, "incident.lua", "look.lua");
-script!(COMMIT, "incident.lua", "record.lua", "commit.lua");
+script!(RETRACTABLE, "incident.lua", "fate.lua", "retractable.lua");
+script!(COMMIT, "change.lua", "incident.lua", "fate.lua", "record.lua", "commit.lua");
 script!(INCIDENTS, "incident.lua", "incidents.lua");
 script!(RESCORE, "incident.lua", "rescore.lua");
 
@@ -41,6 +42,7 @@ pub(super) fn store(
                 .arg(publish.draft.topic().as_str())
                 .arg(publish.draft.level() as u8)
                 .arg(publish.draft.json_between(None))
+                .arg(&*publish.user)
                 .idempotency(link, publish);
         }
     }
@@ -132,10 +134,28 @@ pub(super) fn look(link: &Link, time: String, questions: &Questions) -> Argument
     users.iter().fold(call, |call, user| call.arg(hex(user)))
 }
 
+/// What decides about taking an alert back, with its reminders after `from`.
+pub(super) fn retractable(link: &Link, time: String, id: Id, from: Id) -> Arguments {
+    Arguments::new(&RETRACTABLE, link, time).with_incidents(link).arg(id.to_string()).arg(from.to_string())
+}
+
 /// What was read, and must still be so.
 pub(super) enum Read<'a> {
     Key(&'a [u8; 32], &'a [u8]),
     Row(&'a str, &'a [u8]),
+    /// An alert that is to be taken back.
+    Fate(Id, &'a [u8]),
+}
+
+/// The last alert of an incident after a step.
+#[derive(Clone, Copy)]
+pub(super) enum LastAlert {
+    /// As before the step.
+    Same,
+    /// The record of the step.
+    Own,
+    /// Another one, or none.
+    Other(Option<Id>),
 }
 
 /// A step of `commit.lua`.
@@ -143,12 +163,13 @@ pub(super) struct Step<'a> {
     pub(super) kind: &'static str,
     /// Topic, level and JSON between id and time of a record.
     pub(super) record: Option<(Topic, Level, Vec<u8>)>,
-    /// The alert whose idempotency key is remembered.
+    /// The alert that a retraction takes back.
+    pub(super) of: Option<Id>,
+    /// The alert whose user is stored, and whose idempotency key is remembered.
     pub(super) publish: Option<&'a Publish>,
     /// The field of an incident, or empty.
     pub(super) field: &'a str,
-    /// Whether the record is the incident's last alert.
-    pub(super) has_alert: bool,
+    pub(super) last: LastAlert,
     /// The row without the ids at its beginning.
     pub(super) row: &'a [u8],
 }
@@ -178,9 +199,10 @@ pub(super) fn commit<'a>(
         call = match read {
             Read::Key(key, stored) => call.arg("k").arg(hex(*key)).arg(*stored),
             Read::Row(field, row) => call.arg("i").arg(*field).arg(*row),
+            Read::Fate(id, fate) => call.arg("r").arg(id.to_string()).arg(*fate),
         };
     }
-    for Step { kind, record, publish, field, has_alert, row } in steps {
+    for Step { kind, record, of, publish, field, last, row } in steps {
         call = call.arg(kind);
         call = match record {
             Some((topic, level, json)) => {
@@ -189,11 +211,18 @@ pub(super) fn commit<'a>(
             }
             None => call.arg("").arg("").arg(""),
         };
+        call = call.arg(publish.map_or("", |publish| &*publish.user));
+        call = call.arg(of.map_or_else(String::new, |of| of.to_string()));
         call = match publish {
             Some(publish) => call.idempotency(link, publish),
             None => call.arg("").arg("").arg(""),
         };
-        call = call.arg(field).arg(u8::from(has_alert)).arg(row);
+        let last = match last {
+            LastAlert::Same => "=".to_owned(),
+            LastAlert::Own => "+".to_owned(),
+            LastAlert::Other(id) => id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        };
+        call = call.arg(field).arg(last).arg(row);
     }
     call
 }

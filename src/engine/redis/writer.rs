@@ -1,8 +1,8 @@
 //! The one task of a node that stores alerts.
 //!
-//! It stores all waiting groups with one call, so that many publishers share a round trip; groups that come in meanwhile
-//! make the next call. If incidents are involved, the call is decided first ([`decided`](super::decided)). A call that fails in any way closes the connection: its outcome is unknown, and its publishers are
-//! told so.
+//! It stores all waiting groups with one call, which many publishers share; groups that come in meanwhile make the next
+//! one. Incidents ([`decided`](super::decided)) and alerts that are taken back ([`retraction`](super::retraction)) are read
+//! and decided first. A call that fails closes the connection: its outcome is unknown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,7 +31,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that was idle for this long is checked, and has as long again to answer.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// Used to detect a dead connection before a publish is written to it: afterwards the outcome of the publish is unknown.
+/// Checked before a publish is written to it: afterwards the outcome of the publish is unknown.
 struct Connection {
     redis: MultiplexedConnection,
     address: Address,
@@ -65,16 +65,18 @@ impl Writer {
                 }
             };
             let Some(first) = job else { return };
-            let gathered = Gathered::gather(first, CALL, || jobs.try_recv().ok());
-            if gathered.is_woken {
+            let Gathered { groups, acts, retractions, is_woken, is_closing, .. } =
+                Gathered::gather(first, CALL, || jobs.try_recv().ok());
+            if is_woken {
                 self.keep_alive().await;
             }
-            let Gathered { groups, acts, is_closing, .. } = gathered;
-            let mut alerts = groups.iter().flat_map(|group| &group.alerts);
-            if !acts.is_empty() || alerts.any(|alert| alert.draft.incident().is_some()) {
+            if !acts.is_empty() || groups.iter().any(Group::reports_incident) {
                 self.store_decided(groups, acts, &[]).await;
             } else if !groups.is_empty() {
                 self.store(groups).await;
+            }
+            for request in retractions {
+                self.take_back(request).await;
             }
             let marker = self.shared.marker.swap(0, Ordering::AcqRel);
             if marker != 0 {
@@ -168,8 +170,8 @@ impl Writer {
         if let Some(newest) = newest {
             shared.saw(newest);
         }
-        // After what was stored has been noted: if the follower leaves this server from here on, it compares that with
-        // the next one. If it has left before, nobody would notice the loss, so nothing was promised.
+        // After what was stored has been noted, which the follower compares with the next server when it leaves this one.
+        // If it has left before, nobody would notice the loss.
         let is_replaced = self.connection.as_ref().is_some_and(|connection| shared.is_replaced(&connection.address));
         if is_replaced { Err(shared.link.replaced()) } else { Ok(()) }
     }
@@ -180,8 +182,7 @@ impl Writer {
 
     fn call_to_store(&self, epoch: &str, groups: &[Group]) -> Arguments {
         let shared = &self.shared;
-        // Otherwise the first alert after a failover that lost some would get an id below theirs, which would hide the
-        // loss.
+        // Otherwise the first alert after a failover that lost some would get an id below theirs, which hides the loss.
         let seen = shared.state(|state| state.seen.clone());
         let groups: Vec<_> =
             groups.iter().map(|group| (shared.server_ms(group.deadline), group.alerts.as_slice())).collect();
@@ -252,6 +253,7 @@ impl Writer {
                     Ok(stored.collect::<Option<Vec<_>>>()?)
                 }
                 b"conflict" => Err(AppendError::Conflict),
+                b"retracted" => Err(AppendError::Retracted),
                 _ => Err(AppendError::NotStored(self.shared.link.timed_out())),
             });
         }
@@ -300,15 +302,15 @@ impl Writer {
         wait.arg(replicas).arg(u64::try_from(left.as_millis()).unwrap_or(1));
         // The connection that stored the alerts: on another one WAIT would wait for nothing.
         let is_open = |connection: &&mut Connection| !connection.is_closed.load(Ordering::Acquire);
-        let stored_on = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.link.timed_out())?;
-        let connection = &mut stored_on.redis;
+        let connection = self.connection.as_mut().filter(is_open).ok_or_else(|| shared.link.timed_out())?;
+        let connection = &mut connection.redis;
         let confirmed: u32 = wait.query_async(connection).await.map_err(failed)?;
         let (is_confirmed, retention) = (confirmed >= replicas, shared.retention());
         let call = script::settle(&shared.link, shared.time_argument(), epoch, is_confirmed, head, &retention, stored);
         let words = call.run(connection).await.map_err(failed)?;
-        let topology = shared.link.topology();
         let detail = format!(
-            "{confirmed} of {replicas} replicas of {topology} confirmed an alert (engine.durability): check the replicas"
+            "{confirmed} of {replicas} replicas of {} confirmed an alert (engine.durability): check the replicas",
+            shared.link.topology()
         );
         Ok(Settled { words, reason: Unavailable::new(Cause::NotSafe, detail) })
     }

@@ -3,7 +3,7 @@
 use hyper::{Response, StatusCode};
 
 use super::Context;
-use crate::alert::{IncidentName, Topic};
+use crate::alert::{Id, IncidentName, Topic};
 use crate::api::NewNote;
 use crate::http::error::HttpError;
 use crate::http::query;
@@ -46,9 +46,20 @@ async fn act(context: Context, action: Action) -> Result<Response<Body>, HttpErr
 
 pub(in crate::http) async fn alert(context: Context) -> Result<Response<Body>, HttpError> {
     context.parameters.finish("none")?;
-    let topic = topic(context.argument)?;
-    let id = context.second.unwrap_or_default().parse().map_err(|error| HttpError::invalid("id", error))?;
+    let (topic, id) = alert_of(context.argument, context.second)?;
     Ok(response::record(&context.service.alert(&context.caller, topic, id).await?))
+}
+
+pub(in crate::http) async fn retract(context: Context) -> Result<Response<Body>, HttpError> {
+    context.parameters.finish("none")?;
+    let (topic, id) = alert_of(context.argument, context.second)?;
+    context.service.retract(&context.caller, topic, id).await?;
+    Ok(response::nothing())
+}
+
+fn alert_of(topic_text: Option<String>, id: Option<String>) -> Result<(Topic, Id), HttpError> {
+    let id = id.unwrap_or_default().parse().map_err(|error| HttpError::invalid("id", error))?;
+    Ok((topic(topic_text)?, id))
 }
 
 fn key(topic_text: Option<String>, name: Option<String>) -> Result<Key, HttpError> {

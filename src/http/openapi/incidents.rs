@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::catalogue::{answer, body, plain, query, reference};
-use super::operation::{Argument, Operation};
+use super::operation::{Answer, Argument, Operation};
 
 const TAG: &str = "incidents";
 
@@ -78,6 +78,20 @@ pub(crate) fn reopen() -> Operation {
     act(
         "Reopen an incident",
         "Makes a resolved incident open again, as the same occurrence, and takes an acknowledgement back.",
+    )
+}
+
+pub(crate) fn retract() -> Operation {
+    Operation {
+        argument: Some(("The topic.", reference("Topic"))),
+        second: Some(("The id of the alert.", reference("Id"))),
+        answers: vec![Answer { status: 204, about: "The alert is retracted, now or before.", content: Vec::new() }],
+        problems: &[403],
+        ..plain("alerts", "Retract an alert")
+    }
+    .about(
+        "Removes the content of the alert; streams get a `retract` event. It needs a key of the user who published the alert, \
+         with the scope `publish`, or a key with the scope `admin`.",
     )
 }
 

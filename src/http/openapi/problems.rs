@@ -16,6 +16,7 @@ pub(super) const PROBLEMS: &[(u16, &str, &str)] = &[
     (406, "not-acceptable", "`Accept` excludes every representation of this path."),
     (408, "timeout", "The body did not arrive in time."),
     (409, "conflict", "The same `Idempotency-Key` came with another alert, or the key was rotated already."),
+    (410, "gone", "The alert that the `Idempotency-Key` stands for was retracted."),
     (413, "too-large", "The body is larger than the configuration allows."),
     (415, "unsupported-media-type", "The path does not accept a body of this type or coding."),
     (422, "invalid", "A field or parameter is not valid; `field` names it."),

@@ -33,7 +33,9 @@ fn each_kind_of_error_is_described_as_it_is_answered() {
         Refusal::ControlOnly.into(),
         Refusal::Invalid { field: String::new(), reason: String::new() }.into(),
         Refusal::NotFound(String::new()).into(),
+        Refusal::NotOwn.into(),
         Refusal::Conflict(String::new()).into(),
+        Refusal::Gone(String::new()).into(),
         Refusal::TooMany { what: String::new(), retry_after: Duration::ZERO }.into(),
         Refusal::unavailable(String::new()).into(),
     ];
@@ -102,10 +104,14 @@ fn transition() -> crate::alert::Record {
 #[test]
 fn what_a_stream_says_is_described_as_it_is_written() {
     let gap = Gap { requested: "x".into(), oldest: None, head: Id::at(7) };
-    let mut changed = bytes::BytesMut::new();
-    Format::Ndjson.alert(&mut changed, &transition());
+    let record = |record: crate::alert::Record| {
+        let mut line = bytes::BytesMut::new();
+        Format::Ndjson.alert(&mut line, &record);
+        line.freeze()
+    };
     for line in [
-        changed.freeze(),
+        record(transition()),
+        record(crate::alert::Retraction::new(Topic::fallback(), Id::at(5), "bob").record(Id::at(6), 6)),
         Format::Ndjson.cursor(Some(Id::at(7)), 0),
         Format::Ndjson.cursor(None, 0),
         Format::Ndjson.gap(&gap, Id::ZERO, 0),

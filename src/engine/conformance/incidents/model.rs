@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::alert::{Id, Level};
-use crate::incident::{Act, ActError, Action, Happened, Key, Settings, State, Untracked};
+use crate::incident::{Act, ActError, Action, Happened, Key, Row, Settings, State, Untracked};
 
 #[derive(Clone, Debug)]
 pub(super) struct Alert {
@@ -42,8 +42,44 @@ pub(super) struct Shown {
     pub(super) announced_ms: u64,
     pub(super) reminders: u64,
     pub(super) changed: Id,
-    /// The last alert that was broadcast.
-    pub(super) last: (Id, String, Level),
+    /// The last alert that was broadcast and is not retracted, as far as there is one.
+    pub(super) last: Option<Last>,
+}
+
+impl Shown {
+    /// What a row says.
+    pub(super) fn of(row: &Row) -> Self {
+        Self {
+            occurrence: row.occurrence,
+            state: row.state,
+            level: row.level,
+            count: row.count,
+            user: row.user.clone(),
+            opened_ms: row.opened_ms,
+            updated_ms: row.updated_ms,
+            acknowledged: row.acknowledged.as_ref().map(|deed| (deed.by.clone(), deed.ms)),
+            resolved: row.resolved.as_ref().map(|deed| (deed.by.clone(), deed.ms)),
+            note: row.note.clone(),
+            ends_ms: row.ends_ms,
+            announced_ms: row.announced_ms,
+            reminders: row.reminders,
+            changed: row.changed.unwrap(),
+            last: row.last.as_ref().map(|last| (last.id.unwrap(), last.message.clone(), last.level)),
+        }
+    }
+}
+
+/// Id, message and level.
+pub(super) type Last = (Id, String, Level);
+
+/// An alert that changed an incident.
+struct Broadcast {
+    key: Key,
+    occurrence: u64,
+    last: Last,
+    ms: u64,
+    /// The alerts by which it was announced again.
+    reminders: Vec<Id>,
 }
 
 pub(super) struct Model {
@@ -51,13 +87,16 @@ pub(super) struct Model {
     pub(super) settings: Settings,
     /// With the time of the last alert that was broadcast.
     incidents: BTreeMap<Key, (Shown, u64)>,
+    /// In order, without those that were retracted.
+    broadcast: Vec<Broadcast>,
     /// What happened since the engine started.
     pub(super) happened: Happened,
 }
 
 impl Model {
     pub(super) fn new(now_ms: u64, settings: Settings) -> Self {
-        Self { now_ms, settings, incidents: BTreeMap::new(), happened: Happened::default() }
+        let (broadcast, happened) = (Vec::new(), Happened::default());
+        Self { now_ms, settings, incidents: BTreeMap::new(), broadcast, happened }
     }
 
     fn full(&self, user: &str) -> Option<Untracked> {
@@ -70,6 +109,16 @@ impl Model {
 
     /// Takes an alert, which gets this id if it is stored.
     pub(super) fn publish(&mut self, alert: &Alert, id: Id) -> Told {
+        let told = self.told(alert, id);
+        if let (Told::Tracked, Some((shown, ms))) = (&told, self.incidents.get(&alert.key)) {
+            let (key, occurrence, reminders) = (alert.key.clone(), shown.occurrence, Vec::new());
+            let last = (id, alert.message.to_owned(), alert.level);
+            self.broadcast.push(Broadcast { key, occurrence, last, ms: *ms, reminders });
+        }
+        told
+    }
+
+    fn told(&mut self, alert: &Alert, id: Id) -> Told {
         let (now_ms, ends_ms) = (self.now_ms, alert.ttl_s.map(|s| self.now_ms + 1000 * s));
         let full = self.full(alert.user);
         let known = self.incidents.get_mut(&alert.key);
@@ -82,10 +131,12 @@ impl Model {
             } else {
                 shown.count += 1;
                 shown.ends_ms = ends_ms;
-                let is_same = shown.last.1 == alert.message && shown.last.2 == alert.level;
-                if is_same && now_ms < *last_ms + self.settings.repeat_interval_ms {
+                let is_same = |last: &&Last| last.1 == alert.message && last.2 == alert.level;
+                if let Some(last) = shown.last.as_ref().filter(is_same)
+                    && now_ms < *last_ms + self.settings.repeat_interval_ms
+                {
                     shown.updated_ms = now_ms;
-                    return Told::Counted(shown.last.0);
+                    return Told::Counted(last.0);
                 }
                 if alert.level > shown.level {
                     (shown.state, shown.acknowledged) = (State::Open, None);
@@ -95,7 +146,7 @@ impl Model {
                 }
             }
             (shown.updated_ms, shown.announced_ms, *last_ms) = (now_ms, now_ms, now_ms);
-            (shown.changed, shown.last) = (id, (id, alert.message.to_owned(), alert.level));
+            (shown.changed, shown.last) = (id, Some((id, alert.message.to_owned(), alert.level)));
             return Told::Tracked;
         }
         if alert.is_end || alert.level == Level::Info {
@@ -119,7 +170,7 @@ impl Model {
             announced_ms: now_ms,
             reminders: 0,
             changed: id,
-            last: (id, alert.message.to_owned(), alert.level),
+            last: Some((id, alert.message.to_owned(), alert.level)),
         };
         self.incidents.insert(alert.key.clone(), (shown, now_ms));
         Told::Tracked
@@ -164,7 +215,8 @@ impl Model {
         let (now_ms, Settings { remind_after_ms, remind_level, .. }) = (self.now_ms, self.settings);
         let mut due = BTreeMap::new();
         for (key, (shown, _)) in &mut self.incidents {
-            let is_waiting = remind_after_ms > 0 && shown.state == State::Open && shown.level >= remind_level;
+            let may_wait = shown.state == State::Open && shown.level >= remind_level && shown.last.is_some();
+            let is_waiting = remind_after_ms > 0 && may_wait;
             if shown.ends_ms.is_some_and(|ends_ms| ends_ms <= now_ms) {
                 (shown.state, shown.resolved, shown.ends_ms) = (State::Resolved, Some((None, now_ms)), None);
                 shown.updated_ms = now_ms;
@@ -179,6 +231,30 @@ impl Model {
         due
     }
 
+    /// Notes the id of the alert by which an incident was announced again.
+    pub(super) fn reminded(&mut self, key: &Key, id: Id) {
+        let last = self.incidents.get(key).and_then(|(shown, _)| shown.last.clone());
+        let of_last = |one: &&mut Broadcast| last.as_ref().is_some_and(|last| one.last.0 == last.0);
+        self.broadcast.iter_mut().find(of_last).expect("nothing was announced").reminders.push(id);
+    }
+
+    /// Takes an alert back. Returns what is retracted with it, and then the alert.
+    pub(super) fn retract(&mut self, id: Id) -> Vec<Id> {
+        self.broadcast.iter_mut().for_each(|one| one.reminders.retain(|reminder| *reminder != id));
+        let Some(at) = self.broadcast.iter().position(|one| one.last.0 == id) else { return vec![id] };
+        let Broadcast { key, occurrence, mut reminders, .. } = self.broadcast.remove(at);
+        if let Some((shown, last_ms)) = self.incidents.get_mut(&key)
+            && shown.last.as_ref().is_some_and(|last| last.0 == id)
+        {
+            let is_before = |one: &&Broadcast| one.key == key && one.occurrence == occurrence;
+            let before = self.broadcast[..at].iter().rev().find(is_before);
+            shown.last = before.map(|before| before.last.clone());
+            *last_ms = before.map_or(0, |before| before.ms);
+        }
+        reminders.push(id);
+        reminders
+    }
+
     /// Notes the id of the record that changed an incident.
     pub(super) fn changed(&mut self, key: &Key, id: Id) {
         if let Some((shown, _)) = self.incidents.get_mut(key) {
@@ -188,7 +264,9 @@ impl Model {
 
     /// Retention has left nothing before `oldest`: resolved incidents go with their last alert.
     pub(super) fn retain(&mut self, oldest: Id) {
-        self.incidents.retain(|_, (shown, _)| shown.state != State::Resolved || shown.last.0 >= oldest);
+        self.incidents.retain(|_, (shown, _)| {
+            shown.state != State::Resolved || shown.last.as_ref().is_none_or(|last| last.0 >= oldest)
+        });
     }
 
     pub(super) fn shown(&self, key: &Key) -> Option<Shown> {

@@ -1,16 +1,20 @@
 //! One random sequence of steps on a log, and what must hold after each of them.
 
-use std::collections::BTreeMap;
+mod retract;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::{Backend, Log, NOW, UNLIMITED, filter};
+use super::super::{Backend, Log, NOW, PATIENCE, UNLIMITED, filter};
 use super::fold::{self, Fold};
-use super::model::{self, Alert, Model, Told};
+use super::model::{Alert, Model, Shown, Told};
 use super::{incident, key, plain};
 use crate::alert::{Id, Level, Record, RecordKind, Start};
-use crate::engine::{ActFailure, Direction, Feed, Idempotency, Publish, Range, Retention, Stored, Tracking};
+use crate::engine::{
+    ActFailure, AppendError, Direction, Feed, Idempotency, Publish, Range, Retention, Stored, Tracking,
+};
 use crate::histogram::Distribution;
 use crate::incident::{Act, Action, Counts, Happened, Key, Query, Row, Settings, State, Wanted};
 use crate::random::Random;
@@ -18,8 +22,6 @@ use crate::random::Random;
 const TOPICS: [&str; 2] = ["ops", "ops.db"];
 const NAMES: [&str; 2] = ["disk", "a/b \u{e4}"];
 const USERS: [&str; 2] = ["alice", "bob"];
-/// How long a change that is due may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A log, its model, and what was seen of it.
 pub(super) struct Run {
@@ -35,6 +37,8 @@ pub(super) struct Run {
     fold: Fold,
     /// Alerts with an idempotency key, and what was answered.
     keyed: Vec<(Publish, Stored)>,
+    /// Alerts that were retracted.
+    retracted: BTreeSet<Id>,
 }
 
 impl Run {
@@ -50,7 +54,8 @@ impl Run {
         let log = backend.open(&name, retention).await;
         log.engine.set_incidents(settings);
         let (model, fold) = (Model::new(NOW, settings), Fold::default());
-        Self { backend, name, retention, random, settings, log, model, fed: Vec::new(), fold, keyed: Vec::new() }
+        let (fed, keyed, retracted) = Default::default();
+        Self { backend, name, retention, random, settings, log, model, fed, fold, keyed, retracted }
     }
 
     fn any_key(&mut self) -> Key {
@@ -76,7 +81,8 @@ impl Run {
         match self.random.below(100) {
             0..45 => self.publish().await,
             45..50 => self.repeat().await,
-            50..72 => self.act().await,
+            50..66 => self.act().await,
+            66..72 => self.retract().await,
             72..82 => {
                 let ms = 500 + self.random.below(9000);
                 self.model.now_ms += ms;
@@ -153,7 +159,12 @@ impl Run {
             return;
         }
         let (publish, first) = self.keyed[self.random.index(self.keyed.len())].clone();
-        let again = self.log.engine.append(publish).await.unwrap();
+        let again = self.log.engine.append(publish).await;
+        if self.retracted.contains(&first.record.id) {
+            assert!(matches!(again, Err(AppendError::Retracted)), "{}: {again:?}", self.name);
+            return;
+        }
+        let again = again.unwrap();
         assert_eq!((again.record.id, again.repeated), (first.record.id, true), "{}", self.name);
         if self.retention == UNLIMITED {
             assert_eq!(again.record, first.record, "{}", self.name);
@@ -174,7 +185,7 @@ impl Run {
                 assert_eq!(self.hear(1).await, std::slice::from_ref(&record), "{}", self.name);
                 assert_eq!((record.kind, &record.topic), (RecordKind::Transition, &key.topic), "{}", self.name);
                 self.model.changed(&key, record.id);
-                assert_eq!(self.model.shown(&key), Some(shown(&changed.row)), "{}", self.name);
+                assert_eq!(self.model.shown(&key), Some(Shown::of(&changed.row)), "{}", self.name);
                 let place = (changed.row.occurrence, changed.row.count);
                 assert_eq!(fold::place(&record), Some(place), "{}", self.name);
             }
@@ -195,6 +206,9 @@ impl Run {
                 None => record.kind == RecordKind::Transition && json["reason"] == "ttl" && json["by"].is_null(),
             };
             assert!(is_as_due, "{}: {json}", self.name);
+            if reminder.is_some() {
+                self.model.reminded(&key, record.id);
+            }
             self.model.changed(&key, record.id);
         }
     }
@@ -243,10 +257,12 @@ impl Run {
             let retained = self.read(Id::ZERO, Level::Info).await;
             let alerts = retained.iter().filter(|record| record.kind == RecordKind::Alert).count() as u64;
             let oldest = retained.first().map_or(Id::MAX, |record| record.id);
-            self.model.retain(oldest);
+            if self.retention != UNLIMITED {
+                self.model.retain(oldest);
+            }
             let rows = self.all(Wanted::All).await;
             let expected = self.model.all();
-            let found: Vec<_> = rows.iter().map(|(key, row)| (key.clone(), shown(row))).collect();
+            let found: Vec<_> = rows.iter().map(|(key, row)| (key.clone(), Shown::of(row))).collect();
             if found == expected
                 && self.is_measured()
                 && (self.retention == UNLIMITED || alerts <= self.retention.count)
@@ -274,7 +290,7 @@ impl Run {
         }
         for (key, row) in unresolved {
             // Whatever retention does.
-            let id = row.last.unwrap().id.unwrap();
+            let Some(id) = row.last.and_then(|last| last.id) else { continue };
             let alert = self.log.engine.incident_alert(key.topic.clone(), id).await.unwrap();
             assert_eq!(alert.as_ref(), self.fed.iter().find(|fed| fed.id == id), "{}", self.name);
         }
@@ -301,13 +317,13 @@ impl Run {
         assert_eq!(self.hear(1).await, [end], "{}", self.name);
         let all = self.read(Id::ZERO, Level::Info).await;
         for level in Level::ALL {
-            // Every filter by level passes transitions.
-            let is_read = |record: &&Record| record.kind == RecordKind::Transition || record.level >= level;
+            // Every filter by level passes transitions and retractions.
+            let is_read = |record: &&Record| record.kind != RecordKind::Alert || record.level >= level;
             let after = self.fed[self.random.index(self.fed.len())].id;
             let expected: Vec<_> = all.iter().filter(|record| record.id > after).filter(is_read).cloned().collect();
             assert_eq!(self.read(after, level).await, expected, "{}: {level} after {after}", self.name);
         }
-        // A transition is never the latest alert of a topic.
+        // Neither is ever the latest alert of a topic.
         let (start, until) = (Start::Latest, self.log.engine.head().unwrap());
         let latest = self.log.engine.seek(&start, &filter("*", Level::Info), until, 0).await.unwrap().latest;
         let mut expected = BTreeMap::new();
@@ -319,27 +335,5 @@ impl Run {
         expected.sort_by_key(|record| record.id);
         assert_eq!(latest, expected, "{}", self.name);
         self.log.engine.close().await;
-    }
-}
-
-/// What a row says, for comparison with the model.
-fn shown(row: &Row) -> model::Shown {
-    let last = row.last.as_ref().unwrap();
-    model::Shown {
-        occurrence: row.occurrence,
-        state: row.state,
-        level: row.level,
-        count: row.count,
-        user: row.user.clone(),
-        opened_ms: row.opened_ms,
-        updated_ms: row.updated_ms,
-        acknowledged: row.acknowledged.as_ref().map(|deed| (deed.by.clone(), deed.ms)),
-        resolved: row.resolved.as_ref().map(|deed| (deed.by.clone(), deed.ms)),
-        note: row.note.clone(),
-        ends_ms: row.ends_ms,
-        announced_ms: row.announced_ms,
-        reminders: row.reminders,
-        changed: row.changed.unwrap(),
-        last: (last.id.unwrap(), last.message.clone(), last.level),
     }
 }

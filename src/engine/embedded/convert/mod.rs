@@ -111,7 +111,7 @@ fn run(database: &Database, to: &Path, settings: &Settings, progress: &dyn Fn(&s
             import.add(Part::Retired(Id::from_u128(gone)))?;
             next_removed = removed.next().transpose()?.map(|(id, _)| id.value());
         }
-        let record = StoredAlert::read(value.value(), false)?.record(Id::from_u128(id.value()), RecordKind::Alert)?;
+        let record = StoredAlert::read(value.value(), 0)?.record(Id::from_u128(id.value()), RecordKind::Alert)?;
         import.add(Part::Alert { record, user: String::new() })?;
         telling.count();
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::catalog::Catalog;
 use super::codec::StoredAlert;
 use super::disk;
-use super::frame::{Head, KEYED};
+use super::frame::Head;
 use super::incident_table::Incident;
 use super::index::Hole;
 use super::keeper::Keeper;
@@ -207,8 +207,7 @@ impl Export {
         // Checked after the read: an alert that was erased meanwhile is not damaged.
         let is_alert = head.kind.is_read() && segment.index.read().level(ordinal).is_some();
         let alert = content.filter(|_| is_alert).and_then(|(user, content)| {
-            let record =
-                StoredAlert::read(content, head.flags & KEYED != 0).ok()?.record(head.id, head.record_kind()).ok()?;
+            let record = StoredAlert::read(content, head.flags).ok()?.of(&head).ok()?;
             Some((record, String::from_utf8_lossy(user).into_owned()))
         });
         parts.push(match alert {

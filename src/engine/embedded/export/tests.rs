@@ -12,7 +12,7 @@ use super::super::incident_power::{alert, rows};
 use super::super::testing::{Log, NOW, UNLIMITED, filter, publish};
 use super::super::{Durability, Settings};
 use super::*;
-use crate::alert::{Level, Record, Start};
+use crate::alert::{Level, Record, RecordKind, Start};
 use crate::engine::Retention;
 use crate::incident::{Action, Row};
 
@@ -21,8 +21,11 @@ fn put(log: &mut Log, topic: &str, message: &str) -> Record {
     log.append(&[group]).unwrap().remove(0).unwrap().remove(0).record
 }
 
+fn message(number: usize) -> String {
+    format!("message-{number:05}-{}", "x".repeat(150))
+}
+
 fn fill(log: &mut Log, from: usize, alerts: usize) -> Vec<Record> {
-    let message = |i: usize| format!("message-{i:05}-{}", "x".repeat(150));
     (from..from + alerts).map(|i| put(log, ["a", "b", "c"][i % 3], &message(i))).collect()
 }
 
@@ -60,7 +63,7 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
         let mut log = Log::open(&SimulatedDisk::default(), durability, retention).unwrap();
         let quiet = put(&mut log, "quiet", "message-quiet");
         let records = fill(&mut log, 0, 300);
-        assert!(log.store.erase(records[290].id).unwrap());
+        log.retract(&records[290]).unwrap().unwrap();
         log.work();
         log.store.appender.sync().unwrap();
         let mut export = Export::begin(&log.keeper).unwrap();
@@ -68,8 +71,12 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
         assert_eq!((extent.until, export.alerts), (log.store.head(), log.store.catalog.read().count));
         let parts = all(&mut export);
         assert_eq!(alerts(&parts), log.read(&filter("*")).unwrap().0);
-        let is_of_alice = |part: &Part| !matches!(part, Part::Alert { user, .. } if user != "alice");
-        assert!(parts.iter().all(is_of_alice) && alerts(&parts)[0] == quiet);
+        let by = |part: &Part| match part {
+            Part::Alert { record, .. } if record.kind != RecordKind::Alert => "carol",
+            _ => "u",
+        };
+        let is_by = |part: &Part| !matches!(part, Part::Alert { user, .. } if user != by(part));
+        assert!(parts.iter().all(is_by) && alerts(&parts)[0] == quiet);
         let mut restored = restore(extent, parts, retention);
         assert_eq!(restored.read(&filter("*")).unwrap(), log.read(&filter("*")).unwrap());
         for cursor in records.iter().step_by(7).map(|record| record.id).chain([records[290].id, Id::ZERO]) {
@@ -86,6 +93,9 @@ fn a_log_made_of_an_export_has_the_alerts_cursors_keys_and_limits_of_the_first()
         }
         let again = put(&mut restored, "a", &format!("message-00297-{}", "x".repeat(150)));
         assert_eq!(again, records[297]);
+        let retracted = publish("c", &message(290), Level::Warn, Some(&message(290)));
+        let refused = restored.append(&[vec![retracted]]).unwrap().remove(0);
+        assert!(refused.unwrap_err().contains("retracted"));
         assert!(put(&mut restored, "a", "new").id > extent.until);
     }
 }
@@ -118,7 +128,9 @@ fn retention_and_commits_change_nothing_of_an_export_and_an_erase_does() {
     let mut export = Export::begin(&log.keeper).unwrap();
     let mut parts = export.next().unwrap();
     assert!(alerts(&parts).len() < 200);
-    assert!(log.store.erase(records[250].id).unwrap() && log.store.erase(records[299].id).unwrap());
+    for number in [250, 299] {
+        log.retract(&records[number]).unwrap().unwrap();
+    }
     log.retention = Retention { count: 10, ..UNLIMITED };
     fill(&mut log, 300, 600);
     let dropped = |disk: &SimulatedDisk| disk.list().unwrap().iter().filter(|name| name.ends_with("dropped")).count();
@@ -127,6 +139,7 @@ fn retention_and_commits_change_nothing_of_an_export_and_an_erase_does() {
     assert!(dropped(&disk) > 3, "given back although it is read");
     parts.extend(all(&mut export));
     let expected = records.iter().enumerate().filter(|(i, _)| ![250, 299].contains(i));
+    // The retractions came after it began.
     assert_eq!(alerts(&parts), expected.map(|(_, record)| record.clone()).collect::<Vec<_>>());
     assert!(parts.contains(&Part::Retired(records[250].id)) && parts.contains(&Part::Retired(records[299].id)));
     drop(export);

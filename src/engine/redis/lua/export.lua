@@ -1,16 +1,15 @@
 -- Reads a page of the log for a backup, forward; changes nothing.
 --
--- ARGV: time, after (exclusive), until (inclusive; empty for the newest visible id), limit of alerts, limit of bytes. Returns
--- the epoch, the newest visible id, the newest id that retention of the whole log removed, the oldest id or empty, the time
+-- ARGV: time, after (exclusive), until (inclusive), limit of alerts, limit of bytes. Returns
+-- the epoch, the newest id that retention of the whole log removed, the oldest id or empty, the time
 -- of retention, the number of alerts, and the id up to which the page reads or empty for its whole range; then the ids in the
--- page that limits of topics removed, an empty text, and the alerts with six parts each, the last of which is the user or
+-- page whose alert is gone, an empty text, and the alerts with six parts each, the last of which is the user or
 -- empty.
 
 local after, untill, limit, bytes = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-if untill == '' then untill = get('shown', '0-0') end
 
 local answer = {
-  get('epoch', ''), get('shown', '0-0'), get('trim', '0-0'), oldest_id(), get('clock', '0'),
+  get('epoch', ''), get('trim', '0-0'), oldest_id(), get('clock', '0'),
   text(redis.call('XLEN', LOG)), ''
 }
 
@@ -22,7 +21,7 @@ end
 for i, id in ipairs(removed) do removed[i] = string.gsub(string.gsub(id, '^0*(%d)', '%1'), '%-0*(%d)', '-%1') end
 if #removed == limit then
   untill = removed[limit]
-  answer[7] = untill
+  answer[6] = untill
 end
 
 local entries, size = {}, 0
@@ -31,19 +30,15 @@ local alerts = {}
 for i, entry in ipairs(entries) do
   local fields = entry[2]
   add_alert(alerts, entry[1], fields)
-  local user = ''
-  for at = 9, #fields - 1, 2 do
-    if fields[at] == 'user' then user = fields[at + 1] end
-  end
-  alerts[#alerts + 1] = user
+  alerts[#alerts + 1] = further(fields, 'user') or ''
   size = size + size_of(fields)
   if i == limit or size > bytes then
-    answer[7] = entry[1]
+    answer[6] = entry[1]
     break
   end
 end
 for _, id in ipairs(removed) do
-  if answer[7] == '' or not less(answer[7], id) then answer[#answer + 1] = id end
+  if answer[6] == '' or not less(answer[6], id) then answer[#answer + 1] = id end
 end
 answer[#answer + 1] = ''
 for _, part in ipairs(alerts) do answer[#answer + 1] = part end

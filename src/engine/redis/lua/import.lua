@@ -2,19 +2,15 @@
 --
 -- KEYS are those of the new log. ARGV: time, then the parts, each a letter and its values:
 --   s epoch trim clock                 the beginning
---   a id ms level topic alert user     an alert; the user may be empty
+--   a id ms level topic alert user kind of   a record; user and `of` may be empty
 --   r id                               an id whose alert is gone
 --   l upto                             alerts before this id may be lost
 --   t topic id                         the limit of a topic removed its alerts up to this id
+--   i field row                        an incident
 --   k key fingerprint id ms            an idempotency key
 --   u id key                           a key of a user
 --   e until                            the end, with the newest id
 -- Returns nothing.
-
-local function remember_removed(id)
-  redis.call('ZADD', REMOVED, 0, order(id))
-  if redis.call('ZCARD', REMOVED) > MAX_REMOVED_IDS then redis.call('ZREMRANGEBYRANK', REMOVED, 0, 0) end
-end
 
 local add = {}
 
@@ -23,17 +19,29 @@ function add.s(epoch, trim, time_of_retention)
   set('clock', time_of_retention, 'bytes', '0')
 end
 
-function add.a(id, ms, level, topic, alert, user)
-  local entry = { 'ms', ms, 'level', level, 'topic', topic, 'alert', alert }
+function add.a(id, ms, level, topic, alert, user, kind, of)
+  local entry, index = { 'ms', ms, 'level', level, 'topic', topic, 'alert', alert }, { 'l', level }
   if user ~= '' then entry[9], entry[10] = 'user', user end
+  if kind ~= 'alert' then
+    entry[#entry + 1], entry[#entry + 2] = 'kind', kind
+    index[3], index[4] = 'kind', kind
+  end
+  if of ~= '' then entry[#entry + 1], entry[#entry + 2] = 'of', of end
   redis.call('XADD', LOG, id, unpack(entry))
-  redis.call('XADD', index_of(topic), id, 'l', level)
+  redis.call('XADD', index_of(topic), id, unpack(index))
   local row = row_of(topic) or { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0', others = '' }
-  row[tonumber(level)] = id
+  if kind == 'alert' then
+    redis.call('ZADD', RECENT, ms, topic)
+    row[tonumber(level)] = id
+  end
   set_row(topic, row)
   redis.call('ZADD', TOPICS, 0, topic)
-  redis.call('ZADD', RECENT, ms, topic)
   redis.call('HINCRBY', STATE, 'bytes', #alert)
+  if of ~= '' then
+    redis.call('HSET', RETRACTED, of, id .. ' ' .. topic)
+    take_out(of)
+    remember_removed(of)
+  end
 end
 
 add.r = remember_removed
@@ -56,6 +64,8 @@ function add.t(topic, upto)
   end
 end
 
+add.i = put_row
+
 function add.k(key, fingerprint, id, ms)
   redis.call('HSET', IDEM, key, table.concat({ fingerprint, id, ms }, ' '))
   redis.call('ZADD', IDEM_AGE, ms, key)
@@ -65,7 +75,7 @@ function add.u(id, key) redis.call('HSET', SHARED_KEYS, id, key) end
 
 function add.e(upto) set('head', upto, 'shown', upto) end
 
-local VALUES = { s = 3, a = 6, r = 1, l = 1, t = 2, k = 4, u = 2, e = 1 }
+local VALUES = { s = 3, a = 8, r = 1, l = 1, t = 2, i = 2, k = 4, u = 2, e = 1 }
 local at = 2
 while at <= #ARGV do
   local kind = ARGV[at]

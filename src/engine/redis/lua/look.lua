@@ -1,8 +1,8 @@
 -- Reads what decides about incidents; changes nothing.
 --
 -- ARGV: time; the number of idempotency keys, and the keys; the number of incidents, and their fields; the hashes of users.
--- Returns the schema, the time, the server's time, the number of unresolved incidents; for each key what is stored about it, and the time and the JSON of
--- its alert, each may be empty; for each incident its row or empty, and the number of unresolved incidents of its user; for
+-- Returns the schema, the time, the server's time, the number of unresolved incidents; for each key what is stored about it, the time and the JSON of
+-- its alert, each may be empty, and `1` if the alert was taken back; for each incident its row or empty, and the number of unresolved incidents of its user; for
 -- each user that number.
 
 local answer = { schema, text(now), text(clock), text(redis.call('ZCARD', OPEN)) }
@@ -25,6 +25,7 @@ each(function(key)
   add(known)
   add(fields and fields[2])
   add(fields and fields[8])
+  add(id and is_retracted(id) and '1')
 end)
 each(function(field)
   local row = redis.call('HGET', INCIDENTS, field)

@@ -26,20 +26,25 @@ local function written(ms)
 end
 
 -- Adds a record, whose JSON is given without its id and its time, and returns the id. Only an alert becomes the newest one
--- of its topic.
-local function append(topic, level, json, kind)
+-- of its topic. `user` is empty for a record of alertd itself; `of` is what a retraction takes back.
+local function append(topic, level, json, kind, user, of)
   head = id_after(head)
   local alert = '{"id":"' .. head .. json .. written(now) .. '"}'
   local row = row_of(topic) or { trim = '0-0', [0] = '0-0', [1] = '0-0', [2] = '0-0', others = '' }
+  local entry, index = { 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert }, { 'l', level }
+  if user ~= '' then entry[9], entry[10] = 'user', user end
+  if kind ~= 'alert' then
+    entry[#entry + 1], entry[#entry + 2] = 'kind', kind
+    index[3], index[4] = 'kind', kind
+  end
+  if of then entry[#entry + 1], entry[#entry + 2] = 'of', of end
+  redis.call('XADD', LOG, head, unpack(entry))
+  redis.call('XADD', index_of(topic), head, unpack(index))
   if kind == 'alert' then
-    redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert)
-    redis.call('XADD', index_of(topic), head, 'l', level)
     redis.call('ZADD', RECENT, now, topic)
     row[tonumber(level)] = head
-  else
-    redis.call('XADD', LOG, head, 'ms', text(now), 'level', level, 'topic', topic, 'alert', alert, 'kind', kind)
-    redis.call('XADD', index_of(topic), head, 'l', level, 'kind', kind)
   end
+  if of then redis.call('HSET', RETRACTED, of, head .. ' ' .. topic) end
   redis.call('ZADD', TOPICS, 0, topic)
   set_row(topic, row)
   redis.call('HINCRBY', STATE, 'bytes', #alert)

@@ -11,37 +11,11 @@
 -- A record is removed together with what it changed of its incident. If the incident was changed again since, the record
 -- stays, as that of a node that has died does, and is `unknown`.
 
--- The newest id of a topic's level; an index holds ids and levels alone, so a long way is short.
-local function newest_of(topic, level)
-  local before = '+'
-  for _ = 1, 100 do
-    local list = redis.call('XREVRANGE', index_of(topic), before, '-', 'COUNT', 100)
-    for _, entry in ipairs(list) do
-      if #entry[2] == 2 and tonumber(entry[2][2]) == level then return entry[1] end
-    end
-    if #list < 100 then break end
-    before = '(' .. list[100][1]
-  end
-  return '0-0'
-end
-
 local function forget_key_of(id, key)
   local known = key ~= '' and redis.call('HGET', IDEM, key)
   -- A later alert may have taken over the key.
   if known and string.match(known, '^%S+ (%S+)') == id then
     forget_key(key)
-  end
-end
-
-local function take_out(id)
-  local fields = entry_of(id)
-  if not fields then return end
-  remove(id, fields)
-  local topic, level = fields[6] or '', tonumber(fields[4])
-  local row = level and row_of(topic)
-  if row and row[level] == id then
-    row[level] = newest_of(topic, level)
-    set_row(topic, row)
   end
 end
 
@@ -56,7 +30,7 @@ local function outcome_of(id, kind)
   if less(newest_visible, id) then return 'removed' end
   -- A node that found a loss has moved the newest visible id past all alerts, also past those that wait for the replicas.
   if is_trimmed and not is_confirmed then return 'unknown' end
-  if not fields and not is_trimmed and not redis.call('ZSCORE', REMOVED, order(id)) then return 'removed' end
+  if not fields and not is_trimmed and not is_removed(id) then return 'removed' end
   return 'visible', fields and fields[6]
 end
 

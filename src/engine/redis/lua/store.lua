@@ -2,10 +2,10 @@
 --
 -- ARGV: time, epoch, the newest id that the node has seen and its alert or empty, `1` to announce at once, age, count, bytes and topic_count of
 -- retention, number of groups; for each group its deadline and size; for each of its alerts topic, level, the JSON between
--- id and time, idempotency key, its fingerprint and its owner, the last three empty without a key. A fingerprint that begins with `=` is the
+-- id and time, the user, idempotency key, its fingerprint and its owner, the last three empty without a key. A fingerprint that begins with `=` is the
 -- fingerprint of a state: a different state takes over the key.
 --
--- Returns `ok`, the server's time and the newest id; for each group `ok`, `late` or `conflict`; for each alert of a group
+-- Returns `ok`, the server's time and the newest id; for each group `ok`, `late`, `conflict` or `retracted`; for each alert of a group
 -- that is `ok` its id, the time it was received, and `1` if it had been stored before. Returns only `epoch` if the log is
 -- not the one that the node knows.
 
@@ -27,26 +27,27 @@ local function known_key(key)
   return { fingerprint = bare(fingerprint), id = id, ms = ms }
 end
 
--- Whether none of a group's keys was used for another alert; checked before anything is written.
-local function fits(first, size)
+-- `ok` if none of a group's keys was used for another alert, or for one that was taken back; checked before anything is
+-- written. A different state takes over its key, and the same one is a repeat whatever became of the alert.
+local function outcome_of(first, size)
   local own = {}
   for i = 0, size - 1 do
-    local key, fingerprint = ARGV[first + 6 * i + 3], ARGV[first + 6 * i + 4]
+    local key, fingerprint = ARGV[first + 7 * i + 4], ARGV[first + 7 * i + 5]
     local known = known_key(key)
-    if key ~= '' and string.sub(fingerprint, 1, 1) ~= '=' and ((known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint) then
-      return false
+    if key ~= '' and string.sub(fingerprint, 1, 1) ~= '=' then
+      if known and is_retracted(known.id) then return 'retracted' end
+      if (known and known.fingerprint ~= fingerprint) or (own[key] or fingerprint) ~= fingerprint then return 'conflict' end
     end
     own[key] = fingerprint
   end
-  return true
+  return 'ok'
 end
 
 local function store(at)
-  local topic, level, json, key, fingerprint = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  local owner = ARGV[at + 5]
+  local topic, level, json, user, key, fingerprint, owner = unpack(ARGV, at, at + 6)
   local known = known_key(key)
   if known and known.fingerprint == bare(fingerprint) then return known.id, known.ms, '1' end
-  local id = append(topic, level, json, 'alert')
+  local id = append(topic, level, json, 'alert', user)
   if key ~= '' then remember_key(key, fingerprint, id, owner) end
   return id, text(now), '0'
 end
@@ -57,16 +58,15 @@ for _ = 1, tonumber(ARGV[10]) do
   at = at + 2
   if deadline < clock then
     answer[#answer + 1] = 'late'
-  elseif not fits(at, size) then
-    answer[#answer + 1] = 'conflict'
   else
-    answer[#answer + 1] = 'ok'
-    for i = 0, size - 1 do
-      local id, ms, repeated = store(at + 6 * i)
+    local outcome = outcome_of(at, size)
+    answer[#answer + 1] = outcome
+    for i = 0, outcome == 'ok' and size - 1 or -1 do
+      local id, ms, repeated = store(at + 7 * i)
       answer[#answer + 1], answer[#answer + 2], answer[#answer + 3] = id, ms, repeated
     end
   end
-  at = at + 6 * size
+  at = at + 7 * size
 end
 answer[3] = head
 if not announces then

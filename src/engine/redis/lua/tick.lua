@@ -4,7 +4,7 @@
 -- an epoch for a log that has none, the node's name, its probe, milliseconds since its last call, age, count, bytes and
 -- topic_count of retention, its open streams, and its version. Returns the server's time, the epoch, the newest visible id,
 -- the newest id that retention of the whole log removed, the revision of the keys, `1` if as many keys are there as
--- were saved, and the incidents for which something is due.
+-- were saved, `1` if the newest that the node has seen was taken back, and the incidents for which something is due.
 
 -- How long a silent node stays listed, milliseconds.
 local LISTED_MS = 3600000
@@ -72,6 +72,7 @@ end
 local count = text(count_of_keys())
 local are_keys_whole = get('keys_count', count) == count and '1' or '0'
 local answer = { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }
+answer[7] = is_retracted(ARGV[3]) and '1' or '0'
 for _, field in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, MAX_DUE)) do
   answer[#answer + 1] = field
 end

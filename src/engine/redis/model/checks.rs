@@ -8,6 +8,7 @@ use super::rules::{Fault, Rules};
 use super::state::State;
 
 const COMPLETE: &str = "each answered alert reaches the reader or is covered by a gap";
+const NO_GAP: &str = "nobody gets a gap although nothing was lost or removed";
 const SAFE: &str = "with replicas:1 nothing is answered that the replica does not have";
 
 pub(super) fn properties() -> Vec<Property<Fleet>> {
@@ -27,6 +28,9 @@ pub(super) fn properties() -> Vec<Property<Fleet>> {
                 !fleet.waits_for_replica || may_lose || state.has_all()
             },
         ),
+        Property::always(NO_GAP, |fleet: &Fleet, state: &State| {
+            fleet.fault != Fault::None || fleet.retained + fleet.topic_retained > 0 || state.reader.told == 0
+        }),
         Property::always(SAFE, |_, state: &State| !state.is_unsafe),
         Property::sometimes("the reader gets all alerts", |fleet: &Fleet, state: &State| {
             state.reader.got.0.count_ones() as usize == fleet.alerts
@@ -42,6 +46,7 @@ const QUIET: Fleet = Fleet {
     topics: 1,
     retained: 0,
     topic_retained: 0,
+    retracted: 0,
     cuts: 0,
     hops: 0,
 };
@@ -113,6 +118,19 @@ fn the_promise_holds_when_the_log_is_emptied() {
 fn the_promise_holds_under_retention() {
     holds(Fleet { retained: 1, cuts: 1, ..QUIET });
     holds(Fleet { topics: 2, topic_retained: 1, cuts: 1, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_while_an_alert_is_taken_back() {
+    holds(Fleet { retracted: 1, cuts: 1, ..QUIET });
+    holds(Fleet { retracted: 1, hops: 1, ..QUIET });
+    holds(Fleet { retracted: 1, fault: Fault::OlderState, alerts: 2, hops: 1, ..QUIET });
+}
+
+#[test]
+fn an_alert_that_was_taken_back_makes_a_gap_if_its_id_is_not_known() {
+    let rules = Rules { retracted_is_known: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, retracted: 1, hops: 1, ..QUIET }, NO_GAP);
 }
 
 #[test]

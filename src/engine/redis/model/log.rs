@@ -27,6 +27,8 @@ pub(super) struct Log {
     pub(super) topic_trim: [Number; 2],
     /// What limits of topics removed.
     pub(super) removed: Set,
+    /// What was taken back.
+    pub(super) retracted: Set,
 }
 
 /// A message on the channel `live`.
@@ -39,7 +41,7 @@ pub(super) struct Announcement {
 
 impl Log {
     pub(super) fn is_known(&self, id: Number) -> bool {
-        id == self.shown || id == self.trim || self.has(id) || self.removed.has(id)
+        id == self.shown || id == self.trim || self.has(id) || self.removed.has(id) || self.retracted.has(id)
     }
 
     pub(super) fn has(&self, id: Number) -> bool {
@@ -123,6 +125,14 @@ impl Log {
         let oldest = self.entries.remove(at);
         self.topic_trim[topic] = oldest.id;
         self.removed.add(oldest.id);
+    }
+
+    /// `take_back` of `change.lua`.
+    pub(super) fn take_back(&mut self, rules: Rules, id: Number) {
+        self.take_out(id);
+        if rules.retracted_is_known {
+            self.retracted.add(id);
+        }
     }
 
     pub(super) fn take_out(&mut self, id: Number) {

@@ -1,7 +1,7 @@
 //! A model of the protocol between nodes and log, and a search of all its states.
 //!
 //! Two nodes, two or three alerts, two topics, one replica, one failover (also one in which the old primary goes on, a
-//! restore, or an emptied log), connections that break, retention, and a reader that hops: [`checks`] has the combinations. Each script is one step, as
+//! restore, or an emptied log), connections that break, retention, an alert that is taken back, and a reader that hops: [`checks`] has the combinations. Each script is one step, as
 //! Redis runs it; the search tries every order of what happens between two scripts, and every delay of an announcement. The
 //! properties hold in every state; with a rule switched off, the search finds a state where one fails.
 //!
@@ -80,6 +80,8 @@ struct Fleet {
     /// Removals by retention of the whole log, and by the limit of a topic.
     retained: u8,
     topic_retained: u8,
+    /// Alerts that are taken back, each by a record that counts as an alert; without a replica that has to confirm it.
+    retracted: u8,
     cuts: u8,
     hops: u8,
 }
@@ -91,6 +93,11 @@ enum Step {
         node: usize,
         topic: usize,
         is_ahead: bool,
+    },
+    /// Takes back the alert with this id.
+    Retract {
+        node: usize,
+        id: Number,
     },
     Answer(usize),
     Settle {
@@ -141,6 +148,10 @@ impl Model for Fleet {
                 let ahead: &[bool] = if state.old.is_some() { &[false, true] } else { &[false] };
                 for topic in 0..self.topics {
                     steps.extend(ahead.iter().map(|&is_ahead| Step::Store { node: number, topic, is_ahead }));
+                }
+                if (state.taken_back.0.count_ones() as usize) < usize::from(self.retracted) {
+                    let alerts = state.log.after(0, Number::MAX).filter(|alert| !state.retractions.has(alert.name));
+                    steps.extend(alerts.map(|alert| Step::Retract { node: number, id: alert.id }));
                 }
             }
             if node.answer.is_some() {

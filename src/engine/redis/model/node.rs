@@ -120,6 +120,9 @@ impl Node {
             feed = Some(self.reset(log.shown));
             self.phase = Phase::Follows;
         } else if log.shown > self.at.id {
+            if log.retracted.has(self.seen.id) {
+                self.seen.raise(Seen::id(log.shown));
+            }
             self.phase = Phase::Drains(log.shown);
         } else {
             self.phase = Phase::Follows;

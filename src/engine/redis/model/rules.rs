@@ -21,6 +21,8 @@ pub(super) struct Rules {
     pub(super) old_answers_are_void: bool,
     /// An alert that the replica has not confirmed is not answered, although a node that found a loss made it visible.
     pub(super) loss_confirms_nothing: bool,
+    /// The id of an alert that was taken back is remembered.
+    pub(super) retracted_is_known: bool,
 }
 
 impl Rules {
@@ -34,6 +36,7 @@ impl Rules {
         alerts_are_compared: true,
         old_answers_are_void: true,
         loss_confirms_nothing: true,
+        retracted_is_known: true,
     };
 }
 

@@ -22,6 +22,9 @@ pub(super) struct State {
     ids: [Number; 5],
     /// Taken back because the replica did not confirm.
     pub(super) refused: Set,
+    /// The names of alerts that were taken back, and of the records that did it.
+    pub(super) taken_back: Set,
+    pub(super) retractions: Set,
     pub(super) stored: usize,
     pub(super) retained: u8,
     pub(super) topic_retained: u8,
@@ -87,7 +90,8 @@ impl State {
     pub(super) fn untold(&self) -> Vec<Number> {
         let is_untold = |name: &Number| {
             let id = self.ids[usize::from(*name)];
-            self.answered.has(*name) && !self.reader.got.has(*name) && id > self.reader.told
+            let is_owed = self.answered.has(*name) && !self.taken_back.has(*name);
+            is_owed && !self.reader.got.has(*name) && id > self.reader.told
         };
         (1..5).filter(is_untold).collect()
     }
@@ -99,7 +103,13 @@ impl State {
 
     pub(super) fn take(&mut self, fleet: &Fleet, step: &Step) -> Option<()> {
         match *step {
-            Step::Store { node, topic, is_ahead } => self.store(fleet, node, topic, is_ahead),
+            Step::Store { node, topic, is_ahead } => self.store(fleet, node, topic, is_ahead, None),
+            Step::Retract { node, id } => {
+                let alert = *self.log.entries.iter().find(|alert| alert.id == id)?;
+                self.taken_back.add(alert.name);
+                self.retractions.add(self.stored as Number + 1);
+                self.store(fleet, node, alert.topic, false, Some(id));
+            }
             Step::Answer(node) => {
                 let (alert, is_old) = self.nodes[node].answer.take()?;
                 self.nodes[node].seen.raise(Seen::of(&alert));
@@ -200,13 +210,16 @@ impl State {
         Some(())
     }
 
-    fn store(&mut self, fleet: &Fleet, node: usize, topic: usize, is_ahead: bool) {
+    fn store(&mut self, fleet: &Fleet, node: usize, topic: usize, is_ahead: bool, of: Option<Number>) {
         self.stored += 1;
         let name = self.stored as Number;
         let (epoch, seen, is_old) = (self.nodes[node].epoch, self.nodes[node].seen, self.stores_on_old(node));
         let now = if is_ahead { self.now + 1 } else { self.time() };
         let log = if let (Some(old), true) = (&mut self.old, is_old) { old } else { &mut self.log };
         let (alert, found) = log.store(fleet.rules, epoch, seen, (name, topic), now);
+        if let Some(of) = of {
+            log.take_back(fleet.rules, of);
+        }
         let announced = if fleet.waits_for_replica { None } else { log.announce(alert.id) };
         self.now = self.now.max(alert.id);
         self.ids[usize::from(name)] = alert.id;
