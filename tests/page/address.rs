@@ -136,7 +136,8 @@ fn topic_level_and_value_of_a_row_are_filters_and_its_time_is_a_link_to_it() {
     browser.press("k");
     browser.press("Enter");
     browser.says("#detail", "ops.db warn");
-    is_clean(&mut browser, &daemon, false);
+    // The page has asked whether the key may publish.
+    is_clean(&mut browser, &daemon, true);
     // Elsewhere, and for who has to enter a key first.
     let mut browser = Browser::open(link.as_str().unwrap(), &Look::default());
     enter(&mut browser, &key);

@@ -9,6 +9,7 @@ mod list;
 mod load;
 mod overview;
 mod picture;
+mod retraction;
 mod row;
 mod tabs;
 mod viewport;

@@ -109,6 +109,11 @@ export class Api {
     await this.send(`incidents/${[topic, incident, action].map(encodeURIComponent).join("/")}`, options);
   }
 
+  /** Takes an alert back. */
+  async retract({ topic, id }) {
+    await this.send(`alerts/${[topic, id].map(encodeURIComponent).join("/")}`, { method: "DELETE" });
+  }
+
   /** Publishes an alert. With the same idempotency key it is stored only once. */
   async publish(topic, alert, idempotencyKey) {
     const answer = await this.send(`alerts/${encodeURIComponent(topic)}`, {

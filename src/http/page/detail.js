@@ -1,11 +1,16 @@
-// The dialog with one alert, whole: what the link of an alert leads to, also long after the list has dropped it. Used by main.js.
+// The dialog with one alert, whole: what the link of an alert leads to, also long after the list has dropped it. Whoever may
+// publish can take an alert back here. Used by main.js.
 
 import { element } from "./element.js";
 import { link, address } from "./links.js";
 import { pairsOf } from "./metadata.js";
 import { words, badge } from "./row.js";
+import { hasScope } from "./scopes.js";
 
 const $ = (id) => document.getElementById(id);
+
+const RETRACT = "Retract";
+const CONFIRM = "Retract it for everybody";
 
 /** All metadata, as a list of names and texts. */
 function everything(alert) {
@@ -22,6 +27,9 @@ function everything(alert) {
 export class Detail {
   #shown = "";
   #abort = null;
+  #api = null;
+  /** What is shown; null if there is nothing to take back. */
+  #alert = null;
 
   /** `closed` is called when the user closes the dialog. */
   constructor(closed) {
@@ -31,6 +39,7 @@ export class Detail {
       closed();
     });
     $("detail-copy").addEventListener("click", () => this.#copy());
+    $("detail-retract").addEventListener("click", () => this.#retract());
   }
 
   /** Shows the alert with this id, or closes the dialog if there is none. */
@@ -42,6 +51,8 @@ export class Detail {
       return;
     }
     this.#shown = id;
+    this.#api = api;
+    this.#offer(null);
     const { signal } = (this.#abort = new AbortController());
     $("detail-body").replaceChildren(element("p", { class: "hint" }, "Loading…"));
     $("detail-done").textContent = "";
@@ -49,6 +60,7 @@ export class Detail {
     let parts;
     try {
       const alert = await api.one(filter, id, signal);
+      if (alert && !signal.aborted) this.#offer(alert);
       parts = alert ? this.#parts(alert) : [element("p", {}, `No alert ${id} is stored on ${filter.topics.join(", ")}.`)];
     } catch (problem) {
       parts = [element("p", { class: "error" }, `Cannot load the alert: ${problem.message}.`)];
@@ -61,6 +73,49 @@ export class Detail {
     const time = element("time", { datetime: alert.received_at }, new Date(alert.received_at).toString());
     const id = element("p", { class: "hint" }, time, element("br"), `id ${alert.id}`);
     return [level, ...words(alert), ...everything(alert), id];
+  }
+
+  /** Shows the button for an alert if the key may use it; the server knows whose alert it is. */
+  async #offer(alert) {
+    this.#alert = alert;
+    const button = $("detail-retract");
+    button.hidden = true;
+    button.textContent = RETRACT;
+    if (!alert) return;
+    try {
+      const api = this.#api;
+      const may = (await hasScope(api, "publish")) || (await hasScope(api, "admin"));
+      if (alert === this.#alert) button.hidden = !may;
+    } catch {
+      // Without an answer there is no button; it comes when the alert is opened again.
+    }
+  }
+
+  async #retract() {
+    const [alert, button, done] = [this.#alert, $("detail-retract"), $("detail-done")];
+    if (button.textContent === RETRACT) {
+      // Nobody can undo it, so that one click is not enough.
+      button.textContent = CONFIRM;
+      done.textContent = "Its text will be removed from the server; whoever has received it still has it.";
+      return;
+    }
+    try {
+      await this.#api.retract(alert);
+      this.retract(alert.id);
+    } catch (problem) {
+      if (alert !== this.#alert) return;
+      button.textContent = RETRACT;
+      done.textContent = `${problem.status === 403 ? "Not permitted" : "Not retracted"}: ${problem.message}.`;
+    }
+  }
+
+  /** An alert was taken back. */
+  retract(id) {
+    if (id !== this.#shown) return;
+    this.#abort.abort();
+    this.#offer(null);
+    $("detail-body").replaceChildren(element("p", {}, "This alert was retracted."));
+    $("detail-done").textContent = "";
   }
 
   async #copy() {

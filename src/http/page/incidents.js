@@ -121,6 +121,15 @@ export class Incidents {
     this.#take(afterTransition, transition);
   }
 
+  /** An alert was taken back: its text goes at once, and the server knows what is now the last alert of its incident. */
+  retract({ alert: id }) {
+    for (const [key, incident] of this.#all) {
+      if (incident.alert === id) this.#all.set(key, { ...incident, alert: null, message: null, title: null });
+    }
+    this.#changed();
+    this.load();
+  }
+
   #take(after, event) {
     if (this.#held?.length < MAX_HELD) this.#held.push([after, event]);
     else if (this.#held) this.#isWanted = true;

@@ -6,6 +6,7 @@ import { Folds } from "./folds.js";
 import { Row } from "./row.js";
 import { absolute, timeOf } from "./time.js";
 import { Viewport } from "./viewport.js";
+import { Waiting } from "./waiting.js";
 
 /** Maximum number of rows in the list, and of alerts that wait for it; beyond it the oldest are dropped. */
 export const MAX_ROWS = 2000;
@@ -30,16 +31,12 @@ export class List {
   #folds = new Folds();
   #epoch = 0;
   #search = "";
-  #queue = [];
-  #held = [];
+  #waiting = new Waiting(MAX_ROWS);
   #timer = null;
   #hushed = null;
   #divider = element("li", { class: "row divider" }, "New since you looked");
   #seen = "";
   #isAway = false;
-  /** Alerts that are held by the pause. */
-  held = 0;
-  paused = false;
   /** Number of alerts added out of sight while the list is scrolled away from the newest. */
   unseen = 0;
   /** Whether no older alerts than that of the oldest row are stored. */
@@ -80,7 +77,16 @@ export class List {
   }
 
   get isSettled() {
-    return this.#queue.length === 0;
+    return this.#waiting.queue.length === 0;
+  }
+
+  /** Whether new alerts are held, and how many are. */
+  get paused() {
+    return this.#waiting.paused;
+  }
+
+  get held() {
+    return this.#waiting.held;
   }
 
   #count(counts) {
@@ -91,9 +97,7 @@ export class List {
 
   clear() {
     this.#empty();
-    this.#queue = [];
-    this.#held = [];
-    this.held = 0;
+    this.#waiting.clear();
     this.unseen = 0;
     this.#seen = this.newest = "";
     this.#viewport.isFollowing = true;
@@ -117,27 +121,22 @@ export class List {
   }
 
   #take(item) {
-    const line = this.paused ? this.#held : this.#queue;
-    line.push(item);
-    if (this.paused) this.held += item.alert ? 1 : 0;
-    if (line.length > MAX_ROWS) {
-      line.shift();
-      // What the list has is older than what was dropped: both go, so that there is no hole.
-      line.isCut = true;
-    }
+    this.#waiting.add(item);
     if (this.paused) this.#changed();
     else this.#timer ??= setTimeout(() => this.#flush(), PAUSE_MS);
   }
 
+  /** An alert was taken back: nothing of it stays, whether it is shown or waits to be. */
+  retract(id) {
+    this.#waiting.retract(id);
+    const row = [...this.#of.values()].find((one) => one.remove(id, this.#now()));
+    if (row?.count === 0) this.#viewport.change(() => this.#drop(row));
+    this.#changed();
+  }
+
   pause(paused) {
-    this.paused = paused;
-    if (!paused) {
-      const [before, isCut] = [this.#held.isCut ? [] : this.#queue, this.#held.isCut || this.#queue.isCut];
-      this.#queue = Object.assign([...before, ...this.#held], { isCut });
-      this.#held = [];
-      this.held = 0;
-      this.#flush();
-    }
+    this.#waiting.pause(paused);
+    if (!paused) this.#flush();
     this.#changed();
   }
 
@@ -145,21 +144,19 @@ export class List {
   #flush() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#queue.length === 0) return;
-    if (this.#queue.isCut) this.#empty();
-    this.#queue.isCut = false;
-    const isLarge = this.#queue.length > LARGE_BATCH;
+    const { queue } = this.#waiting;
+    if (queue.length === 0) return;
+    if (this.#waiting.uncut()) this.#empty();
+    const isLarge = queue.length > LARGE_BATCH;
     if (isLarge) this.#hush();
     const end = performance.now() + (document.hidden ? HIDDEN_BUDGET_MS : BUDGET_MS);
     this.#viewport.change(() => {
       let done = 0;
-      while (done < this.#queue.length && (done < MIN_STEP || performance.now() < end)) {
-        this.#arrive(this.#queue[done++], isLarge);
-      }
-      this.#queue.splice(0, done);
+      while (done < queue.length && (done < MIN_STEP || performance.now() < end)) this.#arrive(queue[done++], isLarge);
+      queue.splice(0, done);
       this.#trim();
     });
-    if (this.#queue.length > 0) this.#timer = setTimeout(() => this.#flush(), PAUSE_MS);
+    if (queue.length > 0) this.#timer = setTimeout(() => this.#flush(), PAUSE_MS);
     this.#changed();
   }
 
@@ -228,6 +225,7 @@ export class List {
     this.newest ||= alerts.at(-1)?.id ?? "";
     this.#viewport.change(() => {
       for (const alert of alerts.toReversed()) {
+        if (this.#waiting.isRetracted(alert.id)) continue;
         const last = this.#oldestRow;
         const isBoundary = this.#seen && last && isNewer(last.id, this.#seen) && !isNewer(alert.id, this.#seen);
         if (isBoundary && !this.#divider.isConnected) this.#putOldest(this.#divider);
@@ -251,12 +249,17 @@ export class List {
     while (this.#rows.childElementCount > MAX_ROWS) {
       const gone = this.#oldestElement;
       const row = this.#of.get(gone);
-      if (row) this.#folds.leave(row);
-      this.#of.delete(gone);
-      gone.remove();
+      if (row) this.#drop(row);
+      else gone.remove();
       this.complete = false;
       this.oldest = this.#oldestRow?.id ?? "";
     }
+  }
+
+  #drop(row) {
+    this.#folds.leave(row);
+    this.#of.delete(row.element);
+    row.element.remove();
   }
 
   #gap({ requested, oldest }) {

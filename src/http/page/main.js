@@ -98,6 +98,11 @@ function watch() {
     },
     alert: arrive,
     incident: (transition) => unresolved.transition(transition),
+    retract(retraction) {
+      list.retract(retraction.alert);
+      detail.retract(retraction.alert);
+      unresolved.retract(retraction);
+    },
     gap(gap) {
       list.gap(gap);
       unresolved.gap();

@@ -92,6 +92,7 @@ pub(crate) static LIVE: Site = Site {
         ("toast.js", SCRIPT, include_bytes!("toast.js")),
         ("unresolved.js", SCRIPT, include_bytes!("unresolved.js")),
         ("viewport.js", SCRIPT, include_bytes!("viewport.js")),
+        ("waiting.js", SCRIPT, include_bytes!("waiting.js")),
         ("wall.js", SCRIPT, include_bytes!("wall.js")),
         ("worker.js", SCRIPT, include_bytes!("worker.js")),
         ("topic.js", SCRIPT, concat!("export const TOPIC_PATTERN = /", pattern_regex!(), "/;\n").as_bytes()),

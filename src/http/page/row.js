@@ -11,6 +11,8 @@ import { absolute, relative } from "./time.js";
 
 /** An equal alert within this time of the last one is folded into its row, in milliseconds. */
 const FOLD_MS = 3_600_000;
+/** Ids that are kept of the alerts in a row; an alert beyond them counts even after its retraction. */
+const MAX_KNOWN = 1000;
 /** Longer alerts are not folded, so that comparing them costs nothing. */
 const MAX_FOLD_KEY = 8192;
 
@@ -97,6 +99,8 @@ export class Row {
   /** The newest of the alerts. */
   alert;
   count = 1;
+  /** The times of the alerts in it, by their ids. */
+  #received = new Map();
   key;
   /** Counts gaps: alerts on different sides of one are not folded. */
   epoch;
@@ -111,6 +115,7 @@ export class Row {
     this.epoch = epoch;
     this.key = foldKey(alert, epoch);
     this.firstId = alert.id;
+    this.#received.set(alert.id, alert.received_at);
     this.#href = href;
     this.#first = this.#last = new Date(alert.received_at);
     const level = LEVELS.includes(alert.level) ? alert.level : "info";
@@ -146,7 +151,7 @@ export class Row {
     if (received - this.#last > FOLD_MS) return false;
     this.alert = alert;
     this.#last = received;
-    this.#fold(now);
+    this.#fold(alert, now);
     return true;
   }
 
@@ -157,12 +162,36 @@ export class Row {
     if (this.#first - received > FOLD_MS) return false;
     this.firstId = alert.id;
     this.#first = received;
-    this.#fold(now);
+    this.#fold(alert, now);
     return true;
   }
 
-  #fold(now) {
+  /** Takes an alert out of this row. Returns false if the row does not have it. */
+  remove(id, now) {
+    if (!this.#received.delete(id)) return false;
+    this.count -= 1;
+    const left = [...this.#received.keys()].sort((one, other) => (isNewer(one, other) ? 1 : -1));
+    const [oldest, newest] = [left[0], left.at(-1)];
+    if (id === this.alert.id && newest) {
+      const received_at = this.#received.get(newest);
+      this.alert = { ...this.alert, id: newest, received_at };
+      this.#last = new Date(received_at);
+    }
+    if (id === this.firstId && oldest) {
+      this.firstId = oldest;
+      this.#first = new Date(this.#received.get(oldest));
+    }
+    if (this.count === 1 && this.#repeats) {
+      this.#repeats.remove();
+      this.#repeats = null;
+    }
+    if (this.count > 0) this.#stamp(now);
+    return true;
+  }
+
+  #fold({ id, received_at }, now) {
     this.count += 1;
+    if (this.#received.size < MAX_KNOWN) this.#received.set(id, received_at);
     if (!this.#repeats) {
       this.#repeats = element("p", { class: "repeats" });
       this.element.querySelector(".content").prepend(this.#repeats);

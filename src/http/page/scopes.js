@@ -1,6 +1,6 @@
 // What a key may do apart from reading, asked of the server without changing anything: a key that stays on a device must not
-// be able to do more than show alerts, and there are buttons only for those who may use them. Used by signin.js and
-// unresolved.js.
+// be able to do more than show alerts, and there are buttons only for those who may use them. Used by signin.js, unresolved.js
+// and detail.js.
 
 /**
  * A request for each scope that a key without it is refused. The first one is never stored, because no parameter of that
@@ -12,8 +12,17 @@ const QUESTIONS = {
   admin: ["keys", { method: "HEAD" }],
 };
 
-/** Whether a key has a scope. Throws if the server does not say. */
+/** For each Api the scopes whose answers are known. */
+const known = new WeakMap();
+
+/** Whether a key has a scope, which the server is asked once. Throws if the server does not say. */
 export async function hasScope(api, scope) {
+  const answers = known.get(api) ?? {};
+  known.set(api, answers);
+  return (answers[scope] ??= await ask(api, scope));
+}
+
+async function ask(api, scope) {
   try {
     await api.send(...QUESTIONS[scope]);
   } catch (problem) {

@@ -173,7 +173,7 @@ export class Subscription {
     } else if (type === "dropped") {
       this.#enter();
     } else {
-      if (type === "alert" || type === "incident") this.#cursor = value.id;
+      if (["alert", "incident", "retract"].includes(type)) this.#cursor = value.id;
       if (type === "page") this.#cursor = value.alerts.at(-1)?.id ?? "";
       this.#tell[type](value);
     }

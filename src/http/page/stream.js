@@ -83,7 +83,7 @@ export class Parser {
 
 /**
  * A subscription that runs until it is stopped or refused. `tell` has a function for each event: `state`, `page` (the first
- * page of history), `alert`, `incident` (a transition), `gap`, `refused`, and if it wants `cursor`. It begins at `cursor`, or with a page of history.
+ * page of history), `alert`, `incident` (a transition), `retract`, `gap`, `refused`, and if it wants `cursor`. It begins at `cursor`, or with a page of history.
  * `connect` takes a connection: a brief one is released when the stream is live, and taken again after a pause.
  */
 export class Follower {
@@ -271,6 +271,9 @@ export class Follower {
     } else if (name === "incident") {
       this.#cursor = id;
       this.#tell.incident(value);
+    } else if (name === "retract") {
+      this.#cursor = id;
+      this.#tell.retract(value);
     } else if (name === "cursor") {
       this.#heartbeat = Math.max(this.#heartbeat, silence);
       if (!id || value.id === null) return;

@@ -95,6 +95,10 @@ export class Unresolved {
     this.#incidents.alert(alert);
   }
 
+  retract(retraction) {
+    this.#incidents.retract(retraction);
+  }
+
   transition(transition) {
     this.#transitions += this.#incidents.isCurrent ? 1 : 0;
     this.#last = sentence(transition);

@@ -198,11 +198,19 @@ class Stream {
   }
 
   incident(transition) {
+    this.#tellChange("incident", transition);
+  }
+
+  retract(retraction) {
+    this.#tellChange("retract", retraction);
+  }
+
+  /** A record that is not an alert: the level of a filter does not hide it. */
+  #tellChange(type, change) {
     for (const member of this.#members) {
-      if (!isNewer(transition.id, member.cursor)) continue;
-      member.cursor = transition.id;
-      // The level of a filter hides no transition.
-      if (matches(member.filter, { ...transition, level: "error" })) member.tell("incident", transition, this.#api.skew);
+      if (!isNewer(change.id, member.cursor)) continue;
+      member.cursor = change.id;
+      if (matches(member.filter, { ...change, level: "error" })) member.tell(type, change, this.#api.skew);
     }
   }
 
