@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -233,4 +234,39 @@ fn a_client_that_does_not_read_gets_nothing_retracted_beyond_what_the_kernel_has
         let text = Request::get("/metrics").over(&daemon.control()).text();
         text.contains("alertd_streams_ended_total{reason=\"slow\"} 0").then_some(())
     });
+}
+
+#[test]
+fn history_that_is_read_while_alerts_come_and_go_has_no_gap_and_finds_no_damage() {
+    let daemon = Daemon::start();
+    let key = daemon.key("alice");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let newest = Request::get("/alerts/ops?limit=20").key(&key).header("Accept", "application/json");
+                    while !is_over.load(Ordering::Relaxed) {
+                        let page = daemon.send(&newest).json();
+                        assert!(page["gap"].is_null(), "{page}");
+                    }
+                })
+            })
+            .collect();
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..150 {
+                        let id = publish(&daemon, &key, "ops", &json!({"message": SECRET}));
+                        assert_eq!(retract(&daemon, &key, "ops", &id).status, 204);
+                    }
+                })
+            })
+            .collect();
+        let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        written.into_iter().for_each(|writer| writer.unwrap());
+    });
+    assert!(!daemon.log().contains("damaged"), "{}", daemon.log());
 }

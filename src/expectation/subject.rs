@@ -16,10 +16,16 @@ pub(crate) struct Subject {
     pub incident: Option<IncidentName>,
 }
 
-/// The name leaves no room for the incident of its silence.
+/// Why an incident cannot be expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("has more than {} characters: what is expected must have a shorter name", Subject::MAX_NAME)]
-pub(crate) struct NameTooLong;
+pub(crate) enum NotExpectable {
+    /// It leaves no room for the incident of its silence.
+    #[error("has more than {} characters: what is expected must have a shorter name", Subject::MAX_NAME)]
+    TooLong,
+    /// alertd itself reports it.
+    #[error("is what alertd calls a silence: what is expected must have another name")]
+    Silence,
+}
 
 impl Subject {
     /// The longest name of an incident that may be expected, in characters.
@@ -30,10 +36,15 @@ impl Subject {
     }
 
     /// # Errors
-    /// [`NameTooLong`].
-    pub(crate) fn new(topic: Topic, incident: Option<IncidentName>) -> Result<Self, NameTooLong> {
-        let is_long = |name: &IncidentName| name.as_str().chars().count() > Self::MAX_NAME;
-        if incident.as_ref().is_some_and(is_long) { Err(NameTooLong) } else { Ok(Self { topic, incident }) }
+    /// [`NotExpectable`].
+    pub(crate) fn new(topic: Topic, incident: Option<IncidentName>) -> Result<Self, NotExpectable> {
+        let name = incident.as_ref().map_or("", IncidentName::as_str);
+        let after = name.strip_prefix(SILENCE);
+        match after.is_some_and(|after| after.is_empty() || after.starts_with(": ")) {
+            true => Err(NotExpectable::Silence),
+            false if name.chars().count() > Self::MAX_NAME => Err(NotExpectable::TooLong),
+            false => Ok(Self { topic, incident }),
+        }
     }
 
     /// The name of the incident that its silence is.
@@ -108,7 +119,8 @@ mod tests {
             let own: IncidentName = silence.parse().unwrap();
             assert!(subject.is_announced_as(Some(&own)) && subject.is_announced_as(None) == subject.incident.is_none());
         }
-        for key in ["", " x", "ops ", "a b\u{7}", &format!("ops {}", "x".repeat(120))] {
+        for key in ["", " x", "ops ", "a b\u{7}", "ops silence", "ops silence: x", &format!("ops {}", "x".repeat(120))]
+        {
             assert!(key.parse::<Subject>().is_err(), "{key:?}");
         }
         let longest = format!("ops {}", "ä".repeat(119)).parse::<Subject>().unwrap();

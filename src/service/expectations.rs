@@ -53,7 +53,7 @@ impl Service {
     ///
     /// # Errors
     /// [`Refusal::Scope`] or [`Refusal::Topic`] if the key does not cover publishing there, [`Refusal::TooMany`] over the
-    /// rate of publishes, [`Refusal::Invalid`] for an incident with too long a name, [`Refusal::Unavailable`] at a limit, or
+    /// rate of publishes, [`Refusal::Invalid`] for an incident that cannot be expected, [`Refusal::Unavailable`] at a limit, or
     /// if the store is.
     pub(crate) async fn expect(
         &self,
@@ -185,7 +185,7 @@ fn nothing(subject: &Subject) -> Refusal {
 }
 
 fn subject(topic: Topic, incident: Option<IncidentName>) -> Result<Subject, Refusal> {
-    Subject::new(topic, incident).map_err(|too_long| Refusal::invalid("incident", too_long))
+    Subject::new(topic, incident).map_err(|reason| Refusal::invalid("incident", reason))
 }
 
 fn show(subject: &Subject, watched: &Watched, from_ms: u64) -> api::Expectation {

@@ -18,7 +18,7 @@ pub(crate) struct Expect {
     /// Topic on which something is expected
     #[arg(required_unless_present = "list", conflicts_with = "list")]
     pub topic: Option<Topic>,
-    /// Only alerts of this incident count
+    /// Only alerts of this incident count; at most 119 characters
     #[arg(long, value_name = "NAME", conflicts_with = "list")]
     pub incident: Option<IncidentName>,
     /// The longest time without an alert, from 10s to 366d

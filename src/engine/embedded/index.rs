@@ -88,6 +88,8 @@ impl Index {
             put_varint(&mut self.deltas, (offset - self.last_offset) / 8);
         }
         self.last_offset = offset;
+        // A reader may come before the rest of the batch is in.
+        self.end = self.end.max(offset + size as u64);
         if ordinal.is_multiple_of(IDS) {
             self.ids.push(id);
         }
@@ -254,6 +256,16 @@ mod tests {
         }
         assert_eq!(index.span(count), None);
         assert_eq!(index.block_behind(Id::MAX).1, count);
+    }
+
+    #[test]
+    fn the_newest_record_can_be_read_before_the_end_of_its_batch_is_known() {
+        let mut index = Index::new(Id::ZERO);
+        for number in 0..70 {
+            let (offset, size) = (RECORDS + 104 * number, 104);
+            let ordinal = index.push(Id::at(number + 1), offset, size, Some((0, Level::Info)));
+            assert_eq!(index.span(ordinal), Some((offset, offset + size as u64)));
+        }
     }
 
     #[test]

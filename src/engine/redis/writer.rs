@@ -55,8 +55,8 @@ impl Writer {
     }
 
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let shared = Arc::clone(&self.shared);
-        loop {
+        let (shared, mut is_open) = (Arc::clone(&self.shared), true);
+        while is_open {
             let job = tokio::select! {
                 job = jobs.recv() => job,
                 () = shared.ticked.notified() => {
@@ -82,9 +82,7 @@ impl Writer {
             if marker != 0 {
                 self.markers.send_replace(marker);
             }
-            if is_closing {
-                return;
-            }
+            is_open = !is_closing;
         }
     }
 
