@@ -35,8 +35,11 @@ impl Operation {
     }
 
     fn is_permitted(&self, scopes: &BTreeSet<&str>) -> bool {
-        let named = SCOPES.iter().find(|scope| self.needs.contains(&format!("scope `{scope}`")));
-        named.map_or(!self.needs.contains("control socket"), |scope| scopes.contains(scope))
+        let mut named = SCOPES.iter().filter(|scope| self.needs.contains(&format!("scope `{scope}`"))).peekable();
+        match named.peek() {
+            None => !self.needs.contains("control socket"),
+            Some(_) => named.any(|scope| scopes.contains(scope)),
+        }
     }
 }
 

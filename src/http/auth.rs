@@ -22,6 +22,8 @@ pub(crate) enum Access {
     /// A key of any scope.
     AnyKey,
     Key(Scope),
+    /// A key with one of these scopes; not the publish socket.
+    Either(Scope, Scope),
     /// A key with the scope `subscribe`, or a ticket.
     KeyOrTicket,
     /// GitHub's signature of the body. The handler checks it, because the body has to be read for that; until then the
@@ -62,6 +64,7 @@ impl Access {
             Self::Signature if matches!(caller, Caller::Anonymous) => Ok(()),
             Self::AnyKey => caller.require_any(),
             Self::Key(scope) => caller.require(scope),
+            Self::Either(first, second) => caller.require_either(first, second),
             Self::KeyOrTicket => caller.require(Scope::Subscribe),
             Self::Signature => caller.require(Scope::Publish),
             Self::ControlSocket => caller.require_control(),

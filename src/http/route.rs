@@ -12,7 +12,7 @@ use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
 use matchit::Router;
 
-use super::auth::Access::{self, AnyKey, ControlSocket, Key, KeyOrTicket, Open, Signature};
+use super::auth::Access::{self, AnyKey, ControlSocket, Either, Key, KeyOrTicket, Open, Signature};
 use super::error::HttpError;
 use super::handlers::{Answer, Context, alerts, expectations, hooks, incidents, keys, ntfy, pages, state};
 use super::openapi::{self, Operation, catalogue};
@@ -88,7 +88,7 @@ static ROUTES: &[Route] = &[
     route!(Normally, GET, ["/ntfy/v1/account"], AnyKey, ntfy::account, openapi::ntfy::account),
     route!(Normally, GET, ["/ntfy/v1/config"], Open, ntfy::config, openapi::ntfy::config),
     route!(Normally, GET, ["/alerts/{topic}/{id}"], Key(Subscribe), incidents::alert, openapi::incidents::alert),
-    route!(Normally, DELETE, ["/alerts/{topic}/{id}"], AnyKey, incidents::retract, openapi::incidents::retract),
+    route!(Normally, DELETE, ["/alerts/{topic}/{id}"], Either(Publish, Admin), incidents::retract, openapi::incidents::retract),
     route!(Normally, GET, ["/incidents"], Key(Subscribe), incidents::list, openapi::incidents::list),
     route!(Normally, GET, ["/incidents/{topic}/{incident}"], Key(Subscribe), incidents::show, openapi::incidents::show),
     route!(Normally, POST, ["/incidents/{topic}/{incident}/acknowledge"], Key(Publish), incidents::acknowledge, openapi::incidents::acknowledge),

@@ -72,6 +72,21 @@ impl Caller {
         }
     }
 
+    /// Requires one of two scopes.
+    ///
+    /// # Errors
+    /// [`Refusal::Scope`] for a key with neither, which names the first; [`Refusal::PublishOnly`] on the publish socket,
+    /// [`Refusal::Unauthorized`] without a key.
+    pub(crate) fn require_either(&self, first: Scope, second: Scope) -> Result<(), Refusal> {
+        match self {
+            Self::Key(grant, _) if grant.has(first) || grant.has(second) => Ok(()),
+            Self::Key(..) => Err(Refusal::Scope(first)),
+            Self::Control(_) => Ok(()),
+            Self::Publisher(_) => Err(Refusal::PublishOnly),
+            Self::Anonymous => Err(Refusal::Unauthorized),
+        }
+    }
+
     /// # Errors
     /// [`Refusal::PublishOnly`] on the publish socket, [`Refusal::Unauthorized`] without a key.
     pub(crate) fn require_any(&self) -> Result<(), Refusal> {

@@ -27,7 +27,7 @@ impl Service {
         let allowed = if caller.require(Scope::Admin).is_ok() {
             Retractable::All
         } else {
-            caller.require(Scope::Publish)?;
+            caller.require_either(Scope::Publish, Scope::Admin)?;
             caller.require_topics(&[Pattern::Exact(topic.clone())])?;
             Retractable::OfUser(Arc::from(caller.user()))
         };

@@ -86,12 +86,11 @@ pub(crate) fn retract() -> Operation {
         argument: Some(("The topic.", reference("Topic"))),
         second: Some(("The id of the alert.", reference("Id"))),
         answers: vec![Answer { status: 204, about: "The alert is retracted, now or before.", content: Vec::new() }],
-        problems: &[403],
         ..plain("alerts", "Retract an alert")
     }
     .about(
-        "Removes the content of the alert; streams get a `retract` event. It needs a key of the user who published the alert, \
-         with the scope `publish`, or a key with the scope `admin`.",
+        "Removes the content of the alert; streams get a `retract` event. Without `admin`, the key must be one of the user who \
+         published the alert.",
     )
 }
 

@@ -139,6 +139,7 @@ fn describe(about: &str, access: Access) -> String {
         Access::Open => "Needs no key.".to_owned(),
         Access::AnyKey => "Needs a key.".to_owned(),
         Access::Key(scope) => format!("Needs a key with the scope `{scope}`."),
+        Access::Either(first, second) => format!("Needs a key with the scope `{first}` or the scope `{second}`."),
         Access::KeyOrTicket => "Needs a key with the scope `subscribe`, or a ticket.".to_owned(),
         Access::Signature => "Needs GitHub's signature.".to_owned(),
         Access::ControlSocket => {
@@ -151,7 +152,7 @@ fn describe(about: &str, access: Access) -> String {
 fn security(access: Access) -> Value {
     match access {
         Access::Open => json!([]),
-        Access::AnyKey | Access::Key(_) | Access::ControlSocket => json!([{ "key": [] }]),
+        Access::AnyKey | Access::Key(_) | Access::Either(..) | Access::ControlSocket => json!([{ "key": [] }]),
         Access::KeyOrTicket => json!([{ "key": [] }, { "ticket": [] }]),
         Access::Signature => json!([{ "signature": [] }]),
     }
