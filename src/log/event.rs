@@ -91,8 +91,8 @@ events! {
          or emptied on purpose, check its persistence (appendonly, appendfsync), and whether a replica that was behind \
          became the primary.";
     EngineUnsafe("engine-unsafe", "10", "alertd.toml(5)"): "Settings of the Redis server can lose alerts",
-        "The server works, but the setting that the message names puts alerts at risk that were answered with success. \
-         Correct it on the server as the message says.";
+        "The server works, but the setting that the message names puts alerts at risk that were answered with success, \
+         or keeps alerts that were taken back in the memory of Redis. Correct it on the server as the message says.";
     KeysUnread("keys-unread", "11", "alertd.toml(5)"): "The keys of the fleet cannot be read",
         "Redis answers, but the keys in it cannot be read; the message says why. Keys that this node verified before \
          stay valid until auth.stale_max has passed.";

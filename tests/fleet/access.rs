@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::nodes::{Fleet, knows};
-use crate::harness::{self, Daemon, Redis, certificate, eventually, program, told};
+use crate::harness::{self, Daemon, Redis, Request, certificate, eventually, program, told};
 
 const SECRET: &str = "hunter2-of-the-fleet";
 
@@ -38,8 +38,13 @@ fn a_node_speaks_tls_as_the_documented_user_with_a_credential_of_systemd() {
     let key = node.key_once_ready();
     knows(&node, &key);
     let mut stream = node.stream(&key, "/alerts/ops?since=none");
-    node.publish(&key, "ops", "over TLS");
+    let alert = node.publish(&key, "ops", "over TLS");
     assert_eq!(stream.message(), "over TLS");
+    // The user may also rewrite the log after a retraction.
+    let retraction = Request::new("DELETE", &format!("/alerts/ops/{alert}")).key(&key);
+    eventually("a retraction", || (node.send(&retraction).status == 204).then_some(()));
+    let state = |field: &str| redis.ask(&["-a", "another", "HEXISTS", "{alertd}:state", field]).trim() == "1";
+    eventually("a log that is rewritten", || (state("rewrite_began") && !state("rewrite_due")).then_some(()));
     assert!(!node.log().contains(SECRET) && !node.log().contains("engine-unsafe"), "{}", node.log());
 
     // One that does not trust the certificate says so.
@@ -102,7 +107,7 @@ fn a_reload_reads_the_password_again_and_the_journal_names_the_reason_of_the_mom
     fs::write(&file, "rotated").unwrap();
     assert!(node.ctl(&["reload"]).status.success());
     knows(&node, &key);
-    eventually("ready", || (harness::Request::get("/readyz").try_to(node.address)?.status == 200).then_some(()));
+    eventually("ready", || (Request::get("/readyz").try_to(node.address)?.status == 200).then_some(()));
     node.publish(&key, "ops", "with the new password");
     fs::remove_file(&file).unwrap();
     let refused = node.ctl(&["reload"]);

@@ -14,7 +14,7 @@ use crate::alert::{Id, Level, Record, RecordKind, Retraction, Topic};
 use crate::api::NodeStatus;
 use crate::engine::{Known, Page};
 
-fn text(bytes: &[u8]) -> Option<&str> {
+pub(super) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
@@ -150,39 +150,6 @@ pub(super) fn page(answer: &[Vec<u8>]) -> Result<ReadAnswer, Unreadable> {
 pub(super) fn topics(answer: &[Vec<u8>]) -> Result<Vec<Topic>, Unreadable> {
     let topics: Option<_> = answer.iter().map(|name| text(name)?.parse().ok()).collect();
     topics.ok_or(Unreadable::Malformed)
-}
-
-/// The answer of `tick.lua`.
-pub(super) struct TickAnswer {
-    pub(super) server_ms: u64,
-    pub(super) epoch: String,
-    pub(super) visible: Id,
-    /// The newest id that retention of the whole log removed.
-    pub(super) trimmed: Id,
-    pub(super) keys_revision: u64,
-    pub(super) are_keys_whole: bool,
-    /// Whether the newest alert that the node has seen was taken back.
-    pub(super) is_seen_retracted: bool,
-    /// The fields of incidents for which something is due.
-    pub(super) due: Vec<Vec<u8>>,
-}
-
-impl TickAnswer {
-    pub(super) fn parse(answer: &[Vec<u8>]) -> Option<Self> {
-        let [ms, epoch, visible, trimmed, keys, are_keys_whole, is_seen_retracted, due @ ..] = answer else {
-            return None;
-        };
-        Some(Self {
-            server_ms: number(ms)?,
-            epoch: text(epoch)?.to_owned(),
-            visible: id(visible)?,
-            trimmed: id(trimmed)?,
-            keys_revision: number(keys)?,
-            are_keys_whole: are_keys_whole == b"1",
-            is_seen_retracted: is_seen_retracted == b"1",
-            due: due.to_vec(),
-        })
-    }
 }
 
 /// A message on the channel of announcements.

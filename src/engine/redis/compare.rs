@@ -11,10 +11,11 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::codec::{self, Announcement, TickAnswer, Unreadable};
+use super::codec::{self, Announcement, Unreadable};
 use super::follower::{Follower, Session};
 use super::seen::Seen;
 use super::shared::KeysHeard;
+use super::ticked::TickAnswer;
 use super::{incident_row, script};
 use crate::alert::{Filter, Id, Level, Pattern};
 use crate::engine::{Cause, Direction, Feed, Range, Unavailable};
@@ -50,6 +51,11 @@ impl Follower {
         if is_other {
             self.epoch = Some(ticked.epoch.clone());
             shared.epoch.send_replace(Some(ticked.epoch.clone()));
+        }
+        if ticked.is_rewrite_due {
+            shared.rewrite.notify_one();
+        } else {
+            *shared.rewrite_warning.lock() = None;
         }
         *shared.due.lock() = ticked.due.iter().filter_map(|field| incident_row::key(field)).collect();
         shared.ticked.notify_one();

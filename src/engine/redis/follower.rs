@@ -267,7 +267,8 @@ impl Follower {
         let keys = self.compare(session).await?;
         let shared = Arc::clone(&self.shared);
         let Verdict { trouble, warning } = session.trial.run(&shared, &mut session.data).await?;
-        self.warn(session.warnings.iter().cloned().chain(warning).collect());
+        let rewriting = shared.rewrite_warning.lock().clone();
+        self.warn(session.warnings.iter().cloned().chain(warning).chain(rewriting).collect());
         // After the connection is shared, because the follower of the keys reads them at once.
         self.shared.keys.send_replace(Some(keys));
         self.shared.set_trouble(trouble);

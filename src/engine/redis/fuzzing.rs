@@ -1,6 +1,7 @@
 //! What must hold for any answer and announcement of Redis. Called by the crate's `fuzzing`.
 
-use super::codec::{self, Announcement, TickAnswer};
+use super::codec::{self, Announcement};
+use super::ticked::TickAnswer;
 use crate::alert::{Id, Level, Record, RecordKind};
 
 /// The bytes of an announcement, and the same as parts of an answer, separated by the unit separator.

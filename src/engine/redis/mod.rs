@@ -54,6 +54,9 @@ mod retraction;
 mod retraction_nodes;
 #[cfg(test)]
 mod retractions;
+mod rewrite;
+#[cfg(test)]
+mod rewrites;
 mod script;
 mod seen;
 mod server_warnings;
@@ -63,6 +66,7 @@ mod step;
 mod store_script;
 #[cfg(test)]
 pub(crate) mod testing;
+mod ticked;
 mod tickets;
 mod topics;
 mod trial;
@@ -185,6 +189,8 @@ impl Redis {
             epoch: watch::Sender::new(None),
             primary: watch::Sender::new(None),
             keys: watch::Sender::new(None),
+            rewrite: Notify::new(),
+            rewrite_warning: Mutex::default(),
             streams: AtomicU64::new(0),
             compare_now: Notify::new(),
             left: Notify::new(),
@@ -203,6 +209,7 @@ impl Redis {
             supervisor::essential("redis-watcher", watcher::run(Arc::clone(&shared)));
         }
         let queries = Arc::new(Queries::new(shared));
+        supervisor::essential("redis-rewriter", rewrite::run(Arc::clone(&queries)));
         let fleet = Fleet(Arc::clone(&queries));
         (Self(Arc::new(Inner { queries, reader: Reader::new(), fleet, jobs, intake })), fed)
     }

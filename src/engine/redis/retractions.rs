@@ -80,7 +80,7 @@ impl Node {
         seek.unwrap().gap.is_some()
     }
 
-    async fn latest(&self) -> Vec<Id> {
+    pub(super) async fn latest(&self) -> Vec<Id> {
         let (filter, until) = (Filter::new([Pattern::All], Level::Info), self.engine.head().unwrap());
         let seek = self.engine.seek(&Start::Latest, &filter, until, 0).await.unwrap();
         seek.latest.iter().map(|record| record.id).collect()

@@ -77,6 +77,7 @@ script!(EXPORT, "export.lua");
 script!(CHANGED, "incident.lua", "changed.lua");
 script!(IMPORT, "change.lua", "incident.lua", "import.lua");
 script!(REPLACE, "replace.lua");
+script!(REWRITE, "change.lua", "rewrite.lua");
 
 /// Before the names of the keys of a log that is being restored.
 const IMPORTED: &str = "restore:";
@@ -97,6 +98,7 @@ impl Arguments {
         // All keys are declared, so that a slot that is being moved refuses the call before it has changed anything.
         let names = [
             "log",
+            "log-copy",
             "state",
             "rows",
             "topics",
@@ -295,6 +297,11 @@ pub(super) fn import(link: &Link) -> Arguments {
 pub(super) fn replace(link: &Link, step: &str, may_replace: bool, has_keys: bool) -> Arguments {
     let call = Arguments::new(&REPLACE, link, String::new()).with_incidents(link);
     call.arg(step).arg(u8::from(may_replace)).arg(u8::from(has_keys))
+}
+
+/// A step of rewriting the log, which copies about that many entries and bytes.
+pub(super) fn rewrite(link: &Link, entries: usize, bytes: usize) -> Arguments {
+    Arguments::new(&REWRITE, link, String::new()).arg(entries).arg(bytes)
 }
 
 /// The hash by which the server knows the script of a read.

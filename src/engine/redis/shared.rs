@@ -62,6 +62,10 @@ pub(super) struct Shared {
     pub(super) primary: watch::Sender<Option<Address>>,
     /// The newest state of the keys that the fleet shares.
     pub(super) keys: watch::Sender<Option<KeysHeard>>,
+    /// This node is to rewrite the log.
+    pub(super) rewrite: Notify,
+    /// Why the log cannot be rewritten; none if it can.
+    pub(super) rewrite_warning: Mutex<Option<String>>,
     /// Open streams, for the list of nodes.
     pub(super) streams: AtomicU64,
     /// Makes the follower compare this node with the log now.

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use super::seen::Seen;
-use super::{Durability, Redis, Settings, Topology, codec, script};
+use super::ticked::TickAnswer;
+use super::{Durability, Redis, Settings, Topology, script};
 use crate::alert::Id;
 use crate::engine::{Clock, Feed, Retention};
 
@@ -13,7 +14,7 @@ use crate::engine::{Clock, Feed, Retention};
 pub(crate) struct Server {
     process: Child,
     port: u16,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Server {
@@ -41,7 +42,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed");
-        let server = Self { process, port, _directory: directory };
+        let server = Self { process, port, directory };
         while std::net::TcpStream::connect(("127.0.0.1", server.port)).is_err() {
             std::thread::yield_now();
         }
@@ -58,6 +59,13 @@ impl Server {
     pub(super) fn ask(&self, command: &[&str]) -> String {
         let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(command).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What the server saves into a file, uncompressed.
+    pub(super) fn saved(&self) -> Vec<u8> {
+        self.ask(&["CONFIG", "SET", "rdbcompression", "no"]);
+        assert_eq!(self.ask(&["SAVE"]).trim(), "OK");
+        std::fs::read(self.directory.path().join("dump.rdb")).unwrap()
     }
 
     /// `STOP` or `CONT`.
@@ -114,7 +122,7 @@ pub(super) async fn cut_found_by_another(engine: &Redis, server: &Server, seen: 
     };
     let call = script::tick(&shared.link, shared.time_argument(), &tick);
     let answer = call.run(&mut server.connection().await).await.unwrap();
-    codec::TickAnswer::parse(&answer).unwrap().trimmed
+    TickAnswer::parse(&answer).unwrap().trimmed
 }
 
 impl Drop for Server {

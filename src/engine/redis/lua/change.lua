@@ -1,8 +1,14 @@
 -- How the log is changed: removing records, retention, and making records visible. Shared by the scripts that do so.
 
+-- The shortest time between the beginnings of two rewrites of the log, milliseconds: half a minute, so that what is taken back
+-- just after a rewrite has begun is gone within a minute too.
+local REWRITE_INTERVAL_MS = 30000
+
 local function remove(id, fields)
   local topic, of = fields[6] or '', further(fields, 'of')
   redis.call('XDEL', LOG, id)
+  -- While the log is rewritten, the copy is the log as far as it goes.
+  redis.call('XDEL', COPY, id)
   redis.call('XDEL', index_of(topic), id)
   if redis.call('XLEN', index_of(topic)) == 0 then
     redis.call('DEL', index_of(topic))
@@ -140,10 +146,19 @@ local function forget_fingerprint(id, ms)
   end
 end
 
--- Takes back the alerts that retractions among these entries name. The ids stay known.
+-- Whether the log is to be rewritten now, or is being rewritten.
+local function is_rewrite_due()
+  if redis.call('EXISTS', COPY) == 1 then return true end
+  local began = tonumber(get('rewrite_began', '0'))
+  return get('rewrite_due') ~= nil and (clock < began or clock - began >= REWRITE_INTERVAL_MS)
+end
+
+-- Takes back the alerts that retractions among these entries name. The ids stay known. Redis still has the content then, also
+-- that of an alert that a limit removed before.
 local function take_back(entries)
   for _, entry in ipairs(entries) do
     local id = further(entry[2], 'of')
+    if id then set('rewrite_due', '1') end
     local fields = id and take_out(id)
     if fields then
       remember_removed(id)

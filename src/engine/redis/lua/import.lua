@@ -39,7 +39,7 @@ function add.a(id, ms, level, topic, alert, user, kind, of)
   redis.call('HINCRBY', STATE, 'bytes', #alert)
   if of ~= '' then
     redis.call('HSET', RETRACTED, of, id .. ' ' .. topic)
-    take_out(of)
+    if take_out(of) then set('rewrite_due', '1') end
     remember_removed(of)
   end
 end

@@ -11,6 +11,7 @@
 --            that does not know the kind refuses it by name. From schema 2 on there is the kind `transition`: a change of
 --            an incident, of the highest level; from schema 3 on the kind `retraction`, of the highest level too, with a
 --            field `of`: the id of the alert that it takes back
+--   log-copy  stream: the part of the log that was copied, while the log is rewritten; see `rewrite.lua`
 --   t:TOPIC  stream, an index of the log: the id of each alert of a topic, with its level; an entry that is not an alert has
 --            its kind as a second field
 --   rows     hash by topic: the newest id that the topic's limit removed, the newest id of each level, then any others
@@ -20,7 +21,8 @@
 --   topics, recent, removed  sorted sets: topics by name, topics by time, ids removed by a topic's limit or taken back
 --   retracted  hash by the id of an alert that is taken back, or about to be: the id of the retraction, a space, the topic.
 --            It has an alert for as long as the log has the retraction; written from schema 3 on
---   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock, ...
+--   state    hash: schema, epoch, head, shown (the newest id that nodes may see), trim, topic_trim, bytes, clock,
+--            rewrite_due (what was taken back may be in the memory of the log: 0 while it is rewritten for that), rewrite_began, ...
 --   keys     hash of the keys of users, whose format is the keyring's
 --   expectations  hash by topic of what is expected there, whose format is the service's; its revision is in state
 --   incidents, incidents-...  see `incident.lua`; written from schema 2 on
@@ -28,8 +30,8 @@
 -- nothing is written about incidents; while it is below 3, nothing is taken back.
 
 local base = string.sub(KEYS[1], 1, -4)
-local LOG, STATE, ROWS, TOPICS = KEYS[1], base .. 'state', base .. 'rows', base .. 'topics'
-local RECENT, REMOVED, RETRACTED = base .. 'recent', base .. 'removed', base .. 'retracted'
+local LOG, COPY, STATE, ROWS = KEYS[1], base .. 'log-copy', base .. 'state', base .. 'rows'
+local TOPICS, RECENT, REMOVED, RETRACTED = base .. 'topics', base .. 'recent', base .. 'removed', base .. 'retracted'
 local IDEM, IDEM_AGE, IDEM_USERS = base .. 'idem', base .. 'idem-age', base .. 'idem-users'
 local LIVE, SHARED_KEYS, NODES = base .. 'live', base .. 'keys', base .. 'nodes'
 

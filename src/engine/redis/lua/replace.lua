@@ -9,7 +9,7 @@ local SILENT_MS = 5000
 
 local step, may_replace, has_keys = ARGV[2], ARGV[3] == '1', ARGV[4] == '1'
 local names = {
-  'log', 'state', 'rows', 'topics', 'recent', 'removed', 'retracted', 'idem', 'idem-age', 'idem-users',
+  'log', 'log-copy', 'state', 'rows', 'topics', 'recent', 'removed', 'retracted', 'idem', 'idem-age', 'idem-users',
   'incidents', 'incidents-open', 'incidents-over', 'incidents-due', 'incidents-of', 'incidents-alerts',
   'incidents-counts'
 }

@@ -4,7 +4,8 @@
 -- an epoch for a log that has none, the node's name, its probe, milliseconds since its last call, age, count, bytes and
 -- topic_count of retention, its open streams, and its version. Returns the server's time, the epoch, the newest visible id,
 -- the newest id that retention of the whole log removed, the revision of the keys, `1` if as many keys are there as
--- were saved, `1` if the newest that the node has seen was taken back, and the incidents for which something is due.
+-- were saved, `1` if the newest that the node has seen was taken back, `1` if this node is to rewrite the log, and the incidents
+-- for which something is due.
 
 -- How long a silent node stays listed, milliseconds.
 local LISTED_MS = 3600000
@@ -45,7 +46,8 @@ redis.call('PUBLISH', LIVE .. ':' .. node, '!' .. node .. ' ' .. ARGV[9])
 
 -- One node does the periodic work; another takes over if that one is silent.
 local tidier, tidied = get('tidier', ''), tonumber(get('tidied', '0'))
-if tidier == node or now - tidied > 5000 or now < tidied then
+local is_tidier = tidier == node or now - tidied > 5000 or now < tidied
+if is_tidier then
   local before = tonumber(get('clock', '0'))
   local after = now
   if before > 0 then after = math.min(now, before + CATCH_UP_SPEED * tonumber(ARGV[10])) end
@@ -73,6 +75,7 @@ local count = text(count_of_keys())
 local are_keys_whole = get('keys_count', count) == count and '1' or '0'
 local answer = { text(clock), epoch, get('shown', '0-0'), get('trim', '0-0'), get('keys_revision', '0'), are_keys_whole }
 answer[7] = is_retracted(ARGV[3]) and '1' or '0'
+answer[8] = is_tidier and is_rewrite_due() and '1' or '0'
 for _, field in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', text(now), 'LIMIT', 0, MAX_DUE)) do
   answer[#answer + 1] = field
 end
