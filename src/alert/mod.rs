@@ -9,6 +9,7 @@
 //! | [`id`] | ids, which are also cursors |
 //! | [`incident`] | what an alert says about an incident |
 //! | [`topic`] | topics and patterns |
+//! | [`event_json`] | the JSON of records that are not alerts |
 //! | [`filter`] | which alerts a reader wants, and from where on |
 //! | [`duration`] | durations as people write them |
 //! | [`every`] | how often something is expected on a topic |
@@ -22,6 +23,7 @@
 
 pub mod draft;
 pub mod duration;
+mod event_json;
 pub mod every;
 pub mod excerpt;
 pub mod fault;
@@ -38,6 +40,7 @@ pub mod schema;
 pub mod topic;
 
 pub use draft::{Draft, DraftError};
+pub(crate) use event_json::EventJson;
 pub use every::{Every, NotAnEvery};
 pub use fault::{Unreadable, fault, read, read_list};
 pub use filter::{Filter, Start};

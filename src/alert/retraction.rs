@@ -1,14 +1,13 @@
 //! A retraction: the record that says that an alert was taken back.
 
-use super::{Id, Level, Record, RecordKind, Topic, escape_line_ends, rfc3339};
+use super::{EventJson, Id, Level, Record, RecordKind, Topic};
 
 /// The retraction of an alert, as it is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retraction {
     topic: Topic,
     alert: Id,
-    /// The JSON between the id and the time.
-    between: Vec<u8>,
+    json: EventJson,
 }
 
 impl Retraction {
@@ -16,35 +15,30 @@ impl Retraction {
     #[must_use]
     pub fn new(topic: Topic, alert: Id, by: &str) -> Self {
         #[derive(serde::Serialize)]
-        struct Between<'a> {
+        struct Members<'a> {
             topic: &'a str,
             alert: String,
             by: &'a str,
         }
-        let between = Between { topic: topic.as_str(), alert: alert.to_string(), by };
-        let json = serde_json::to_vec(&between).unwrap_or_default(); // texts into a Vec cannot fail
-        let members = json.strip_prefix(b"{").and_then(|json| json.strip_suffix(b"}")).unwrap_or_default();
-        let between = [br#"","#, &*escape_line_ends(members), br#","time":""#].concat();
-        Self { topic, alert, between }
+        let json = EventJson::of(&Members { topic: topic.as_str(), alert: alert.to_string(), by });
+        Self { topic, alert, json }
     }
 
     /// The part of the JSON between the id and the time, which Redis assigns on its own.
     #[must_use]
     pub fn json_between(&self) -> &[u8] {
-        &self.between
+        self.json.between()
     }
 
     #[must_use]
     pub fn record(&self, id: Id, now_ms: u64) -> Record {
-        let (id_text, time) = (id.to_string(), rfc3339(now_ms));
-        let json = [br#"{"id":""#, id_text.as_bytes(), &*self.between, time.as_bytes(), br#""}"#].concat();
         Record {
             id,
             kind: RecordKind::Retraction(self.alert),
             topic: self.topic.clone(),
             level: Level::Error,
             received_ms: now_ms,
-            json: json.into(),
+            json: self.json.at(id, now_ms),
         }
     }
 

@@ -71,6 +71,17 @@ pub(super) async fn send_lines(
     repeat(client, None, request, "", (retry_for, wait)).await
 }
 
+/// Takes an alert for delivered if one with its key was stored before, with other words, or was retracted since.
+///
+/// # Errors
+/// [`Failure`] if it was not stored for another reason, or may not have been.
+pub(super) fn stored_before(outcome: Result<Published, Undelivered>) -> Result<(), Failure> {
+    match outcome {
+        Err(Undelivered::Refused(ClientError::Refused { status: 409 | 410, .. })) => Ok(()),
+        other => Ok(other.map(drop)?),
+    }
+}
+
 /// Resolves an incident, and retries as [`send`] does. Nothing changes if there is none of this name, or if it is resolved.
 ///
 /// # Errors

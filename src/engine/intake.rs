@@ -56,32 +56,20 @@ impl Group {
     }
 }
 
-/// What somebody wants to do about an incident, and who waits for the outcome.
-pub(super) struct ActRequest {
-    pub(super) act: Act,
+/// What somebody wants to be done about one incident or alert, and who waits for the outcome.
+pub(super) struct Request<W, T> {
+    pub(super) wanted: W,
     /// As that of a [`Group`].
     pub(super) deadline: Instant,
-    answer: oneshot::Sender<Result<Result<Changed, ActError>, AppendError>>,
+    answer: oneshot::Sender<Result<T, AppendError>>,
 }
 
-impl ActRequest {
+pub(super) type ActRequest = Request<Act, Result<Changed, ActError>>;
+pub(super) type RetractRequest = Request<Retract, Result<Retracted, RetractFailure>>;
+
+impl<W, T> Request<W, T> {
     /// Whoever waited and has given up is not an error.
-    pub(super) fn answer(self, outcome: Result<Result<Changed, ActError>, AppendError>) {
-        let _ = self.answer.send(outcome);
-    }
-}
-
-/// An alert that is to be taken back, and who waits for the outcome.
-pub(super) struct RetractRequest {
-    pub(super) retract: Retract,
-    /// As that of a [`Group`].
-    pub(super) deadline: Instant,
-    answer: oneshot::Sender<Result<Result<Retracted, RetractFailure>, AppendError>>,
-}
-
-impl RetractRequest {
-    /// Whoever waited and has given up is not an error.
-    pub(super) fn answer(self, outcome: Result<Result<Retracted, RetractFailure>, AppendError>) {
+    pub(super) fn answer(self, outcome: Result<T, AppendError>) {
         let _ = self.answer.send(outcome);
     }
 }
@@ -134,7 +122,7 @@ impl Intake {
         act: Act,
         send: impl AsyncFnOnce(Job) -> Result<(), E>,
     ) -> ActOutcome {
-        match self.ask(|deadline, answer| Job::Act(ActRequest { act, deadline, answer }), send).await {
+        match self.ask(|deadline, answer| Job::Act(Request { wanted: act, deadline, answer }), send).await {
             Ok(outcome) => outcome.map_err(ActFailure::Refused),
             Err(error) => Err(ActFailure::Failed(error)),
         }
@@ -146,7 +134,7 @@ impl Intake {
         retract: Retract,
         send: impl AsyncFnOnce(Job) -> Result<(), E>,
     ) -> Result<Retracted, RetractFailure> {
-        let job = |deadline, answer| Job::Retract(RetractRequest { retract, deadline, answer });
+        let job = |deadline, answer| Job::Retract(Request { wanted: retract, deadline, answer });
         self.ask(job, send).await.unwrap_or_else(|error| Err(RetractFailure::Failed(error)))
     }
 

@@ -103,6 +103,14 @@ pub(crate) struct Stored {
     pub incident: Tracking,
 }
 
+impl Stored {
+    /// Whether nothing was stored: it came before, or was only counted.
+    #[must_use]
+    pub(crate) fn is_repeat(&self) -> bool {
+        self.repeated || self.incident == Tracking::Counted
+    }
+}
+
 /// Why an alert was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AppendError {

@@ -225,8 +225,8 @@ impl Table {
 
     /// What an alert is a sign of life of: its topic, and its incident.
     fn renewed(&mut self, topic: &Topic, incident: Option<&IncidentName>, mut note: impl FnMut(&mut Watched)) {
-        for incident in [None, incident].into_iter().take(1 + usize::from(incident.is_some())) {
-            let subject = Subject { topic: topic.clone(), incident: incident.cloned() };
+        for incident in std::iter::once(None).chain(incident.cloned().map(Some)) {
+            let subject = Subject { topic: topic.clone(), incident };
             if let Some(watched) = self.watched.get_mut(&subject) {
                 note(watched);
             }

@@ -173,8 +173,7 @@ pub(crate) fn published(stored: &Stored) -> Response<Body> {
 /// The answer to several alerts at once.
 #[must_use]
 pub(crate) fn all_stored(stored: &[Stored]) -> Response<Body> {
-    let is_repeat = |stored: &&Stored| stored.repeated || stored.incident == Tracking::Counted;
-    let repeated = stored.iter().filter(is_repeat).count();
+    let repeated = stored.iter().filter(|stored| stored.is_repeat()).count();
     json(StatusCode::OK, &AllStored { status: "alerts stored".into(), stored: stored.len() - repeated, repeated })
 }
 

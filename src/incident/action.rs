@@ -6,9 +6,7 @@ use serde_json::{Map, Value};
 use super::report::Room;
 use super::row::{Deed, Key, Row, State};
 use super::settings::Settings;
-use crate::alert::{
-    Draft, Id, IncidentReport, IncidentStatus, Level, Metadata, Record, RecordKind, escape_line_ends, rfc3339,
-};
+use crate::alert::{Draft, EventJson, Id, IncidentReport, IncidentStatus, Level, Metadata, Record, RecordKind};
 
 /// The longest note, in characters.
 pub(crate) const MAX_NOTE: usize = 1024;
@@ -61,8 +59,7 @@ pub(crate) enum Unrecorded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Transition {
     key: Key,
-    /// The JSON between the id and the time.
-    between: Vec<u8>,
+    json: EventJson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,7 +72,7 @@ enum Reason {
 impl Transition {
     fn of(key: &Key, row: &Row, by: Option<&str>, reason: Reason) -> Self {
         #[derive(Serialize)]
-        struct Between<'a> {
+        struct Members<'a> {
             topic: &'a str,
             incident: &'a str,
             occurrence: u64,
@@ -86,7 +83,7 @@ impl Transition {
             reason: Reason,
         }
         let Key { topic, name } = key;
-        let between = Between {
+        let json = EventJson::of(&Members {
             topic: topic.as_str(),
             incident: name.as_str(),
             occurrence: row.occurrence,
@@ -95,28 +92,23 @@ impl Transition {
             by,
             note: row.note.as_deref(),
             reason,
-        };
-        let json = serde_json::to_vec(&between).unwrap_or_default(); // texts and numbers into a Vec cannot fail
-        let members = json.strip_prefix(b"{").and_then(|json| json.strip_suffix(b"}")).unwrap_or_default();
-        let between = [br#"","#, &*escape_line_ends(members), br#","time":""#].concat();
-        Self { key: key.clone(), between }
+        });
+        Self { key: key.clone(), json }
     }
 
     /// The part of the JSON between the id and the time, which Redis assigns on its own.
     pub(crate) fn json_between(&self) -> &[u8] {
-        &self.between
+        self.json.between()
     }
 
     pub(crate) fn record(&self, id: Id, now_ms: u64) -> Record {
-        let (id_text, time) = (id.to_string(), rfc3339(now_ms));
-        let json = [br#"{"id":""#, id_text.as_bytes(), &*self.between, time.as_bytes(), br#""}"#].concat();
         Record {
             id,
             kind: RecordKind::Transition,
             topic: self.key.topic.clone(),
             level: Level::Error,
             received_ms: now_ms,
-            json: json.into(),
+            json: self.json.at(id, now_ms),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::read::readable;
 use super::{Caller, Refusal, Service};
 use crate::alert::{Every, IncidentName, Level, Pattern, Topic, rfc3339};
 use crate::api;
-use crate::engine::{Publish, Stored, Tracking};
+use crate::engine::{Publish, Stored};
 use crate::expectation::{Change, MAX, Subject, Watched};
 use crate::key::Scope;
 use crate::log::Event;
@@ -143,12 +143,12 @@ impl Service {
     async fn make_expected(&self, caller: &Caller, changes: &[Change], alerts: &[Stored]) -> Result<(), Refusal> {
         let new = self.watch.table.lock().difference(changes).unwrap_or_default();
         self.change_expectations(changes).await?;
-        for Stored { record, repeated, incident } in alerts {
+        for stored in alerts {
             // The feed may have told of them before anything was expected.
-            if *repeated || *incident == Tracking::Counted {
-                self.heard_again(record);
+            if stored.is_repeat() {
+                self.heard_again(&stored.record);
             } else {
-                self.heard(std::slice::from_ref(record));
+                self.heard(std::slice::from_ref(&stored.record));
             }
         }
         for (subject, stored) in new {

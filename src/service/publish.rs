@@ -123,10 +123,9 @@ impl Service {
             self.counters.publish_failed();
         }
         for stored in stored.unwrap_or_default() {
-            let Stored { record, repeated, incident } = stored;
-            if *repeated || *incident == Tracking::Counted {
-                self.counters.repeated(record);
-                self.heard_again(record);
+            if stored.is_repeat() {
+                self.counters.repeated(&stored.record);
+                self.heard_again(&stored.record);
                 continue;
             }
             self.record_accepted(stored, caller.user());

@@ -24,10 +24,10 @@ impl Service {
     /// does not cover, [`Refusal::NotOwn`] for somebody else's alert, [`Refusal::NotFound`], and [`Refusal::Unavailable`] if
     /// the outcome is unknown.
     pub(crate) async fn retract(&self, caller: &Caller, topic: Topic, id: Id) -> Result<(), Refusal> {
+        caller.require_either(Scope::Publish, Scope::Admin)?;
         let allowed = if caller.require(Scope::Admin).is_ok() {
             Retractable::All
         } else {
-            caller.require_either(Scope::Publish, Scope::Admin)?;
             caller.require_topics(&[Pattern::Exact(topic.clone())])?;
             Retractable::OfUser(Arc::from(caller.user()))
         };

@@ -26,8 +26,8 @@ use super::manager::{self, Activity, Unit};
 use super::reader::{self, Reader};
 use super::{BACK, draft, host, incident_name};
 use crate::alert::{IncidentReport, IncidentStatus, Level, Topic};
-use crate::ctl::client::{Client, ClientError};
-use crate::ctl::deliver::{Await, FOR_EVER, Undelivered, resolve, send};
+use crate::ctl::client::Client;
+use crate::ctl::deliver::{Await, FOR_EVER, resolve, send, stored_before};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::ctl::tail::backoff::Backoff;
@@ -163,11 +163,8 @@ impl<'a> FailedUnits<'a> {
         let report = incident_name(host, name).map(|name| IncidentReport::new(name, IncidentStatus::Resolved));
         let draft = draft(&self.topic, Level::Info, &format!("{name} {words}"), Map::from_iter(metadata))?;
         let body = draft.reporting(report).publish_body();
-        match send(self.client, None, &body, &key("back", host, unit, run), (FOR_EVER, Await::Person)).await {
-            // It was stored before, with other words, or retracted since.
-            Err(Undelivered::Refused(ClientError::Refused { status: 409 | 410, .. })) => {}
-            other => drop(other?),
-        }
+        let key = key("back", host, unit, run);
+        stored_before(send(self.client, None, &body, &key, (FOR_EVER, Await::Person)).await)?;
         self.known.remove(name)
     }
 

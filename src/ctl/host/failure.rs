@@ -12,7 +12,7 @@ use super::reader;
 use super::{draft, host, last_lines};
 use crate::alert::{IncidentName, IncidentReport, IncidentStatus, Level, Topic};
 use crate::ctl::client::{Client, ClientError};
-use crate::ctl::deliver::{Await, Undelivered, send};
+use crate::ctl::deliver::{Await, Undelivered, send, stored_before};
 use crate::ctl::exit::Failure;
 use crate::ctl::output::note;
 use crate::text::truncate;
@@ -137,9 +137,7 @@ impl Failed {
                 note("left out the journal lines, which are too large for http.max_body");
                 send(client, None, &plain, &format!("{key}-plain"), (retry_for, Await::Person)).await?;
             }
-            // It was stored before, with other journal lines, or retracted since.
-            Err(Undelivered::Refused(ClientError::Refused { status: 409 | 410, .. })) => {}
-            other => drop(other?),
+            other => stored_before(other)?,
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ impl Writer {
         let began = Instant::now();
         let stored = self.store.commit(now_ms, &retention, limit, |stage| {
             let outcomes: Vec<_> = groups.iter().map(|group| stage.add(&group.alerts)).collect();
-            let done: Vec<_> = acts.iter().map(|request| stage.act(&request.act)).collect();
+            let done: Vec<_> = acts.iter().map(|request| stage.act(&request.wanted)).collect();
             (outcomes, done)
         });
         match stored {
@@ -156,7 +156,7 @@ impl Writer {
             return answer_all(requests, &AppendError::NotStored(trouble));
         }
         let (now_ms, retention) = ((self.clock)(), *self.shared.retention.lock());
-        let wanted: Vec<_> = requests.iter().map(|request| request.retract.clone()).collect();
+        let wanted: Vec<_> = requests.iter().map(|request| request.wanted.clone()).collect();
         match self.store.retract(&wanted, now_ms, &retention) {
             Ok((outcomes, records)) => {
                 self.erase();

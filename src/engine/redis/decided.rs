@@ -119,7 +119,7 @@ impl Writer {
             let at = |deadline| shared.server_ms(deadline);
             let groups: Vec<(u64, &[Publish])> =
                 call.groups.iter().map(|group| (at(group.deadline), group.alerts.as_slice())).collect();
-            let acts: Vec<(u64, &Act)> = call.acts.iter().map(|act| (at(act.deadline), &act.act)).collect();
+            let acts: Vec<(u64, &Act)> = call.acts.iter().map(|act| (at(act.deadline), &act.wanted)).collect();
             let due = if Instant::now() < call.due_until { call.due } else { &[] };
             let wishes = Wishes { groups: &groups, acts: &acts, due };
             let questions = wishes.questions();

@@ -1,11 +1,8 @@
 //! Tests: incidents that several nodes change, that the replicas do not confirm, and whose log is replaced.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
-
-use super::testing::Server;
+use super::testing::{Server, until};
 use super::{Durability, Existing, Redis, Restore, Settings};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, RecordKind};
 use crate::backup::Extent;
@@ -14,8 +11,6 @@ use crate::engine::{
 };
 use crate::incident::settings::MAX_RESOLVED;
 use crate::incident::{self, Act, Action, Counts, Key, Query, Row, State, Wanted};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn start(settings: Settings) -> Redis {
     let (engine, mut feed) = Redis::start(settings);
@@ -73,15 +68,6 @@ async fn log(engine: &Redis) -> Vec<Record> {
 fn texts(records: &[Record], kind: RecordKind) -> Vec<serde_json::Value> {
     let wanted = records.iter().filter(|record| record.kind == kind);
     wanted.map(|record| serde_json::from_slice(&record.json).unwrap()).collect()
-}
-
-async fn until(mut is_it: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !is_it().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("it comes about");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,7 +75,7 @@ const MAX_SEARCHES: usize = 20;
 impl Writer {
     pub(super) async fn take_back(&mut self, request: RetractRequest) {
         let began = Instant::now();
-        match self.retract(&request.retract, request.deadline).await {
+        match self.retract(&request.wanted, request.deadline).await {
             Ok(outcome) => {
                 self.shared.commits.observe(began.elapsed(), 1);
                 request.answer(Ok(outcome));

@@ -1,8 +1,8 @@
 //! Tests: alerts that are taken back where there are replicas, several nodes, or nodes of other versions.
 
 use super::gate::Gate;
-use super::retractions::{Node, SECRET, alert, holders, keyed, until};
-use super::testing::Server;
+use super::retractions::{Node, SECRET, alert, holders, keyed};
+use super::testing::{Server, until};
 use super::{Durability, Settings, Topology};
 use crate::alert::Id;
 use crate::engine::{AppendError, Cause, RetractFailure, Retractable, Retracted};

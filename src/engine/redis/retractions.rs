@@ -1,12 +1,10 @@
 //! Tests: alerts that are taken back, and what else knew of them.
 
-use std::time::Duration;
-
 use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use super::testing::Server;
+use super::testing::{PATIENCE, Server, until};
 use super::{Redis, Settings};
 use crate::alert::{Draft, Filter, Id, Level, Pattern, Record, RecordKind, Start};
 use crate::engine::{
@@ -15,7 +13,6 @@ use crate::engine::{
 };
 use crate::incident::{self, Key, Row, State};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const SECRET: &str = "hunter2-hunter2";
 
 pub(super) struct Node {
@@ -119,15 +116,6 @@ pub(super) fn alert(message: &str, more: &str) -> Publish {
 pub(super) fn keyed(message: &str, more: &str, key: &str, state: Option<&str>) -> Publish {
     let idempotency = Idempotency { user: "bob".into(), key: key.into(), state: state.map(str::to_owned) };
     Publish { idempotency: Some(idempotency), ..alert(message, more) }
-}
-
-pub(super) async fn until(mut is_it: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !is_it().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("it comes about");
 }
 
 /// The names of all keys that have this text in what they hold.

@@ -2,8 +2,8 @@
 
 use redis::aio::MultiplexedConnection;
 
-use super::retractions::{Node, SECRET, alert, until};
-use super::testing::Server;
+use super::retractions::{Node, SECRET, alert};
+use super::testing::{Server, until};
 use super::{Durability, Settings, script};
 use crate::alert::{Id, Record};
 use crate::engine::Retention;

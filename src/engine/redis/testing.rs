@@ -3,12 +3,18 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
 
 use super::seen::Seen;
 use super::ticked::TickAnswer;
 use super::{Durability, Redis, Settings, Topology, script};
 use crate::alert::Id;
 use crate::engine::{Clock, Feed, Retention};
+
+/// How long anything may take on a loaded machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A `redis-server` of its own, which ends with the value.
 pub(crate) struct Server {
@@ -130,4 +136,14 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Waits until something holds.
+pub(super) async fn until(mut is_it: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_it().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it comes about");
 }
