@@ -3,22 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixListener};
-
 use super::Failure;
 use crate::api::Listening;
 use crate::config::{Resolved, Source};
 use crate::http::ListenerKind;
-use crate::http::listen;
+use crate::http::listen::{self, Listener};
 use crate::http::serve::Server;
 use crate::systemd::{self, Inherited};
 
 /// All listening sockets, bound and not yet accepting.
 pub(super) struct Listeners {
-    http: Vec<TcpListener>,
-    http_unix: Vec<UnixListener>,
-    control: UnixListener,
-    publish: UnixListener,
+    http: Vec<Listener>,
+    http_unix: Vec<Listener>,
+    control: Listener,
+    publish: Listener,
     /// Paths of sockets that alertd bound itself, and removes when it stops.
     bound: Vec<PathBuf>,
     /// What set the addresses of `http`.
@@ -51,7 +49,7 @@ impl Listeners {
         let publish = unix(inherited.publish, &config.publish_socket)?;
         let listeners = Self { http, http_unix, control, publish, bound, source };
         let configured = &config.http.listen;
-        let passed: Vec<_> = listeners.http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let passed: Vec<_> = listeners.http.iter().filter_map(|listener| listener.address()?.as_socket()).collect();
         if resolved.source("http.listen").is_some_and(|source| *source != Source::Default)
             && !configured.iter().all(|address| passed.contains(address) || address.port() == 0)
         {
@@ -66,18 +64,18 @@ impl Listeners {
 
     /// The sockets for requests with keys: `127.0.0.1:8080`, `unix:/run/alertd.sock`.
     pub(super) fn listening(&self) -> Listening {
-        let tcp = self.http.iter().filter_map(|listener| Some(listener.local_addr().ok()?.to_string()));
+        let tcp = self.http.iter().filter_map(|listener| Some(listener.address()?.as_socket()?.to_string()));
         let unix = self
             .http_unix
             .iter()
-            .filter_map(|listener| Some(format!("unix:{}", listener.local_addr().ok()?.as_pathname()?.display())));
+            .filter_map(|listener| Some(format!("unix:{}", listener.address()?.as_pathname()?.display())));
         Listening { addresses: tcp.chain(unix).collect(), source: self.source.clone() }
     }
 
     /// The name of this node in a fleet: host and port, which no two nodes share.
     pub(super) fn node(&self) -> String {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let port = self.http.first().and_then(|listener| Some(listener.local_addr().ok()?.port()));
+        let port = self.http.first().and_then(|listener| Some(listener.address()?.as_socket()?.port()));
         port.map_or_else(|| host.trim().to_owned(), |port| format!("{}:{port}", host.trim()))
     }
 

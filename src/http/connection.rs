@@ -17,7 +17,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -29,6 +28,7 @@ use super::request_id::RequestId;
 use super::response::{self, Body, Outgoing};
 use super::rewind::Rewind;
 use super::serve::Server;
+use super::socket::Socket;
 use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
 use super::websocket::WebSocketSink;
@@ -52,7 +52,7 @@ enum Http1End {
 }
 
 impl Server {
-    pub(super) async fn drive_tls(&self, tls: &Tls, stream: TcpStream, permit: OwnedSemaphorePermit, peer: Peer) {
+    pub(super) async fn drive_tls(&self, tls: &Tls, stream: Socket, permit: OwnedSemaphorePermit, peer: Peer) {
         let handshake = tokio::select! {
             handshake = timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)) => handshake,
             () = too_late(&self.stop) => return,
@@ -93,6 +93,7 @@ impl Server {
                 },
             });
             tokio::select! {
+                biased; // A connection that never waits asks for nothing else.
                 end = turn => break end,
                 () = self.stop.cancelled(), if !stopping.has_begun() => {
                     stopping.begin();

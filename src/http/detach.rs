@@ -5,18 +5,16 @@
 //! then, but may still hold the end of the previous one, if the socket was full. Only once that is written may the stream
 //! be taken.
 
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use hyper::http::response::Parts;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
+use super::socket::Socket;
 use super::tls_sink::TlsSink;
 use crate::delivery::{ConnectionGuard, Delivery, SocketSink, Stream};
 
@@ -91,32 +89,16 @@ impl Detach {
     }
 }
 
-impl Connection for TcpStream {
+impl Connection for Socket {
+    /// If the runtime does not release the socket, the connection is closed.
     fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, delivery: &Delivery) {
-        carry_over(self.into_std().map(Into::into), stream, head, guard, delivery);
+        if let Ok(socket) = self.into_descriptor() {
+            delivery.carry(stream, SocketSink::new(socket, head, guard));
+        }
     }
 }
 
-impl Connection for UnixStream {
-    fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, delivery: &Delivery) {
-        carry_over(self.into_std().map(Into::into), stream, head, guard, delivery);
-    }
-}
-
-/// Without a socket, because the runtime did not release it, the connection is closed.
-fn carry_over(
-    socket: io::Result<OwnedFd>,
-    stream: Box<Stream>,
-    head: Bytes,
-    guard: ConnectionGuard,
-    delivery: &Delivery,
-) {
-    if let Ok(socket) = socket {
-        delivery.carry(stream, SocketSink::new(socket, head, guard));
-    }
-}
-
-impl Connection for TlsStream<TcpStream> {
+impl Connection for TlsStream<Socket> {
     fn carry(self, stream: Box<Stream>, head: Bytes, guard: ConnectionGuard, _: &Delivery) {
         tokio::spawn(stream.run(TlsSink::new(self, head, guard)));
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`listen`] | listening sockets, bound or inherited |
 //! | [`serve`] | accepting connections, and waiting for their end |
+//! | [`socket`] | the socket of a connection, watched by the runtime only if it has to wait |
 //! | [`connection`] | one connection, driven through hyper |
 //! | [`stopping`] | the time that clients have left once the server stops |
 //! | [`tls`] | certificates that a reload can replace |
@@ -58,6 +59,7 @@ pub(crate) mod response;
 pub(crate) mod rewind;
 pub(crate) mod route;
 pub(crate) mod serve;
+mod socket;
 pub(crate) mod stopping;
 pub(crate) mod tls;
 mod tls_sink;

@@ -3,16 +3,17 @@
 //! The service decides which connections are within the limit. One beyond it is served for a moment, and mostly refused.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::listen::Listener;
+use super::socket::Socket;
 use super::tls::Tls;
 use super::{ListenerKind, Peer, Settings};
 use crate::delivery::ConnectionGuard;
@@ -20,9 +21,9 @@ use crate::service::{Admission, Connections, Service};
 use crate::supervisor;
 
 /// A connection with its place.
-struct Accepted<S, A> {
-    stream: S,
-    address: A,
+struct Accepted {
+    socket: Socket,
+    address: Option<IpAddr>,
     permit: OwnedSemaphorePermit,
     admission: Admission,
 }
@@ -53,29 +54,44 @@ impl Server {
     }
 
     /// Accepts on a TCP socket until [`stop`](Self::stop).
-    pub(crate) fn serve_tcp(self: &Arc<Self>, listener: TcpListener) {
+    pub(crate) fn serve_tcp(self: &Arc<Self>, listener: Listener) {
+        let kind = ListenerKind::Http;
+        self.serve("accept-http", kind, listener, move |server, Accepted { socket, address, permit, admission }| {
+            let peer = Peer { listener: kind, address, is_tls: server.tls.is_some(), admission, uid: None };
+            let own = Arc::clone(server);
+            server.spawn(admission, async move {
+                match &own.tls {
+                    None => own.drive(socket, permit, peer).await,
+                    // Boxed, because a task is as large as its largest branch and lives as long as its connection.
+                    Some(tls) => Box::pin(own.drive_tls(tls, socket, permit, peer)).await,
+                }
+            });
+        });
+    }
+
+    /// Accepts on a listening socket until the server stops, and passes each connection on to `begin`.
+    fn serve(
+        self: &Arc<Self>,
+        name: &'static str,
+        kind: ListenerKind,
+        listener: Listener,
+        begin: impl Fn(&Arc<Self>, Accepted) + Send + Sync + 'static,
+    ) {
         let server = Arc::clone(self);
-        self.tasks.spawn(supervisor::supervise("accept-http", async move {
-            let kind = ListenerKind::Http;
-            while let Some(Accepted { stream, address, permit, admission }) =
-                server.accept(kind, || listener.accept()).await
-            {
-                let (address, is_tls) = (Some(address.ip().to_canonical()), server.tls.is_some());
-                let peer = Peer { listener: kind, address, is_tls, admission, uid: None };
-                let own = Arc::clone(&server);
-                server.spawn(admission, async move {
-                    match &own.tls {
-                        None => own.drive(stream, permit, peer).await,
-                        // Boxed, because a task is as large as its largest branch and lives as long as its connection.
-                        Some(tls) => Box::pin(own.drive_tls(tls, stream, permit, peer)).await,
-                    }
-                });
-            }
+        self.tasks.spawn(supervisor::supervise(name, async move {
+            let accepting = async {
+                while let Some(accepted) = server.accept(kind, &listener).await {
+                    begin(&server, accepted);
+                }
+            };
+            server.stop.run_until_cancelled(accepting).await;
         }));
     }
 
     /// Runs a connection in a task of its own. One in the reserve has little time.
     fn spawn(&self, admission: Admission, connection: impl Future<Output = ()> + Send + 'static) {
+        // Boxed, because the runtime copies a task as a whole several times.
+        let connection = Box::pin(connection);
         match admission {
             Admission::Regular => self.tasks.spawn(connection),
             Admission::Reserve => self.tasks.spawn(async move {
@@ -94,27 +110,21 @@ impl Server {
     /// Accepts on a Unix socket until [`stop`](Self::stop). Connections with keys, from a proxy on this machine, count towards
     /// the limit of those over TCP. The control and the publish socket have limits of their own, so that an operator can
     /// connect when that one is reached.
-    pub(crate) fn serve_unix(self: &Arc<Self>, listener: UnixListener, kind: ListenerKind) {
-        let server = Arc::clone(self);
+    pub(crate) fn serve_unix(self: &Arc<Self>, listener: Listener, kind: ListenerKind) {
         let name = match kind {
             ListenerKind::Http => "accept-http-unix",
             ListenerKind::Control => "accept-control",
             ListenerKind::Publish => "accept-publish",
         };
-        self.tasks.spawn(supervisor::supervise(name, async move {
-            while let Some(Accepted { stream, permit, admission, .. }) = server.accept(kind, || listener.accept()).await
-            {
-                // alertctl has told its user that it failed, for instance while the service could not start.
-                if kind == ListenerKind::Control && has_gone(&stream) {
-                    continue;
-                }
-                let own = Arc::clone(&server);
-                // Of the process that connected, whatever it passes the connection on to.
-                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-                let peer = Peer { listener: kind, address: None, is_tls: false, admission, uid };
-                server.spawn(admission, async move { own.drive(stream, permit, peer).await });
+        self.serve(name, kind, listener, move |server, Accepted { socket, address, permit, admission }| {
+            // alertctl has told its user that it failed, for instance while the service could not start.
+            if kind == ListenerKind::Control && socket.has_gone() {
+                return;
             }
-        }));
+            let own = Arc::clone(server);
+            let peer = Peer { listener: kind, address, is_tls: false, admission, uid: socket.peer_uid() };
+            server.spawn(admission, async move { own.drive(socket, permit, peer).await });
+        });
     }
 
     /// Stops accepting, lets requests finish, and waits for all connections and streams until the deadline.
@@ -143,40 +153,22 @@ impl Server {
         self.tasks.len() + self.streams.len()
     }
 
-    /// The next connection; none once the server stops. An error of one peer is skipped. After an error of the machine (no
-    /// descriptors, no memory) it pauses, because trying again at once would spin.
-    async fn accept<S, A, F: Future<Output = io::Result<(S, A)>>>(
-        &self,
-        kind: ListenerKind,
-        accept: impl Fn() -> F,
-    ) -> Option<Accepted<S, A>> {
+    /// The next connection. An error of one peer is skipped. After an error of the machine (no descriptors, no memory) it
+    /// pauses, because trying again at once would spin.
+    async fn accept(&self, kind: ListenerKind, listener: &Listener) -> Option<Accepted> {
         let connections = self.service.connections();
-        let next = async {
-            loop {
-                match accept().await {
-                    Ok((stream, address)) => {
-                        let (permit, admission) = kind.limit(connections).admit().await?;
-                        return Some(Accepted { stream, address, permit, admission });
-                    }
-                    Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
-                    }
-                    Err(error) => {
-                        connections.not_accepted(&error);
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
+        loop {
+            match listener.accept().await {
+                Ok((socket, address)) => {
+                    let (permit, admission) = kind.limit(connections).admit().await?;
+                    return Some(Accepted { socket, address, permit, admission });
+                }
+                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+                Err(error) => {
+                    connections.not_accepted(&error);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
-        };
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => None,
-            connection = next => connection,
         }
     }
-}
-
-/// Whether the peer of a Unix socket has closed it, rather than only its sending half.
-fn has_gone(stream: &UnixStream) -> bool {
-    let mut polled = [PollFd::new(stream, PollFlags::empty())];
-    poll(&mut polled, Some(&Timespec::default())).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
