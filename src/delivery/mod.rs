@@ -61,6 +61,7 @@ mod writer;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -216,14 +217,17 @@ impl Delivery {
         })
     }
 
-    /// Carries a stream over a plain socket in a task, until a broadcast loop takes it over or it ends. Call it within
-    /// the runtime.
+    /// Carries a stream over a plain socket until a broadcast loop takes it over or it ends. Only a stream that has to wait
+    /// on the way needs a task. Call it within the runtime.
     pub(crate) fn carry(&self, stream: Box<Stream>, sink: SocketSink) {
         let (loops, task) = (Arc::clone(&self.loops), self.suspension.task());
-        tokio::spawn(async move {
+        let mut carried = Box::pin(async move {
             loops.carry(stream, sink).await;
             drop(task);
         });
+        if carried.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(carried);
+        }
     }
 
     /// Ends all streams, and each one that is opened from now on, with this reason.

@@ -207,7 +207,7 @@ impl Stream {
             writer.start(&Held { since: self.context.hub.retractions(), after: Id::ZERO, upto }).await?;
         }
         if !is_synced {
-            self.wait_until_synced(&engine, &mut writer).await?;
+            Box::pin(self.wait_until_synced(&engine, &mut writer)).await?;
         }
         if let Some(head) = engine.head()
             && head > self.subscription.joined()
@@ -223,7 +223,10 @@ impl Stream {
             writer.send(opening).await?;
         }
         loop {
-            let cursor = self.replay(&mut writer).await?;
+            let joined = self.subscription.joined();
+            // Boxed here and above, because the task of a stream is as large as its largest branch, and most streams have
+            // nothing to replay.
+            let cursor = if self.needs_no_replay(joined) { joined } else { Box::pin(self.replay(&mut writer)).await? };
             let mut blocks = BytesMut::new();
             self.start = Start::After(cursor);
             self.push_seam(&mut blocks);

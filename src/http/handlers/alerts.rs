@@ -71,7 +71,8 @@ pub(in crate::http) async fn read(context: Context) -> Result<Response<Body>, Ht
     let now_ms = service.now_ms();
     let query = query::read(argument.as_deref(), parameters, request.headers(), purpose, now_ms)?;
     match format {
-        None => Ok(response::history(&service.history(&caller, query).await?)),
+        // Boxed, because a stream would have room for it too.
+        None => Ok(response::history(&Box::pin(service.history(&caller, query)).await?)),
         Some(format) => {
             let stream = service.open_stream(&caller, query, format.clone())?;
             let is_head = request.method() == Method::HEAD;
