@@ -1,13 +1,29 @@
-//! Random spread: times at which many clients or nodes must not act together. And the random numbers of tests.
+//! Random spread: times at which many clients or nodes must not act together, and ids. And the random numbers of tests.
+//!
+//! Each process takes a random number from the operating system once, and every other one follows from it.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A number from 0 to 1. Without randomness from the operating system it is 0: only less even.
+/// A number that this process has not used before. The first is random, and an odd constant that changes all digits leads to
+/// the next: the golden ratio, with which any number of them are spread evenly.
+#[must_use]
+pub(crate) fn number() -> u64 {
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let mut bytes = [0; 8];
+        // Without randomness each process uses the same numbers, which spreads nodes less evenly and makes logs harder to
+        // read.
+        let _ = getrandom::fill(&mut bytes);
+        AtomicU64::new(u64::from_le_bytes(bytes))
+    });
+    NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+}
+
+/// A number from 0 to 1.
 #[must_use]
 pub(crate) fn fraction() -> f64 {
-    let mut bytes = [0; 4];
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+    number() as f64 / u64::MAX as f64
 }
 
 /// A time from `least` to `most`.

@@ -1,12 +1,10 @@
 //! The id of a request, which its answer and its lines in the log have in common.
 
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use hyper::Response;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::response::Body;
+use crate::random;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -15,15 +13,8 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct RequestId([u8; 16]);
 
 impl RequestId {
-    /// The first is random, and an odd constant that changes all digits leads to the next.
     pub(crate) fn next() -> Self {
-        static LAST: LazyLock<AtomicU64> = LazyLock::new(|| {
-            let mut bytes = [0; 8];
-            // Without randomness each process uses the same ids, which only makes the log harder to read.
-            let _ = getrandom::fill(&mut bytes);
-            AtomicU64::new(u64::from_le_bytes(bytes))
-        });
-        Self::of(LAST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
+        Self::of(random::number())
     }
 
     fn of(number: u64) -> Self {
