@@ -94,22 +94,25 @@ impl StreamSlots {
         if limits.total != 0 && self.open() >= limits.total {
             return Err(LimitReached::Total);
         }
-        let tallies = keys.get(key).into_iter().flatten().flatten();
-        let of_key: u32 = tallies.map(|tally| tally.open.load(Ordering::Relaxed)).sum();
-        if limits.per_key != 0 && of_key >= limits.per_key {
+        // The name is copied for the first stream of a key only.
+        let tallies = match keys.get_mut(key) {
+            Some(tallies) => tallies,
+            None => keys.entry(key.to_owned()).or_default(),
+        };
+        let open: u32 = tallies.iter().flatten().map(|tally| tally.open.load(Ordering::Relaxed)).sum();
+        if limits.per_key != 0 && open >= limits.per_key {
             return Err(LimitReached::PerKey);
         }
-        Ok(StreamSlot(self.count_in(&mut keys, key, kind(format, Transport::Task))))
+        Ok(StreamSlot(self.count_in(tallies, key, kind(format, Transport::Task))))
     }
 
     fn keys(&self) -> MutexGuard<'_, HashMap<String, Tallies>> {
         self.keys.lock()
     }
 
-    fn count_in(self: &Arc<Self>, keys: &mut HashMap<String, Tallies>, key: &str, kind: usize) -> Arc<Tally> {
-        let entry = &mut keys.entry(key.to_owned()).or_default()[kind];
+    fn count_in(self: &Arc<Self>, tallies: &mut Tallies, key: &str, kind: usize) -> Arc<Tally> {
         let new = || Tally { key: key.to_owned(), kind, open: AtomicU32::new(0), slots: Arc::clone(self) };
-        let tally = Arc::clone(entry.get_or_insert_with(|| Arc::new(new())));
+        let tally = Arc::clone(tallies[kind].get_or_insert_with(|| Arc::new(new())));
         tally.open.fetch_add(1, Ordering::Relaxed);
         self.open[kind].fetch_add(1, Ordering::Relaxed);
         tally
@@ -149,7 +152,9 @@ impl StreamSlot {
             let slots = Arc::clone(&self.0.slots);
             // Under one lock, or the stream would count twice against the limits for a moment.
             let mut keys = slots.keys();
-            let new = slots.count_in(&mut keys, &self.0.key, kind(format, transport));
+            // There are tallies of this key, because this stream counts in one.
+            let Some(tallies) = keys.get_mut(&self.0.key) else { return };
+            let new = slots.count_in(tallies, &self.0.key, kind(format, transport));
             let old = std::mem::replace(&mut self.0, new);
             slots.count_out(&mut keys, &old);
         }

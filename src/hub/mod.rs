@@ -19,6 +19,7 @@ mod wake_signal;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
@@ -61,16 +62,11 @@ struct Shared {
 
 struct State {
     settings: Settings,
-    rings: HashMap<ring::RingKey, RingEntry>,
+    rings: HashMap<ring::RingKey, Arc<Ring>>,
     owned: HashMap<String, usize>,
     routes: Routes<Ring>,
     /// For the subscriptions beyond the cap on rings. Bounded by the number of streams.
     signals: Routes<WakeSignal>,
-}
-
-struct RingEntry {
-    ring: Arc<Ring>,
-    subscribers: usize,
 }
 
 impl Hub {
@@ -147,7 +143,7 @@ impl Hub {
     /// Reports a break in the feed, which goes on after this id. Every subscription is lost and continues from the engine.
     pub(crate) fn reset(&self, head: Id) {
         let state = self.0.state();
-        state.rings.values().for_each(|entry| entry.ring.forget());
+        state.rings.values().for_each(|ring| ring.forget());
         state.signals.each().for_each(|signal| signal.wake(head));
         self.0.head.send_modify(|own| *own = head.max(*own));
     }
@@ -176,7 +172,7 @@ impl Hub {
 
     /// Subscribes from now on. A new ring counts against the share of the key `owner`.
     #[must_use]
-    pub(crate) fn subscribe(&self, filter: &Filter, format: &Format, owner: &str) -> Subscription {
+    pub(crate) fn subscribe(&self, filter: &Arc<Filter>, format: &Format, owner: &str) -> Subscription {
         let source = self.0.state().join(filter, format, owner);
         Subscription::new(Arc::clone(&self.0), source)
     }
@@ -196,7 +192,7 @@ impl Hub {
     #[must_use]
     pub(crate) fn usage(&self) -> (u64, u64) {
         let state = self.0.state();
-        let bytes = state.rings.values().map(|entry| entry.ring.bytes() as u64).sum();
+        let bytes = state.rings.values().map(|ring| ring.bytes() as u64).sum();
         (state.rings.len() as u64, bytes)
     }
 }
@@ -219,41 +215,34 @@ impl State {
         self.settings.memory / self.rings.len().max(4)
     }
 
-    fn join(&mut self, filter: &Filter, format: &Format, owner: &str) -> Source {
-        let key = (filter.clone(), format.clone());
-        if let Some(entry) = self.rings.get_mut(&key) {
-            entry.subscribers += 1;
-            return Source::ring(Arc::clone(&entry.ring));
+    fn join(&mut self, filter: &Arc<Filter>, format: &Format, owner: &str) -> Source {
+        let key = (Arc::clone(filter), format.clone());
+        if let Some(ring) = self.rings.get(&key) {
+            self.add_subscriber(ring);
+            return Source::ring(Arc::clone(ring));
         }
         let owned = self.owned.get(owner).copied().unwrap_or(0);
         if self.rings.len() >= self.settings.max_subscriptions || owned >= self.settings.max_subscriptions_per_key {
-            let signal = Arc::new(WakeSignal::new(filter.clone()));
+            let signal = Arc::new(WakeSignal::new(Arc::clone(filter)));
             self.signals.add(&signal);
             return Source::log(signal);
         }
         let ring = Arc::new(Ring::new(key.clone(), owner.to_owned()));
         *self.owned.entry(owner.to_owned()).or_default() += 1;
         self.routes.add(&ring);
-        self.rings.insert(key, RingEntry { ring: Arc::clone(&ring), subscribers: 1 });
+        self.add_subscriber(&ring);
+        self.rings.insert(key, Arc::clone(&ring));
         let share = self.share();
-        self.rings.values().for_each(|entry| entry.ring.shrink(share));
+        self.rings.values().for_each(|ring| ring.shrink(share));
         Source::ring(ring)
     }
 
-    /// Counts one more subscriber of a ring that already has one.
-    fn add_subscriber(&mut self, ring: &Arc<Ring>) {
-        if let Some(entry) = self.rings.get_mut(&ring.key) {
-            entry.subscribers += 1;
-        }
+    fn add_subscriber(&self, ring: &Ring) {
+        ring.subscribers.fetch_add(1, Ordering::Relaxed);
     }
 
     fn remove_subscriber(&mut self, ring: &Arc<Ring>) {
-        let Some(entry) = self.rings.get_mut(&ring.key) else {
-            debug_assert!(false, "a ring with subscribers is missing from the hub");
-            return;
-        };
-        entry.subscribers -= 1;
-        if entry.subscribers > 0 {
+        if ring.subscribers.fetch_sub(1, Ordering::Relaxed) > 1 {
             return;
         }
         self.rings.remove(&ring.key);

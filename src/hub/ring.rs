@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
@@ -61,12 +62,14 @@ impl Chunk {
 }
 
 /// What makes a subscription distinct.
-pub(super) type RingKey = (Filter, Format);
+pub(super) type RingKey = (Arc<Filter>, Format);
 
 pub(super) struct Ring {
     pub(super) key: RingKey,
     /// The key that subscribed first. The ring counts against that key's share.
     pub(super) owner: String,
+    /// Subscriptions and readers. Changed under the hub's lock.
+    pub(super) subscribers: AtomicUsize,
     log: Mutex<Log>,
     wake: watch::Sender<()>,
     /// At most one for each broadcast loop.
@@ -102,7 +105,7 @@ impl Ring {
 
     pub(super) fn new(key: RingKey, owner: String) -> Self {
         let (wake, listeners) = (watch::Sender::new(()), Mutex::default());
-        Self { key, owner, log: Mutex::default(), wake, listeners }
+        Self { key, owner, subscribers: AtomicUsize::new(0), log: Mutex::default(), wake, listeners }
     }
 
     pub(super) const fn format(&self) -> &Format {

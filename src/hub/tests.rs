@@ -11,8 +11,8 @@ fn record(ms: u64, topic: &str, level: Level) -> Record {
     Draft::new(topic.parse().unwrap(), "m".repeat(100), level, Metadata::default()).unwrap().record(Id::at(ms), ms)
 }
 
-fn filter(patterns: &[&str], level: Level) -> Filter {
-    Filter::new(patterns.iter().map(|p| p.parse().unwrap()), level)
+fn filter(patterns: &[&str], level: Level) -> Arc<Filter> {
+    Arc::new(Filter::new(patterns.iter().map(|p| p.parse().unwrap()), level))
 }
 
 fn drain(subscription: &mut Subscription) -> (u64, Option<Id>) {

@@ -1,17 +1,19 @@
 //! Wake-up for subscriptions without a ring. It fires only for alerts that pass their filter.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::routes::Filtered;
 use crate::alert::{Filter, Id};
 
 pub(super) struct WakeSignal {
-    filter: Filter,
+    filter: Arc<Filter>,
     newest: watch::Sender<Id>,
 }
 
 impl WakeSignal {
-    pub(super) fn new(filter: Filter) -> Self {
+    pub(super) fn new(filter: Arc<Filter>) -> Self {
         Self { filter, newest: watch::Sender::new(Id::ZERO) }
     }
 

@@ -149,7 +149,8 @@ mod tests {
     fn a_batch_that_is_full_serves_all_subscribers_at_its_position() {
         let settings = Settings { memory: 4 << 20, max_subscriptions: 1, max_subscriptions_per_key: 1 };
         let hub = Hub::new(settings, Id::ZERO);
-        let subscription = hub.subscribe(&Filter::new(["*".parse().unwrap()], Level::Info), &Format::Sse, "k");
+        let filter = Arc::new(Filter::new(["*".parse().unwrap()], Level::Info));
+        let subscription = hub.subscribe(&filter, &Format::Sse, "k");
         let reader = subscription.reader(Arc::new(Silent), RingTag(0)).unwrap();
         let feed = |numbers: std::ops::Range<u64>| {
             for number in numbers {
