@@ -28,10 +28,10 @@ impl Representation {
     }
 }
 
-const ALERTS: [(&str, Representation); 3] = [
-    ("text/event-stream", Representation::Sse),
-    ("application/x-ndjson", Representation::Ndjson),
-    ("application/json", Representation::History),
+const ALERTS: [((&str, &str), Representation); 3] = [
+    (("text", "event-stream"), Representation::Sse),
+    (("application", "x-ndjson"), Representation::Ndjson),
+    (("application", "json"), Representation::History),
 ];
 
 /// All representations of alerts, for the error that none is acceptable.
@@ -46,7 +46,7 @@ pub(crate) fn alerts(headers: &HeaderMap) -> Option<Representation> {
         return Some(ALERTS[0].1);
     }
     let scored = ALERTS.iter().filter_map(|(offered, representation)| {
-        let matching = accepted.iter().filter_map(|range| Some((range.exactness(offered)?, range.quality)));
+        let matching = accepted.iter().filter_map(|range| Some((range.exactness(*offered)?, range.quality)));
         // The most exact range decides about a type, even if a wider one would allow more.
         let (exactness, quality) = matching.max_by_key(|(exactness, _)| *exactness)?;
         (quality > 0).then_some(((quality, exactness), *representation))
@@ -60,13 +60,14 @@ pub(crate) fn alerts(headers: &HeaderMap) -> Option<Representation> {
 #[must_use]
 pub(crate) fn exposition(headers: &HeaderMap) -> Exposition {
     let is_named = accepted(headers)
-        .any(|range| range.name.eq_ignore_ascii_case("application/openmetrics-text") && range.quality > 0);
+        .any(|range| range.exactness(("application", "openmetrics-text")) == Some(2) && range.quality > 0);
     if is_named { Exposition::OpenMetrics } else { Exposition::Classic }
 }
 
 /// A range of media types in `Accept`, such as `text/*;q=0.5`.
 struct MediaRange<'h> {
-    name: &'h str,
+    kind: &'h str,
+    subtype: &'h str,
     /// Thousandths.
     quality: u32,
 }
@@ -80,21 +81,20 @@ fn accepted(headers: &HeaderMap) -> impl Iterator<Item = MediaRange<'_>> {
 impl<'h> MediaRange<'h> {
     fn parse(text: &'h str) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
+        let (kind, subtype) = parts.next().and_then(|name| name.split_once('/')).unwrap_or_default();
         let written = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         let parsed = written.map_or(Some(1.0), |quality| quality.trim().parse::<f32>().ok());
         // An invalid quality counts as 0, which refuses the type.
         let quality = parsed.filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or_default();
-        Self { name, quality: (quality * 1000.0) as u32 }
+        Self { kind, subtype, quality: (quality * 1000.0) as u32 }
     }
 
     /// How exactly this range names a type; none if it does not include it.
-    fn exactness(&self, offered: &str) -> Option<u8> {
-        let kind = offered.split('/').next()?;
-        match self.name.split_once('/')? {
-            _ if self.name.eq_ignore_ascii_case(offered) => Some(2),
-            (own, "*") if own.eq_ignore_ascii_case(kind) => Some(1),
-            ("*", "*") => Some(0),
+    fn exactness(&self, (kind, subtype): (&str, &str)) -> Option<u8> {
+        match (self.kind.eq_ignore_ascii_case(kind), self.subtype) {
+            (true, own) if own.eq_ignore_ascii_case(subtype) => Some(2),
+            (true, "*") => Some(1),
+            (_, "*") if self.kind == "*" => Some(0),
             _ => None,
         }
     }

@@ -136,7 +136,9 @@ pub(crate) fn written(response: Response<Body>, now_ms: u64) -> Bytes {
 
 fn head_bytes(head: &hyper::http::response::Parts, framing: &str, now_ms: u64) -> BytesMut {
     let mut out = BytesMut::with_capacity(512);
-    out.put_slice(format!("HTTP/1.1 {}\r\n", head.status).as_bytes());
+    for part in ["HTTP/1.1 ", head.status.as_str(), " ", head.status.canonical_reason().unwrap_or_default(), "\r\n"] {
+        out.put_slice(part.as_bytes());
+    }
     for (name, value) in &head.headers {
         out.put_slice(name.as_str().as_bytes());
         out.put_slice(b": ");

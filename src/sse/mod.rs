@@ -188,7 +188,10 @@ impl Format {
     pub fn cursor(&self, head: Option<Id>, now_ms: u64) -> Bytes {
         match self {
             Self::Ntfy(view) => view.keepalive(head, now_ms).freeze(),
-            _ => self.control("cursor", head, &serde_json::json!({ "id": head }), None),
+            _ => match head {
+                Some(id) => self.control("cursor", head, format_args!(r#""id":"{id}""#), None),
+                None => self.control("cursor", head, format_args!(r#""id":null"#), None),
+            },
         }
     }
 
@@ -198,19 +201,22 @@ impl Format {
         if let Self::Ntfy(view) = self {
             return view.gap(resume, &gap.to_string(), now_ms).freeze();
         }
-        let data = serde_json::json!({ "requested": gap.requested, "oldest": gap.oldest, "head": gap.head });
-        self.control("gap", None, &data, None)
+        let (oldest, requested) = (serde_json::json!(gap.oldest), serde_json::json!(gap.requested));
+        let members = format_args!(r#""head":"{}","oldest":{oldest},"requested":{requested}"#, gap.head);
+        self.control("gap", None, members, None)
     }
 
     /// The event `bye`, the last one of a stream that the server ends. `retry_ms` is the client's reconnect delay. Empty for
     /// clients of ntfy, which know no such event.
     #[must_use]
     pub fn bye(&self, reason: Bye, retry_ms: u64) -> Bytes {
-        self.control("bye", None, &serde_json::json!({ "reason": reason }), Some(retry_ms))
+        self.control("bye", None, format_args!(r#""reason":"{}""#, reason.as_str()), Some(retry_ms))
     }
 
-    fn control(&self, event: &str, id: Option<Id>, data: &serde_json::Value, retry_ms: Option<u64>) -> Bytes {
+    /// An event about the stream itself, with the `members` of a JSON object as its data.
+    fn control(&self, event: &str, id: Option<Id>, members: fmt::Arguments<'_>, retry_ms: Option<u64>) -> Bytes {
         let mut text = String::with_capacity(128);
+        // Writing to a string cannot fail.
         match self {
             Self::Sse => {
                 let _ = writeln!(text, "event: {event}");
@@ -220,15 +226,14 @@ impl Format {
                 if let Some(ms) = retry_ms {
                     let _ = writeln!(text, "retry: {ms}");
                 }
-                let _ = write!(text, "data: {data}\n\n");
+                let _ = write!(text, "data: {{{members}}}\n\n");
             }
             Self::Ndjson => {
-                let mut line = serde_json::json!({ "event": event });
-                if let (Some(line), Some(data)) = (line.as_object_mut(), data.as_object()) {
-                    line.extend(data.clone());
-                    line.extend(retry_ms.map(|ms| ("retry".to_owned(), ms.into())));
+                let _ = write!(text, r#"{{"event":"{event}",{members}"#);
+                if let Some(ms) = retry_ms {
+                    let _ = write!(text, r#","retry":{ms}"#);
                 }
-                let _ = writeln!(text, "{line}");
+                text.push_str("}\n");
             }
             Self::Ntfy(_) => {}
         }
@@ -306,6 +311,10 @@ mod tests {
             "event: gap\ndata: {\"head\":\"9-0\",\"oldest\":null,\"requested\":\"1-0\"}\n\n"
         );
         assert_eq!(Format::Ndjson.cursor(Some(Id::at(7)), 0), "{\"event\":\"cursor\",\"id\":\"7-0\"}\n");
+        assert_eq!(Format::Ndjson.bye(Bye::Slow, 1500), "{\"event\":\"bye\",\"reason\":\"slow\",\"retry\":1500}\n");
+        let gap = Gap { requested: "\"\u{2028}".into(), oldest: Some(Id::at(8)), head: Id::at(9) };
+        let line = Format::Ndjson.gap(&gap, Id::ZERO, 0);
+        assert_eq!(line, "{\"event\":\"gap\",\"head\":\"9-0\",\"oldest\":\"8-0\",\"requested\":\"\\\"\\u2028\"}\n");
     }
 
     #[test]
