@@ -142,8 +142,9 @@ fn authorization(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn credentials<'h>(header: &'h str, wanted: &str) -> Option<&'h str> {
-    let (scheme, key) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case(wanted).then(|| key.trim()).filter(|key| !key.is_empty())
+    let (scheme, key) = header.split_at_checked(wanted.len())?;
+    let key = key.strip_prefix(' ').filter(|_| scheme.eq_ignore_ascii_case(wanted))?;
+    Some(key.trim()).filter(|key| !key.is_empty())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::detach::{Connection, Detach};
 use super::error::{Audience, HttpError};
+use super::head_timer::HeadTimer;
 use super::progress::Progress;
 use super::request_body::{LINGER_BYTES, LINGER_IDLE, LINGER_TIMEOUT, RequestBody};
 use super::request_id::RequestId;
@@ -32,13 +33,13 @@ use super::socket::Socket;
 use super::stopping::{STOP_GRACE, Stopping, too_late};
 use super::tls::Tls;
 use super::websocket::WebSocketSink;
-use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, dispatch};
+use super::{HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Peer, boxed, dispatch};
 use crate::delivery::{ConnectionGuard, SLOW_READER_TIMEOUT, Stream};
 
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     // A client that has sent its request may close its half at once, and gets its answer.
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
+    builder.timer(HeadTimer::default()).header_read_timeout(HEAD_TIMEOUT).max_headers(64).half_close(true);
     builder
 }
 
@@ -81,7 +82,7 @@ impl Server {
         peer: Peer,
         detach: Arc<Detach>,
     ) -> hyper::Result<()> {
-        let service = service_fn(|request| Box::pin(self.answer_or_detach(peer, request, &detach)));
+        let service = service_fn(|request| boxed(|| self.answer_or_detach(peer, request, &detach)));
         let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service);
         let mut stopping = Stopping::default();
         let end = loop {
@@ -95,7 +96,7 @@ impl Server {
             tokio::select! {
                 biased; // A connection that never waits asks for nothing else.
                 end = turn => break end,
-                () = self.stop.cancelled(), if !stopping.has_begun() => {
+                () = self.stop.begun(), if !stopping.has_begun() => {
                     stopping.begin();
                     std::pin::Pin::new(&mut connection).graceful_shutdown();
                 }
@@ -194,11 +195,10 @@ impl Server {
             // A peer that has vanished does not answer a ping.
             .keep_alive_interval(SLOW_READER_TIMEOUT)
             .keep_alive_timeout(SLOW_READER_TIMEOUT / 2);
-        let (service, settings, stop) = (Arc::clone(&self.service), Arc::clone(&self.settings), self.stop.clone());
-        let answer = service_fn(move |mut request: Request<Incoming>| {
+        let (service, settings, stop) = (Arc::clone(&self.service), Arc::clone(&self.settings), Arc::clone(&self.stop));
+        let answer = service_fn(move |request: Request<Incoming>| {
             let (service, settings) = (Arc::clone(&service), settings.load_full());
-            request.extensions_mut().insert(stop.clone());
-            let request = request.map(|incoming| RequestBody::http2(incoming, stop.clone()));
+            let request = request.map(|incoming| RequestBody::http2(incoming, Arc::clone(&stop)));
             // Boxed, so that an HTTP/2 stream does not keep the memory that its request needed.
             Box::pin(async move {
                 let answered = dispatch::answer(service, settings, peer, request, RequestId::next());
@@ -210,7 +210,7 @@ impl Server {
         loop {
             tokio::select! {
                 result = connection.as_mut() => return result,
-                () = self.stop.cancelled(), if !is_draining => {
+                () = self.stop.begun(), if !is_draining => {
                     is_draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -222,15 +222,14 @@ impl Server {
     async fn answer_or_detach(
         &self,
         peer: Peer,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         detach: &Detach,
     ) -> Result<Response<Outgoing>, Infallible> {
         detach.set_answering(true);
-        request.extensions_mut().insert(self.stop.clone());
         let is_chunked = request.version() == Version::HTTP_11;
         let has_body = !request.body().is_end_stream();
         detach.set_carries_stream(false);
-        let request = request.map(RequestBody::http1);
+        let request = request.map(|incoming| RequestBody::http1(incoming, Arc::clone(&self.stop)));
         let (service, settings) = (Arc::clone(&self.service), self.settings.load_full());
         let answered = dispatch::answer(service, settings, peer, request, RequestId::next()).await;
         let (head, body) = answered.into_parts();
@@ -244,7 +243,7 @@ impl Server {
             body => {
                 detach.set_carries_stream(matches!(body, Body::Stream(_)));
                 // Once the server stops there is no next request, and this answer may not be written yet.
-                detach.set_answering(self.stop.is_cancelled());
+                detach.set_answering(self.stop.has_begun());
                 Ok(Response::from_parts(head, begin(body)))
             }
         }

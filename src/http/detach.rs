@@ -82,10 +82,7 @@ impl Detach {
     /// Takes the stream, unless hyper still has bytes of the previous response to write.
     #[must_use]
     pub(crate) fn take(&self) -> Option<(Parts, Box<Stream>)> {
-        if self.blocked_since().is_some() {
-            return None;
-        }
-        self.stream.lock().take()
+        self.stream.lock().take_if(|_| self.blocked_since().is_none())
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) mod dispatch;
 pub(crate) mod error;
 pub(crate) mod forwarded;
 pub(crate) mod handlers;
+mod head_timer;
 pub(crate) mod listen;
 pub(crate) mod media_type;
 pub(crate) mod negotiate;
@@ -66,6 +67,7 @@ mod tls_sink;
 mod websocket;
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::net::Networks;
@@ -101,6 +103,12 @@ impl Settings {
     const fn hook_body_limit(&self) -> BodyLimit {
         BodyLimit { bytes: self.max_hook_body, set_by: "hooks.max_body" }
     }
+}
+
+/// Boxes a future in its place. `Box::pin` would make it on the stack first and then copy all of it, with the room for
+/// everything that it will hold later.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 /// How long a request's head may take; it also ends idle keep-alive connections.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -12,13 +13,12 @@ use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::BODY_TIMEOUT;
 use super::error::{BodyLimit, HttpError};
 use super::query::Parameters;
 use super::request_body::RequestBody;
-use super::stopping::too_late;
+use super::stopping::{Stop, too_late};
 use crate::alert::json_body::NO_INCIDENT;
 use crate::alert::{self, Every, IncidentFields, IncidentReport, Unreadable};
 use crate::text;
@@ -27,45 +27,82 @@ use crate::text;
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-static EXPECT_WITHIN: HeaderName = HeaderName::from_static("expect-within");
+static EXPECT_WITHIN: Source = Source::new("expect_within", "Expect-Within", HeaderName::from_static("expect-within"));
+static INCIDENT: Source = Source::new("incident", "Incident", HeaderName::from_static("incident"));
+static STATUS: Source = Source::new("status", "Incident-Status", HeaderName::from_static("incident-status"));
+static TTL: Source = Source::new("ttl", "Incident-Ttl", HeaderName::from_static("incident-ttl"));
+
+/// A parameter of the query, and the header that may have its value instead.
+struct Source {
+    parameter: &'static str,
+    /// The header as people write it.
+    header: &'static str,
+    name: HeaderName,
+}
+
+impl Source {
+    const fn new(parameter: &'static str, header: &'static str, name: HeaderName) -> Self {
+        Self { parameter, header, name }
+    }
+
+    fn read<T: FromStr<Err: ToString>>(
+        &self,
+        headers: &HeaderMap,
+        parameters: &mut Parameters,
+    ) -> Result<Option<T>, HttpError> {
+        let invalid = |name, error: T::Err| HttpError::invalid(name, error.to_string());
+        if let Some(text) = parameters.one(self.parameter)? {
+            return text.parse().map(Some).map_err(|error| invalid(self.parameter, error));
+        }
+        let Some(value) = headers.get(&self.name) else { return Ok(None) };
+        let text = text::header(value.as_bytes());
+        text.trim().parse().map(Some).map_err(|error| invalid(self.header, error))
+    }
+}
 
 /// Reads a whole body, and gives back the head of its request.
 ///
 /// # Errors
 /// [`HttpError::TooLarge`], [`HttpError::Timeout`], [`HttpError::ContentEncoding`] for a compressed body,
 /// [`HttpError::Malformed`] if it ends early, or [`HttpError::stopping`] if the server stops before its end.
-pub(crate) async fn body(request: Request<RequestBody>, limit: BodyLimit) -> Result<(Parts, Bytes), HttpError> {
+pub(crate) fn body(
+    request: Request<RequestBody>,
+    limit: BodyLimit,
+) -> impl Future<Output = Result<(Parts, Bytes), HttpError>> + Send {
+    // Before the future is made, so that it has no room for the request as well.
     let (head, incoming) = request.into_parts();
-    let mut codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-    if let Some(coding) = codings.find(|coding| is_coded(coding)) {
-        let shown = String::from_utf8_lossy(coding).chars().take(HttpError::SHOWN_PATH).collect();
-        return Err(HttpError::ContentEncoding(shown));
-    }
-    // Before the first byte is read, if the client names the length.
-    if hyper::body::Body::size_hint(&incoming).lower() > limit.bytes as u64 {
-        return Err(HttpError::TooLarge(limit));
-    }
-    let mut body = pin!(Limited::new(incoming, limit.bytes).collect());
-    // Most bodies have come with their head. For the others the wait is boxed, because a task is as large as its largest
-    // branch.
-    let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
-        Poll::Ready(read) => read,
-        Poll::Pending => Box::pin(in_time(body, &head)).await?,
-    };
-    match read {
-        Ok(body) => Ok((head, body.to_bytes())),
-        Err(e) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
-        Err(_) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
+    async move {
+        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+        if let Some(coding) = codings.find(|coding| is_coded(coding)) {
+            let shown = String::from_utf8_lossy(coding).chars().take(HttpError::SHOWN_PATH).collect();
+            return Err(HttpError::ContentEncoding(shown));
+        }
+        // Before the first byte is read, if the client names the length.
+        if hyper::body::Body::size_hint(&incoming).lower() > limit.bytes as u64 {
+            return Err(HttpError::TooLarge(limit));
+        }
+        let stop = Arc::clone(incoming.stop());
+        let mut body = pin!(Limited::new(incoming, limit.bytes).collect());
+        // Most bodies have come with their head. For the others the wait is boxed, because a task is as large as its largest
+        // branch.
+        let read = match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
+            Poll::Ready(read) => read,
+            Poll::Pending => Box::pin(in_time(body, &stop)).await?,
+        };
+        match read {
+            Ok(body) => Ok((head, body.to_bytes())),
+            Err(e) if e.is::<LengthLimitError>() => Err(HttpError::TooLarge(limit)),
+            Err(_) => Err(HttpError::Malformed("the body ended early, or its framing is wrong".into())),
+        }
     }
 }
 
 /// The output of `read`, unless it takes too long or the server stops.
-async fn in_time<T>(read: impl Future<Output = T>, head: &Parts) -> Result<T, HttpError> {
-    let stop = head.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
+async fn in_time<T>(read: impl Future<Output = T>, stop: &Stop) -> Result<T, HttpError> {
     tokio::select! {
         biased;
         read = timeout(BODY_TIMEOUT, read) => read.map_err(|_| HttpError::Timeout(BODY_TIMEOUT)),
-        () = too_late(&stop) => Err(HttpError::stopping()),
+        () = too_late(stop) => Err(HttpError::stopping()),
     }
 }
 
@@ -109,12 +146,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Htt
 /// # Errors
 /// [`HttpError::Invalid`] if it is no such duration.
 pub(crate) fn expect_within(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<Every>, HttpError> {
-    if let Some(text) = parameters.one("expect_within")? {
-        return text.parse().map(Some).map_err(|error| HttpError::invalid("expect_within", error));
-    }
-    let Some(value) = headers.get(&EXPECT_WITHIN) else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes());
-    text.trim().parse().map(Some).map_err(|error| HttpError::invalid("Expect-Within", error))
+    EXPECT_WITHIN.read(headers, parameters)
 }
 
 /// Reads what the query and the headers say about an incident: the parameters `incident`, `status` and `ttl`, or the headers
@@ -123,22 +155,10 @@ pub(crate) fn expect_within(headers: &HeaderMap, parameters: &mut Parameters) ->
 /// # Errors
 /// [`HttpError::Invalid`] with the name of the parameter or header.
 pub(crate) fn incident(headers: &HeaderMap, parameters: &mut Parameters) -> Result<Option<IncidentReport>, HttpError> {
-    fn read<T: FromStr<Err: ToString>>(
-        headers: &HeaderMap,
-        parameters: &mut Parameters,
-        (parameter, header): (&'static str, &'static str),
-    ) -> Result<Option<T>, HttpError> {
-        if let Some(text) = parameters.one(parameter)? {
-            return text.parse().map(Some).map_err(|error: T::Err| HttpError::invalid(parameter, error.to_string()));
-        }
-        let Some(value) = headers.get(header) else { return Ok(None) };
-        let text = text::header(value.as_bytes());
-        text.trim().parse().map(Some).map_err(|error: T::Err| HttpError::invalid(header, error.to_string()))
-    }
     let fields = IncidentFields {
-        name: read(headers, parameters, ("incident", "Incident"))?,
-        status: read(headers, parameters, ("status", "Incident-Status"))?,
-        ttl: read(headers, parameters, ("ttl", "Incident-Ttl"))?,
+        name: INCIDENT.read(headers, parameters)?,
+        status: STATUS.read(headers, parameters)?,
+        ttl: TTL.read(headers, parameters)?,
     };
     fields.report().map_err(|field| HttpError::invalid(field, NO_INCIDENT))
 }

@@ -7,6 +7,7 @@
 //! streams.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,9 +15,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::stopping::too_late;
+use super::stopping::{Stop, too_late};
 
 /// How much of a body that nobody reads is discarded, and for how long, so that the client reads the refusal.
 pub(crate) const LINGER_BYTES: usize = 64 << 20;
@@ -27,21 +27,26 @@ pub(crate) const LINGER_IDLE: Duration = Duration::from_secs(2);
 /// A body that is still arriving.
 pub(crate) struct RequestBody {
     incoming: Option<Incoming>,
-    /// The stop of the server, if the rest is to be discarded here.
-    discarded_until: Option<CancellationToken>,
+    stop: Arc<Stop>,
+    /// Whether the rest is to be discarded here.
+    discards: bool,
 }
 
 impl RequestBody {
-    /// Over HTTP/1.
+    /// Over HTTP/1, to a server with this stop.
     #[must_use]
-    pub(crate) const fn http1(incoming: Incoming) -> Self {
-        Self { incoming: Some(incoming), discarded_until: None }
+    pub(crate) const fn http1(incoming: Incoming, stop: Arc<Stop>) -> Self {
+        Self { incoming: Some(incoming), stop, discards: false }
     }
 
-    /// Over HTTP/2, of a server that stops with this token.
+    /// The same over HTTP/2.
     #[must_use]
-    pub(crate) const fn http2(incoming: Incoming, stop: CancellationToken) -> Self {
-        Self { incoming: Some(incoming), discarded_until: Some(stop) }
+    pub(crate) const fn http2(incoming: Incoming, stop: Arc<Stop>) -> Self {
+        Self { incoming: Some(incoming), stop, discards: true }
+    }
+
+    pub(crate) const fn stop(&self) -> &Arc<Stop> {
+        &self.stop
     }
 }
 
@@ -64,7 +69,8 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let (Some(incoming), Some(stop)) = (self.incoming.take(), self.discarded_until.take()) else { return };
+        let Some(incoming) = self.incoming.take().filter(|_| self.discards) else { return };
+        let stop = Arc::clone(&self.stop);
         // Without a runtime the connection has ended as well.
         if let (false, Ok(runtime)) = (incoming.is_end_stream(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {

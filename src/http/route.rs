@@ -13,6 +13,7 @@ use hyper::{Response, StatusCode};
 use matchit::Router;
 
 use super::auth::Access::{self, AnyKey, ControlSocket, Either, Key, KeyOrTicket, Open, Signature};
+use super::boxed;
 use super::error::HttpError;
 use super::handlers::{Answer, Context, alerts, expectations, hooks, incidents, keys, ntfy, pages, state};
 use super::openapi::{self, Operation, catalogue};
@@ -54,7 +55,7 @@ macro_rules! route {
             methods: &$methods,
             paths: &$paths,
             access: $access,
-            handler: |context| Box::pin($handler(context)),
+            handler: |context| boxed(|| $handler(context)),
             describe: $describe,
         }
     };

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listen::Listener;
 use super::socket::Socket;
+use super::stopping::Stop;
 use super::tls::Tls;
 use super::{ListenerKind, Peer, Settings};
 use crate::delivery::ConnectionGuard;
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     pub(super) service: Arc<Service>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     tls: Option<Arc<Tls>>,
-    pub(super) stop: CancellationToken,
+    pub(super) stop: Arc<Stop>,
     /// Accept loops and connections.
     pub(super) tasks: TaskTracker,
     /// Streams over sockets that have left their connection.
@@ -47,7 +47,7 @@ impl Server {
             service,
             settings,
             tls,
-            stop: CancellationToken::new(),
+            stop: Arc::default(),
             tasks: TaskTracker::new(),
             streams: TaskTracker::new(),
         })
@@ -84,7 +84,11 @@ impl Server {
                     begin(&server, accepted);
                 }
             };
-            server.stop.run_until_cancelled(accepting).await;
+            tokio::select! {
+                biased;
+                () = server.stop.begun() => {}
+                () = accepting => {}
+            }
         }));
     }
 
@@ -136,7 +140,7 @@ impl Server {
 
     /// Stops accepting, lets requests finish, and waits for connections until the deadline; streams over sockets go on.
     pub(crate) async fn stop_requests(&self, deadline: Duration) {
-        self.stop.cancel();
+        self.stop.begin();
         self.tasks.close();
         let _ = tokio::time::timeout(deadline, self.tasks.wait()).await;
     }

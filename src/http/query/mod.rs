@@ -68,9 +68,9 @@ impl Parameters {
     /// # Errors
     /// [`HttpError::Invalid`] if it is given more than once, [`HttpError::Malformed`] for a wrong percent-encoding.
     pub(crate) fn one(&mut self, name: &str) -> Result<Option<String>, HttpError> {
-        let mut values = self.all(name)?;
-        let value = values.pop();
-        if values.is_empty() { Ok(value) } else { Err(HttpError::invalid(name, "may be given once only")) }
+        let Some(at) = self.0.iter().position(|parameter| parameter.name == name) else { return Ok(None) };
+        let value = decode(&self.0.remove(at).encoded, Plus::Space)?;
+        if self.has(name) { Err(HttpError::invalid(name, "may be given once only")) } else { Ok(Some(value)) }
     }
 
     /// Takes the value of the first of these parameters that is given.
