@@ -3,6 +3,7 @@
 pub mod secret;
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,7 @@ pub struct Grant {
     /// The key's public id.
     pub key_id: String,
     /// The user who owns the key.
-    pub user: String,
+    pub user: Arc<str>,
     pub scopes: Vec<Scope>,
     pub topics: Vec<Pattern>,
     /// Time of expiry, in milliseconds since 1970.

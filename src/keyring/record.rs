@@ -94,7 +94,7 @@ impl KeyRecord {
     pub(super) fn grant(&self) -> Grant {
         Grant {
             key_id: self.id.clone(),
-            user: self.user.clone(),
+            user: self.user.as_str().into(),
             scopes: self.scopes.clone(),
             topics: self.topics.clone(),
             expires_ms: self.expires_ms(),

@@ -68,7 +68,7 @@ async fn keys_survive_and_the_secret_is_nowhere_on_disk() {
     let keyring = open(directory.path()).unwrap();
     assert_eq!(keyring.list().unwrap().keys, listed);
     let grant = keyring.verify(&key.secret, NOW + 59_999).await.unwrap();
-    assert_eq!((grant.user.as_str(), grant.topics[0].to_string().as_str()), ("bob", "ops.*"));
+    assert_eq!((&*grant.user, grant.topics[0].to_string().as_str()), ("bob", "ops.*"));
     assert_eq!(keyring.remembered(&key.secret, NOW + 60_000), None);
     assert_eq!(keyring.verify(&key.secret, NOW + 60_000).await, Err(VerifyError::Expired));
 }
@@ -101,7 +101,7 @@ async fn a_rotated_key_works_beside_the_new_one_until_the_overlap_ends() {
     assert!(matches!(&*watched.borrow(), KeyState::Active { expires_ms: Some(ms), .. } if *ms == NOW + 60_000));
     assert!(keyring.remembered(&old.secret, NOW + 59_000).is_some());
     assert_eq!(keyring.remembered(&old.secret, NOW + 60_000), None);
-    assert_eq!(keyring.verify(&new.secret, NOW + 90_000).await.unwrap().user, "carol");
+    assert_eq!(&*keyring.verify(&new.secret, NOW + 90_000).await.unwrap().user, "carol");
     let last = keyring.rotate(&new.key.id, Some(0), NOW).unwrap();
     assert_eq!(keyring.verify(&new.secret, NOW).await, Err(VerifyError::Unknown));
     assert!(keyring.verify(&last.secret, NOW).await.is_ok());
@@ -122,7 +122,7 @@ async fn imported_keys_go_on_working() {
     let file = file.to_string();
     assert_eq!(keyring.import(file.as_bytes(), NOW).unwrap(), Imported { added: 2, skipped: 0 });
     assert_eq!(keyring.import(file.as_bytes(), NOW).unwrap(), Imported { added: 0, skipped: 2 });
-    assert_eq!(keyring.verify(&secret, NOW).await.unwrap().user, "dave");
+    assert_eq!(&*keyring.verify(&secret, NOW).await.unwrap().user, "dave");
     let created: Vec<_> = keyring.list().unwrap().keys.into_iter().map(|key| key.created_at).collect();
     assert_eq!(created, ["2023-11-14T22:13:20.000Z", "2025-01-02T03:04:05.678Z"]);
     for bad in [
@@ -207,7 +207,7 @@ async fn all_imported_keys_of_a_user_work() {
     let file = serde_json::json!({"users": {"1": {"username": "dave", "api_keys": keys}}}).to_string();
     keyring.import(file.as_bytes(), NOW).unwrap();
     for secret in &secrets {
-        assert_eq!(keyring.verify(secret, NOW).await.unwrap().user, "dave");
+        assert_eq!(&*keyring.verify(secret, NOW).await.unwrap().user, "dave");
     }
 }
 

@@ -306,7 +306,7 @@ mod tests {
         }
         assert_eq!(keyring.own.in_flight.lock().len(), most);
         drop(busy);
-        assert_eq!(keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
+        assert_eq!(&*keyring.verify(&other.secret, NOW).await.unwrap().user, "b");
         while let Some(refused) = flood.join_next().await {
             assert_eq!(refused.unwrap(), Err(VerifyError::Wrong));
         }

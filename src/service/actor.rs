@@ -31,7 +31,7 @@ impl Actor {
     pub(super) async fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Key(grant, address) => {
-                Self::Key { id: grant.key_id.clone(), user: grant.user.clone(), address: *address }
+                Self::Key { id: grant.key_id.clone(), user: grant.user.to_string(), address: *address }
             }
             Caller::Control(None) | Caller::Publisher(None) => Self::Local(None, caller.static_name()),
             Caller::Control(Some(uid)) | Caller::Publisher(Some(uid)) => {

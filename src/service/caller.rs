@@ -53,6 +53,14 @@ impl Caller {
         }
     }
 
+    /// The same for what it publishes.
+    pub(super) fn publisher(&self) -> Arc<str> {
+        match self {
+            Self::Key(grant, _) => Arc::clone(&grant.user),
+            other => other.name().into(),
+        }
+    }
+
     /// The control socket is for operators, who need access even when limits are reached.
     pub(super) const fn is_rate_limited(&self) -> bool {
         !matches!(self, Self::Control(_))

@@ -112,9 +112,9 @@ impl Service {
     /// As [`expect`](Self::expect), before anything is stored.
     pub(super) async fn announced_next(&self, caller: &Caller, alerts: &[Publish]) -> Result<Vec<Change>, Refusal> {
         let change = |Publish { draft, .. }: &Publish| {
+            let every = draft.expect_within()?;
             let (user, now_ms) = (caller.user().to_owned(), self.now_ms());
-            let subject = Subject::topic(draft.topic().clone());
-            Some(Change::Within { subject, every: draft.expect_within()?, user, now_ms })
+            Some(Change::Within { subject: Subject::topic(draft.topic().clone()), every, user, now_ms })
         };
         let changes: Vec<_> = alerts.iter().filter_map(change).collect();
         if !changes.is_empty() {

@@ -87,7 +87,7 @@ impl Service {
             return Err(Refusal::Signature);
         }
         self.counters.attempt(Attempt::Signed);
-        let (key_id, user) = (GITHUB.to_owned(), GITHUB.to_owned());
+        let (key_id, user) = (GITHUB.to_owned(), GITHUB.into());
         let grant = Grant { key_id, user, scopes: vec![Scope::Publish], topics, expires_ms: None };
         Ok(Caller::Key(Arc::new(grant), peer))
     }

@@ -56,17 +56,11 @@ impl PublishPermit<'_> {
     /// [`Refusal::Topic`] for a topic that the key does not cover, [`Refusal::Conflict`] for a reused idempotency key,
     /// [`Refusal::Unavailable`] if the outcome is unknown.
     pub(crate) async fn publish(self, draft: Draft, key: Option<String>) -> Result<Stored, Refusal> {
-        let Self { service, caller } = self;
-        caller.require_topics(&[Pattern::Exact(draft.topic().clone())])?;
+        let caller = self.caller;
         let idempotency = key.map(|key| Idempotency { user: caller.user().to_owned(), key, state: None });
-        let publish = Publish { draft, user: caller.user().into(), idempotency };
-        let next = service.announced_next(caller, std::slice::from_ref(&publish)).await?;
-        service.delivery.backpressure().wait().await;
-        let stored = service.engine.append(publish).await;
-        service.record_outcome(caller, stored.as_ref().map(std::slice::from_ref));
-        let stored = stored?;
-        service.expect_next(caller, &next, std::slice::from_ref(&stored)).await?;
-        Ok(stored)
+        let publish = Publish { draft, user: caller.publisher(), idempotency };
+        let mut stored = self.publish_group(vec![publish]).await?;
+        stored.pop().ok_or_else(|| Refusal::unavailable("the engine answered nothing"))
     }
 
     /// Stores all alerts of a payload, or none of them. Each counts towards the rate. A payload that exceeds it is stored
@@ -75,7 +69,7 @@ impl PublishPermit<'_> {
     /// # Errors
     /// Those of [`publish`](Self::publish) except [`Refusal::Conflict`]: for a repeated entry the stored alert is returned.
     pub(crate) async fn publish_all(self, entries: Vec<Entry>) -> Result<Vec<Stored>, Refusal> {
-        let (user, publisher) = (self.caller.user().to_owned(), Arc::from(self.caller.user()));
+        let (user, publisher) = (self.caller.user().to_owned(), self.caller.publisher());
         let publish = |Entry { draft, identity }| {
             let known = |Identity { key, state }| Idempotency { user: user.clone(), key, state: Some(state) };
             Publish { draft, user: Arc::clone(&publisher), idempotency: identity.map(known) }
@@ -88,7 +82,7 @@ impl PublishPermit<'_> {
     /// # Errors
     /// Those of [`publish`](Self::publish).
     pub(crate) async fn publish_lines(self, lines: Vec<Line>) -> Result<Vec<Stored>, Refusal> {
-        let (user, publisher) = (self.caller.user().to_owned(), Arc::from(self.caller.user()));
+        let (user, publisher) = (self.caller.user().to_owned(), self.caller.publisher());
         let publish = |Line { draft, key }| {
             let idempotency = key.map(|key| Idempotency { user: user.clone(), key, state: None });
             Publish { draft, user: Arc::clone(&publisher), idempotency }
@@ -101,8 +95,8 @@ impl PublishPermit<'_> {
         for alert in &alerts {
             caller.require_topics(&[Pattern::Exact(alert.draft.topic().clone())])?;
         }
-        if caller.is_rate_limited() {
-            let further = u32::try_from(alerts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let further = u32::try_from(alerts.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if further > 0 && caller.is_rate_limited() {
             let rate = service.settings.load().publish_rate;
             service.publish_rate.owe(caller.name().to_owned(), further, rate, RATE_PERIOD, Instant::now());
         }

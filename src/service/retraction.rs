@@ -1,6 +1,5 @@
 //! Retraction: an alert is taken back by whoever published it, or by an administrator.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -29,7 +28,7 @@ impl Service {
             Retractable::All
         } else {
             caller.require_topics(&[Pattern::Exact(topic.clone())])?;
-            Retractable::OfUser(Arc::from(caller.user()))
+            Retractable::OfUser(caller.publisher())
         };
         let by = Actor::of(caller).await;
         let retract = Retract { topic: topic.clone(), id, by: by.person(), allowed };
