@@ -176,11 +176,18 @@ impl Draft {
     /// The same, with its place in its incident.
     #[must_use]
     pub fn placed_record(&self, id: Id, received_ms: u64, place: Option<IncidentPlace>) -> Record {
+        self.record_of((received_ms, &super::rfc3339(received_ms)), id, place)
+    }
+
+    /// The same, with the time as text too, which the alerts of a batch share.
+    #[must_use]
+    pub(crate) fn record_of(&self, received: (u64, &str), id: Id, place: Option<IncidentPlace>) -> Record {
+        let (received_ms, received_at) = received;
         let mut json = Vec::with_capacity(self.json_capacity());
         json.extend_from_slice(br#"{"id":""#);
         id.write_to(&mut json);
         self.write_between(&mut json, place);
-        json.extend_from_slice(super::rfc3339(received_ms).as_bytes());
+        json.extend_from_slice(received_at.as_bytes());
         json.extend_from_slice(br#""}"#);
         Record {
             id,

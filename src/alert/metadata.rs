@@ -1,5 +1,6 @@
 //! The metadata of an alert: a JSON object of the sender's choice, passed through as it was sent.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -9,11 +10,11 @@ use serde_json::value::RawValue;
 
 /// A JSON object on one line. Numbers keep their digits and members their order; only whitespace between tokens is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metadata(Box<str>);
+pub struct Metadata(Cow<'static, str>);
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self("{}".into())
+        Self(Cow::Borrowed("{}"))
     }
 }
 

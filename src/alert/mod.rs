@@ -93,5 +93,8 @@ pub fn rfc3339(ms: u64) -> String {
     const PRINTER: jiff::fmt::temporal::DateTimePrinter =
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3));
     let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    PRINTER.timestamp_to_string(&time.unwrap_or_default())
+    let mut text = String::with_capacity(24);
+    // Fails only for a text that cannot grow.
+    let _ = PRINTER.print_timestamp(&time.unwrap_or_default(), &mut text);
+    text
 }

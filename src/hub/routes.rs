@@ -26,7 +26,8 @@ impl<T: Filtered> Routes<T> {
     /// Everything with a pattern that matches the topic; the caller checks the level. The patterns of a filter never overlap,
     /// so each one comes once.
     pub(super) fn of<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = &'a Arc<T>> {
-        let below = topic.ancestors().filter_map(|parent| self.below.get(parent)).flatten();
+        let ancestors = (!self.below.is_empty()).then(|| topic.ancestors());
+        let below = ancestors.into_iter().flatten().filter_map(|parent| self.below.get(parent)).flatten();
         self.exact.get(topic).into_iter().flatten().chain(below).chain(&self.all)
     }
 

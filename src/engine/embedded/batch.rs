@@ -1,6 +1,6 @@
 //! One batch as bytes: alerts and transitions, incidents, removals by limits of topics, and the mark that ends it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::appender::{Appender, Tail};
 use super::catalog::Catalog;
@@ -32,7 +32,7 @@ pub(super) type Written = Vec<(u64, usize)>;
 
 /// For each alert or transition the id of the previous one of its topic.
 fn topic_befores(catalog: &Catalog, entries: &[Entry<'_>]) -> Vec<Id> {
-    let mut lasts: HashMap<&Topic, Id> = HashMap::new();
+    let mut lasts: BTreeMap<&Topic, Id> = BTreeMap::new();
     let mut befores = Vec::with_capacity(entries.len());
     for entry in entries {
         befores.push(match *entry {

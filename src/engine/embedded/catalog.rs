@@ -199,15 +199,14 @@ impl Catalog {
     pub(super) fn push(&mut self, segment: &Segment, offset: u64, size: usize, record: &Record) {
         let Record { id, kind, level, .. } = *record;
         let number = self.topics.intern(&record.topic);
-        let ordinal = {
+        let (ordinal, is_new) = {
             let mut index = segment.index.write();
-            let is_new = index.posting(number).is_none();
-            if is_new && let Some(row) = self.topics.row_mut(number) {
-                row.segments += 1;
-            }
-            index.push(id, offset, size, Some((number, level)))
+            let topics = index.topic_count();
+            let ordinal = index.push(id, offset, size, Some((number, level)));
+            (ordinal, index.topic_count() > topics)
         };
         if let Some(row) = self.topics.row_mut(number) {
+            row.segments += u32::from(is_new);
             if kind == RecordKind::Alert {
                 row.newest[level as usize] = Some(Position { segment: segment.number(), ordinal });
             }

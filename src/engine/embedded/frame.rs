@@ -99,23 +99,30 @@ pub(super) const fn size(length: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Salt(pub(super) u64);
 
+/// What both checksums of a record begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Seed(u32);
+
 impl Salt {
-    fn seed(self, offset: u64) -> u32 {
+    /// That of the record at an offset.
+    pub(super) fn seed(self, offset: u64) -> Seed {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.0.to_le_bytes());
         bytes[8..].copy_from_slice(&offset.to_le_bytes());
-        crc32c::crc32c(&bytes)
+        Seed(crc32c::crc32c(&bytes))
     }
+}
 
-    fn head_crc(self, offset: u64, head: &[u8; HEAD]) -> u32 {
+impl Seed {
+    fn head_crc(self, head: &[u8; HEAD]) -> u32 {
         let mut covered = *head;
         covered[4..12].fill(0);
         covered[13] = 0;
-        crc32c::crc32c_append(self.seed(offset), &covered)
+        crc32c::crc32c_append(self.0, &covered)
     }
 
-    pub(super) fn content_crc(self, offset: u64, flags: u8, content: &[u8]) -> u32 {
-        crc32c::crc32c_append(crc32c::crc32c_append(self.seed(offset), &[flags]), content)
+    pub(super) fn content_crc(self, flags: u8, content: &[u8]) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c_append(self.0, &[flags]), content)
     }
 }
 
@@ -135,7 +142,7 @@ impl Draft<'_> {
     /// Appends the record to `out`, which will be written at `base`. Returns the checksum of its head.
     pub(super) fn encode(&self, out: &mut Vec<u8>, base: u64, salt: Salt) -> u32 {
         let start = out.len();
-        let offset = base + start as u64;
+        let seed = salt.seed(base + start as u64);
         // A name longer than this is refused where keys are made.
         let user = &self.user.as_bytes()[..self.user.len().min(usize::from(u16::MAX))];
         out.resize(start + HEAD, 0);
@@ -151,9 +158,9 @@ impl Draft<'_> {
         for (id, at) in [(self.id, 16), (self.before, 32), (self.topic_before, 48)] {
             head[at..at + 16].copy_from_slice(&id.to_u128().to_le_bytes());
         }
-        let crc = salt.head_crc(offset, &head);
+        let crc = seed.head_crc(&head);
         let content = &out[start + HEAD..start + HEAD + length];
-        let content_crc = salt.content_crc(offset, self.flags, content);
+        let content_crc = seed.content_crc(self.flags, content);
         head[4..8].copy_from_slice(&crc.to_le_bytes());
         head[8..12].copy_from_slice(&content_crc.to_le_bytes());
         out[start..start + HEAD].copy_from_slice(&head);
@@ -178,7 +185,7 @@ impl Head {
         // Cheap checks first: the search after a damaged place tries every multiple of eight.
         let kind = Kind::from_u8(head[12])?;
         let length = u32_at(head, 0);
-        if length as usize > MAX_CONTENT || u32_at(head, 4) != salt.head_crc(offset, head) {
+        if length as usize > MAX_CONTENT || u32_at(head, 4) != salt.seed(offset).head_crc(head) {
             return None;
         }
         let user = u16::from_le_bytes([head[14], head[15]]);
@@ -212,7 +219,7 @@ impl Head {
     pub(super) fn content<'a>(&self, bytes: &'a [u8], offset: u64, salt: Salt) -> Option<(&'a [u8], &'a [u8])> {
         // A record that was cut off within its padding is not whole either: the next one would begin beyond the end.
         let content = bytes.get(..self.size())?.get(HEAD..HEAD + self.length as usize)?;
-        if salt.content_crc(offset, self.flags, content) != self.content_crc {
+        if salt.seed(offset).content_crc(self.flags, content) != self.content_crc {
             return None;
         }
         content.split_at_checked(self.user.into())

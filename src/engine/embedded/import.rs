@@ -56,7 +56,7 @@ impl Import {
         match part {
             Part::Alert { record, user } => {
                 self.bytes += record.json.len();
-                self.batch.push(Item::Alert(Staged { record, user, key: None }));
+                self.batch.push(Item::Alert(Staged { record, user: user.into(), key: None }));
             }
             Part::Retired(id) => self.batch.push(Item::Retired(id)),
             Part::Lost { upto, .. } => {

@@ -167,6 +167,13 @@ impl Index {
         }
     }
 
+    pub(super) fn topic_count(&self) -> usize {
+        match &self.postings {
+            Postings::Growing(postings) => postings.len(),
+            Postings::Frozen(directory, _) => directory.len(),
+        }
+    }
+
     pub(super) fn topics(&self) -> Vec<u32> {
         match &self.postings {
             Postings::Growing(postings) => postings.keys().copied().collect(),

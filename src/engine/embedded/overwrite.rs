@@ -35,7 +35,7 @@ pub(super) fn write(segment: &Segment, offset: u64) -> io::Result<()> {
     bytes[secret].fill(0);
     let flags = head.flags | ERASED;
     bytes[13] = flags;
-    let crc = salt.content_crc(offset, flags, &bytes[HEAD..HEAD + head.length as usize]);
+    let crc = salt.seed(offset).content_crc(flags, &bytes[HEAD..HEAD + head.length as usize]);
     bytes[8..12].copy_from_slice(&crc.to_le_bytes());
     segment.file.write_at(&bytes, offset)
 }

@@ -119,7 +119,7 @@ impl Stage<'_> {
             self.incidents.set(key, Some(row));
         }
         let record = Retraction::new(topic.clone(), *id, by).record(self.next_id(), self.now_ms);
-        self.staged.push(Staged { record: record.clone(), user: by.clone(), key: None });
+        self.staged.push(Staged { record: record.clone(), user: by.as_str().into(), key: None });
         self.erasures.push(Erasure { id: *id, topic: topic.clone(), at: found.map(|found| found.at), has_copies });
         Ok(Ok(Retracted::Now(record)))
     }

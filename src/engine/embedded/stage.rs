@@ -4,6 +4,7 @@
 //! Nothing here changes the log; what is staged takes effect when the batch is written and applied.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
@@ -15,7 +16,7 @@ use super::incident_table::IncidentTable;
 use super::keys::{KeyRow, Keys};
 use super::notes::{CountedKey, Notes};
 use super::segment::Found;
-use crate::alert::{Id, Record};
+use crate::alert::{Id, Record, rfc3339};
 use crate::engine::intake::Outcome;
 use crate::engine::publish::owner;
 use crate::engine::{AppendError, Changed, Publish, Stored, Tracking};
@@ -25,7 +26,7 @@ use crate::incident::{Act, ActError, Acted, Happened, Key, Reported, Room, Row};
 /// An alert, a transition or a retraction that is to be written.
 pub(super) struct Staged {
     pub(super) record: Record,
-    pub(super) user: String,
+    pub(super) user: Arc<str>,
     pub(super) key: Option<Keyed>,
 }
 
@@ -43,6 +44,8 @@ pub(super) struct Stage<'a> {
     pub(super) incidents: IncidentChanges<'a>,
     clock_ms: u64,
     pub(super) now_ms: u64,
+    /// The same as text.
+    now: String,
     pub(super) staged: Vec<Staged>,
     /// Keys of this batch.
     own_keys: HashMap<[u8; 32], KeyRow>,
@@ -69,6 +72,7 @@ impl<'a> Stage<'a> {
             incidents: IncidentChanges::new(known.incidents),
             clock_ms,
             now_ms,
+            now: rfc3339(now_ms),
             staged: Vec::new(),
             own_keys: HashMap::new(),
             counted_keys: Vec::new(),
@@ -141,7 +145,7 @@ impl<'a> Stage<'a> {
             Reported::Stored(row, place) => (Tracking::Tracked, Some(place), Some(row)),
         };
         let id = self.next_id();
-        let record = publish.draft.placed_record(id, self.now_ms, place);
+        let record = publish.draft.record_of((self.now_ms, &self.now), id, place);
         if let Some(key) = &key {
             self.remember(publish, key, id);
         }
@@ -149,7 +153,7 @@ impl<'a> Stage<'a> {
             row.recorded(id, true);
             self.incidents.set(incident, Some(*row));
         }
-        self.staged.push(Staged { record: record.clone(), user: publish.user.to_string(), key });
+        self.staged.push(Staged { record: record.clone(), user: Arc::clone(&publish.user), key });
         Ok(Stored { record, repeated: false, incident })
     }
 
@@ -238,7 +242,7 @@ impl<'a> Stage<'a> {
         let record = record.record(&row, id, self.now_ms);
         row.recorded(id, false);
         self.incidents.set(key.clone(), Some(row.clone()));
-        self.staged.push(Staged { record: record.clone(), user: by.to_owned(), key: None });
+        self.staged.push(Staged { record: record.clone(), user: by.into(), key: None });
         Changed { row, record: Some(record) }
     }
 }
