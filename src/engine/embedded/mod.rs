@@ -7,8 +7,7 @@
 //! From the bottom: [`disk`] is what the log requires of a disk; [`frame`], [`codec`] and [`header`] are the stored
 //! forms; [`scan`] tells damage from a torn tail; [`index`], [`postings`] and [`topics`] find records, [`catalog`]
 //! holds them; [`incident_table`] holds the incidents; [`recover`] opens a log, [`stage`], [`commit`] and [`store`] write
-//! it, [`read`] reads it, [`keeper`] does background work; [`scrub`] looks for damage; [`convert`] converts the store of
-//! earlier versions.
+//! it, [`read`] reads it, [`keeper`] does background work; [`scrub`] looks for damage; [`convert`] converts older stores.
 
 mod appender;
 mod at_rest;
@@ -22,6 +21,7 @@ mod convert;
 mod copies;
 #[cfg(test)]
 mod corruption;
+mod cursors;
 mod damaged;
 mod disk;
 mod dropped;
@@ -71,6 +71,7 @@ mod retracted;
 mod retraction;
 mod scan;
 mod scrub;
+mod seek;
 mod segment;
 mod shared;
 mod sidecar;
@@ -265,6 +266,9 @@ impl Embedded {
         until: Id,
         latest_after_ms: u64,
     ) -> Result<Seek, Unavailable> {
+        if let Some(seek) = self.0.view.seek_in_memory(start, filter, until) {
+            return Ok(seek);
+        }
         let (start, filter) = (start.clone(), filter.clone());
         self.view(move |view| view.seek(&start, &filter, until, latest_after_ms)).await
     }

@@ -1,4 +1,4 @@
-//! Reading the log: where a stream begins, and pages of it in both directions.
+//! Reading the log: pages of it in both directions.
 //!
 //! A page does a bounded amount of work. The index, locked briefly for each group of records, says which of them may
 //! pass; the records themselves are read without a lock and checked each time. A record that cannot be read is damaged:
@@ -10,23 +10,24 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::catalog::Catalog;
+use super::cursors::Cursors;
 use super::damaged::DamagedPlaces;
 use super::fetch::{Entry, fetch};
 use super::segment::{Found, Position, Segment};
-use crate::alert::{Filter, Id, Level, Pattern, Record, RecordKind, Start, Topic};
-use crate::engine::limits::{MAX_LATEST_TOPICS, MAX_MERGED_TOPICS};
+use crate::alert::{Filter, Id, Pattern, Record, RecordKind, Topic};
+use crate::engine::limits::MAX_MERGED_TOPICS;
 use crate::engine::topics::Run;
-use crate::engine::{Known, Page, Range, Seek, complete_from};
-use crate::sse::Gap;
+use crate::engine::{Page, Range};
 
 /// Records that one page looks at.
-const SCANNED: usize = 8192;
+pub(super) const SCANNED: usize = 8192;
 
 /// The log for readers; cheap to clone.
 #[derive(Clone)]
 pub(super) struct View {
     pub(super) catalog: Arc<RwLock<Catalog>>,
     pub(super) damaged: Arc<DamagedPlaces>,
+    pub(super) cursors: Arc<Cursors>,
 }
 
 /// A page that is being filled.
@@ -47,133 +48,21 @@ impl Filling<'_> {
     }
 }
 
-fn is_alert(record: &Record) -> bool {
+pub(super) fn is_alert(record: &Record) -> bool {
     record.kind == RecordKind::Alert
 }
 
 impl View {
     pub(super) fn new(catalog: Arc<RwLock<Catalog>>) -> Self {
-        Self { catalog, damaged: Arc::default() }
-    }
-
-    pub(super) fn seek(
-        &self,
-        start: &Start,
-        filter: &Filter,
-        until: Id,
-        latest_after_ms: u64,
-    ) -> Result<Seek, io::Error> {
-        let has_cursor = match start {
-            Start::After(cursor) => self.knows(*cursor),
-            _ => false,
-        };
-        let (latest, is_damaged) = match start {
-            Start::Latest => self.latest(filter, until, latest_after_ms)?,
-            _ => Default::default(),
-        };
-        let (head, trimmed, oldest) = {
-            let catalog = self.catalog.read();
-            (catalog.head, catalog.trimmed(filter), catalog.oldest)
-        };
-        let mut seek = Seek::new(start, until, Known { head, trimmed, oldest, has_cursor }, latest);
-        if is_damaged && seek.gap.is_none() {
-            // The newest alert of a topic may be the damaged one.
-            seek.gap = Some(Gap { requested: "latest".into(), oldest: complete_from(oldest, until), head });
-        }
-        Ok(seek)
-    }
-
-    /// Whether this log gave the id, and nothing after it was removed from the old end.
-    fn knows(&self, cursor: Id) -> bool {
-        let segment = {
-            let catalog = self.catalog.read();
-            if cursor == Id::ZERO {
-                return catalog.trim == Id::ZERO && catalog.topic_trim == Id::ZERO;
-            }
-            if cursor == catalog.trim || cursor == catalog.head {
-                return true;
-            }
-            catalog.segment_behind(cursor.predecessor())
-        };
-        let is_in = |segment: Arc<Segment>| segment.id(segment.behind(cursor.predecessor())) == Some(cursor);
-        // For segments that were dropped from within the log, only the range of ids is known.
-        segment.is_some_and(is_in) || self.catalog.read().dropped.iter().any(|range| range.has_id(cursor))
+        Self { catalog, damaged: Arc::default(), cursors: Arc::default() }
     }
 
     pub(super) fn topics(&self, runs: &[Run], most: usize) -> Vec<Topic> {
         self.catalog.read().topics.list(runs, most)
     }
 
-    /// The newest alert of each topic, and whether one was lost to damage.
-    fn latest(&self, filter: &Filter, until: Id, latest_after_ms: u64) -> io::Result<(Vec<Record>, bool)> {
-        let mut newest = Vec::new();
-        {
-            let catalog = self.catalog.read();
-            catalog.topics.each(filter, |number, row| {
-                let at = row.newest_from(filter.level()).filter(|_| row.count > 0);
-                newest.extend(at.filter(|at| *at >= catalog.trim_at.max(row.oldest)).map(|at| (at, number)));
-                true
-            });
-        }
-        newest.sort_unstable();
-        newest.drain(..newest.len().saturating_sub(MAX_LATEST_TOPICS));
-        let (mut records, mut is_damaged) = (Vec::with_capacity(newest.len()), false);
-        for (at, number) in newest {
-            let segment = self.catalog.read().segment(at.segment).cloned();
-            // An id is never before the time its alert came in, so a segment that ends too early need not be read.
-            if segment.as_ref().is_some_and(|segment| segment.index.read().last.ms < latest_after_ms) {
-                continue;
-            }
-            let record = match segment.as_ref().map(|segment| segment.read(at.ordinal)).transpose()? {
-                Some(Found::Alert(record)) if is_alert(&record) && record.id <= until => Some(*record),
-                // No segment: the newest one was erased, and an older one may be retained. After a start a transition
-                // or a retraction counts as the newest one.
-                None | Some(Found::Alert(_) | Found::Erased(_)) => self.newest_before(number, filter.level(), until)?,
-                Some(Found::Dropped) => None,
-                Some(Found::Damaged) => {
-                    segment.iter().for_each(|segment| self.damaged.name(segment, at.ordinal));
-                    is_damaged = true;
-                    None
-                }
-            };
-            records.extend(record.filter(|record| {
-                record.received_ms >= latest_after_ms
-                    && self.catalog.read().is_retained(record.topic.as_str(), record.id)
-            }));
-        }
-        records.sort_unstable_by_key(|record| record.id);
-        Ok((records, is_damaged))
-    }
-
-    /// The newest alert up to `until`, for a topic that got alerts after the stream was registered.
-    fn newest_before(&self, topic: u32, level: Level, until: Id) -> io::Result<Option<Record>> {
-        let mut at = self.behind(until);
-        let mut scanned = 0;
-        while scanned < SCANNED {
-            let Some(segment) = self.catalog.read().segment_until(at.segment).cloned() else { break };
-            let end = if segment.number() == at.segment { at.ordinal } else { u32::MAX };
-            let ordinals: Vec<u32> = {
-                let index = segment.index.read();
-                let all = index.posting(topic).map_or_else(Vec::new, |posting| posting.before(end, SCANNED));
-                scanned += all.len() + 1;
-                all.into_iter().filter(|ordinal| index.level(*ordinal).is_some_and(|found| found >= level)).collect()
-            };
-            for ordinal in ordinals {
-                match segment.read(ordinal)? {
-                    Found::Alert(record) if is_alert(&record) => return Ok(Some(*record)),
-                    _ => {}
-                }
-            }
-            match segment.number().checked_sub(1) {
-                Some(before) => at = Position { segment: before, ordinal: u32::MAX },
-                None => break,
-            }
-        }
-        Ok(None)
-    }
-
     /// The place of the first record after an id.
-    fn behind(&self, id: Id) -> Position {
+    pub(super) fn behind(&self, id: Id) -> Position {
         let (segment, end) = {
             let catalog = self.catalog.read();
             (catalog.segment_behind(id), catalog.end())
