@@ -57,7 +57,8 @@ impl Stream {
             let (filter, format) = (Arc::clone(&self.context.filter), self.context.format.clone());
             let key = PageKey { filter, format, after: cursor };
             let since = self.context.hub.retractions();
-            let page = match self.context.pages.read(&key, until).await {
+            let page = self.context.pages.read(&key, until);
+            let page = match self.wait_for(page, writer).await? {
                 Ok((page, source)) => {
                     self.context.counters.replayed_page(source);
                     page
@@ -85,7 +86,8 @@ impl Stream {
             if self.needs_no_replay(until) {
                 return Ok(None);
             }
-            match context.engine.seek(&self.start, &context.filter, until, self.latest_after_ms).await {
+            let seek = context.engine.seek(&self.start, &context.filter, until, self.latest_after_ms);
+            match self.wait_for(seek, writer).await? {
                 Ok(Seek { awaited: Some(id), .. }) => {
                     self.send_heartbeat_if_due(writer).await?;
                     // The log may have lost the cursor meanwhile, so it is read again after a while.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -200,11 +201,10 @@ impl Stream {
         let mut writer = Writer { sink, context, heartbeat, next_heartbeat: Instant::now() + heartbeat };
         let engine = self.context.engine.clone();
         let is_synced = engine.head().is_some();
-        if !is_synced || self.seam == Seam::Sent || !self.needs_no_replay(self.subscription.joined()) {
-            // The head of the response goes out at once if reading the log may take a while, or if no seam follows and
-            // nothing else might be sent before the stream is handed over.
-            let upto = if let Start::After(cursor) = self.start { cursor } else { Id::ZERO };
-            writer.start(&Held { since: self.context.hub.retractions(), after: Id::ZERO, upto }).await?;
+        let seam_comes_at_once = self.seam == Seam::Due && self.needs_no_replay(self.subscription.joined());
+        if !is_synced || !(self.is_new() || seam_comes_at_once) {
+            // Otherwise it goes out with what follows, which a new stream sends soon.
+            self.start(&mut writer).await?;
         }
         if !is_synced {
             Box::pin(self.wait_until_synced(&engine, &mut writer)).await?;
@@ -273,6 +273,32 @@ impl Stream {
                 }
             }
         }
+    }
+
+    /// Whether nothing was sent yet, neither by this process nor by an earlier one.
+    const fn is_new(&self) -> bool {
+        self.opening.is_some()
+    }
+
+    /// Sends the head, and what another process or a loop has left.
+    async fn start<S: StreamSink>(&self, writer: &mut Writer<'_, S>) -> Result<(), StreamEnd> {
+        let upto = if let Start::After(cursor) = self.start { cursor } else { Id::ZERO };
+        writer.start(&Held { since: self.context.hub.retractions(), after: Id::ZERO, upto }).await
+    }
+
+    /// Waits for an answer of the engine. The head of the response goes out first if that may take a while.
+    pub(super) async fn wait_for<T, S: StreamSink>(
+        &self,
+        answer: impl Future<Output = T>,
+        writer: &mut Writer<'_, S>,
+    ) -> Result<T, StreamEnd> {
+        let mut answer = pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return Ok(answer),
+            () = std::future::ready(()) => self.start(writer).await?,
+        }
+        Ok(answer.await)
     }
 
     /// Appends the cursor between replay and live, unless it was sent.
