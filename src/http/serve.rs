@@ -20,6 +20,10 @@ use crate::delivery::ConnectionGuard;
 use crate::service::{Admission, Connections, Service};
 use crate::supervisor;
 
+/// After so many connections, everything else that is ready gets its turn. Without this limit, thousands of clients that
+/// connect at once would fill the queues of the runtime, and a publish would wait behind hundreds of new connections.
+const ACCEPTS_PER_TURN: usize = 32;
+
 /// A connection with its place.
 struct Accepted {
     socket: Socket,
@@ -80,8 +84,13 @@ impl Server {
         let server = Arc::clone(self);
         self.tasks.spawn(supervisor::supervise(name, async move {
             let accepting = async {
+                let mut begun = 0_usize;
                 while let Some(accepted) = server.accept(kind, &listener).await {
                     begin(&server, accepted);
+                    begun += 1;
+                    if begun.is_multiple_of(ACCEPTS_PER_TURN) {
+                        tokio::task::yield_now().await;
+                    }
                 }
             };
             tokio::select! {
