@@ -10,7 +10,7 @@ over_both_transports! {
 }
 
 /// Publishes alerts together.
-fn publish(daemon: &Daemon, key: &Key, alerts: usize) {
+pub(crate) fn publish(daemon: &Daemon, key: &Key, alerts: usize) {
     let line = |number| json!({"message": format!("alert {number}")}).to_string() + "\n";
     let request = Request::post("/alerts").key(key).header("Content-Type", "application/x-ndjson");
     let answer = daemon.send(&request.body((0..alerts).map(line).collect::<String>()));
@@ -23,7 +23,7 @@ fn retained(daemon: &Daemon, key: &Key) -> Vec<String> {
 }
 
 /// The ids of a stream's alerts up to its seam, and whether it was told of a gap.
-fn replayed(stream: &mut Stream) -> (Vec<String>, bool) {
+pub(crate) fn replayed(stream: &mut Stream) -> (Vec<String>, bool) {
     let (mut ids, mut is_told) = (Vec::new(), false);
     loop {
         let event = stream.event().expect("the stream goes on");
@@ -36,7 +36,7 @@ fn replayed(stream: &mut Stream) -> (Vec<String>, bool) {
 }
 
 /// Pages that were read from the log, and pages that another stream had read.
-fn pages(daemon: &Daemon) -> [u64; 2] {
+pub(crate) fn pages(daemon: &Daemon) -> [u64; 2] {
     let text = Request::get("/metrics").over(&daemon.control()).text();
     ["log", "stream"].map(|source| {
         let series = format!("alertd_replay_pages_total{{source=\"{source}\"}} ");

@@ -3,9 +3,10 @@
 //! After a restart thousands of streams continue after the same id with the same filter. The first of them reads and encodes a
 //! page; the others wait for it and send the same bytes. Used by the replay alone.
 //!
-//! The log stays the truth. Always: a page is sent only while the engine says that nothing of it was removed and no damage was
-//! found since it was read ([`Engine::page_version`](crate::engine::Engine::page_version)); a page is kept for [`LIFETIME`];
-//! and all pages together stay within [`MEMORY`], except for the newest one.
+//! The log stays the truth. Always: a page is sent to another stream only if the engine, asked after that stream wanted the page,
+//! says that nothing of it was removed or retracted and no damage was found since it was read
+//! ([`Engine::is_page_true`](crate::engine::Engine::is_page_true)); a page is kept for [`LIFETIME`]; and all pages together stay
+//! within [`MEMORY`], except for the newest one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub(super) struct EncodedPage {
     pub(super) log: Page,
     /// Everything up to this id was read.
     pub(super) cursor: Id,
-    /// What the engine has to say for the page to be true; none if other streams must not have it.
+    /// That of the engine before the page was read; none if other streams must not have the page.
     version: Option<u64>,
 }
 
@@ -124,7 +125,9 @@ impl SharedPages {
                 return Ok((page, PageSource::Log));
             }
             // Another stream may have read further than this one wants, or before something was removed.
-            if page.version == Some(version) && page.cursor <= until {
+            if let Some(version) = page.version.filter(|_| page.cursor <= until)
+                && self.engine.is_page_true(version, &key.filter, key.after, until).await?
+            {
                 return Ok((page, PageSource::Stream));
             }
         }

@@ -117,14 +117,31 @@ impl Engine {
         }
     }
 
-    /// A number that changes when a page of what follows `after` may have become untrue: no alert after that id that passes the
-    /// filter was removed, and no damage was found, as long as it stays the same. None if one was removed, or if only the
-    /// store knows.
+    /// The version of a page of what follows `after` that is read from now on, for [`is_page_true`](Self::is_page_true). None if
+    /// this page is not to be kept.
     pub(crate) fn page_version(&self, filter: &Filter, after: Id) -> Option<u64> {
         match self {
             Self::Embedded(embedded) => embedded.page_version(filter, after),
-            // Other nodes remove alerts too.
-            Self::Redis(_) => None,
+            Self::Redis(redis) => Some(redis.page_version()),
+        }
+    }
+
+    /// Whether a page of what follows `after` that was read before can be sent to a stream that reads up to `until`, and not
+    /// before it. The page was whole: no alert after that id that passes the filter had been removed, and none was damaged.
+    /// Since it was read none of them was removed or retracted, and no damage was found. The answer is not from before the call.
+    ///
+    /// # Errors
+    /// The log cannot be read now.
+    pub(crate) async fn is_page_true(
+        &self,
+        version: u64,
+        filter: &Filter,
+        after: Id,
+        until: Id,
+    ) -> Result<bool, Unavailable> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.page_version(filter, after) == Some(version)),
+            Self::Redis(redis) => redis.is_page_true(version, filter, after, until).await,
         }
     }
 

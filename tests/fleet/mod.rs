@@ -14,6 +14,7 @@ mod network;
 mod nodes;
 mod partition;
 mod proxies;
+mod replay;
 mod restored;
 mod retraction;
 mod sentinel;

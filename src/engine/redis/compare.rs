@@ -117,7 +117,7 @@ impl Follower {
         self.shared.retractions.fetch_add(1, Ordering::AcqRel);
         // From here on the node follows a log whose ids are above all that it has seen.
         self.at.raise(Seen::id(visible));
-        self.shared.saw(self.at.clone());
+        self.heard();
         self.pass(Feed::Reset(self.at.id)).await;
     }
 
@@ -144,7 +144,7 @@ impl Follower {
             }
             self.deliver(page.records).await;
             self.at.raise(Seen::id(end));
-            shared.saw(self.at.clone());
+            self.heard();
         }
         Ok(())
     }

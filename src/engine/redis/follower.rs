@@ -287,8 +287,14 @@ impl Follower {
             self.shared.retractions.fetch_add(1, Ordering::AcqRel);
         }
         self.at = Seen::record(last);
-        self.shared.saw(self.at.clone());
+        self.heard();
         self.pass(Feed::Alerts(records.into())).await;
+    }
+
+    /// Tells the rest of the node how far this has come.
+    pub(super) fn heard(&self) {
+        self.shared.saw(self.at.clone());
+        self.shared.heard.send_replace(self.at.id);
     }
 
     pub(super) async fn pass(&self, fed: Feed) {

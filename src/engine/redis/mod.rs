@@ -33,6 +33,7 @@ mod gate;
 mod incident_nodes;
 mod incident_row;
 mod incidents;
+mod kept_pages;
 mod keys;
 mod last_seen;
 mod latest;
@@ -42,6 +43,8 @@ mod look;
 mod lost_parts;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod outdated_pages;
 mod plan;
 mod primary;
 mod queries;
@@ -92,6 +95,7 @@ use crate::supervisor;
 pub(crate) use export::Export;
 pub(crate) use fleet::Fleet;
 use follower::Follower;
+use kept_pages::KeptPages;
 use last_seen::LastSeen;
 use link::Link;
 pub(crate) use link::Topology;
@@ -157,6 +161,7 @@ pub(crate) struct Redis(Arc<Inner>);
 struct Inner {
     queries: Arc<Queries>,
     reader: Reader,
+    kept_pages: KeptPages,
     fleet: Fleet,
     jobs: mpsc::Sender<Job>,
     intake: Intake,
@@ -196,6 +201,7 @@ impl Redis {
             left: Notify::new(),
             marker: AtomicU64::new(0),
             retractions: AtomicU64::new(0),
+            heard: watch::Sender::new(Id::ZERO),
             stopping: AtomicBool::new(false),
             commits: Histogram::default(),
             damaged: damaged::DamagedEntries::default(),
@@ -211,7 +217,8 @@ impl Redis {
         let queries = Arc::new(Queries::new(shared));
         supervisor::essential("redis-rewriter", rewrite::run(Arc::clone(&queries)));
         let fleet = Fleet(Arc::clone(&queries));
-        (Self(Arc::new(Inner { queries, reader: Reader::new(), fleet, jobs, intake })), fed)
+        let (reader, kept_pages) = (Reader::new(), KeptPages::new());
+        (Self(Arc::new(Inner { queries, reader, kept_pages, fleet, jobs, intake })), fed)
     }
 
     pub(super) fn set_retention(&self, retention: Retention) {

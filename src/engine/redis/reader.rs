@@ -5,7 +5,6 @@
 //! a reader asked is complete for that reader up to where the query looked.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::latest::{Found, Latest};
 use super::single_flight::{Answered, SingleFlight};
@@ -55,9 +54,12 @@ impl Reader {
     }
 }
 
+pub(super) fn no_answer() -> Unavailable {
+    Unavailable::new(Cause::StoreFailing, "a query to Redis ended without an answer")
+}
+
 fn answered<A>(answered: Option<Answered<Result<A, Unavailable>>>) -> Result<(A, bool), Unavailable> {
-    let ended = || Unavailable::new(Cause::StoreFailing, "a query to Redis ended without an answer");
-    let Answered { answer, is_own } = answered.ok_or_else(ended)?;
+    let Answered { answer, is_own } = answered.ok_or_else(no_answer)?;
     Ok((answer?, is_own))
 }
 
@@ -102,7 +104,7 @@ impl Redis {
         self.clone().known(filter.clone(), cursor).await
     }
 
-    async fn known(self, filter: Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {
+    pub(super) async fn known(self, filter: Filter, cursor: Option<Id>) -> Result<Known, Unavailable> {
         let shared = &self.0.queries.shared;
         let answer = self.0.queries.read(script::seek(&shared.link, shared.time_argument(), cursor, &filter)).await?;
         codec::known(&answer).map_err(|reason| shared.link.unreadable(&reason))
@@ -112,7 +114,7 @@ impl Redis {
         let asked = || self.clone().latest(filter.clone(), until, since_ms);
         let mut found = None;
         for _ in 0..SHARED_ROUNDS {
-            let query = (filter.clone(), self.retractions());
+            let query = (filter.clone(), self.page_version());
             let (shared, _) = answered(self.0.reader.latest.ask(query, asked()).await)?;
             // Otherwise the query ran for a stream that joined its ring later.
             if shared.until <= until && shared.since_ms <= since_ms {
@@ -158,7 +160,7 @@ impl Redis {
     pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
         let Range { filter, after, until, limit, bytes } = range.clone();
         let is_forward = direction == Direction::Forward;
-        let (end, retractions) = ((!is_forward).then_some(until), self.retractions());
+        let (end, retractions) = ((!is_forward).then_some(until), self.page_version());
         let query = PageOf { filter, after, until: end, limit, bytes, retractions };
         let asked = self.clone().page(range, direction);
         let ((end, page), _) = answered(self.0.reader.pages.ask(query, asked).await)?;
@@ -170,10 +172,6 @@ impl Redis {
             page.next = page.next.filter(|next| *next < until);
         }
         Ok(page)
-    }
-
-    fn retractions(&self) -> u64 {
-        self.0.queries.shared.retractions.load(Ordering::Acquire)
     }
 
     async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {
@@ -192,7 +190,7 @@ impl Redis {
     /// Fails if the log does not show everything up to `until` that this node has seen. After a failover the log may
     /// have lost that part, or not know yet that it is visible; until the node has compared itself, a reader would skip
     /// it.
-    fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
+    pub(super) fn has_all(&self, visible: Id, until: Id) -> Result<(), Unavailable> {
         let shared = &self.0.queries.shared;
         if visible >= until.min(shared.head()) {
             return Ok(());

@@ -17,7 +17,7 @@ pub(super) const SECRET: &str = "hunter2-hunter2";
 
 pub(super) struct Node {
     pub(super) engine: Redis,
-    feed: Receiver<Feed>,
+    pub(super) feed: Receiver<Feed>,
 }
 
 impl Node {

@@ -76,6 +76,8 @@ pub(super) struct Shared {
     pub(super) marker: AtomicU64,
     /// Changes whenever alerts may have been taken back, so that nobody gets the answer of a query that ran before.
     pub(super) retractions: AtomicU64,
+    /// The follower has everything up to this id, and has counted the retractions among it.
+    pub(super) heard: watch::Sender<Id>,
     pub(super) stopping: AtomicBool,
     pub(super) commits: Histogram,
     pub(super) damaged: DamagedEntries,

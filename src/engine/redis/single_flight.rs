@@ -1,7 +1,7 @@
 //! Combines equal queries that several readers have at the same time (single flight).
 //!
-//! Used by [`reader`](super::reader). Always: at most one of several equal queries is running, and it runs to its end
-//! even if its reader has left, so that many readers that come and go cost no more than one.
+//! Used by [`reader`](super::reader) and [`kept_pages`](super::kept_pages). Always: at most one of several equal queries is
+//! running, and it runs to its end even if its reader has left, so that many readers that come and go cost no more than one.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -37,6 +37,17 @@ where
 {
     pub(super) fn new() -> Self {
         Self(Arc::default())
+    }
+
+    /// The answer of a query that has begun after this call; none if the query's task ended without one. Many that ask
+    /// together share one or two queries: the one that is running goes on without them, and the next one is for all of them.
+    pub(super) async fn ask_anew(&self, query: Q, ask: impl Future<Output = A> + Send + 'static) -> Option<A> {
+        let running = self.0.lock().get(&query).cloned();
+        if let Some(mut before) = running {
+            // Also if it ends without an answer. It is forgotten by then, so whatever is running has begun after this call.
+            let _ = before.wait_for(Option::is_some).await;
+        }
+        Some(self.ask(query, ask).await?.answer)
     }
 
     /// The answer; none if the query's task ended without one.
@@ -92,6 +103,39 @@ mod tests {
         go.notify_one();
         let later = ask(1).await.unwrap();
         assert_eq!((later.answer, later.is_own), (1, true));
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_anew_gets_no_answer_of_a_query_that_began_before_and_shares_the_next_one() {
+        let (flights, asked, go) = (SingleFlight::new(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let ask = || {
+            let (asked, go) = (Arc::clone(&asked), Arc::clone(&go));
+            async move {
+                let number = asked.fetch_add(1, Ordering::Relaxed);
+                go.notified().await;
+                number
+            }
+        };
+        let late = async {
+            // The first query is running.
+            while asked.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            tokio::join!(flights.ask_anew(1, ask()), flights.ask_anew(1, ask()), flights.ask_anew(1, ask()))
+        };
+        let release = async {
+            while asked.load(Ordering::Relaxed) < 2 {
+                go.notify_waiters();
+                tokio::task::yield_now().await;
+            }
+            go.notify_one();
+        };
+        let (first, late, ()) = tokio::join!(flights.ask_anew(1, ask()), late, release);
+        assert_eq!((first, late), (Some(0), (Some(1), Some(1), Some(1))));
+        let flights: SingleFlight<u8, u8> = SingleFlight::new();
+        let (failed, next) =
+            tokio::join!(flights.ask_anew(1, async { panic!("as a test") }), flights.ask_anew(1, async { 2 }));
+        assert_eq!((failed, next), (None, Some(2)));
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ use super::state::State;
 
 const COMPLETE: &str = "each answered alert reaches the reader or is covered by a gap";
 const NO_GAP: &str = "nobody gets a gap although nothing was lost or removed";
+const TRUE: &str =
+    "a page that was read for another stream has only what the stream could have read from the log since it wanted it";
 const SAFE: &str = "with replicas:1 nothing is answered that the replica does not have";
 
 pub(super) fn properties() -> Vec<Property<Fleet>> {
@@ -32,6 +34,7 @@ pub(super) fn properties() -> Vec<Property<Fleet>> {
             fleet.fault != Fault::None || fleet.retained + fleet.topic_retained > 0 || state.reader.told == 0
         }),
         Property::always(SAFE, |_, state: &State| !state.is_unsafe),
+        Property::always(TRUE, |_, state: &State| !state.reader.got_untrue),
         Property::sometimes("the reader gets all alerts", |fleet: &Fleet, state: &State| {
             state.reader.got.0.count_ones() as usize == fleet.alerts
         }),
@@ -49,6 +52,7 @@ const QUIET: Fleet = Fleet {
     retracted: 0,
     cuts: 0,
     hops: 0,
+    kept: 0,
 };
 
 fn holds(fleet: Fleet) {
@@ -174,4 +178,47 @@ fn an_alert_that_the_node_stored_itself_is_passed_over_if_what_it_has_seen_is_no
 fn a_stream_passes_over_what_the_log_does_not_show_yet_if_it_does_not_wait() {
     let rules = Rules { streams_wait: false, ..Rules::ALL };
     breaks(Fleet { rules, fault: Fault::OlderState, waits_for_replica: true, alerts: 2, hops: 1, ..QUIET });
+}
+
+#[test]
+fn the_promise_holds_with_pages_that_were_read_for_other_streams() {
+    let few = Fleet { kept: 1, alerts: 2, ..QUIET };
+    holds(Fleet { retained: 1, cuts: 1, ..few });
+    holds(Fleet { topic_retained: 1, ..few });
+    holds(Fleet { retracted: 1, cuts: 1, ..few });
+    holds(Fleet { retracted: 1, fault: Fault::OlderState, ..few });
+    holds(Fleet { fault: Fault::TwoPrimaries, ..few });
+    holds(Fleet { fault: Fault::Emptied, ..few });
+}
+
+#[test]
+fn a_page_outlives_retention_if_what_was_removed_is_not_compared() {
+    let rules = Rules { kept_pages_are_trimmed: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, kept: 1, retained: 1, alerts: 2, ..QUIET }, TRUE);
+    breaks_property(Fleet { rules, kept: 1, topic_retained: 1, alerts: 2, ..QUIET }, TRUE);
+}
+
+#[test]
+fn a_page_outlives_a_retraction_if_its_version_is_that_of_after_it_was_read() {
+    let rules = Rules { kept_pages_are_versioned: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, kept: 1, retracted: 1, alerts: 2, ..QUIET }, TRUE);
+}
+
+#[test]
+fn a_page_outlives_a_retraction_that_its_node_has_not_heard_of_if_that_does_not_wait() {
+    let rules = Rules { kept_pages_wait: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, kept: 1, retracted: 1, alerts: 2, ..QUIET }, TRUE);
+}
+
+#[test]
+fn a_page_outlives_what_it_shows_if_the_log_was_asked_before_it_was_wanted() {
+    let rules = Rules { kept_pages_are_asked_for: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, kept: 1, retained: 1, alerts: 2, ..QUIET }, TRUE);
+    breaks_property(Fleet { rules, kept: 1, retracted: 1, alerts: 2, ..QUIET }, TRUE);
+}
+
+#[test]
+fn a_page_outlives_a_failover_if_its_node_has_not_compared_itself_since() {
+    let rules = Rules { kept_pages_are_compared: false, ..Rules::ALL };
+    breaks_property(Fleet { rules, kept: 1, fault: Fault::TwoPrimaries, alerts: 2, ..QUIET }, TRUE);
 }

@@ -103,12 +103,12 @@ impl Log {
         rules: Rules,
         epoch: u8,
         seen: Seen,
-        (name, topic): (Number, usize),
+        (name, topic, is_retraction): (Number, usize, bool),
         now: Number,
     ) -> (Alert, Option<Announcement>) {
         let announced = if rules.store_compares { self.look_back(rules, epoch, seen, now) } else { None };
         self.head = (self.head + 1).max(now);
-        let alert = Alert { id: self.head, name, topic };
+        let alert = Alert { id: self.head, name, topic, is_retraction };
         self.entries.push(alert);
         (alert, announced)
     }

@@ -9,6 +9,7 @@
 //! clock of its own. A node that dies with what only it had seen is not modelled.
 
 mod checks;
+mod kept;
 mod log;
 mod node;
 mod reader;
@@ -28,6 +29,8 @@ struct Alert {
     id: Number,
     name: Number,
     topic: usize,
+    /// It takes another one back.
+    is_retraction: bool,
 }
 
 /// What a node has seen; the name is 0 if it knows the id alone.
@@ -84,6 +87,8 @@ struct Fleet {
     retracted: u8,
     cuts: u8,
     hops: u8,
+    /// Pages that the reader's node keeps because other streams have read them.
+    kept: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +127,16 @@ enum Step {
     Read(usize),
     Seek,
     Page,
+    /// Another stream of the reader's node reads what comes after the reader's cursor.
+    Fetch,
+    /// What it read has arrived, and the node keeps it.
+    Keep,
+    /// The reader wants the page that its node keeps.
+    Want,
+    /// The node asks the log whether the page is still true.
+    Ask,
+    /// The reader gets the page if it is, and otherwise reads the log.
+    Send,
     Hop,
 }
 
@@ -133,7 +148,7 @@ impl Model for Fleet {
         let mut state = State::default();
         state.log.epoch = 1;
         state.replica = state.log.clone();
-        state.nodes.iter_mut().for_each(|node| node.epoch = 1);
+        state.nodes.iter_mut().for_each(|node| (node.epoch, node.is_compared) = (1, true));
         vec![state]
     }
 
@@ -202,6 +217,7 @@ impl Model for Fleet {
             let visible = |topic: &usize| state.log.after(0, Number::MAX).filter(|alert| alert.topic == *topic).count();
             steps.extend((0..2).filter(|topic| visible(topic) > 1).map(Step::RetainTopic));
         }
+        self.kept_actions(state, steps);
         let node = &state.nodes[state.reader.node];
         match (&state.reader.stream, state.log_of(state.reader.node)) {
             (Stream::Seeks, Some(log)) if state.reader.may_seek(self.rules, node, log) => steps.push(Step::Seek),

@@ -1,5 +1,6 @@
 //! A node, modelled on the writer and the follower of this engine; each call of a script is one step.
 
+use super::kept::{Kept, Told};
 use super::log::{Announcement, Log, Number};
 use super::rules::Rules;
 use super::{Alert, Seen};
@@ -42,6 +43,12 @@ pub(super) struct Node {
     pub(super) is_on_old: bool,
     /// Knows that another server was promoted.
     pub(super) is_told: bool,
+    /// Has compared itself with the log on this connection.
+    pub(super) is_compared: bool,
+    /// A page for the streams of this node. It is gone as soon as the node hears of a retraction or of a break: the version
+    /// of the page is another one then.
+    pub(super) kept: Option<Kept>,
+    pub(super) told: Option<Told>,
 }
 
 /// An input of the hub.
@@ -63,16 +70,20 @@ impl Node {
         Self { kept_epoch, seen, phase: Phase::MustLook, ..Self::default() }
     }
 
-    fn deliver(&mut self, alerts: Vec<Alert>) -> Feed {
+    fn deliver(&mut self, rules: Rules, alerts: Vec<Alert>) -> Feed {
         let new: Vec<_> = alerts.into_iter().filter(|alert| alert.id > self.at.id).collect();
         self.at = new.last().map_or(self.at, Seen::of);
         self.seen.raise(self.at);
+        if new.iter().any(|alert| alert.is_retraction) {
+            self.outdate_kept(rules);
+        }
         Feed::Alerts(new)
     }
 
-    fn reset(&mut self, visible: Number) -> Feed {
+    fn reset(&mut self, rules: Rules, visible: Number) -> Feed {
         self.at.raise(Seen::id(visible));
         self.seen.raise(self.at);
+        self.outdate_kept(rules);
         Feed::Reset
     }
 
@@ -84,13 +95,13 @@ impl Node {
         }
         if !rules.predecessor_is_exact {
             return if before <= self.at.id {
-                Ok(self.deliver(alerts))
+                Ok(self.deliver(rules, alerts))
             } else {
                 Err(Announcement { epoch, before, alerts })
             };
         }
         match chain::link(self.has(rules), Id::at(before.into()), alerts) {
-            Link::Next(alerts) => Ok(self.deliver(alerts)),
+            Link::Next(alerts) => Ok(self.deliver(rules, alerts)),
             Link::Doubt(alerts) => Err(Announcement { epoch, before, alerts }),
         }
     }
@@ -117,7 +128,7 @@ impl Node {
         let announced = log.look_back(rules, known, self.seen, now).or(announced);
         let mut feed = None;
         if self.epoch != log.epoch || log.trim > self.at.id {
-            feed = Some(self.reset(log.shown));
+            feed = Some(self.reset(rules, log.shown));
             self.phase = Phase::Follows;
         } else if log.shown > self.at.id {
             if log.retracted.has(self.seen.id) {
@@ -127,7 +138,7 @@ impl Node {
         } else {
             self.phase = Phase::Follows;
         }
-        self.epoch = log.epoch;
+        (self.epoch, self.is_compared) = (log.epoch, true);
         (announced, feed)
     }
 
@@ -150,7 +161,7 @@ impl Node {
             return self.follow_on(rules, held);
         }
         if rules.pages_are_compared && log.trimmed() > self.at.id {
-            let mut fed = vec![self.reset(until.max(log.trimmed()))];
+            let mut fed = vec![self.reset(rules, until.max(log.trimmed()))];
             fed.extend(self.follow_on(rules, held));
             return fed;
         }
@@ -161,7 +172,7 @@ impl Node {
             self.phase = Phase::MustLook;
             return fed;
         }
-        let feed = self.deliver(page);
+        let feed = self.deliver(rules, page);
         self.at.raise(Seen::id(end));
         self.seen.raise(self.at);
         self.phase = Phase::Reads(until, held);

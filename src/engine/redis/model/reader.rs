@@ -1,5 +1,6 @@
 //! A subscriber that hops between nodes with its newest id, as `delivery` serves it.
 
+use super::kept::Kept;
 use super::log::{Log, Number};
 use super::node::{Feed, Node};
 use super::rules::Rules;
@@ -29,6 +30,10 @@ pub(super) struct Reader {
     /// It got an alert twice, or an older one after a newer one.
     pub(super) is_disordered: bool,
     newest: Number,
+    /// It wants the page that its node keeps; with the names of what it could have read from the log since.
+    pub(super) wanted: Option<Set>,
+    /// It got a page with an alert that it could not have read from the log since it wanted the page.
+    pub(super) got_untrue: bool,
 }
 
 impl Reader {
@@ -52,7 +57,7 @@ impl Reader {
         match (feed, &mut self.stream) {
             (Feed::Alerts(alerts), Stream::Live) => self.get(alerts),
             (Feed::Alerts(alerts), Stream::Replays { ring, .. }) => ring.extend(alerts),
-            (Feed::Reset, _) => self.stream = Stream::Seeks,
+            (Feed::Reset, _) => (self.stream, self.wanted) = (Stream::Seeks, None),
             (Feed::Alerts(_), Stream::Seeks) => {}
         }
     }
@@ -104,12 +109,24 @@ impl Reader {
         let page: Vec<_> = log.after(self.cursor, until).collect();
         self.get(&page);
         self.cursor = self.cursor.max(until);
-        self.stream = Stream::Live;
+        (self.stream, self.wanted) = (Stream::Live, None);
         self.get(ring);
+    }
+
+    /// A page that another stream has read; `there` is what this one could have read since it wanted it.
+    pub(super) fn take_kept(&mut self, kept: &Kept, there: Set) {
+        let Stream::Replays { until, ring, .. } = self.stream.clone() else { return };
+        self.got_untrue |= kept.alerts.iter().any(|alert| !there.has(alert.name));
+        self.get(&kept.alerts);
+        self.cursor = self.cursor.max(kept.upto);
+        if self.cursor >= until {
+            self.stream = Stream::Live;
+            self.get(&ring);
+        }
     }
 
     pub(super) fn hop(&mut self, node: usize) {
         self.node = node;
-        self.stream = Stream::Seeks;
+        (self.stream, self.wanted) = (Stream::Seeks, None);
     }
 }

@@ -23,6 +23,16 @@ pub(super) struct Rules {
     pub(super) loss_confirms_nothing: bool,
     /// The id of an alert that was taken back is remembered.
     pub(super) retracted_is_known: bool,
+    /// A page that was read for another stream is sent only if retention has removed nothing after its beginning.
+    pub(super) kept_pages_are_trimmed: bool,
+    /// Its version is that of before it was read.
+    pub(super) kept_pages_are_versioned: bool,
+    /// It is sent only when the node has heard of every retraction that the log showed.
+    pub(super) kept_pages_wait: bool,
+    /// What the log says about it was asked after the stream wanted it.
+    pub(super) kept_pages_are_asked_for: bool,
+    /// A node that is connected anew compares itself with the log before it keeps or sends such pages.
+    pub(super) kept_pages_are_compared: bool,
 }
 
 impl Rules {
@@ -37,6 +47,11 @@ impl Rules {
         old_answers_are_void: true,
         loss_confirms_nothing: true,
         retracted_is_known: true,
+        kept_pages_are_trimmed: true,
+        kept_pages_are_versioned: true,
+        kept_pages_wait: true,
+        kept_pages_are_asked_for: true,
+        kept_pages_are_compared: true,
     };
 }
 

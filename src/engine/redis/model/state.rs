@@ -30,6 +30,7 @@ pub(super) struct State {
     pub(super) topic_retained: u8,
     pub(super) cuts: u8,
     pub(super) hops: u8,
+    pub(super) kept: u8,
     pub(super) has_failed: bool,
     /// An alert was given an id that is not above one that was answered before.
     pub(super) fell: bool,
@@ -138,6 +139,7 @@ impl State {
                 }
                 // The connections on which nodes wait are broken, and so the answers are lost.
                 self.nodes.iter_mut().for_each(|node| node.waits = None);
+                self.nodes.iter_mut().filter(|node| !node.is_on_old).for_each(|node| node.is_compared = false);
                 if fleet.fault == Fault::WhileStopped {
                     self.nodes.iter_mut().for_each(|node| *node = node.again(fleet.rules));
                     self.reader.hop(self.reader.node);
@@ -148,6 +150,7 @@ impl State {
             Step::Leave(node) => {
                 let node = &mut self.nodes[node];
                 (node.is_on_old, node.is_told, node.phase) = (false, true, Phase::MustLook);
+                node.is_compared = false;
                 node.queue.clear();
             }
             Step::Retain => {
@@ -162,6 +165,7 @@ impl State {
                 self.cuts += 1;
                 let node = &mut self.nodes[node];
                 (node.is_cut, node.phase, node.waits) = (true, Phase::Follows, None);
+                node.is_compared = false;
                 node.queue.clear();
             }
             Step::Mend(node) => (self.nodes[node].is_cut, self.nodes[node].phase) = (false, Phase::MustLook),
@@ -202,6 +206,11 @@ impl State {
                 let log = self.log_of(self.reader.node)?.clone();
                 self.reader.page(&log, until, trimmed, &ring);
             }
+            Step::Fetch => self.fetch()?,
+            Step::Keep => self.keep()?,
+            Step::Want => self.want(fleet.rules)?,
+            Step::Ask => self.ask()?,
+            Step::Send => self.send_kept(fleet.rules)?,
             Step::Hop => {
                 self.hops += 1;
                 self.reader.hop(1 - self.reader.node);
@@ -216,7 +225,7 @@ impl State {
         let (epoch, seen, is_old) = (self.nodes[node].epoch, self.nodes[node].seen, self.stores_on_old(node));
         let now = if is_ahead { self.now + 1 } else { self.time() };
         let log = if let (Some(old), true) = (&mut self.old, is_old) { old } else { &mut self.log };
-        let (alert, found) = log.store(fleet.rules, epoch, seen, (name, topic), now);
+        let (alert, found) = log.store(fleet.rules, epoch, seen, (name, topic, of.is_some()), now);
         if let Some(of) = of {
             log.take_back(fleet.rules, of);
         }
