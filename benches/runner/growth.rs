@@ -35,8 +35,8 @@ fn reconnect(quick: bool) -> Row {
         more: false,
         entries: vec![long(entry(Alertd, arguments)), long(entry(AlertdFsync, arguments))],
         goals: vec![
-            value_at_most("meanwhile_to_normal_p99", Alertd, 3.0),
-            value_at_most("meanwhile_to_normal_p99", AlertdFsync, 3.0),
+            value_at_most("meanwhile_to_normal_p99", Alertd, 2.0),
+            value_at_most("meanwhile_to_normal_p99", AlertdFsync, 2.0),
         ],
     }
 }

@@ -272,8 +272,9 @@ fn publishes(seconds: f64) -> Row {
         entries,
         goals: vec![
             at_least("publishes_per_s", Alertd, FloorRingNone, 0.6),
-            at_least("publishes_per_s", AlertdFsync, StoreFsync, 0.5),
-            at_least("publishes_per_s", Alertd, Nchan, 0.9),
+            at_least("publishes_per_s", AlertdFsync, StoreFsync, 0.6),
+            at_least("publishes_per_s", Alertd, FloorRing, 0.4),
+            at_least("publishes_per_s", Alertd, Nchan, 0.65),
         ],
     }
 }
