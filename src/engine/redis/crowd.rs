@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::testing::{Server, cut_found_by_another};
 use super::{Redis, Settings};
 use crate::alert::{Draft, Filter, Id, Level, Start};
-use crate::engine::{Idempotency, Publish, Retention};
+use crate::engine::{Direction, Idempotency, Publish, Range, Retention};
 
 const UNLIMITED: Retention = Retention { age_ms: 0, count: 0, bytes: 0, topic_count: 0 };
 
@@ -145,6 +145,29 @@ async fn readers_do_not_hold_up_publishing() {
         }
     }
     assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_can_be_read_while_alerts_come_in() {
+    let server = Server::start();
+    let engine = start(&server, UNLIMITED).await;
+    let reader = engine.clone();
+    let reading = tokio::spawn(async move {
+        let (mut after, mut read) = (Id::ZERO, 0);
+        while read < 2000 {
+            let filter = Filter::new(["*".parse().unwrap()], Level::Info);
+            let range = Range { filter, after, until: Id::MAX, limit: 100, bytes: 1 << 20 };
+            let page = reader.read(range, Direction::Forward).await.expect("the log is there");
+            read += page.records.len();
+            after = page.records.last().map_or(after, |record| record.id);
+        }
+        read
+    });
+    let mut published = 0;
+    while !reading.is_finished() {
+        published += publish(&engine, std::iter::repeat_n("t".to_owned(), 2)).await.len();
+    }
+    assert!((2000..=published).contains(&reading.await.unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

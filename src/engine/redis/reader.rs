@@ -160,13 +160,14 @@ impl Redis {
     pub(in crate::engine) async fn read(&self, range: Range, direction: Direction) -> Result<Page, Unavailable> {
         let Range { filter, after, until, limit, bytes } = range.clone();
         let is_forward = direction == Direction::Forward;
+        let wanted = self.seen(until);
         let (end, retractions) = ((!is_forward).then_some(until), self.page_version());
         let query = PageOf { filter, after, until: end, limit, bytes, retractions };
         let asked = self.clone().page(range, direction);
         let ((end, page), _) = answered(self.0.reader.pages.ask(query, asked).await)?;
         let mut page = Arc::unwrap_or_clone(page);
-        if is_forward && end < until {
-            page.next = page.next.or(Some(end));
+        if is_forward && end < wanted {
+            page.next = page.next.or(Some(end.max(after)));
         } else if is_forward && end > until {
             page.records.retain(|record| record.id <= until);
             page.next = page.next.filter(|next| *next < until);
@@ -174,17 +175,25 @@ impl Redis {
         Ok(page)
     }
 
+    /// A page, and the id up to which it looked.
     async fn page(self, range: Range, direction: Direction) -> Result<(Id, Arc<Page>), Unavailable> {
         let shared = &self.0.queries.shared;
+        // Alerts that the node sees while the log answers need not be in the answer.
+        let seen = self.seen(range.until);
         let answer = self.0.queries.read(script::read(&shared.link, shared.time_argument(), &range, direction)).await?;
         let answer = codec::page(&answer).map_err(|reason| shared.link.unreadable(&reason))?;
         let codec::ReadAnswer { visible, mut page, damaged } = answer;
         shared.damaged.name(&damaged, shared.link.topology());
-        self.has_all(visible, range.until)?;
+        self.has_all(visible, seen)?;
         if direction == Direction::Backward {
             page.records.reverse();
         }
-        Ok((range.until, Arc::new(page)))
+        Ok((range.until.min(visible), Arc::new(page)))
+    }
+
+    /// The part of what is asked for that this node has seen.
+    fn seen(&self, until: Id) -> Id {
+        until.min(self.0.queries.shared.head())
     }
 
     /// Fails if the log does not show everything up to `until` that this node has seen. After a failover the log may
