@@ -40,7 +40,7 @@ pub(super) struct EncodedPage {
     pub(super) log: Page,
     /// Everything up to this id was read.
     pub(super) cursor: Id,
-    /// That of the engine before the page was read; none if other streams must not have the page.
+    /// The engine's version of the page from before it was read; none if other streams must not have the page.
     version: Option<u64>,
 }
 

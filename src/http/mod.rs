@@ -6,6 +6,7 @@
 //! | [`serve`] | accepting connections, and waiting for their end |
 //! | [`socket`] | the socket of a connection, watched by the runtime only if it has to wait |
 //! | [`connection`] | one connection, driven through hyper |
+//! | [`head_timer`] | the time that the head of a request may take, without a timer for each request |
 //! | [`stopping`] | the time that clients have left once the server stops |
 //! | [`tls`] | certificates that a reload can replace |
 //! | [`block_writer`] | the sending half of a connection that has left hyper |

@@ -104,7 +104,7 @@ pub(super) struct Salt(pub(super) u64);
 pub(super) struct Seed(u32);
 
 impl Salt {
-    /// That of the record at an offset.
+    /// The seed of the record at an offset.
     pub(super) fn seed(self, offset: u64) -> Seed {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.0.to_le_bytes());
